@@ -1,0 +1,107 @@
+# `make help` lists every target. All of them set up .venv by themselves when it is missing or out of date.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+# Not .venv/bin/asr: a script's first line cannot name an interpreter in a folder with spaces on every system.
+ASR := .venv/bin/python -m asr
+READY := .venv/ready
+SEEDS := 0 1 2
+FSDD_SPEAKERS := george jackson lucas nicolas theo yweweler
+export PYTHONUTF8 := 1
+
+.PHONY: help setup demo fsdd fsdd-seeds fsdd-speakers yesno test test-slow lint bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+
+setup: $(READY) ## make .venv with the pinned packages (needs the network once)
+
+demo: runs/demo/test.hyp.jsonl ## synthesise, train, decode and score spoken digit strings in unseen voices
+	@$(ASR) score data/demo/test.jsonl $<
+	@echo
+	@echo "One recording, data/demo/test/0000.wav, is transcribed as:"
+	@$(ASR) transcribe runs/demo/model.safetensors data/demo/test/0000.wav 2>/dev/null
+	@cat recipes/demo/next.txt
+
+fsdd: runs/fsdd/test.hyp.jsonl ## Free Spoken Digit Dataset, official split
+	@$(ASR) score data/fsdd/test.jsonl $<
+
+fsdd-seeds: $(SEEDS:%=runs/fsdd-seed%/test.hyp.jsonl) ## the same with three seeds
+	@for seed in $(SEEDS); do echo "seed $$seed"; $(ASR) score data/fsdd/test.jsonl runs/fsdd-seed$$seed/test.hyp.jsonl; done
+
+fsdd-speakers: $(FSDD_SPEAKERS:%=runs/fsdd-without-%/test.hyp.jsonl) ## the same, each speaker unseen in turn
+	@cat $^ > runs/fsdd-speakers.hyp.jsonl
+	@$(ASR) score data/fsdd/speakers.jsonl runs/fsdd-speakers.hyp.jsonl --by speaker
+
+yesno: runs/yesno/test.hyp.jsonl ## 60 recordings of eight Hebrew words each
+	@$(ASR) score data/yesno/test.jsonl $<
+
+test: $(READY) ## the quick tests
+	.venv/bin/python -m pytest
+
+test-slow: $(READY) ## the tests that train on real speech
+	.venv/bin/python -m pytest -m slow
+
+lint: $(READY) ## style and types
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy
+
+bench: $(READY) ## speed of each stage beside its baseline, one JSON line a result
+	@for script in bench/*.py; do .venv/bin/python "$$script"; done
+
+clean: ## remove what recipes made; .venv stays
+	rm -rf runs
+	find data -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+
+# Set-up, once, and again when the pinned versions change. Without uv it is installed into .venv; where even that
+# fails, plain pip does the same, slowly.
+$(READY): pyproject.toml requirements.txt
+	@command -v uv >/dev/null || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is too old: Python 3.11 or newer is needed; name one with make PYTHON=…" >&2; exit 1; }
+	@if command -v uv >/dev/null; then \
+	  [ -x .venv/bin/python ] || uv venv --quiet --python "$$(command -v $(PYTHON))" .venv; \
+	  uv pip install --python .venv/bin/python -r requirements.txt -e '.[dev]'; \
+	else \
+	  [ -x .venv/bin/pip ] || $(PYTHON) -m venv .venv; \
+	  if .venv/bin/python -m pip install --quiet uv; then \
+	    .venv/bin/python -m uv pip install --python .venv/bin/python -r requirements.txt -e '.[dev]'; \
+	  else \
+	    .venv/bin/python -m pip install -r requirements.txt -e '.[dev]'; \
+	  fi; \
+	fi
+	@touch $@
+
+# Any recipe: recipes/NAME/{prepare.py,config.yaml} -> data/NAME -> runs/NAME. Two steps never run at once, since
+# training takes the whole machine.
+.NOTPARALLEL:
+
+data/%/train.jsonl: recipes/%/prepare.py | $(READY)
+	.venv/bin/python $<
+	@touch $@
+
+runs/%/model.safetensors: recipes/%/config.yaml data/%/train.jsonl | $(READY)
+	$(ASR) train $<
+
+runs/%/test.hyp.jsonl: runs/%/model.safetensors
+	$(ASR) transcribe $< data/$*/test.jsonl -o $@
+
+runs/fsdd-seed%/model.safetensors: recipes/fsdd/config.yaml data/fsdd/train.jsonl | $(READY)
+	$(ASR) train $< --set training.seed=$* --out runs/fsdd-seed$*
+
+runs/fsdd-seed%/test.hyp.jsonl: runs/fsdd-seed%/model.safetensors
+	$(ASR) transcribe $< data/fsdd/test.jsonl -o $@
+
+runs/fsdd-without-%/model.safetensors: recipes/fsdd/config.yaml data/fsdd/train.jsonl | $(READY)
+	$(ASR) train $< --out runs/fsdd-without-$* \
+	  --set data.train=data/fsdd/without-$*.train.jsonl --set data.validation=data/fsdd/without-$*.validation.jsonl
+
+runs/fsdd-without-%/test.hyp.jsonl: runs/fsdd-without-%/model.safetensors
+	$(ASR) transcribe $< data/fsdd/$*.jsonl -o $@

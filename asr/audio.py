@@ -1,0 +1,199 @@
+"""Any file, array or tensor -> float32 mono samples at a stated rate.
+
+No torch here, so that checking a corpus in many processes stays light. Samples are always rounded to the
+16-bit grid: what training packs as int16 and what transcription reads from a file are the same numbers, to
+the last bit.
+"""
+
+import io
+import logging
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+
+from asr.errors import AudioError
+
+logger = logging.getLogger(__name__)
+
+MAX_CHANNELS = 64
+_UNKNOWN_DATA_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF)  # what programs that stream a WAV write in its header
+
+
+def load_audio(
+    source: Any,
+    sample_rate: int,
+    *,
+    source_rate: int | None = None,
+    offset: float = 0.0,
+    duration: float | None = None,
+) -> np.ndarray:
+    """Reads a recording and returns its samples, float32 in [-1, 1], mono, shape `(N,)`, at `sample_rate` Hz.
+
+    `source` is a path (WAV, FLAC, OGG/Opus, MP3; anything else through ffmpeg if it is installed), or an array
+    or tensor of shape `(N,)` or `(channels, N)`, which needs `source_rate`. Integer arrays are scaled by their
+    type's range. `offset` and `duration` (seconds) select a part. Channels are averaged, which is logged.
+
+    Raises AudioError, which names the source and the cure, for anything that holds no usable samples.
+    """
+    if isinstance(source, str | Path):
+        name = str(source)
+        samples, source_rate = _read_file(Path(source), offset, duration)
+    else:
+        name = "array"
+        samples = _from_array(source, source_rate)
+        if source_rate is None:
+            raise AudioError("array: its sample rate is not known; pass it, in Hz, beside the array")
+        samples = _cut(samples, source_rate, offset, duration, name)
+    if samples.shape[1] > 1:
+        logger.info("%s: %d channels averaged to one", name, samples.shape[1])
+    mono = samples.mean(axis=1)
+    if not np.isfinite(mono).all():
+        first = int(np.flatnonzero(~np.isfinite(mono))[0])
+        raise AudioError(f"{name}: sample {first} is not a finite number (NaN or infinity); export the recording again")
+    if source_rate != sample_rate:
+        mono = soxr.resample(mono, source_rate, sample_rate)
+    if len(mono) == 0:
+        raise AudioError(f"{name}: holds no samples at {sample_rate} Hz; record or export it again")
+    return _to_16_bit_grid(mono, name)
+
+
+def _read_file(path: Path, offset: float, duration: float | None) -> tuple[np.ndarray, int]:
+    """Samples `(N, channels)` of the part asked for, and their rate."""
+    _require_file(path)
+    _require_whole_wav(path)
+    try:
+        file = soundfile.SoundFile(path)
+    except soundfile.LibsndfileError as error:
+        samples, rate = _decode_with_ffmpeg(path, _reason(error))
+        return _cut(samples, rate, offset, duration, str(path)), rate
+    with file:
+        rate = file.samplerate
+        if file.frames == 0:
+            raise AudioError(f"{path}: has a header and 0 samples; record or export it again")
+        start = round(offset * rate)
+        if not 0 <= start < file.frames:
+            raise AudioError(f"{path}: offset {offset} s lies outside its {file.frames / rate:.2f} s")
+        wanted = file.frames - start if duration is None else min(round(duration * rate), file.frames - start)
+        try:
+            file.seek(start)
+            samples = file.read(wanted, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"{path}: damaged: {_reason(error)}; copy it again from its source") from None
+        # MP3 and Ogg state a length they cannot know exactly: only a real shortfall counts.
+        if len(samples) < wanted - rate // 10:
+            raise AudioError(
+                f"{path}: truncated: its header promises {(start + wanted) / rate:.1f} s, "
+                f"{(start + len(samples)) / rate:.1f} s can be decoded; copy it again from its source"
+            )
+    return samples, rate
+
+
+def _require_file(path: Path) -> None:
+    if path.is_dir():
+        raise AudioError(f"{path}: is a folder, not a recording; name the files in it")
+    if not path.exists():
+        raise AudioError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise AudioError(f"{path}: is empty (0 bytes); copy it again from its source")
+
+
+def _require_whole_wav(path: Path) -> None:
+    """Raises AudioError where a WAV's data chunk is longer than the file: libsndfile reads on without a word."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return
+        byte_rate, position = 0, 12
+        while position + 8 <= size:
+            file.seek(position)
+            chunk, length = struct.unpack("<4sI", file.read(8))
+            if chunk == b"fmt ":
+                fields = file.read(16)
+                byte_rate = struct.unpack_from("<I", fields, 8)[0] if len(fields) == 16 else 0
+            elif chunk == b"data":
+                held = size - position - 8
+                if length > held and length not in _UNKNOWN_DATA_SIZES:
+                    promised, found = length / max(byte_rate, 1), held / max(byte_rate, 1)
+                    raise AudioError(
+                        f"{path}: truncated: its header promises {promised:.1f} s, the data holds {found:.1f} s; "
+                        "copy it again from its source"
+                    )
+                return
+            position += 8 + length + length % 2
+    raise AudioError(f"{path}: a WAV header without audio data; record or export it again")
+
+
+def _decode_with_ffmpeg(path: Path, reason: str) -> tuple[np.ndarray, int]:
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        raise AudioError(
+            f"{path}: is not WAV, FLAC, OGG/Opus or MP3 ({reason}); if it is a recording in another "
+            "container, install ffmpeg and it will be used, else convert it to WAV"
+        )
+    command = [
+        ffmpeg,
+        "-nostdin",
+        "-v",
+        "error",
+        "-i",
+        str(path),
+        "-map",
+        "0:a:0",
+        "-f",
+        "wav",
+        "-c:a",
+        "pcm_f32le",
+        "-",
+    ]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode != 0 or not done.stdout:
+        message = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise AudioError(f"{path}: neither soundfile nor ffmpeg can read it: {message[-1] if message else reason}")
+    samples, rate = soundfile.read(io.BytesIO(done.stdout), dtype="float32", always_2d=True)
+    if len(samples) == 0:
+        raise AudioError(f"{path}: has a header and 0 samples; record or export it again")
+    return samples, rate
+
+
+def _reason(error: soundfile.LibsndfileError) -> str:
+    return str(error.error_string).rstrip(".")
+
+
+def _from_array(source: Any, source_rate: int | None) -> np.ndarray:
+    """Array or tensor, `(N,)` or `(channels, N)` -> float32 `(N, channels)`."""
+    if hasattr(source, "detach"):  # a torch tensor, on any device
+        source = source.detach().cpu().numpy()
+    array = np.asarray(source)
+    if source_rate is not None and source_rate <= 0:
+        raise AudioError(f"array: sample rate {source_rate} Hz is not positive")
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise AudioError(f"array: shape {array.shape} given; samples of shape (N,) or (channels, N) required")
+    if array.ndim == 2 and array.shape[0] > MAX_CHANNELS:
+        raise AudioError(f"array: {array.shape[0]} channels given; the layout is (channels, N): transpose it")
+    if np.issubdtype(array.dtype, np.signedinteger):
+        array = array / -float(np.iinfo(array.dtype).min)
+    elif not np.issubdtype(array.dtype, np.floating):
+        raise AudioError(f"array: type {array.dtype} given; float or signed integer samples required")
+    return np.atleast_2d(array).T.astype(np.float32)
+
+
+def _cut(samples: np.ndarray, rate: int, offset: float, duration: float | None, name: str) -> np.ndarray:
+    start = round(offset * rate)
+    if not 0 <= start < len(samples):
+        raise AudioError(f"{name}: offset {offset} s lies outside its {len(samples) / rate:.2f} s")
+    return samples[start:] if duration is None else samples[start : start + round(duration * rate)]
+
+
+def _to_16_bit_grid(samples: np.ndarray, name: str) -> np.ndarray:
+    peak = float(np.abs(samples).max())
+    if peak > 1.0:
+        logger.info("%s: peak %.2f scaled to full scale", name, peak)
+        samples = samples / peak
+    return np.clip(np.round(samples * 32768), -32768, 32767).astype(np.float32) / np.float32(32768)

@@ -1,0 +1,152 @@
+"""The whole configuration of a training run: typed, validated, frozen. YAML in, YAML out.
+
+Modules never see these classes; the builders in `model.py`, `training/augment.py` and `training/loop.py` take
+them apart into plain arguments.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from asr.errors import ConfigError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(_Section):
+    """Manifests, relative to the folder the command is run in."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+
+    @field_validator("train", "validation", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class FeaturesConfig(_Section):
+    kind: Literal["log_mel", "mfcc", "spectrogram"] = "log_mel"
+    sample_rate: int = Field(default=16000, ge=1000, le=192000, description="Hz; recordings are resampled to it")
+    bins: int = Field(default=80, ge=1, le=512, description="mel bands (log_mel, mfcc); the spectrogram ignores it")
+    coefficients: int = Field(default=20, ge=1, le=512, description="cepstral coefficients (mfcc)")
+    window_ms: float = Field(default=25.0, gt=0, le=1000)
+    hop_ms: float = Field(default=10.0, gt=0, le=1000)
+
+
+class TextConfig(_Section):
+    lower: bool = False
+
+
+class ModelConfig(_Section):
+    subsampling: Literal[1, 2, 3, 4] = Field(default=4, description="feature frames per encoder frame")
+    channels: int = Field(default=32, ge=1, description="of the convolutional front end")
+    cell: Literal["lstm", "gru", "rnn_tanh", "rnn_relu"] = "lstm"
+    bidirectional: bool = True
+    hidden: int = Field(default=320, ge=1, description="per direction")
+    layers: int = Field(default=3, ge=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+
+
+class AugmentConfig(_Section):
+    """What training does to each utterance, anew in every epoch. Zero switches a part off."""
+
+    noise_snr_db: tuple[float, float] | None = Field(
+        default=None, description="white noise at a ratio drawn from this range"
+    )
+    frequency_warp: float = Field(default=0.0, ge=0, lt=0.5, description="0.2 moves formants by up to 20 % either way")
+    tempo: float = Field(default=0.0, ge=0, lt=0.5, description="0.1 makes speech up to 10 % faster or slower")
+    frequency_masks: int = Field(default=0, ge=0)
+    frequency_mask_bins: int = Field(default=16, ge=1)
+    time_masks_per_second: float = Field(default=0.0, ge=0)
+    time_mask_ms: float = Field(default=100.0, gt=0)
+
+
+class TrainingConfig(_Section):
+    epochs: int = Field(default=30, ge=1)
+    batch_seconds: float = Field(default=120.0, gt=0, description="audio in a batch, padding included")
+    batch_utterances: int = Field(default=64, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0, description="the highest, after warm-up")
+    warmup: float = Field(default=0.1, ge=0, lt=1, description="share of all steps")
+    weight_decay: float = Field(default=0.01, ge=0)
+    gradient_clip: float = Field(default=1.0, gt=0, description="largest norm")
+    patience: int = Field(default=20, ge=1, description="epochs without a better validation CER before training stops")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    seed: int = Field(default=0, ge=0)
+
+
+class Config(_Section):
+    data: DataConfig
+    features: FeaturesConfig = FeaturesConfig()
+    text: TextConfig = TextConfig()
+    model: ModelConfig = ModelConfig()
+    augment: AugmentConfig = AugmentConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Config":
+        """Reads YAML and applies overrides like `training.epochs=20`.
+
+        Raises ConfigError that names the file or the override, the field, what was found and what is allowed.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such configuration file")
+        try:
+            tree = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: is not YAML: {error}") from None
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{path}: must hold sections such as `data:` and `model:`, found {type(tree).__name__}")
+        set_by = {}
+        for override in overrides:
+            set_by[_apply(tree, override)] = f"--set {override}"
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as error:
+            raise ConfigError(_explain(error, str(path), set_by)) from None
+
+    def to_yaml(self) -> str:
+        """The configuration with every default written out; `Config.load` reads it back equal."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _apply(tree: dict[str, Any], override: str) -> str:
+    key, separator, value = override.partition("=")
+    path = key.strip().split(".")
+    if not separator or not all(path):
+        raise ConfigError(f"--set {override}: must look like training.epochs=20")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override}: {value!r} is not a YAML value") from None
+    for name in path[:-1]:
+        section = tree.setdefault(name, {})
+        if not isinstance(section, dict):
+            raise ConfigError(f"--set {override}: {name} is a value, not a section")
+        tree = section
+    tree[path[-1]] = parsed
+    return key.strip()
+
+
+def _explain(error: ValidationError, path: str, set_by: dict[str, str]) -> str:
+    lines = []
+    for fault in error.errors():
+        field = ".".join(str(part) for part in fault["loc"])
+        source = next((flag for key, flag in set_by.items() if field == key or field.startswith(key + ".")), path)
+        found = "" if fault["type"] in ("missing", "extra_forbidden") else f" (found {fault['input']!r})"
+        message = {"missing": "is required", "extra_forbidden": f"is not an option; {_options(fault['loc'])}"}
+        lines.append(f"{source}: {field} {message.get(fault['type'], fault['msg'])}{found}")
+    return "\n".join(lines)
+
+
+def _options(location: tuple[int | str, ...]) -> str:
+    section: Any = Config
+    for part in location[:-1]:
+        section = section.model_fields[str(part)].annotation
+    return "there are " + ", ".join(section.model_fields)

@@ -1,0 +1,1 @@
+"""From recordings and texts to what training reads: manifests, splits, packed audio."""

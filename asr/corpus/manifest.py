@@ -1,0 +1,163 @@
+"""Manifests: one utterance a line, as JSON Lines with NeMo's names, or CSV/TSV with the same columns."""
+
+import csv
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from asr.errors import ManifestError
+
+_NAMED = ("id", "audio_filepath", "text", "offset", "duration", "speaker")
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A recording, or a part of one, with its transcript.
+
+    `offset` and `duration` are in seconds; `duration` None means to the end. Fields of the manifest that have
+    no name here are kept in `extra`.
+    """
+
+    id: str
+    audio: Path
+    text: str | None = None
+    offset: float = 0.0
+    duration: float | None = None
+    speaker: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def read_manifest(path: str | Path, *, require_text: bool = False) -> list[Utterance]:
+    """Reads `.jsonl`, `.csv` or `.tsv`; audio paths are taken relative to the manifest's folder.
+
+    Raises ManifestError that lists every faulty line (the first ten in full), not only the first.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ManifestError(
+            f"{path}: no such manifest; for a recipe, run `make` with its name, which prepares the data"
+        )
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    rows = _csv_rows(path, content) if path.suffix in (".csv", ".tsv") else _json_rows(content)
+    utterances: list[Utterance] = []
+    problems: list[str] = []
+    lines_of_ids: dict[str, int] = {}
+    for line, row in rows:
+        try:
+            utterance = _utterance(row, path.parent, require_text)
+            if utterance.id in lines_of_ids:
+                raise ValueError(f"id {utterance.id!r} stands already in line {lines_of_ids[utterance.id]}")
+            lines_of_ids[utterance.id] = line
+            utterances.append(utterance)
+        except ValueError as error:
+            problems.append(f"{path}:{line}: {error}")
+    if problems:
+        more = f"\n… and {len(problems) - 10} more lines" if len(problems) > 10 else ""
+        raise ManifestError("\n".join(problems[:10]) + more)
+    if not utterances:
+        raise ManifestError(f"{path}: holds no utterances")
+    return utterances
+
+
+def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
+    """Writes JSON Lines, audio paths relative to the manifest, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".part")
+    with draft.open("w", encoding="utf-8") as file:
+        for utterance in utterances:
+            file.write(json.dumps(to_row(utterance, path.parent), ensure_ascii=False) + "\n")
+    draft.replace(path)
+
+
+def to_row(utterance: Utterance, folder: Path) -> dict[str, Any]:
+    """The manifest row of an utterance, its audio path relative to `folder`."""
+    row: dict[str, Any] = {
+        "id": utterance.id,
+        "audio_filepath": Path(os.path.relpath(utterance.audio, folder)).as_posix(),
+        "text": utterance.text,
+        "offset": utterance.offset or None,
+        "duration": utterance.duration,
+        "speaker": utterance.speaker,
+        **utterance.extra,
+    }
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def with_hypothesis(utterance: Utterance, hypothesis: str) -> Utterance:
+    """The same utterance with a hypothesis as an extra field of its row."""
+    return replace(utterance, extra={**utterance.extra, "hypothesis": hypothesis})
+
+
+def _json_rows(content: str) -> Iterable[tuple[int, Any]]:
+    # Not splitlines(): a transcript may hold U+2028, which JSON leaves as it is.
+    for line, text in enumerate(content.split("\n"), start=1):
+        if text.strip():
+            try:
+                yield line, json.loads(text)
+            except (json.JSONDecodeError, RecursionError) as error:
+                reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+                yield line, ValueError(f"is not JSON ({reason}); every line must be one JSON object")
+
+
+def _csv_rows(path: Path, content: str) -> Iterable[tuple[int, Any]]:
+    reader = csv.DictReader(content.splitlines(), delimiter="\t" if path.suffix == ".tsv" else ",")
+    if "audio_filepath" not in (reader.fieldnames or ()):
+        raise ManifestError(
+            f"{path}: its first line must name the columns audio_filepath and text; found: "
+            + ", ".join(reader.fieldnames or ["nothing"])
+        )
+    for row in reader:
+        yield (
+            reader.line_num,
+            {key: value for key, value in row.items() if key is not None and value not in (None, "")},
+        )
+
+
+def _utterance(row: Any, folder: Path, require_text: bool) -> Utterance:
+    if isinstance(row, ValueError):
+        raise row
+    if not isinstance(row, dict):
+        raise ValueError(f"is a {type(row).__name__}; every line must be one JSON object")
+    name, text = row.get("audio_filepath"), row.get("text")
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ValueError("has no audio_filepath")
+    if text is not None and not isinstance(text, str):
+        raise ValueError(f"text is {text!r}, not a string")
+    if require_text and not (text or "").strip():
+        raise ValueError(f"{name} has no text; transcribe it or take the line out")
+    offset, duration = _seconds(row, "offset"), _seconds(row, "duration")
+    if duration == 0.0:
+        raise ValueError(f"{name}: duration is 0 s")
+    identifier = row.get("id")
+    if identifier is None:
+        identifier = name if offset is None else f"{name}@{offset:g}"
+    speaker = row.get("speaker")
+    return Utterance(
+        id=str(identifier),
+        audio=Path(os.path.normpath(folder / name)),
+        text=text,
+        offset=offset or 0.0,
+        duration=duration,
+        speaker=None if speaker is None else str(speaker),
+        extra={key: value for key, value in row.items() if key not in _NAMED},
+    )
+
+
+def _seconds(row: dict[str, Any], key: str) -> float | None:
+    value = row.get(key)
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if not 0.0 <= seconds < 1e7:
+        raise ValueError(f"{key} is {value!r}, not a number of seconds")
+    return seconds

@@ -1,0 +1,29 @@
+"""Every error a user can cause. The message says what is wrong, where, what was found and what to do."""
+
+
+class AsrError(Exception):
+    """Base of all errors that come from input, not from a bug; the command line prints it without a traceback."""
+
+
+class ConfigError(AsrError):
+    """A configuration file or a `--set` override is wrong."""
+
+
+class AudioError(AsrError):
+    """A recording cannot be read or holds no usable audio."""
+
+
+class ManifestError(AsrError):
+    """A manifest is missing, malformed, or names things that are not there."""
+
+
+class TextError(AsrError):
+    """A text cannot be written in the model's units."""
+
+
+class ModelFileError(AsrError):
+    """A model file is missing, damaged, or not one of ours."""
+
+
+class TrainingError(AsrError):
+    """Training cannot start or cannot go on."""

@@ -1,0 +1,1 @@
+"""The acoustic model: recurrent layers, encoder, CTC."""

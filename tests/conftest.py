@@ -1,0 +1,45 @@
+"""What many tests share: the devices to test on, real speech if there is some, a small trained model."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# Small models are quicker on one thread, and a busy machine does not stall on threads that wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+REPOSITORY = Path(__file__).parent.parent
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> torch.device:
+    return torch.device(request.param)
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The folder with local copies of corpora: $ASR_CORPORA, or ../shared/corpora beside the repository."""
+    folder = Path(os.environ.get("ASR_CORPORA") or REPOSITORY.parent / "shared" / "corpora")
+    if not (folder / "fsdd").is_dir():
+        pytest.skip(f"real speech is not in {folder}; set ASR_CORPORA to a folder with fsdd/ and yesno/")
+    return folder.resolve()
+
+
+@pytest.fixture
+def tone(tmp_path: Path) -> Path:
+    """A valid recording: one second of a 440 Hz tone, 16 kHz, 16 bit."""
+    path = tmp_path / "tone.wav"
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000), 16000, subtype="PCM_16")
+    return path
+
+
+def run_asr(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The command line, as a user runs it."""
+    command = [sys.executable, "-m", "asr", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)

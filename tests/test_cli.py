@@ -1,0 +1,60 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import run_asr
+
+import asr
+
+
+def test_help_is_complete() -> None:
+    shown = run_asr("--help")
+    assert shown.returncode == 0
+    for command in ("train", "transcribe", "score", "info"):
+        assert command in shown.stdout
+        assert run_asr(command, "--help").returncode == 0
+
+
+@pytest.mark.parametrize("code", ["import asr", "import asr.cli", "import asr.cli; asr.AsrError"])
+def test_light_imports_stay_light(code: str) -> None:
+    """Neither torch nor any other heavy package: that is what keeps `import asr` and `asr --help` quick."""
+    heavy = "{'torch', 'numpy', 'pydantic', 'librosa', 'matplotlib'}"
+    done = subprocess.run([sys.executable, "-c", f"{code}; import sys; sys.exit(len({heavy} & sys.modules.keys()))"])
+    assert done.returncode == 0
+
+
+def test_scoring_does_not_load_torch() -> None:
+    done = subprocess.run([sys.executable, "-c", "import asr.scoring.files, sys; sys.exit('torch' in sys.modules)"])
+    assert done.returncode == 0
+
+
+def test_every_public_name_is_there() -> None:
+    for name in asr.__all__:
+        assert getattr(asr, name) is not None
+    assert set(asr.__all__) <= set(dir(asr))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        asr.nonsense  # noqa: B018
+
+
+def test_exit_statuses(tmp_path: Path) -> None:
+    for arguments, status, message in (
+        (["train", "nothing.yaml"], 1, "nothing.yaml: no such configuration file"),
+        (["transcribe", "nothing.safetensors", "x.wav"], 1, "nothing.safetensors: no such model file"),
+        (["score", "a.jsonl", "b.jsonl"], 1, "a.jsonl: no such manifest"),
+        (["info", "nothing"], 1, "nothing: no such model file"),
+        (["train"], 2, "CONFIG"),
+        (["dance"], 2, "dance"),
+    ):
+        done = run_asr(*arguments, cwd=tmp_path)
+        assert done.returncode == status, done.stderr
+        assert message in done.stderr and "Traceback" not in done.stderr
+        assert done.stdout == ""
+
+
+def test_score_prints_results_on_stdout(tmp_path: Path) -> None:
+    (tmp_path / "ref.txt").write_text("one two three\n")
+    (tmp_path / "hyp.txt").write_text("one too three\n")
+    done = run_asr("score", tmp_path / "ref.txt", tmp_path / "hyp.txt")
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout.splitlines()[-1].startswith("%WER 33.33 [1 / 3, 0 ins, 0 del, 1 sub] 95 % interval")

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+from asr.config import Config
+from asr.errors import ConfigError
+
+SHIPPED = sorted(REPOSITORY.glob("recipes/*/config.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+def test_shipped_configs_parse_and_round_trip(path: Path, tmp_path: Path) -> None:
+    config = Config.load(path)
+    (tmp_path / "written.yaml").write_text(config.to_yaml())
+    assert Config.load(tmp_path / "written.yaml") == config
+
+
+def test_no_recipe_has_a_training_program() -> None:
+    assert SHIPPED
+    assert not list(REPOSITORY.glob("recipes/*/train.py"))
+
+
+def test_overrides() -> None:
+    config = Config.load(
+        SHIPPED[0], ["training.epochs=3", "data.train=[a.jsonl, b.jsonl]", "training.learning_rate=1e-3"]
+    )
+    assert config.training.epochs == 3
+    assert config.data.train == ("a.jsonl", "b.jsonl")
+    assert config.training.learning_rate == 0.001
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epochs=none", r"--set training\.epochs=none: training\.epochs .*valid integer.*found 'none'"),
+        ("training.epoch=3", r"--set training\.epoch=3: training\.epoch is not an option; there are epochs, "),
+        ("model.subsampling=5", r"--set model\.subsampling=5: .*1, 2, 3 or 4.*found 5"),
+        ("model.dropout=1.5", r"--set model\.dropout=1\.5: .*less than 1"),
+        ("training.epochs", "must look like"),
+        ("training=3", "--set training=3: training"),
+        ("training.epochs.more=3", "is a value, not a section"),
+        ("training.epochs=[", "is not a YAML value"),
+    ],
+)
+def test_errors_name_what_was_typed(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Config.load(SHIPPED[0], [override])
+
+
+def test_bad_files(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        Config.load(path)
+    for content, message in {"a: [": "is not YAML", "- a": "found list", "model: {}": "data is required"}.items():
+        path.write_text(content)
+        with pytest.raises(ConfigError, match=message):
+            Config.load(path)

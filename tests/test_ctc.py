@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+import torch
+from oracles import collapse, ctc_loss_by_enumeration
+
+from asr.decoding.greedy import best_path
+from asr.nn.ctc import ctc_loss, required_frames
+
+
+@pytest.mark.parametrize("target", [(), (1,), (1, 2), (1, 1), (2, 1, 2), (1, 1, 2), (2, 2, 2)])
+def test_loss_equals_the_sum_over_all_paths(target: tuple[int, ...], device: torch.device) -> None:
+    log_probs = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(len(target))).log_softmax(-1)
+    lengths = torch.tensor([6, 5])
+    losses = ctc_loss(log_probs.to(device), lengths.to(device), [target, target]).cpu()
+    for row, frames in enumerate(lengths.tolist()):
+        expected = ctc_loss_by_enumeration(log_probs[row, :frames].numpy().astype(np.float64), target)
+        assert losses[row].item() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("target", [(1,), (1, 2), (1, 1), (2, 1, 2), (1, 1, 1), (1, 1, 2, 2)])
+def test_feasible_exactly_when_a_path_exists(target: tuple[int, ...]) -> None:
+    for frames in range(1, 8):
+        log_probs = torch.zeros(1, frames, 3).log_softmax(-1)
+        finite = bool(torch.isfinite(ctc_loss(log_probs, torch.tensor([frames]), [target])).all())
+        assert finite == (frames >= required_frames(target))
+
+
+def test_frames_beyond_the_length_do_not_count() -> None:
+    log_probs = torch.randn(1, 6, 4).log_softmax(-1)
+    longer = torch.cat([log_probs, torch.full((1, 3, 4), -50.0)], dim=1)
+    torch.testing.assert_close(
+        ctc_loss(log_probs, torch.tensor([6]), [[1, 2]]), ctc_loss(longer, torch.tensor([6]), [[1, 2]])
+    )
+
+
+def test_best_path_collapses_like_the_definition(device: torch.device) -> None:
+    generator = torch.Generator().manual_seed(0)
+    log_probs = torch.randn(50, 12, 3, generator=generator).log_softmax(-1)
+    lengths = torch.randint(1, 13, (50,), generator=generator)
+    for row, best in enumerate(best_path(log_probs.to(device), lengths.to(device))):
+        real = log_probs[row, : lengths[row]]
+        assert best.units == collapse(tuple(real.argmax(-1).tolist()))
+        assert best.score == pytest.approx(real.max(-1).values.sum().item(), abs=1e-4)

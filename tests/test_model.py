@@ -1,0 +1,100 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from oracles import random_waveforms, randomise
+
+import asr
+from asr.config import Config
+from asr.errors import ModelFileError
+from asr.model import Recognizer, load, read_metadata
+from asr.text import Units
+
+CONFIG = {
+    "data": {"train": "t.jsonl", "validation": "v.jsonl"},
+    "features": {"sample_rate": 8000, "bins": 20},
+    "model": {"hidden": 8, "layers": 2, "channels": 4},
+}
+
+
+@pytest.fixture
+def recognizer() -> Recognizer:
+    made = Recognizer(Config.model_validate(CONFIG), Units("abcé "), {"training_hours": 1.5})
+    randomise(made.acoustic_model, 0)
+    return made
+
+
+def test_round_trip_is_exact(recognizer: Recognizer, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    recognizer.save(path)
+    loaded = asr.load(path, "cpu")
+    assert (loaded.config, loaded.units.symbols, loaded.summary) == (
+        recognizer.config,
+        recognizer.units.symbols,
+        recognizer.summary,
+    )
+    waveforms = random_waveforms(0, 6)
+    assert loaded.recognize(waveforms) == recognizer.recognize(waveforms)
+    assert any(loaded.recognize(waveforms))
+    for name, tensor in recognizer.acoustic_model.state_dict().items():
+        assert torch.equal(tensor, loaded.acoustic_model.state_dict()[name])
+
+
+def test_same_model_same_bytes(recognizer: Recognizer, tmp_path: Path) -> None:
+    recognizer.save(tmp_path / "a")
+    load(tmp_path / "a", "cpu").save(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_path_array_and_tensor_give_the_same_text(recognizer: Recognizer, tone: Path) -> None:
+    samples = asr.load_audio(tone, 16000)
+    expected = recognizer.transcribe(tone)
+    assert expected.text and expected.duration == pytest.approx(1.0)
+    assert recognizer.transcribe(samples, 16000) == expected
+    assert recognizer.transcribe(torch.from_numpy(samples), 16000) == expected
+    assert recognizer.transcribe(str(tone)) == expected
+    with pytest.raises(asr.AudioError, match="sample rate"):
+        recognizer.transcribe(samples)
+
+
+def test_hypotheses_come_back_in_order(recognizer: Recognizer) -> None:
+    waveforms = random_waveforms(1, 50)
+    together = recognizer.recognize(waveforms)
+    assert together == [recognizer.recognize([waveform])[0] for waveform in waveforms]
+    assert recognizer.recognize([]) == []
+
+
+def test_bad_model_files(recognizer: Recognizer, tmp_path: Path) -> None:
+    good = tmp_path / "good.safetensors"
+    recognizer.save(good)
+    metadata = read_metadata(good)
+    tensors = safetensors.torch.load_file(good)
+
+    def variant(name: str, **changes: object) -> Path:
+        path = tmp_path / name
+        safetensors.torch.save_file(tensors, path, {"asr": json.dumps({**metadata, **changes})})
+        return path
+
+    (tmp_path / "text").write_text("hello")
+    (tmp_path / "cut").write_bytes(good.read_bytes()[:500])
+    (tmp_path / "short").write_bytes(good.read_bytes()[:-100])
+    safetensors.torch.save_file(tensors, tmp_path / "foreign")
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    cases = {
+        tmp_path / "nothing": "no such model file",
+        tmp_path / "text": "damaged or no safetensors",
+        tmp_path / "cut": "damaged or no safetensors",
+        tmp_path / "short": "damaged or no safetensors",
+        tmp_path / "array.npy": "damaged or no safetensors",
+        tmp_path / "foreign": "another program",
+        variant("newer", format=99): "has format 99",
+        variant("units", units=["a"]): "do not fit together",
+        variant("config", config={}): "do not fit together",
+    }
+    for path, message in cases.items():
+        with pytest.raises(ModelFileError, match=message) as caught:
+            load(path)
+        assert str(path) in str(caught.value)
