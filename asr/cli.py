@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,14 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …; by defa
 
 
 def main() -> None:
-    """Runs the command line. Exit status 0, 1 for an error said on stderr, 2 for a wrong call."""
+    """Runs the command line."""
+    run(app)
+
+
+def run(program: Callable[[], None]) -> None:
+    """Runs a program: exit status 0, 1 for an error said on stderr, 2 for a wrong call. Recipes use it too."""
     try:
-        app()
+        program()
     except AsrError as error:
         print(f"asr: {error}", file=sys.stderr)
         sys.exit(1)
@@ -85,7 +91,8 @@ def transcribe(
     from asr.transcribe import Transcript
     from asr.transcribe import transcribe as transcribe_all
 
-    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("asr").setLevel(logging.INFO)  # channels averaged, levels changed: said, not hidden
     recognizer = load(model, device)
     done, failures = [], 0
     with ProgressBar("transcribing", len(utterances)) as bar:

@@ -14,7 +14,7 @@ import safetensors
 import safetensors.torch
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from asr.batching import pad, plan_batches
 from asr.config import Config, FeaturesConfig
@@ -58,6 +58,7 @@ class Recognizer:
             num_units=len(units),
             **config.model.model_dump(),
         )
+        self.modules = nn.ModuleDict({"features": self.features, "acoustic_model": self.acoustic_model})
 
     @property
     def sample_rate(self) -> int:
@@ -68,8 +69,7 @@ class Recognizer:
         return self.acoustic_model.output.weight.device
 
     def to(self, device: str | torch.device) -> "Recognizer":
-        self.features.to(device)
-        self.acoustic_model.to(device)
+        self.modules.to(device)
         return self
 
     def num_output_frames(self, num_samples: int) -> int:
@@ -129,7 +129,8 @@ class Recognizer:
             "units": self.units.symbols,
             "training": self.summary,
         }
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.acoustic_model.state_dict().items()}
+        state = self.modules.state_dict()
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(path.name + ".part")
         draft.write_bytes(safetensors.torch.save(tensors, {_METADATA_KEY: json.dumps(metadata, ensure_ascii=False)}))
@@ -146,7 +147,7 @@ def load(path: str | Path, device: str | torch.device | None = None) -> Recogniz
         recognizer = Recognizer(
             Config.model_validate(metadata["config"]), Units(metadata["units"]), metadata.get("training")
         )
-        recognizer.acoustic_model.load_state_dict(safetensors.torch.load_file(path))
+        recognizer.modules.load_state_dict(safetensors.torch.load_file(path))
     except (KeyError, ValidationError, RuntimeError, safetensors.SafetensorError) as error:
         raise ModelFileError(f"{path}: its parts do not fit together: {error}") from None
     return recognizer.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -58,9 +58,7 @@ def test_tempo_changes_length_but_keeps_the_text_feasible() -> None:
         assert warped.shape[1] == lengths.max() and (warped[~frame_mask(lengths, warped.shape[1])] == 0).all()
         assert (lengths >= (LENGTHS * 0.7).floor()).all() and (lengths <= (LENGTHS * 1.3).ceil()).all()
         drawn.append(lengths)
-        _, lengths = warp(
-            features(), LENGTHS, bin_frequencies=torch.arange(20.0), tempo=0.3, minimum_lengths=shortest
-        )
+        _, lengths = warp(features(), LENGTHS, bin_frequencies=torch.arange(20.0), tempo=0.3, minimum_lengths=shortest)
         assert (lengths >= shortest).all()
     assert torch.stack(drawn).float().std(0).min() > 0
 

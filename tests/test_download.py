@@ -15,7 +15,6 @@ import pytest
 from asr.corpus import download
 from asr.corpus.download import Archive, DownloadError, extract, fetch, obtain
 
-
 CONTENT = random.Random(0).randbytes(50_000)
 
 

@@ -5,7 +5,7 @@ import torch
 from oracles import random_waveforms
 
 from asr.batching import pad
-from asr.features import LOG_FLOOR, MFCC, LogMel, Spectrogram, normalize
+from asr.features import LOG_FLOOR, MFCC, LogMel, Spectrogram, normalize_level
 
 KINDS = {
     "log_mel": lambda rate: LogMel(sample_rate=rate, bins=40),
@@ -62,10 +62,20 @@ def test_padding_changes_nothing(kind: str, device: torch.device) -> None:
 
 def test_normalisation_is_over_real_frames_only() -> None:
     features = torch.randn(2, 9, 4) * 3 + 5
-    normal = normalize(features, torch.tensor([9, 4]))
+    normal = normalize_level(features, torch.tensor([9, 4]))
     real = normal[1, :4]
-    torch.testing.assert_close(real.mean(0), torch.zeros(4), atol=1e-5, rtol=0)
+    assert abs(real.mean().item()) < 1e-5
     torch.testing.assert_close(real.square().mean(), torch.tensor(1.0), atol=1e-4, rtol=0)
+
+
+def test_fitted_bins_have_zero_mean_and_unit_deviation() -> None:
+    module = LogMel(sample_rate=8000, bins=30)
+    batches = [pad(random_waveforms(seed, 4)) for seed in range(3)]
+    module.fit(batches)
+    normal = [module(*batch) for batch in batches]
+    frames = torch.cat([x[row, :length] for x, lengths in normal for row, length in enumerate(lengths)])
+    torch.testing.assert_close(frames.mean(0), torch.zeros(30), atol=1e-4, rtol=0)
+    torch.testing.assert_close(frames.std(0, unbiased=False), torch.ones(30), atol=1e-3, rtol=0)
 
 
 def test_level_does_not_matter() -> None:

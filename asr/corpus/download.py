@@ -85,7 +85,8 @@ def fetch(archive: Archive, path: Path) -> None:
     if archive.sha256 is not None and _sha256(draft) != archive.sha256:
         draft.unlink()
         raise DownloadError(
-            f"{archive.url}: what came has another SHA-256 than {archive.sha256}, and was deleted; try again, {help_text}"
+            f"{archive.url}: what came has another SHA-256 than {archive.sha256} and was deleted; try again, "
+            + help_text
         )
     draft.replace(path)
 

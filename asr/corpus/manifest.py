@@ -1,6 +1,7 @@
 """Manifests: one utterance a line, as JSON Lines with NeMo's names, or CSV/TSV with the same columns."""
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterable
@@ -107,17 +108,17 @@ def _json_rows(content: str) -> Iterable[tuple[int, Any]]:
 
 
 def _csv_rows(path: Path, content: str) -> Iterable[tuple[int, Any]]:
-    reader = csv.DictReader(content.splitlines(), delimiter="\t" if path.suffix == ".tsv" else ",")
+    reader = csv.DictReader(io.StringIO(content, newline=""), delimiter="\t" if path.suffix == ".tsv" else ",")
     if "audio_filepath" not in (reader.fieldnames or ()):
         raise ManifestError(
             f"{path}: its first line must name the columns audio_filepath and text; found: "
             + ", ".join(reader.fieldnames or ["nothing"])
         )
-    for row in reader:
-        yield (
-            reader.line_num,
-            {key: value for key, value in row.items() if key is not None and value not in (None, "")},
-        )
+    try:
+        for row in reader:
+            yield reader.line_num, {key: value for key, value in row.items() if key and value}
+    except csv.Error as error:
+        raise ManifestError(f"{path}:{reader.line_num}: is not CSV: {error}") from None
 
 
 def _utterance(row: Any, folder: Path, require_text: bool) -> Utterance:

@@ -84,7 +84,29 @@ class RNNLayer(nn.Module):
 
 def _rnn(cell: Cell, input_size: int, hidden_size: int) -> nn.RNNBase:
     if cell == "lstm":
-        return nn.LSTM(input_size, hidden_size, batch_first=True)
-    if cell == "gru":
-        return nn.GRU(input_size, hidden_size, batch_first=True)
-    return nn.RNN(input_size, hidden_size, nonlinearity=cell.removeprefix("rnn_"), batch_first=True)
+        rnn: nn.RNNBase = nn.LSTM(input_size, hidden_size, batch_first=True)
+    elif cell == "gru":
+        rnn = nn.GRU(input_size, hidden_size, batch_first=True)
+    else:
+        rnn = nn.RNN(input_size, hidden_size, nonlinearity=cell.removeprefix("rnn_"), batch_first=True)
+    _initialise(rnn)
+    return rnn
+
+
+@torch.no_grad()
+def _initialise(rnn: nn.RNNBase) -> None:
+    """Orthogonal recurrent matrices, one for each gate (Saxe et al. 2014), Glorot input matrices, zero biases, and 1
+    for the forget gate (Jozefowicz et al. 2015), so that gradients reach back through time from the first step on.
+
+    With PyTorch's own small uniform weights, some seeds never leave the plateau on which a CTC model does not
+    listen.
+    """
+    hidden = rnn.hidden_size
+    weights = dict(rnn.named_parameters())
+    nn.init.xavier_uniform_(weights["weight_ih_l0"])
+    for gate in weights["weight_hh_l0"].split(hidden):
+        nn.init.orthogonal_(gate)
+    nn.init.zeros_(weights["bias_ih_l0"])
+    nn.init.zeros_(weights["bias_hh_l0"])
+    if isinstance(rnn, nn.LSTM):
+        nn.init.ones_(weights["bias_ih_l0"][hidden : 2 * hidden])  # PyTorch's order: input, forget, cell, output

@@ -33,7 +33,7 @@ def training_picture(
     seconds = len(audio[0]) / recognizer.sample_rate
 
     figure = plt.figure(figsize=(13, 6.5), layout="constrained")
-    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=(1, 1.35)))
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.35), squeeze=False)[0]
     losses, errors = left.subplots(2, 1, sharex=True)
     _draw_losses(losses, log)
     _draw_errors(errors, log)

@@ -28,8 +28,8 @@ def open_data(config: Config, say: Callable[[str], None]) -> TrainingData:
     Raises ManifestError for a bad manifest, TextError if training has no text, TrainingError if no audio is left.
     """
     training, validation = (_open(paths, config, say) for paths in (config.data.train, config.data.validation))
-    shared = {u.audio: u for u in training.utterances}.keys() & {u.audio for u in validation.utterances}
-    if shared and not any(u.offset for u in validation.utterances):
+    shared = {u.audio for u in training.utterances} & {u.audio for u in validation.utterances}
+    if shared:
         say(f"warning: {len(shared)} recordings are in training and in validation, {min(shared)} for one")
     units = Units.learn(utterance.text or "" for utterance in training.utterances)
     unknown: Counter[str] = Counter()

@@ -25,6 +25,7 @@ from asr.training.data import TrainingData, keep_feasible, open_data
 from asr.training.evaluate import evaluate
 from asr.training.schedule import warmup_cosine
 
+BEST_FILE = "best.safetensors"  # the best so far, until training is done: an interrupted run leaves no MODEL_FILE
 MODEL_FILE, LOG_FILE, PICTURE_FILE, CONFIG_FILE = (
     "model.safetensors",
     "log.jsonl",
@@ -52,6 +53,7 @@ def train(config: Config, out: str | Path) -> Recognizer:
     data = open_data(config, say)
     corpus = data.training
     recognizer = Recognizer(config, data.units).to(device)
+    recognizer.features.fit(pad([corpus.audio(index)]) for index in range(0, len(corpus), len(corpus) // 1000 + 1))
     targets = keep_feasible(corpus, data.units, recognizer.num_output_frames, say)
     augment = build_augment(config, recognizer)
     say(_description(recognizer, data, device, bf16))
@@ -112,12 +114,13 @@ def train(config: Config, out: str | Path) -> Recognizer:
             if rank < best:
                 best, best_epoch = rank, epoch
                 recognizer.summary = _summary(recognizer, data, epoch, result.score)
-                recognizer.save(out / MODEL_FILE)
+                recognizer.save(out / BEST_FILE)
             bar.print(_epoch_line(log[-1], options.epochs, best_epoch == epoch))
             if epoch - best_epoch >= options.patience:
                 bar.print(f"no better validation CER for {options.patience} epochs: stopping early")
                 break
 
+    (out / BEST_FILE).replace(out / MODEL_FILE)
     recognizer = load(out / MODEL_FILE, device)
     say(
         f"kept epoch {best_epoch}, the best on validation (CER {best[0]:.2f} %), after "

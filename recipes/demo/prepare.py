@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from asr.cli import run
 from asr.corpus.espeak import Synthesizer
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.progress import ProgressBar
@@ -88,4 +89,4 @@ def speak(
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import soundfile
 
+from asr.cli import run
 from asr.corpus.download import Archive, obtain
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.corpus.split import split
@@ -63,4 +64,4 @@ def describe(path: Path) -> Utterance:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
