@@ -99,8 +99,9 @@ runs/fsdd-seed%/model.safetensors: recipes/fsdd/config.yaml data/fsdd/train.json
 runs/fsdd-seed%/test.hyp.jsonl: runs/fsdd-seed%/model.safetensors
 	$(ASR) transcribe $< data/fsdd/test.jsonl -o $@
 
+# Half the epochs, so that six trainings take a quarter of an hour.
 runs/fsdd-without-%/model.safetensors: recipes/fsdd/config.yaml data/fsdd/train.jsonl | $(READY)
-	$(ASR) train $< --out runs/fsdd-without-$* \
+	$(ASR) train $< --out runs/fsdd-without-$* --set training.epochs=12 \
 	  --set data.train=data/fsdd/without-$*.train.jsonl --set data.validation=data/fsdd/without-$*.validation.jsonl
 
 runs/fsdd-without-%/test.hyp.jsonl: runs/fsdd-without-%/model.safetensors

@@ -8,6 +8,7 @@ import torch
 from oracles import random_waveforms, randomise
 
 import asr
+from asr.batching import pad
 from asr.config import Config
 from asr.errors import ModelFileError
 from asr.model import Recognizer, load, read_metadata
@@ -24,6 +25,7 @@ CONFIG = {
 def recognizer() -> Recognizer:
     made = Recognizer(Config.model_validate(CONFIG), Units("abcé "), {"training_hours": 1.5})
     randomise(made.acoustic_model, 0)
+    made.features.fit([pad(random_waveforms(9, 4))])
     return made
 
 
@@ -41,6 +43,19 @@ def test_round_trip_is_exact(recognizer: Recognizer, tmp_path: Path) -> None:
     assert any(loaded.recognize(waveforms))
     for name, tensor in recognizer.acoustic_model.state_dict().items():
         assert torch.equal(tensor, loaded.acoustic_model.state_dict()[name])
+
+
+@pytest.mark.parametrize("kind", ["log_mel", "mfcc", "spectrogram"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn_tanh", "rnn_relu"])
+def test_every_kind_of_features_and_cell(kind: str, cell: str, tmp_path: Path) -> None:
+    features = {**CONFIG["features"], "kind": kind, "coefficients": 13}
+    config = {**CONFIG, "features": features, "model": {**CONFIG["model"], "cell": cell}}
+    made = Recognizer(Config.model_validate(config), Units("abc"))
+    made.save(tmp_path / "m")
+    waveforms = random_waveforms(0, 3)
+    log_probs, lengths = made.log_probs(*pad(waveforms))
+    assert lengths.tolist() == [made.num_output_frames(len(waveform)) for waveform in waveforms]
+    torch.testing.assert_close(load(tmp_path / "m", "cpu").log_probs(*pad(waveforms))[0], log_probs)
 
 
 def test_same_model_same_bytes(recognizer: Recognizer, tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ def training_picture(
 
 def _draw_losses(axes: Axes, log: Sequence[dict[str, Any]]) -> None:
     epochs = [row["epoch"] for row in log]
-    axes.plot(epochs, [row["train_loss"] for row in log], label="training", color="C0")
-    axes.plot(epochs, [row["validation_loss"] for row in log], label="validation", color="C1")
+    axes.plot(epochs, [row["train_loss"] for row in log], label="training", color="C0", marker=".")
+    axes.plot(epochs, [row["validation_loss"] for row in log], label="validation", color="C1", marker=".")
     axes.set(ylabel="CTC loss, nats per unit", yscale="log")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
@@ -62,8 +62,8 @@ def _draw_losses(axes: Axes, log: Sequence[dict[str, Any]]) -> None:
 def _draw_errors(axes: Axes, log: Sequence[dict[str, Any]]) -> None:
     epochs = [row["epoch"] for row in log]
     best = min(log, key=lambda row: (row["cer"], row["validation_loss"]))
-    axes.plot(epochs, [row["wer"] for row in log], label="WER", color="C3")
-    axes.plot(epochs, [row["cer"] for row in log], label="CER", color="C2")
+    axes.plot(epochs, [row["wer"] for row in log], label="WER", color="C3", marker=".")
+    axes.plot(epochs, [row["cer"] for row in log], label="CER", color="C2", marker=".")
     axes.plot(
         best["epoch"],
         best["cer"],
@@ -82,7 +82,7 @@ def _draw_posteriors(axes: Axes, posteriors: np.ndarray, symbols: Sequence[str],
     if len(rows) > _SHOWN_UNITS:
         rows = np.sort(rows[np.argsort(-posteriors[:, rows].max(axis=0))[:_SHOWN_UNITS]])
     rows = np.concatenate([[0], rows])
-    labels = ["blank", *("␣" if symbols[row - 1] == " " else symbols[row - 1] for row in rows[1:])]
+    labels = ["blank", *("space" if symbols[row - 1] == " " else symbols[row - 1] for row in rows[1:])]
     axes.imshow(
         posteriors[:, rows].T, origin="lower", aspect="auto", extent=(0, seconds, -0.5, len(rows) - 0.5),
         cmap="Blues", vmin=0, vmax=1, interpolation="nearest",

@@ -1,6 +1,7 @@
 """The training loop, in the order things happen."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -211,11 +212,12 @@ def _summary(recognizer: Recognizer, data: TrainingData, epoch: int, result: Any
 
 def _git_commit() -> str | None:
     """The commit of the asr package, where it runs from a git checkout."""
-    folder = Path(__file__).parent
-    done = subprocess.run(
-        ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or None
+    if shutil.which("git") is None:
+        return None
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    is_tracked = git("ls-files", Path(__file__).name)  # not installed inside a checkout of something else
+    return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*") or None if is_tracked else None
