@@ -14,6 +14,7 @@ app = typer.Typer(
     help="Train your own speech recogniser, and use it.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # plain help: importing rich would double its time
     pretty_exceptions_enable=False,
 )
 

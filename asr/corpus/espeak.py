@@ -76,6 +76,7 @@ class Synthesizer:
             raise AsrError(f"espeak-ng refuses the voice {language}+{variant}")
         for parameter, value in ((_RATE, rate), (_PITCH, pitch), (_RANGE, pitch_range)):
             self._library.espeak_SetParameter(parameter, value, 0)
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(0))  # it starts from the process id: noise would differ
         self._chunks, self._events = [], []
         encoded = text.encode()
         self._library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _UTF8, None, None)
