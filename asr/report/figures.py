@@ -61,7 +61,7 @@ def _draw_losses(axes: Axes, log: Sequence[dict[str, Any]]) -> None:
 
 def _draw_errors(axes: Axes, log: Sequence[dict[str, Any]]) -> None:
     epochs = [row["epoch"] for row in log]
-    best = min(log, key=lambda row: (row["cer"], row["validation_loss"]))
+    best = min(log, key=lambda row: (row["cer"], -row["epoch"]))
     axes.plot(epochs, [row["wer"] for row in log], label="WER", color="C3", marker=".")
     axes.plot(epochs, [row["cer"] for row in log], label="CER", color="C2", marker=".")
     axes.plot(

@@ -38,8 +38,8 @@ MODEL_FILE, LOG_FILE, PICTURE_FILE, CONFIG_FILE = (
 def train(config: Config, out: str | Path) -> Recognizer:
     """Trains a recogniser; leaves `model.safetensors`, `config.yaml`, `log.jsonl` and `training.png` in `out`.
 
-    The model of the epoch with the lowest validation CER (of equals, the lowest loss) is kept, in the file and
-    in what is returned. The same configuration, seed and machine give the same model, byte for byte. Raises
+    The model of the epoch with the lowest validation CER (of equals, the last, which has annealed longest) is kept,
+    in the file and in what is returned. The same configuration, seed and machine give the same model, byte for byte. Raises
     ManifestError, TextError, ConfigError or TrainingError where the data cannot be trained on.
     """
     out = Path(out)
@@ -70,7 +70,7 @@ def train(config: Config, out: str | Path) -> Recognizer:
     )
     model, optimizer = accelerator.prepare(recognizer.acoustic_model, optimizer)
 
-    best, best_epoch = (float("inf"), float("inf")), 0
+    best, best_epoch = float("inf"), 0
     log: list[dict[str, Any]] = []
     started = time.monotonic()
     with ProgressBar("training", total) as bar:
@@ -111,9 +111,8 @@ def train(config: Config, out: str | Path) -> Recognizer:
                 }
             )
             (out / LOG_FILE).write_text("".join(json.dumps(row) + "\n" for row in log))
-            rank = (result.score.cer.percent, result.loss)
-            if rank < best:
-                best, best_epoch = rank, epoch
+            if result.score.cer.percent <= best:
+                best, best_epoch = result.score.cer.percent, epoch
                 recognizer.summary = _summary(recognizer, data, epoch, result.score)
                 recognizer.save(out / BEST_FILE)
             bar.print(_epoch_line(log[-1], options.epochs, best_epoch == epoch))
@@ -124,7 +123,7 @@ def train(config: Config, out: str | Path) -> Recognizer:
     (out / BEST_FILE).replace(out / MODEL_FILE)
     recognizer = load(out / MODEL_FILE, device)
     say(
-        f"kept epoch {best_epoch}, the best on validation (CER {best[0]:.2f} %), after "
+        f"kept epoch {best_epoch}, the best on validation (CER {best:.2f} %), after "
         f"{time.monotonic() - started:.0f} s of training: {out / MODEL_FILE}"
     )
     training_picture(out / PICTURE_FILE, log, recognizer, data.validation)

@@ -35,7 +35,7 @@ TRAINING_VOICES = (
     ("m7",), ("m8",), ("marcelo",), ("max",), ("michel",), ("miguel",), ("norbert",), ("pablo",), ("pedro",),
     ("rob",), ("robert",), ("sandro",), ("shelby",), ("steph", "steph2", "steph3"), ("travis",),
 )  # fmt: skip
-SPLITS = {"train": (TRAINING_VOICES, 2400), "validation": (VALIDATION_VOICES, 120), "test": (TEST_VOICES, 300)}
+SPLITS = {"train": (TRAINING_VOICES, 2400), "validation": (VALIDATION_VOICES, 240), "test": (TEST_VOICES, 300)}
 
 
 def main() -> None:
