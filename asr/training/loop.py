@@ -39,8 +39,8 @@ def train(config: Config, out: str | Path) -> Recognizer:
     """Trains a recogniser; leaves `model.safetensors`, `config.yaml`, `log.jsonl` and `training.png` in `out`.
 
     The model of the epoch with the lowest validation CER (of equals, the last, which has annealed longest) is kept,
-    in the file and in what is returned. The same configuration, seed and machine give the same model, byte for byte. Raises
-    ManifestError, TextError, ConfigError or TrainingError where the data cannot be trained on.
+    in the file and in what is returned. The same configuration, seed and machine give the same model, byte for
+    byte. Raises ManifestError, TextError, ConfigError or TrainingError where the data cannot be trained on.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def train(config: Config, out: str | Path) -> Recognizer:
     )
     model, optimizer = accelerator.prepare(recognizer.acoustic_model, optimizer)
 
-    best, best_epoch = float("inf"), 0
+    best, best_epoch, improved_epoch = float("inf"), 0, 0
     log: list[dict[str, Any]] = []
     started = time.monotonic()
     with ProgressBar("training", total) as bar:
@@ -112,11 +112,12 @@ def train(config: Config, out: str | Path) -> Recognizer:
             )
             (out / LOG_FILE).write_text("".join(json.dumps(row) + "\n" for row in log))
             if result.score.cer.percent <= best:
+                improved_epoch = epoch if result.score.cer.percent < best else improved_epoch
                 best, best_epoch = result.score.cer.percent, epoch
                 recognizer.summary = _summary(recognizer, data, epoch, result.score)
                 recognizer.save(out / BEST_FILE)
             bar.print(_epoch_line(log[-1], options.epochs, best_epoch == epoch))
-            if epoch - best_epoch >= options.patience:
+            if epoch - improved_epoch >= options.patience:
                 bar.print(f"no better validation CER for {options.patience} epochs: stopping early")
                 break
 
