@@ -14,7 +14,7 @@ SEEDS := 0 1 2
 FSDD_SPEAKERS := george jackson lucas nicolas theo yweweler
 export PYTHONUTF8 := 1
 
-.PHONY: help setup demo fsdd fsdd-seeds fsdd-speakers yesno test test-slow lint bench clean
+.PHONY: help setup demo fsdd fsdd-seeds fsdd-speakers yesno mboshi test test-slow lint bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ fsdd-speakers: $(FSDD_SPEAKERS:%=runs/fsdd-without-%/test.hyp.jsonl) ## the same
 
 yesno: runs/yesno/test.hyp.jsonl ## 60 recordings of eight Hebrew words each
 	@$(ASR) score data/yesno/test.jsonl $<
+
+mboshi: runs/mboshi/test.hyp.jsonl ## field recordings of a Bantu language, 4 hours
+	@$(ASR) score data/mboshi/test.jsonl $<
 
 test: $(READY) ## the quick tests
 	.venv/bin/python -m pytest
