@@ -63,6 +63,16 @@ def train(
 
 
 @app.command()
+def selftest(
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="What you mean to train on.")],
+) -> None:
+    """Is it my data or the program? In about a minute: do texts fit their recordings, can a few be learned by heart?"""
+    from asr.training.selftest import selftest as run_selftest
+
+    run_selftest(manifest, print)
+
+
+@app.command()
 def transcribe(
     model: Model,
     inputs: Annotated[

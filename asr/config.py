@@ -1,7 +1,7 @@
 """The whole configuration of a training run: typed, validated, frozen. YAML in, YAML out.
 
-Modules never see these classes; the builders in `model.py`, `training/augment.py` and `training/loop.py` take
-them apart into plain arguments.
+Modules never see these classes; the builders in `model.py` and `training/build.py` take them apart into plain
+arguments.
 """
 
 from collections.abc import Sequence
@@ -77,6 +77,7 @@ class TrainingConfig(_Section):
     gradient_clip: float = Field(default=1.0, gt=0, description="largest norm")
     patience: int = Field(default=20, ge=1, description="epochs without a better validation CER before training stops")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    checkpoint_minutes: float = Field(default=5.0, gt=0, description="between checkpoints; one also ends each epoch")
     seed: int = Field(default=0, ge=0)
 
 

@@ -21,6 +21,7 @@ from asr.config import Config, FeaturesConfig
 from asr.decoding.greedy import best_path
 from asr.errors import ModelFileError
 from asr.features import MFCC, LogMel, Spectrogram
+from asr.files import write_whole
 from asr.nn.encoder import AcousticModel
 from asr.text import Normalizer, Units
 
@@ -122,7 +123,6 @@ class Recognizer:
 
     def save(self, path: str | Path) -> None:
         """Writes the model file, whole or not at all. The same model gives the same bytes."""
-        path = Path(path)
         metadata = {
             "format": FORMAT,
             "config": self.config.model_dump(mode="json"),
@@ -131,10 +131,9 @@ class Recognizer:
         }
         state = self.modules.state_dict()
         tensors = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(path.name + ".part")
-        draft.write_bytes(safetensors.torch.save(tensors, {_METADATA_KEY: json.dumps(metadata, ensure_ascii=False)}))
-        draft.replace(path)
+        write_whole(
+            Path(path), safetensors.torch.save(tensors, {_METADATA_KEY: json.dumps(metadata, ensure_ascii=False)})
+        )
 
 
 def load(path: str | Path, device: str | torch.device | None = None) -> Recognizer:

@@ -20,9 +20,10 @@ LOG_INTERVAL = 30.0  # seconds between lines where stderr is not a terminal
 class ProgressBar:
     """`with ProgressBar("packing", total=300) as bar: … bar.advance()`."""
 
-    def __init__(self, title: str, total: int) -> None:
+    def __init__(self, title: str, total: int, *, done: int = 0) -> None:
         self._console = Console(stderr=True)
-        self._title, self._total, self._done, self._note = title, total, 0, ""
+        self._title, self._total, self._done, self._note = title, total, done, ""
+        self._done_before = done
         self._started = self._spoke = time.monotonic()
         self._bar: Progress | None = None
 
@@ -39,7 +40,7 @@ class ProgressBar:
                 console=self._console,
                 transient=True,
             )
-            self._task = self._bar.add_task(self._title, total=self._total, note="")
+            self._task = self._bar.add_task(self._title, total=self._total, completed=self._done, note="")
             self._bar.start()
         return self
 
@@ -57,7 +58,7 @@ class ProgressBar:
             self._bar.update(self._task, advance=steps, note=self._note)
         elif time.monotonic() - self._spoke > LOG_INTERVAL:
             self._spoke = time.monotonic()
-            left = (self._spoke - self._started) / self._done * (self._total - self._done)
+            left = (self._spoke - self._started) / (self._done - self._done_before) * (self._total - self._done)
             self.print(f"{self._title} {self._done}/{self._total} {self._note} ETA {left:.0f} s")
 
     def print(self, line: str) -> None:

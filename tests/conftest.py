@@ -13,7 +13,12 @@ import pytest
 import soundfile
 import torch
 
+from asr.config import Config
+from asr.corpus.manifest import Utterance, write_manifest
+
 REPOSITORY = Path(__file__).parent.parent
+RATE = 8000  # Hz, of the corpus of tones
+TONES = {"a": 500.0, "b": 1500.0, "c": 3000.0}
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
 
 
@@ -43,3 +48,43 @@ def run_asr(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
     """The command line, as a user runs it."""
     command = [sys.executable, "-m", "asr", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def spell(text: str, generator: np.random.Generator) -> np.ndarray:
+    """Each letter as 120 ms of its tone, then 60 ms of near silence."""
+    parts = []
+    for letter in text:
+        time = np.arange(RATE * 12 // 100) / RATE
+        parts += [0.3 * np.sin(2 * np.pi * TONES[letter] * time), np.zeros(RATE * 6 // 100)]
+    samples = np.concatenate(parts)
+    return samples + 0.003 * generator.standard_normal(len(samples))
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`train.jsonl` and `validation.jsonl` of tones that spell their text."""
+    folder = tmp_path_factory.mktemp("tones with a space")
+    generator = np.random.default_rng(0)
+    for name, count in (("train", 96), ("validation", 16)):
+        utterances = []
+        for number in range(count):
+            text = "".join(generator.choice(list(TONES), generator.integers(2, 6)))
+            path = folder / name / f"{number}.wav"
+            path.parent.mkdir(exist_ok=True)
+            soundfile.write(path, spell(text, generator), RATE)
+            utterances.append(Utterance(f"{name}-{number}", path, text))
+        write_manifest(folder / f"{name}.jsonl", utterances)
+    return folder
+
+
+def train_config(folder: Path, **training: object) -> Config:
+    return Config.model_validate(
+        {
+            "data": {"train": str(folder / "train.jsonl"), "validation": str(folder / "validation.jsonl")},
+            "features": {"sample_rate": RATE, "bins": 24},
+            "model": {"hidden": 24, "layers": 2, "channels": 4, "subsampling": 2, "dropout": 0.1},
+            "augment": {"noise_snr_db": [20, 40], "tempo": 0.1, "frequency_warp": 0.05, "frequency_masks": 1,
+                        "frequency_mask_bins": 2, "time_masks_per_second": 1, "time_mask_ms": 20},
+            "training": {"epochs": 12, "batch_seconds": 8, "learning_rate": 1e-2, **training},
+        }
+    )  # fmt: skip

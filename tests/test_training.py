@@ -6,68 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
-from conftest import run_asr
+from conftest import RATE, run_asr, train_config
 
 import asr
 from asr.config import Config
-from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.corpus.manifest import read_manifest, write_manifest
 from asr.corpus.pack import pack
 from asr.errors import ConfigError, TrainingError
-from asr.training.loop import train, use_bf16
-
-RATE = 8000
-TONES = {"a": 500.0, "b": 1500.0, "c": 3000.0}
-
-
-def spell(text: str, generator: np.random.Generator) -> np.ndarray:
-    """Each letter as 120 ms of its tone, then 60 ms of near silence."""
-    parts = []
-    for letter in text:
-        time = np.arange(RATE * 12 // 100) / RATE
-        parts += [0.3 * np.sin(2 * np.pi * TONES[letter] * time), np.zeros(RATE * 6 // 100)]
-    samples = np.concatenate(parts)
-    return samples + 0.003 * generator.standard_normal(len(samples))
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`train.jsonl` and `validation.jsonl` of tones that spell their text."""
-    folder = tmp_path_factory.mktemp("tones with a space")
-    generator = np.random.default_rng(0)
-    for name, count in (("train", 96), ("validation", 16)):
-        utterances = []
-        for number in range(count):
-            text = "".join(generator.choice(list(TONES), generator.integers(2, 6)))
-            path = folder / name / f"{number}.wav"
-            path.parent.mkdir(exist_ok=True)
-            soundfile.write(path, spell(text, generator), RATE)
-            utterances.append(Utterance(f"{name}-{number}", path, text))
-        write_manifest(folder / f"{name}.jsonl", utterances)
-    return folder
-
-
-def config(folder: Path, **training: object) -> Config:
-    return Config.model_validate(
-        {
-            "data": {"train": str(folder / "train.jsonl"), "validation": str(folder / "validation.jsonl")},
-            "features": {"sample_rate": RATE, "bins": 24},
-            "model": {"hidden": 24, "layers": 2, "channels": 4, "subsampling": 2, "dropout": 0.1},
-            "augment": {"noise_snr_db": [20, 40], "tempo": 0.1, "frequency_warp": 0.05, "frequency_masks": 1,
-                        "frequency_mask_bins": 2, "time_masks_per_second": 1, "time_mask_ms": 20},
-            "training": {"epochs": 12, "batch_seconds": 8, "learning_rate": 1e-2, **training},
-        }
-    )  # fmt: skip
+from asr.training.build import use_bf16
+from asr.training.loop import train
 
 
 def test_learns_and_leaves_its_results(tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    recognizer = train(config(tones), tmp_path)
+    recognizer = train(train_config(tones), tmp_path)
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert len(log) == 12 and log[-1]["train_loss"] < log[0]["train_loss"] / 3
     assert min(row["cer"] for row in log) < 5
     assert (tmp_path / "training.png").stat().st_size > 10_000
-    assert Config.load(tmp_path / "config.yaml") == config(tones)
+    assert Config.load(tmp_path / "config.yaml") == train_config(tones)
     assert "kept epoch" in capsys.readouterr().err
 
     # The score in the log is what the model file gives when it transcribes the files anew, digit for digit.
@@ -82,20 +39,20 @@ def test_learns_and_leaves_its_results(tones: Path, tmp_path: Path, capsys: pyte
 
 def test_same_seed_same_bytes(tones: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train(config(tones, epochs=2, seed=seed), tmp_path / name)
+        train(train_config(tones, epochs=2, seed=seed), tmp_path / name)
     files = {name: (tmp_path / name / "model.safetensors").read_bytes() for name in "abc"}
     assert files["a"] == files["b"] != files["c"]
 
 
 def test_bf16_learns_too(tones: Path, tmp_path: Path) -> None:
-    recognizer = train(config(tones, epochs=14, precision="bf16"), tmp_path)
+    recognizer = train(train_config(tones, epochs=14, precision="bf16"), tmp_path)
     assert recognizer.summary["validation_cer"] < 40
 
 
 def test_early_stopping(tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    train(config(tones, epochs=30, patience=2, learning_rate=1e-9), tmp_path)
+    train(train_config(tones, epochs=30, patience=2, learning_rate=1e-9), tmp_path)
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) < 30
-    assert "stopping early" in capsys.readouterr().err
+    assert "stopped early, after epoch" in capsys.readouterr().err
 
 
 def test_what_cannot_be_trained_on_is_named_and_left_out(
@@ -110,7 +67,7 @@ def test_what_cannot_be_trained_on_is_named_and_left_out(
     validation = read_manifest(tones / "validation.jsonl")
     validation[0] = replace(validation[0], text="abx")
     write_manifest(tmp_path / "validation.jsonl", validation)
-    train(config(tmp_path, epochs=1), tmp_path / "run")
+    train(train_config(tmp_path, epochs=1), tmp_path / "run")
     said = capsys.readouterr().err
     assert "left out 2 utterances, unreadable" in said
     assert "broken.wav: is not WAV" in said and "missing.wav: no such file" in said
@@ -125,14 +82,14 @@ def test_nothing_left_is_an_error(tones: Path, tmp_path: Path) -> None:
     write_manifest(tmp_path / "validation.jsonl", read_manifest(tones / "validation.jsonl"))
     write_manifest(tmp_path / "train.jsonl", [replace(u, audio=tmp_path / "no.wav") for u in utterances])
     with pytest.raises(TrainingError, match="none of its 96 recordings"):
-        train(config(tmp_path), tmp_path / "run")
+        train(train_config(tmp_path), tmp_path / "run")
     write_manifest(tmp_path / "train.jsonl", [replace(u, text="abc" * 99) for u in utterances])
     with pytest.raises(TrainingError, match="no utterance is left"):
-        train(config(tmp_path), tmp_path / "run")
+        train(train_config(tmp_path), tmp_path / "run")
 
 
 def test_cepstra_cannot_be_frequency_warped(tones: Path, tmp_path: Path) -> None:
-    settings = config(tones)
+    settings = train_config(tones)
     settings = settings.model_copy(update={"features": settings.features.model_copy(update={"kind": "mfcc"})})
     with pytest.raises(ConfigError, match="mfcc has no frequency axis"):
         train(settings, tmp_path)
@@ -159,7 +116,7 @@ def test_packed_audio_is_exact_reused_and_renewed(tones: Path, tmp_path: Path) -
 
 
 def test_command_line_from_training_to_score(tones: Path, tmp_path: Path) -> None:
-    (tmp_path / "words.yaml").write_text(config(tones, epochs=3).to_yaml())
+    (tmp_path / "words.yaml").write_text(train_config(tones, epochs=3).to_yaml())
     trained = run_asr("train", "words.yaml", "--set", "training.epochs=2", cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     assert trained.stdout == "" and "epoch 2/2" in trained.stderr

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from asr.batching import pad
 from asr.corpus.pack import PackedCorpus
 from asr.model import Recognizer
+from asr.training.history import Row, kept_row
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
@@ -18,9 +18,7 @@ from matplotlib.axes import Axes
 _SHOWN_UNITS = 40  # rows of the posterior picture that stay readable
 
 
-def training_picture(
-    path: str | Path, log: Sequence[dict[str, Any]], recognizer: Recognizer, corpus: PackedCorpus
-) -> None:
+def training_picture(path: str | Path, log: Sequence[Row], recognizer: Recognizer, corpus: PackedCorpus) -> None:
     """Draws the learning curve of `log` beside one utterance of `corpus`: its spectrogram above its posteriors.
 
     The utterance is the one of median length.
@@ -50,7 +48,7 @@ def training_picture(
     plt.close(figure)
 
 
-def _draw_losses(axes: Axes, log: Sequence[dict[str, Any]]) -> None:
+def _draw_losses(axes: Axes, log: Sequence[Row]) -> None:
     epochs = [row["epoch"] for row in log]
     axes.plot(epochs, [row["train_loss"] for row in log], label="training", color="C0", marker=".")
     axes.plot(epochs, [row["validation_loss"] for row in log], label="validation", color="C1", marker=".")
@@ -59,9 +57,9 @@ def _draw_losses(axes: Axes, log: Sequence[dict[str, Any]]) -> None:
     axes.legend()
 
 
-def _draw_errors(axes: Axes, log: Sequence[dict[str, Any]]) -> None:
+def _draw_errors(axes: Axes, log: Sequence[Row]) -> None:
     epochs = [row["epoch"] for row in log]
-    best = min(log, key=lambda row: (row["cer"], -row["epoch"]))
+    best = kept_row(log)
     axes.plot(epochs, [row["wer"] for row in log], label="WER", color="C3", marker=".")
     axes.plot(epochs, [row["cer"] for row in log], label="CER", color="C2", marker=".")
     axes.plot(

@@ -5,17 +5,21 @@ from dataclasses import dataclass
 import torch
 
 from asr.corpus.pack import PackedCorpus
+from asr.features import frame_mask
 from asr.model import Recognizer
 from asr.nn.ctc import ctc_loss
 from asr.scoring.wer import Score, score
+from asr.text import BLANK
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Loss in nats per unit, and the score."""
+    """Loss in nats per unit, the score, what was heard, and the share of frames whose best unit is blank."""
 
     loss: float
     score: Score
+    hypotheses: list[str]
+    blank_share: float
 
 
 def evaluate(recognizer: Recognizer, corpus: PackedCorpus) -> Evaluation:
@@ -26,14 +30,21 @@ def evaluate(recognizer: Recognizer, corpus: PackedCorpus) -> Evaluation:
     """
     references = [utterance.text or "" for utterance in corpus.utterances]
     hypotheses = [""] * len(corpus)
-    nats, num_units = 0.0, 0
+    nats, num_units, blanks, num_frames = 0.0, 0, 0, 0
     for indices, log_probs, lengths in recognizer.batches(corpus.num_samples, corpus.audio):
         for index, text in zip(indices, recognizer.texts(log_probs, lengths), strict=True):
             hypotheses[index] = text
+        blanks += int(((log_probs.argmax(-1) == BLANK) & frame_mask(lengths, log_probs.shape[1])).sum())
+        num_frames += int(lengths.sum())
         known = [row for row, i in enumerate(indices) if not recognizer.units.unknown(references[i])]
         targets = [recognizer.units.encode(references[indices[row]]) for row in known]
         losses = ctc_loss(log_probs[known], lengths[known], targets).cpu()
         finite = torch.isfinite(losses)
         nats += losses[finite].sum().item()
         num_units += sum(len(target) for target, keep in zip(targets, finite.tolist(), strict=True) if keep)
-    return Evaluation(nats / max(num_units, 1), score(references, hypotheses, interval=False))
+    return Evaluation(
+        loss=nats / max(num_units, 1),
+        score=score(references, hypotheses, interval=False),
+        hypotheses=hypotheses,
+        blank_share=blanks / num_frames,
+    )

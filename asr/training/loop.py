@@ -1,29 +1,30 @@
 """The training loop, in the order things happen."""
 
-import json
-import shutil
-import subprocess
+import hashlib
 import sys
 import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-import asr
-from asr.batching import pad, plan_batches
+from asr.batching import pad
 from asr.config import Config
-from asr.errors import ConfigError, TrainingError
+from asr.corpus.manifest import write_manifest
+from asr.errors import TrainingError
 from asr.model import Recognizer, load
 from asr.nn.ctc import ctc_loss, required_frames
 from asr.progress import ProgressBar
 from asr.report.figures import training_picture
-from asr.training.augment import Augment
+from asr.training import watch
+from asr.training.build import build_augment, describe, plan_epochs, summary, use_bf16
+from asr.training.checkpoint import Checkpoints, StopSignals
 from asr.training.data import TrainingData, keep_feasible, open_data
 from asr.training.evaluate import evaluate
+from asr.training.history import Row, epochs_without_gain, kept_row, write_log
 from asr.training.schedule import warmup_cosine
 
 BEST_FILE = "best.safetensors"  # the best so far, until training is done: an interrupted run leaves no MODEL_FILE
@@ -33,6 +34,22 @@ MODEL_FILE, LOG_FILE, PICTURE_FILE, CONFIG_FILE = (
     "training.png",
     "config.yaml",
 )
+MAX_SKIPPED = 10  # batches without a finite loss or gradient, before training gives up
+_SAMPLES = 3  # validation utterances shown after each epoch
+
+
+@dataclass
+class Position:
+    """Where a run stands: the next batch, the sums over the epoch so far, and the epochs behind it."""
+
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+    nats: float = 0.0
+    num_units: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    log: list[Row] = field(default_factory=list)
 
 
 def train(config: Config, out: str | Path) -> Recognizer:
@@ -40,7 +57,8 @@ def train(config: Config, out: str | Path) -> Recognizer:
 
     The model of the epoch with the lowest validation CER (of equals, the last, which has annealed longest) is kept,
     in the file and in what is returned. The same configuration, seed and machine give the same model, byte for
-    byte. Raises ManifestError, TextError, ConfigError or TrainingError where the data cannot be trained on.
+    byte, also when the run was interrupted in any way and the call repeated: it goes on from the last checkpoint
+    in `out`. Raises ManifestError, TextError, ConfigError or TrainingError where the data cannot be trained on.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -57,27 +75,42 @@ def train(config: Config, out: str | Path) -> Recognizer:
     recognizer.features.fit(pad([corpus.audio(index)]) for index in range(0, len(corpus), len(corpus) // 1000 + 1))
     targets = keep_feasible(corpus, data.units, recognizer.num_output_frames, say)
     augment = build_augment(config, recognizer)
-    say(_description(recognizer, data, device, bf16))
+    say(describe(recognizer, data, device, bf16))
+    frames_of = [recognizer.num_output_frames(int(samples)) for samples in corpus.num_samples]
+    not_listening = watch.no_listening_loss(frames_of, targets, len(data.units))
+    say(f"a model that does not listen would reach a loss of {not_listening:.3f} nats per unit")
     (out / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
 
-    plans = _plan_epochs(config, data)
+    plans = plan_epochs(config, data)
     total = sum(map(len, plans))
     optimizer = torch.optim.AdamW(
         recognizer.acoustic_model.parameters(), options.learning_rate, weight_decay=options.weight_decay
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: warmup_cosine(step, total=total, warmup=options.warmup)
-    )
     model, optimizer = accelerator.prepare(recognizer.acoustic_model, optimizer)
 
-    best, best_epoch, improved_epoch = float("inf"), 0, 0
-    log: list[dict[str, Any]] = []
-    started = time.monotonic()
-    with ProgressBar("training", total) as bar:
-        for epoch, plan in enumerate(plans, start=1):
+    at = Position()
+    parts = {"model": recognizer.acoustic_model, "optimizer": optimizer}
+    checkpoints = Checkpoints(out, fingerprint=_fingerprint(config, data), minutes=options.checkpoint_minutes)
+    if state := checkpoints.restore(device, say):
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        at = Position(**state["position"])
+        say(f"going on from the checkpoint in {out}: epoch {at.epoch}, batch {at.batch + 1}")
+    started = time.monotonic() - at.seconds
+
+    def save_checkpoint() -> None:
+        at.seconds = time.monotonic() - started
+        state = {name: part.state_dict() for name, part in parts.items()}
+        checkpoints.save(at.step, {**state, "position": asdict(at)})
+        if stop.received:
+            bar.print(f"{stop.received.name}: saved in {out}; the same command goes on from here")
+            raise KeyboardInterrupt
+
+    with ProgressBar("training", total, done=at.step) as bar, StopSignals() as stop:
+        while at.epoch <= options.epochs and not (at.log and epochs_without_gain(at.log) >= options.patience):
             model.train()
-            nats, num_units = 0.0, 0
-            for batch in plan:
+            plan = plans[at.epoch - 1]
+            for batch in plan[at.batch :]:
                 audio, lengths = pad(corpus.audio(index) for index in batch)
                 audio, lengths = audio.to(device), lengths.to(device)
                 batch_targets = [targets[index] for index in batch]
@@ -87,47 +120,66 @@ def train(config: Config, out: str | Path) -> Recognizer:
                 with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                     log_probs, frames = model(features, frames)
                 loss = ctc_loss(log_probs, frames, batch_targets).sum()  # nats
-                if not torch.isfinite(loss):
-                    names = ", ".join(corpus.utterances[index].id for index in batch[:5])
-                    raise TrainingError(f"the loss is not finite in epoch {epoch}, in the batch of {names}, …")
                 batch_units = sum(map(len, batch_targets))
-                accelerator.backward(loss / batch_units)
-                accelerator.clip_grad_norm_(model.parameters(), options.gradient_clip)
-                optimizer.step()
-                schedule.step()
                 optimizer.zero_grad()
-                nats, num_units = nats + loss.item(), num_units + batch_units
-                bar.advance(note=f"epoch {epoch} loss {nats / num_units:.3f}")
+                accelerator.backward(loss / batch_units)
+                norm = accelerator.clip_grad_norm_(model.parameters(), options.gradient_clip)
+                for group in optimizer.param_groups:
+                    group["lr"] = options.learning_rate * warmup_cosine(at.step, total=total, warmup=options.warmup)
+                if torch.isfinite(loss) and torch.isfinite(norm):
+                    optimizer.step()
+                    at.nats, at.num_units = at.nats + loss.item(), at.num_units + batch_units
+                else:
+                    at.skipped += 1
+                    _leave_out(batch, corpus.utterances, at, out, bar)
+                at.batch, at.step = at.batch + 1, at.step + 1
+                bar.advance(note=f"epoch {at.epoch} loss {at.nats / max(at.num_units, 1):.3f}")
+                if at.batch < len(plan) and (stop.received or checkpoints.due()):
+                    save_checkpoint()
 
             result = evaluate(recognizer, data.validation)
-            log.append(
+            at.log.append(
                 {
-                    "epoch": epoch,
+                    "epoch": at.epoch,
+                    "step": at.step,
                     "seconds": round(time.monotonic() - started, 1),
-                    "train_loss": nats / num_units,
+                    "train_loss": at.nats / max(at.num_units, 1),
                     "validation_loss": result.loss,
+                    "no_listening_loss": not_listening,
                     "cer": result.score.cer.percent,
                     "wer": result.score.wer.percent,
+                    "blank_share": result.blank_share,
+                    "gradient_norms": watch.gradient_norms(
+                        recognizer.acoustic_model, scale=max(1.0, float(norm) / options.gradient_clip)
+                    ),
+                    "samples": [
+                        (utterance.text, heard)
+                        for utterance, heard in zip(data.validation.utterances, result.hypotheses, strict=True)
+                    ][:_SAMPLES],
                 }
             )
-            (out / LOG_FILE).write_text("".join(json.dumps(row) + "\n" for row in log))
-            if result.score.cer.percent <= best:
-                improved_epoch = epoch if result.score.cer.percent < best else improved_epoch
-                best, best_epoch = result.score.cer.percent, epoch
-                recognizer.summary = _summary(recognizer, data, epoch, result.score)
+            is_best = kept_row(at.log) is at.log[-1]
+            if is_best:
+                recognizer.summary = summary(recognizer, data, at.epoch, result.score)
                 recognizer.save(out / BEST_FILE)
-            bar.print(_epoch_line(log[-1], options.epochs, best_epoch == epoch))
-            if epoch - improved_epoch >= options.patience:
-                bar.print(f"no better validation CER for {options.patience} epochs: stopping early")
-                break
+            write_log(out / LOG_FILE, at.log)
+            eta = (time.monotonic() - started) / at.step * (total - at.step)
+            bar.print(watch.epoch_lines(at.log[-1], epochs=options.epochs, best=is_best, eta=eta))
+            watch.stop_if_deaf(at.log, epochs=options.epochs, step=at.step)
+            at.epoch, at.batch, at.nats, at.num_units = at.epoch + 1, 0, 0.0, 0
+            save_checkpoint()
 
     (out / BEST_FILE).replace(out / MODEL_FILE)
+    checkpoints.remove()
+    best, last = kept_row(at.log), at.log[-1]
     recognizer = load(out / MODEL_FILE, device)
+    if last["epoch"] < options.epochs:
+        say(f"no better validation CER for {options.patience} epochs: stopped early, after epoch {last['epoch']}")
     say(
-        f"kept epoch {best_epoch}, the best on validation (CER {best:.2f} %), after "
+        f"kept epoch {best['epoch']}, the best on validation (CER {best['cer']:.2f} %), after "
         f"{time.monotonic() - started:.0f} s of training: {out / MODEL_FILE}"
     )
-    training_picture(out / PICTURE_FILE, log, recognizer, data.validation)
+    training_picture(out / PICTURE_FILE, at.log, recognizer, data.validation)
     say(f"learning curve, and what the model hears: {out / PICTURE_FILE}")
     return recognizer
 
@@ -137,87 +189,23 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def use_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16; with `auto`, only where the hardware multiplies matrices in it.
-
-    A CPU without such units emulates it, several times slower than float32.
-    """
-    if precision != "auto":
-        return precision == "bf16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
-
-
-def build_augment(config: Config, recognizer: Recognizer) -> Augment:
-    """The augmentations that a configuration describes. Raises ConfigError for those its features cannot have."""
-    frequencies = recognizer.features.bin_frequencies
-    if config.augment.frequency_warp and frequencies is None:
-        raise ConfigError(f"augment.frequency_warp: {config.features.kind} has no frequency axis to warp; set it to 0")
-    features = recognizer.features
-    return Augment(
-        hop_seconds=features.hop / features.sample_rate,
-        bin_frequencies=frequencies,
-        **config.augment.model_dump(),
-    )
-
-
-def _plan_epochs(config: Config, data: TrainingData) -> list[list[list[int]]]:
-    """The batches of every epoch, drawn before the first, so that the schedule knows the number of steps."""
-    generator = np.random.default_rng(config.training.seed)
-    return [
-        plan_batches(
-            data.training.num_samples,
-            max_samples=round(config.training.batch_seconds * data.training.sample_rate),
-            max_utterances=config.training.batch_utterances,
-            generator=generator,
+def _leave_out(batch: list[int], utterances: Any, at: Position, out: Path, bar: ProgressBar) -> None:
+    """Names a batch whose loss or gradient is not finite, and saves it for study. Raises TrainingError after many."""
+    path = out / f"not-finite-{at.step}.jsonl"
+    write_manifest(path, [utterances[index] for index in batch])
+    names = ", ".join(utterances[index].id for index in batch[:5])
+    bar.print(f"the loss is not finite in epoch {at.epoch}, in the batch of {names}, …: left out, saved in {path}")
+    if at.skipped > MAX_SKIPPED:
+        raise TrainingError(
+            f"{at.skipped} batches had no finite loss: stopped. Look at {path}, and lower training.learning_rate; "
+            f"the best model so far is {out / BEST_FILE}, if an epoch was completed"
         )
-        for _ in range(config.training.epochs)
-    ]
 
 
-def _description(recognizer: Recognizer, data: TrainingData, device: torch.device, bf16: bool) -> str:
-    parameters = sum(parameter.numel() for parameter in recognizer.acoustic_model.parameters())
-    model = recognizer.config.model
-    return (
-        f"training on {len(data.training)} utterances ({data.training.seconds / 3600:.2f} h), validating on "
-        f"{len(data.validation)} ({data.validation.seconds / 3600:.2f} h); {len(data.units)} units with blank\n"
-        f"{model.layers} x {model.hidden} {'bidirectional ' if model.bidirectional else ''}{model.cell}, "
-        f"{parameters / 1e6:.2f} M parameters, {'bf16' if bf16 else 'fp32'} on {device}"
-    )
-
-
-def _epoch_line(row: dict[str, Any], epochs: int, best: bool) -> str:
-    return (
-        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {row['seconds']:6.0f} s  loss {row['train_loss']:.3f}  "
-        f"validation loss {row['validation_loss']:.3f}  CER {row['cer']:6.2f}  WER {row['wer']:6.2f}"
-        + ("  best so far" if best else "")
-    )
-
-
-def _summary(recognizer: Recognizer, data: TrainingData, epoch: int, result: Any) -> dict[str, Any]:
-    """What `asr info` tells of the training: nothing that differs between two equal runs."""
-    return {
-        "training_hours": round(data.training.seconds / 3600, 4),
-        "training_utterances": len(data.training),
-        "validation_utterances": len(data.validation),
-        "epoch": epoch,
-        "validation_cer": round(result.cer.percent, 4),
-        "validation_wer": round(result.wer.percent, 4),
-        "seed": recognizer.config.training.seed,
-        "git_commit": _git_commit(),
-        "versions": {"asr": asr.__version__, "torch": torch.__version__, "python": sys.version.split()[0]},
-    }
-
-
-def _git_commit() -> str | None:
-    """The commit of the asr package, where it runs from a git checkout."""
-    if shutil.which("git") is None:
-        return None
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(Path(__file__).parent), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-    is_tracked = git("ls-files", Path(__file__).name)  # not installed inside a checkout of something else
-    return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*") or None if is_tracked else None
+def _fingerprint(config: Config, data: TrainingData) -> str:
+    """What must be equal for a checkpoint to be this run's: configuration, audio, texts."""
+    digest = hashlib.sha256(config.to_yaml().encode())
+    for corpus in (data.training, data.validation):
+        digest.update(corpus.num_samples.tobytes())
+        digest.update(repr([(utterance.id, utterance.text) for utterance in corpus.utterances]).encode())
+    return digest.hexdigest()

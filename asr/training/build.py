@@ -1,0 +1,98 @@
+"""From a configuration to the parts of a run: precision, augmentation, batches, and what is said of them."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import asr
+from asr.batching import plan_batches
+from asr.config import Config
+from asr.errors import ConfigError
+from asr.model import Recognizer
+from asr.scoring.wer import Score
+from asr.training.augment import Augment
+from asr.training.data import TrainingData
+
+
+def use_bf16(precision: str, device: torch.device) -> bool:
+    """Whether to compute in bfloat16; with `auto`, only where the hardware multiplies matrices in it.
+
+    A CPU without such units emulates it, several times slower than float32.
+    """
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+
+
+def build_augment(config: Config, recognizer: Recognizer) -> Augment:
+    """The augmentations that a configuration describes. Raises ConfigError for those its features cannot have."""
+    frequencies = recognizer.features.bin_frequencies
+    if config.augment.frequency_warp and frequencies is None:
+        raise ConfigError(f"augment.frequency_warp: {config.features.kind} has no frequency axis to warp; set it to 0")
+    features = recognizer.features
+    return Augment(
+        hop_seconds=features.hop / features.sample_rate,
+        bin_frequencies=frequencies,
+        **config.augment.model_dump(),
+    )
+
+
+def plan_epochs(config: Config, data: TrainingData) -> list[list[list[int]]]:
+    """The batches of every epoch, drawn before the first, so that the schedule knows the number of steps."""
+    generator = np.random.default_rng(config.training.seed)
+    return [
+        plan_batches(
+            data.training.num_samples,
+            max_samples=round(config.training.batch_seconds * data.training.sample_rate),
+            max_utterances=config.training.batch_utterances,
+            generator=generator,
+        )
+        for _ in range(config.training.epochs)
+    ]
+
+
+def describe(recognizer: Recognizer, data: TrainingData, device: torch.device, bf16: bool) -> str:
+    """What is about to be trained, on what: the two lines before the first epoch."""
+    parameters = sum(parameter.numel() for parameter in recognizer.acoustic_model.parameters())
+    model = recognizer.config.model
+    return (
+        f"training on {len(data.training)} utterances ({data.training.seconds / 3600:.2f} h), validating on "
+        f"{len(data.validation)} ({data.validation.seconds / 3600:.2f} h); {len(data.units)} units with blank\n"
+        f"{model.layers} x {model.hidden} {'bidirectional ' if model.bidirectional else ''}{model.cell}, "
+        f"{parameters / 1e6:.2f} M parameters, {'bf16' if bf16 else 'fp32'} on {device}"
+    )
+
+
+def summary(recognizer: Recognizer, data: TrainingData, epoch: int, result: Score) -> dict[str, Any]:
+    """What `asr info` tells of the training: nothing that differs between two equal runs."""
+    return {
+        "training_hours": round(data.training.seconds / 3600, 4),
+        "training_utterances": len(data.training),
+        "validation_utterances": len(data.validation),
+        "epoch": epoch,
+        "validation_cer": round(result.cer.percent, 4),
+        "validation_wer": round(result.wer.percent, 4),
+        "seed": recognizer.config.training.seed,
+        "git_commit": _git_commit(),
+        "versions": {"asr": asr.__version__, "torch": torch.__version__, "python": sys.version.split()[0]},
+    }
+
+
+def _git_commit() -> str | None:
+    """The commit of the asr package, where it runs from a git checkout."""
+    if shutil.which("git") is None:
+        return None
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    is_tracked = git("ls-files", Path(__file__).name)  # not installed inside a checkout of something else
+    return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*") or None if is_tracked else None

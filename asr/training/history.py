@@ -1,0 +1,25 @@
+"""The log of a run, one row an epoch, and what follows from it: which epoch is kept, and when to stop."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from asr.files import write_whole
+
+Row = dict[str, Any]
+
+
+def kept_row(log: Sequence[Row]) -> Row:
+    """The epoch whose model is kept: of those with the lowest validation CER the last, which annealed longest."""
+    return min(log, key=lambda row: (row["cer"], -row["epoch"]))
+
+
+def epochs_without_gain(log: Sequence[Row]) -> int:
+    """Epochs since validation CER last fell: what patience counts."""
+    return log[-1]["epoch"] - min(log, key=lambda row: (row["cer"], row["epoch"]))["epoch"]
+
+
+def write_log(path: Path, log: Sequence[Row]) -> None:
+    """Writes all rows as JSON Lines, whole or not at all."""
+    write_whole(path, "".join(json.dumps(row) + "\n" for row in log).encode())
