@@ -50,12 +50,18 @@ def train(
         Path | None,
         typer.Option(help="Where results go; by default runs/NAME, NAME being the recipe's folder."),
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", metavar="MODEL", help="Begin with the weights of this model.")
+    ] = None,
     override: Set = None,
 ) -> None:
-    """Train a recogniser; its one file is OUT/model.safetensors."""
+    """Train a recogniser; its one file is OUT/model.safetensors.
+
+    The same command goes on where an interrupted one stopped.
+    """
     from asr.config import Config
 
-    settings = Config.load(config, override or [])
+    settings = Config.load(config, [*(override or []), *([f"training.start_from={start}"] if start else [])])
     from asr.training.loop import train as train_recognizer
 
     name = config.resolve().parent.name if config.stem == "config" else config.stem

@@ -68,6 +68,7 @@ class AugmentConfig(_Section):
 
 
 class TrainingConfig(_Section):
+    start_from: str | None = Field(default=None, description="a model file whose weights to begin with")
     epochs: int = Field(default=30, ge=1)
     batch_seconds: float = Field(default=120.0, gt=0, description="audio in a batch, padding included")
     batch_utterances: int = Field(default=64, ge=1)

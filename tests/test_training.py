@@ -139,3 +139,29 @@ def test_command_line_from_training_to_score(tones: Path, tmp_path: Path) -> Non
     assert one.stdout.strip() == several.stdout.splitlines()[0].split("\t")[1]
     shown = run_asr("info", model, cwd=tmp_path)
     assert shown.returncode == 0 and "training_utterances: 96" in shown.stdout
+
+
+def test_starting_from_another_model_keeps_what_it_knows(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    first = train(train_config(tones), tmp_path / "first")
+    letters = str.maketrans({"a": "d"})  # another alphabet: a is gone, d is new
+    for name in ("train", "validation"):
+        utterances = read_manifest(tones / f"{name}.jsonl")
+        write_manifest(
+            tmp_path / f"{name}.jsonl", [replace(u, text=(u.text or "").translate(letters)) for u in utterances]
+        )
+    path = tmp_path / "first" / "model.safetensors"
+    settings = train_config(tmp_path, epochs=1, learning_rate=1e-9, start_from=str(path))
+    second = train(settings, tmp_path / "second")
+    assert f"starting from {path}: units 2 kept, 1 new, 1 dropped" in capsys.readouterr().err
+    weights = [r.acoustic_model.state_dict() for r in (first, second)]
+    rows = [[0, *(r.units.symbols.index(s) + 1 for s in "bc")] for r in (first, second)]
+    for name in weights[0]:
+        old, new = (
+            w[name][row] if name.startswith("output") else w[name] for w, row in zip(weights, rows, strict=True)
+        )
+        torch.testing.assert_close(old, new, atol=1e-6, rtol=0)
+    smaller = settings.model_copy(update={"model": settings.model.model_copy(update={"hidden": 8})})
+    with pytest.raises(ConfigError, match=r"--set model.hidden=24"):
+        train(smaller, tmp_path / "third")

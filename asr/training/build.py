@@ -13,8 +13,9 @@ import asr
 from asr.batching import plan_batches
 from asr.config import Config
 from asr.errors import ConfigError
-from asr.model import Recognizer
+from asr.model import Recognizer, load
 from asr.scoring.wer import Score
+from asr.text import BLANK
 from asr.training.augment import Augment
 from asr.training.data import TrainingData
 
@@ -42,6 +43,32 @@ def build_augment(config: Config, recognizer: Recognizer) -> Augment:
         bin_frequencies=frequencies,
         **config.augment.model_dump(),
     )
+
+
+def start_from(recognizer: Recognizer, path: str | Path) -> str:
+    """Gives `recognizer` the weights of a model file, and tells which units it keeps.
+
+    Rows of the output layer go by their unit; those of new units stay fresh. Raises ModelFileError for a bad file,
+    ConfigError where features or model differ in shape.
+    """
+    other = load(path, recognizer.device)
+    for section in ("features", "model"):
+        ours, theirs = (getattr(r.config, section).model_dump() for r in (recognizer, other))
+        if differences := [f"{section}.{key}={theirs[key]}" for key in ours if ours[key] != theirs[key]]:
+            raise ConfigError(
+                f"{path}: was trained with other settings; to start from it, --set {' '.join(differences)}"
+            )
+    old, new = other.units.symbols, recognizer.units.symbols
+    shared = [symbol for symbol in new if symbol in old]
+    rows_of_old, rows_of_new = ([BLANK, *(units.index(s) + 1 for s in shared)] for units in (old, new))
+    output = recognizer.acoustic_model.output
+    fresh = {name: tensor.clone() for name, tensor in output.state_dict().items()}
+    for name, tensor in other.acoustic_model.output.state_dict().items():
+        fresh[name][rows_of_new] = tensor[rows_of_old]
+    weights = {**other.acoustic_model.state_dict(), **{f"output.{name}": tensor for name, tensor in fresh.items()}}
+    recognizer.acoustic_model.load_state_dict(weights)
+    added, dropped = len(new) - len(shared), len(old) - len(shared)
+    return f"starting from {path}: units {len(shared)} kept, {added} new, {dropped} dropped"
 
 
 def plan_epochs(config: Config, data: TrainingData) -> list[list[list[int]]]:

@@ -20,7 +20,7 @@ from asr.nn.ctc import ctc_loss, required_frames
 from asr.progress import ProgressBar
 from asr.report.figures import training_picture
 from asr.training import watch
-from asr.training.build import build_augment, describe, plan_epochs, summary, use_bf16
+from asr.training.build import build_augment, describe, plan_epochs, start_from, summary, use_bf16
 from asr.training.checkpoint import Checkpoints, StopSignals
 from asr.training.data import TrainingData, keep_feasible, open_data
 from asr.training.evaluate import evaluate
@@ -72,6 +72,8 @@ def train(config: Config, out: str | Path) -> Recognizer:
     data = open_data(config, say)
     corpus = data.training
     recognizer = Recognizer(config, data.units).to(device)
+    if options.start_from is not None:
+        say(start_from(recognizer, options.start_from))
     recognizer.features.fit(pad([corpus.audio(index)]) for index in range(0, len(corpus), len(corpus) // 1000 + 1))
     targets = keep_feasible(corpus, data.units, recognizer.num_output_frames, say)
     augment = build_augment(config, recognizer)
@@ -203,8 +205,10 @@ def _leave_out(batch: list[int], utterances: Any, at: Position, out: Path, bar: 
 
 
 def _fingerprint(config: Config, data: TrainingData) -> str:
-    """What must be equal for a checkpoint to be this run's: configuration, audio, texts."""
+    """What must be equal for a checkpoint to be this run's: configuration, first weights, audio, texts."""
     digest = hashlib.sha256(config.to_yaml().encode())
+    if config.training.start_from is not None:
+        digest.update(Path(config.training.start_from).read_bytes())
     for corpus in (data.training, data.validation):
         digest.update(corpus.num_samples.tobytes())
         digest.update(repr([(utterance.id, utterance.text) for utterance in corpus.utterances]).encode())
