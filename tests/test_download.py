@@ -307,6 +307,12 @@ def zipped(members: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def far_future() -> bytes:
+    member = tarfile.TarInfo("a")
+    member.mtime = 10**20
+    return member.tobuf() + bytes(1024)
+
+
 SPEECH = {f"corpus/{number}.wav": random.Random(number).randbytes(3000) for number in range(10)}
 BAD_ARCHIVES = {
     "truncated tar": tar(SPEECH)[:-100],
@@ -319,6 +325,8 @@ BAD_ARCHIVES = {
     "tar link inside, then through it": tar({"link/evil.txt": b"x"}, {"link": ".."}),
     "tar bomb": tar({"a": bytes(10_000_000)}),
     "tar bomb after its end": tar({"a": b"x"}) + gzip.compress(bytes(10_000_000)),
+    "tar of the far future": far_future(),
+    "tar name too long": tar({"x" * 300: b"x"}),
     "zip bomb": zipped({"a": bytes(10_000_000)}),
 }
 

@@ -24,7 +24,15 @@ _CHUNK = 1 << 16
 _TIMEOUT = 30.0  # seconds without a byte
 _ATTEMPTS = 5
 _PASSING = (408, 429, 500, 502, 503, 504)  # answers of a server that may be well again a moment later
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_ERRORS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),  # full
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+)
+# What readers of archives raise for damaged ones; OSError also for names that no file can have.
+_DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError),
+    *(EOFError, OSError, OverflowError, RuntimeError, ValueError),
+)
 _MAX_EXPANSION = 100  # an archive may grow to this many times its size when extracted,
 _MIN_LIMIT = 1_000_000  # or to so many bytes
 
@@ -73,6 +81,11 @@ def obtain(name: str, archives: Sequence[Archive], folder: Path, source: Path | 
     local = Path(os.environ.get("ASR_CORPORA", "")) / name
     if os.environ.get("ASR_CORPORA") and local.is_dir():
         return local
+    if not archives and not unpacked.is_dir():
+        raise DownloadError(
+            f"{name}: has no address to fetch it from; download it by hand (see recipes/{name}/README.md) and give its "
+            f"archive or folder: make {name} SOURCE=…, or --source"
+        )
     for archive in archives:
         packed, extracted = folder / archive.file_name, unpacked / _stem(archive.file_name)
         if not extracted.is_dir():
@@ -114,7 +127,7 @@ def fetch(archive: Archive, path: Path) -> None:
             else:
                 reason = f"the server answers {error.code} {error.reason}"
         except (OSError, http.client.HTTPException) as error:
-            if isinstance(error, OSError) and (error.errno in _DISK_FULL or error.filename is not None):
+            if isinstance(error, OSError) and (error.errno in _DISK_ERRORS or error.filename is not None):
                 raise DownloadError(
                     f"{draft}: cannot be written ({error.strerror}); make room there and run the same command to go on"
                 ) from None
@@ -149,12 +162,10 @@ def extract(packed: Path, folder: Path) -> None:
         with ProgressBar(f"extracting {packed.name}, MB", round(packed.stat().st_size / _MB)) as bar:
             (_extract_zip if is_zip else _extract_tar)(packed, draft, limit, bar)
         draft.replace(folder)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, ValueError, RuntimeError) as error:
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            raise DownloadError(f"{draft}: cannot be written ({error.strerror}); make room and run again") from None
         raise DamagedArchiveError(f"{packed}: cannot be extracted ({error})") from None
-    except OSError as error:
-        if error.errno is None:  # a decompressor's complaint, not the system's
-            raise DamagedArchiveError(f"{packed}: cannot be extracted ({error})") from None
-        raise DownloadError(f"{draft}: cannot be written ({error.strerror}); make room and run again") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from asr.corpus.manifest import Utterance
-from asr.corpus.readers.files import is_audio, matches, read_lines
+from asr.corpus.readers.files import SourceError, is_audio, matches, read_lines
 
 NAME = "LibriSpeech layout"
 
@@ -23,6 +23,14 @@ def read(source: Path) -> dict[str, list[Utterance]]:
         folders = transcript.relative_to(source).parts
         splits.setdefault(folders[0] if len(folders) == 4 else "", []).extend(_read_chapter(transcript))
     return splits
+
+
+def read_part(source: Path, part: str) -> list[Utterance]:
+    """The utterances of the split `part`, which lies somewhere below `source`. Raises SourceError where it does not."""
+    found = next(source.glob(f"**/{part}/*/*/*.trans.txt"), None)
+    if found is None:
+        raise SourceError(f"{source}: holds no {part}/SPEAKER/CHAPTER/*.trans.txt; is it LibriSpeech, with that part?")
+    return read(found.parents[2])[""]
 
 
 def _read_chapter(transcript: Path) -> list[Utterance]:
