@@ -23,7 +23,7 @@ from asr.corpus.readers import (
     table,
     textgrid,
 )
-from asr.corpus.readers.files import SourceError, raise_problems
+from asr.corpus.readers.files import SourceError, is_file, raise_problems
 from asr.corpus.split import split
 
 # In the order in which they are tried: what could be taken for something else first.
@@ -31,7 +31,7 @@ _READERS = (kaldi, librispeech, common_voice, audiofolder, lhotse, json_list, lj
 FORMATS = {reader.__name__.rpartition(".")[2].replace("_", "-"): reader for reader in _READERS}
 SPLITS = ("train", "validation", "test")
 DEFAULT_FRACTIONS = (0.8, 0.1, 0.1)
-UNTRANSCRIBED, MISSING = "untranscribed", "missing"  # manifests of what cannot be trained on
+ASIDE = UNTRANSCRIBED, MISSING = "untranscribed", "missing"  # manifests of what cannot be trained on
 
 
 def _text_key(utterance: Utterance) -> str:
@@ -53,6 +53,7 @@ class Prepared:
     source: Path
     format: str
     others: tuple[str, ...]
+    divided: bool  # by us, not (only) by the source
     manifests: dict[str, list[Utterance]]
     left: tuple[str, ...]  # manifests that lie in the folder and are not from this run
 
@@ -89,15 +90,19 @@ def prepare(
         flags = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(unknown))
         raise SourceError(f"{place}: is read as {reader.NAME}, which has no {flags}; another --format may")
     splits = reader.read(place, **given)
+    if not any(splits.values()):
+        raise SourceError(f"{place}: holds nothing to read as {reader.NAME}")
     _require_sound(source, splits)
-    manifests = _set_aside(source, splits)
-    manifests = divide(manifests, fractions, by)
-    for name in sorted(
-        manifests, key=lambda name: name == "train"
-    ):  # last: make takes it for the sign that all is there
-        write_manifest(out / f"{name}.jsonl", manifests[name])
-    left = sorted(path.name for path in out.glob("*.jsonl") if path.stem not in manifests)
-    return Prepared(place, names[0], tuple(names[1:]), manifests, tuple(left))
+    manifests = divide(_set_aside(source, splits), fractions, by)
+    order = [*SPLITS, *(name for name in manifests if name not in (*SPLITS, *ASIDE)), *ASIDE]
+    manifests = {name: manifests[name] for name in order if name in manifests}
+    try:
+        for name, utterances in reversed(manifests.items()):  # train last: make takes it for the sign of a whole
+            write_manifest(out / f"{name}.jsonl", utterances)
+        left = sorted(path.name for path in out.glob("*.jsonl") if path.stem not in manifests)
+    except OSError as error:
+        raise SourceError(f"{out}: cannot write the manifests: {error.strerror or error}") from None
+    return Prepared(place, names[0], tuple(names[1:]), "" in splits or fractions is not None, manifests, tuple(left))
 
 
 def recognise(source: Path, format: str | None = None) -> tuple[Path, list[str]]:
@@ -108,7 +113,7 @@ def recognise(source: Path, format: str | None = None) -> tuple[Path, list[str]]
     for place in _levels(source):
         names = [name for name, reader in readers.items() if reader is not folder and reader.recognises(place)]
         if names:
-            return place, names + ["folder"] * folder.recognises(place)
+            return place, names
     if "folder" in readers and folder.recognises(source):
         return source, ["folder"]
     if format is not None:
@@ -137,12 +142,12 @@ def divide(
     kept = {name: utterances for name, utterances in splits.items() if name != origin}
     wanted = {name for name, fraction in zip(SPLITS, fractions, strict=False) if fraction > 0}
     for name in wanted:
-        if name in kept and name not in (UNTRANSCRIBED, MISSING):
+        if name in kept and name not in ASIDE:
             raise SourceError(f"--split: the source has its own {name}, which is kept; give it the share 0")
         if not parts[name]:
             raise SourceError(
                 f"--split: no utterance of {len(splits[origin])} falls to {name}, by the hash of its {by}; "
-                "give it a larger share, or record more"
+                f"give it a larger share{', or use --by id' if by != 'id' else ''}"
             )
     return kept | {name: part for name, part in parts.items() if name in wanted}
 
@@ -152,7 +157,7 @@ def describe(prepared: Prepared, out: Path) -> Iterator[str]:
     yield f"{prepared.source}: {FORMATS[prepared.format].NAME}"
     if prepared.others:
         yield f"  it can also be read with --format {' or '.join(prepared.others)}"
-    splits = {name: rows for name, rows in prepared.manifests.items() if name not in (UNTRANSCRIBED, MISSING)}
+    splits = {name: rows for name, rows in prepared.manifests.items() if name not in ASIDE}
     rows = sorted((row for rows in splits.values() for row in rows), key=lambda row: row.id)
     for row in rows[:3]:
         part = "" if row.duration is None else f" {row.offset:.2f}-{row.offset + row.duration:.2f} s"
@@ -161,7 +166,7 @@ def describe(prepared: Prepared, out: Path) -> Iterator[str]:
     for name, rows in prepared.manifests.items():
         speakers = {row.speaker for row in rows} - {None}
         yield f"{out / name}.jsonl: {len(rows)} utterances" + (f", {len(speakers)} speakers" if speakers else "")
-        if name in (UNTRANSCRIBED, MISSING):
+        if name in ASIDE:
             what = "recordings without a text" if name == UNTRANSCRIBED else "texts whose recording is not there"
             yield f"  {what}: {', '.join(row.id for row in rows[:3])}{', …' if len(rows) > 3 else ''}"
     for by in ("speaker", "text"):
@@ -172,7 +177,8 @@ def describe(prepared: Prepared, out: Path) -> Iterator[str]:
                     places[key].add(name)
         shared = sum(len(names) > 1 for names in places.values())
         if shared:
-            yield f"{shared} of {len(places)} {by}s are in more than one split; --by {by} keeps each in one"
+            cure = f"; --by {by} keeps each in one" if prepared.divided else ""
+            yield f"{shared} of {len(places)} {by}s are in more than one split{cure}"
     if "train" in splits and "validation" not in splits:
         yield "there is no validation split, which training needs; --split 0.9,0.1 takes it out of train"
     if prepared.left:
@@ -216,12 +222,12 @@ def _require_sound(source: Path, splits: dict[str, list[Utterance]]) -> None:
     problems = []
     places: dict[str, str] = {}
     for name, utterances in splits.items():
-        if name and (not re.fullmatch(r"\w[\w.-]*", name) or name in (UNTRANSCRIBED, MISSING)):
+        if name and (not re.fullmatch(r"\w[\w.-]*", name) or name in ASIDE):
             problems.append(f"{source}: a split cannot be called {name!r}; use letters, digits, - and _")
         for utterance in utterances:
             place = f"{utterance.audio} ({name or 'undivided'})"
-            if not _is_unicode(str(utterance.audio)):
-                problems.append(f"{place!r}: the name is not UTF-8; rename the file, for example with convmv")
+            if not _can_be_written(str(utterance.audio)):
+                problems.append(f"{place!r}: is not a name in UTF-8; rename the file, for example with convmv")
             if utterance.id in places:
                 problems.append(
                     f"{place}: its id {utterance.id} is also that of {places[utterance.id]}; ids must differ"
@@ -232,9 +238,9 @@ def _require_sound(source: Path, splits: dict[str, list[Utterance]]) -> None:
 
 def _set_aside(source: Path, splits: dict[str, list[Utterance]]) -> dict[str, list[Utterance]]:
     """Splits of what can be trained on; recordings without text and texts without recording beside them."""
-    there = {path: os.path.isfile(path) for path in {row.audio for rows in splits.values() for row in rows}}  # noqa: PTH113
+    there = {path: is_file(path) for path in {row.audio for rows in splits.values() for row in rows}}
     sound: dict[str, list[Utterance]] = {}
-    aside: dict[str, list[Utterance]] = {UNTRANSCRIBED: [], MISSING: []}
+    aside: dict[str, list[Utterance]] = {name: [] for name in ASIDE}
     for name, utterances in splits.items():
         for utterance in utterances:
             if not there[utterance.audio]:
@@ -244,7 +250,7 @@ def _set_aside(source: Path, splits: dict[str, list[Utterance]]) -> dict[str, li
             else:
                 sound.setdefault(name, []).append(utterance)
     if not sound:
-        untranscribed, missing = (_names(aside[name]) for name in (UNTRANSCRIBED, MISSING))
+        untranscribed, missing = (_names(aside[name]) for name in ASIDE)
         raise SourceError(
             f"{source}: nothing to train on: recordings without a text: {untranscribed}; texts whose recording is not "
             f"there: {missing}. A text must be called like its recording or stand in a table; if the names of the "
@@ -262,9 +268,8 @@ def _shorten(text: str) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _is_unicode(name: str) -> bool:
+def _can_be_written(name: str) -> bool:
     try:
-        name.encode()
+        return b"\0" not in name.encode()
     except UnicodeEncodeError:
         return False
-    return True

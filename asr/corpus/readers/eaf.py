@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from asr.corpus.manifest import Utterance
-from asr.corpus.readers.files import Recordings, SourceError, is_audio, walk
+from asr.corpus.readers.files import Recordings, SourceError, is_audio, is_file, walk
 from asr.corpus.readers.tiers import Annotation, utterances_of_tier
 
 NAME = "ELAN annotations (.eaf)"
@@ -40,8 +40,9 @@ def read(source: Path, *, tier: str | None = None) -> dict[str, list[Utterance]]
 
 
 def _find(source: Path) -> list[Path]:
-    paths = [source] if source.is_file() else walk(source)
-    return [path for path in paths if path.suffix.lower() == ".eaf" and not path.name.startswith(".")]
+    if source.is_file():
+        return [source] if source.suffix.lower() == ".eaf" else []
+    return walk(source, ".eaf")
 
 
 def _read_file(path: Path, recordings: Recordings) -> list[Annotation]:
@@ -97,7 +98,7 @@ def _media(root: Element, path: Path, recordings: Recordings) -> tuple[Path, flo
             name = unquote(element.get(attribute, "")).removeprefix("file://")
             if name:
                 found = recordings.find(name, path.parent)
-                if found.is_file():
+                if is_file(found):
                     return found, int(element.get("TIME_ORIGIN", "0")) / 1000
     beside = [other for other in path.parent.glob("*") if other.stem == path.stem and is_audio(other)]
     named = media[0].get("MEDIA_URL", "") if media else ""

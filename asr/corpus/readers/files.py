@@ -66,9 +66,31 @@ def matches(source: Path, *patterns: str) -> list[Path]:
         return []
 
 
-def walk(folder: Path) -> list[Path]:
-    """Every file under `folder`, sorted; links to folders are not followed, so that none leads in a circle."""
-    return sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+def walk(folder: Path, suffix: str = "") -> list[Path]:
+    """Files under `folder` with this suffix in any case, sorted, without hidden ones.
+
+    Links to folders are not followed, so that none leads in a circle.
+    """
+    found = (
+        os.path.join(parent, name)  # noqa: PTH118  a Path for each of a million files takes longer than finding them
+        for parent, _, names in os.walk(folder)
+        for name in names
+        if name.lower().endswith(suffix) and not name.startswith(".")
+    )
+    return [Path(name) for name in sorted(found)]
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file. Path.is_file() raises for names that are too long."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def find_from_above(folder: Path, name: str) -> Path:
+    """The file `name` as seen from `folder` or the two above it, the first if it is nowhere.
+
+    Toolkits name files as seen from where they were run, most often two above `data/train`.
+    """
+    return next(filter(is_file, (base / name for base in (folder, *folder.parents[:2]))), folder / name)
 
 
 def split_name(name: str) -> str | None:
@@ -117,7 +139,7 @@ class Recordings:
         returned as it is named. Raises ValueError where several are so called.
         """
         stated = Path(os.path.normpath((beside or self.folder) / name))
-        if os.path.isfile(stated):  # noqa: PTH113  Path.is_file() raises for names that are too long
+        if is_file(stated):
             return stated
         found = self._files.get(re.split(r"[/\\]", name)[-1], [])
         if len(found) > 1:

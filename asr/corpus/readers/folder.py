@@ -21,9 +21,10 @@ def read(source: Path, *, text_suffix: str | None = None, pattern: str | None = 
     """Each recording with the text file called like it, beside it or (if only one is so called) anywhere.
 
     `text_suffix` is what follows the name (`.txt`, `.mb.cleaned`), needed where there are several kinds.
-    `pattern` is a regular expression for names of recordings without suffix, as seen from `source`; its groups
-    `text`, `speaker` and `split` are taken, `_` in a text for a space. Splits are the folders called after one,
-    if every recording lies in such. Raises SourceError that lists the kinds of text where the choice is not clear.
+    `pattern` is a regular expression for the names of recordings, without suffix, from their start on, with one
+    folder more before them for each `/` in it. Its groups `text`, `speaker` and `split` are taken, a `_` in the text
+    for a space. Else splits are the folders called after one, if every recording lies in such. Raises SourceError
+    that lists the kinds of text where the choice is not clear.
     """
     files = walk(source)
     audio = [path for path in files if is_audio(path)]
@@ -48,9 +49,10 @@ def read(source: Path, *, text_suffix: str | None = None, pattern: str | None = 
 
 
 def _search(pattern: str, names: list[str]) -> dict[str, dict[str, str]]:
-    """The groups found in each name."""
+    """The groups found at the start of each name, with as many folders before it as the pattern has slashes."""
+    depth = pattern.count("/")
     try:
-        found = {name: match for name in names if (match := re.search(pattern, name))}
+        found = {name: match for name in names if (match := re.match(pattern, "/".join(name.split("/")[-1 - depth :])))}
     except re.error as error:
         raise SourceError(f"--pattern {pattern}: is not a regular expression: {error}") from None
     if not found:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from asr.corpus.manifest import Utterance
-from asr.corpus.readers.files import raise_problems, read_lines, usual_split
+from asr.corpus.readers.files import find_from_above, raise_problems, read_lines, usual_split
 
 NAME = "Kaldi data directory"
 
@@ -65,20 +65,15 @@ def _read_recordings(path: Path) -> dict[str, Path]:
     for name, value in _read_pairs(path).items():
         if value.endswith("|"):
             problems.append(
-                f"{path}: {name} is a command, which is not run: {value}\n  Make files of all of them, then list those: "
+                f"{path}: {name} is a command, which is not run: {value}\n  Make files of them all, then list those: "
                 f'while read -r id command; do eval "${{command%|}}" > wav/$id.wav; done < {path}'
             )
         elif not value or value.rpartition(":")[2].isdigit():
             problems.append(f"{path}: {name} is {value or 'empty'}, not a file; extract it with Kaldi's wav-copy")
         else:
-            recordings[name] = _find(path.parent, value)
+            recordings[name] = find_from_above(path.parent, value)
     raise_problems(problems)
     return recordings
-
-
-def _find(folder: Path, name: str) -> Path:
-    """Kaldi names files as seen from the folder in which its scripts run, two above `data/train`, or in full."""
-    return next((base / name for base in (folder, *folder.parents[:2]) if (base / name).is_file()), folder / name)
 
 
 def _read_segments(path: Path) -> dict[str, tuple[str, float, float | None]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.corpus.manifest import Utterance, parse_json
-from asr.corpus.readers.files import SourceError, matches, raise_problems, split_files
+from asr.corpus.readers.files import SourceError, find_from_above, matches, raise_problems, split_files
 
 NAME = "lhotse CutSet"
 _MAX_LINE = 1 << 24  # characters
@@ -21,7 +21,7 @@ def recognises(source: Path) -> bool:
 
 def read(source: Path) -> dict[str, list[Utterance]]:
     """One utterance for each supervision. Raises SourceError that lists the cuts that are not a part of one file."""
-    paths = [path for path in _candidates(source) if _holds_cuts(path)]
+    paths = [source] if source.is_file() else list(filter(_holds_cuts, _candidates(source)))
     return {split: _read_file(path) for split, path in split_files(paths).items()}
 
 
@@ -81,15 +81,10 @@ def _utterances(cut: dict[str, Any], folder: Path) -> Iterator[Utterance]:
     for supervision in cut["supervisions"]:
         yield Utterance(
             id=str(supervision["id"]),
-            audio=_find(folder, source["source"]),
+            audio=find_from_above(folder, str(source["source"])),
             text=supervision.get("text"),
             offset=round(float(cut["start"]) + max(0.0, float(supervision["start"])), 6),
             duration=float(supervision["duration"]),
             speaker=supervision.get("speaker"),
             extra={"language": supervision["language"]} if supervision.get("language") else {},
         )
-
-
-def _find(folder: Path, name: str) -> Path:
-    """lhotse names files as seen from where it was run: most often two above `data/manifests`, or in full."""
-    return next((base / name for base in (folder, *folder.parents[:2]) if (base / name).is_file()), folder / name)

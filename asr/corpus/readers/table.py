@@ -7,7 +7,7 @@ from typing import Any
 
 from asr.corpus.manifest import Utterance
 from asr.corpus.readers.columns import has_audio_and_text, read_rows
-from asr.corpus.readers.files import Recordings, SourceError, is_audio, matches, read_lines, read_text, split_files
+from asr.corpus.readers.files import Recordings, SourceError, is_audio, is_file, matches, read_text, split_files
 
 NAME = "table (CSV or TSV)"
 DELIMITERS = "\t|;,"
@@ -38,11 +38,11 @@ def read(source: Path) -> dict[str, list[Utterance]]:
 def table_rows(path: Path, recordings: Recordings) -> list[tuple[int, Any]]:
     """Numbered rows, each a dict by column without empty cells, or a ValueError."""
     text = read_text(path)
-    header, delimiter = _header(path)
+    header, delimiter = _header(text)
     rows = parse(path, text, delimiter)
     if has_audio_and_text(header):
         rows = rows[1:]
-    elif len(header) == 2 and (is_audio(Path(header[0])) or recordings.find(header[0]).is_file()):
+    elif len(header) == 2 and (is_audio(Path(header[0])) or is_file(recordings.find(header[0]))):
         header = ["audio_filepath", "text"]
     else:
         raise SourceError(
@@ -72,11 +72,13 @@ def parse(path: Path, text: str, delimiter: str, quoted: bool | None = None) -> 
         except csv.Error as error:
             problem = problem or f"{path}:{reader.line_num}: {error}; export the table again as CSV with quotes"
             continue
+        if not rows:
+            raise SourceError(f"{path}: is empty")
         if len({len(cells) for _, cells in rows}) == 1:
             return rows
         readings.append(rows)
     if not readings:
-        raise SourceError(problem or f"{path}: is empty")
+        raise SourceError(str(problem))
     return readings[0]
 
 
@@ -90,12 +92,9 @@ def named_row(header: list[str], cells: list[str]) -> dict[str, str] | ValueErro
     return {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
 
 
-def _header(path: Path) -> tuple[list[str], str]:
+def _header(text: str) -> tuple[list[str], str]:
     """Cells of the first line, and the delimiter that gives it known names or, failing that, most cells."""
-    lines = read_lines(path)
-    if not lines:
-        raise SourceError(f"{path}: is empty")
-    first = lines[0][1]
+    first = next(filter(str.strip, io.StringIO(text)), "").strip()
     headers = [(_cells(first, delimiter), delimiter) for delimiter in DELIMITERS]
     return max(headers, key=lambda found: (has_audio_and_text(found[0]), len(found[0])))
 
@@ -109,6 +108,6 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 def _has_header(path: Path) -> bool:
     try:
-        return has_audio_and_text(_header(path)[0])
+        return has_audio_and_text(_header(read_text(path))[0])
     except SourceError:
         return False

@@ -35,8 +35,9 @@ def read(source: Path, *, tier: str | None = None) -> dict[str, list[Utterance]]
 
 
 def _find(source: Path) -> list[Path]:
-    paths = [source] if source.is_file() else walk(source)
-    return [path for path in paths if path.suffix.lower() == ".textgrid" and not path.name.startswith(".")]
+    if source.is_file():
+        return [source] if source.suffix.lower() == ".textgrid" else []
+    return walk(source, ".textgrid")
 
 
 def _read_file(path: Path, recordings: Recordings) -> list[Annotation]:
@@ -47,16 +48,15 @@ def _read_file(path: Path, recordings: Recordings) -> list[Annotation]:
         beside = [other for other in matches(path.parent, "*.*") if other.stem == path.stem and is_audio(other)]
         audio = beside[0] if beside else recordings.find(path.stem)
         return [Annotation(path, audio, *interval) for interval in _intervals(_tokens(read_text(path)))]
-    except (ValueError, StopIteration, OSError) as error:
-        reason = str(error) or "it ends too early"
-        raise SourceError(f"{path}: cannot be read ({reason}); open it in Praat and save it as a text file") from None
+    except (ValueError, OverflowError, OSError) as error:
+        raise SourceError(f"{path}: cannot be read ({error}); open it in Praat and save it as a text file") from None
 
 
 def _intervals(tokens: Iterator[str | float]) -> Iterator[tuple[str, float, float, str]]:
     """Tier, start, end and text of each interval; point tiers have no stretches to learn."""
     if (_text(tokens), _text(tokens)) != ("ooTextFile", "TextGrid"):
         raise ValueError("it does not begin as a TextGrid")
-    _number(tokens), _number(tokens), next(tokens)  # the times of the whole, <exists>
+    _number(tokens), _number(tokens), _next(tokens)  # the times of the whole, <exists>
     for _ in range(int(_number(tokens))):
         kind, name = _text(tokens), _text(tokens)
         _number(tokens), _number(tokens)
@@ -77,15 +77,21 @@ def _tokens(content: str) -> Iterator[str | float]:
             yield float(match["word"])
 
 
+def _next(tokens: Iterator[str | float]) -> str | float:
+    for token in tokens:
+        return token
+    raise ValueError("it ends too early")
+
+
 def _text(tokens: Iterator[str | float]) -> str:
-    token = next(tokens)
+    token = _next(tokens)
     if not isinstance(token, str):
         raise ValueError(f"{token} stands where a text should")
     return token
 
 
 def _number(tokens: Iterator[str | float]) -> float:
-    token = next(tokens)
+    token = _next(tokens)
     if not isinstance(token, float):
         raise ValueError(f"{token[:40]!r} stands where a number should")
     return token
