@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import http.client
+import math
 import os
 import shutil
 import tarfile
@@ -159,7 +160,7 @@ def extract(packed: Path, folder: Path) -> None:
         is_zip = file.read(4) == b"PK\x03\x04"
     try:
         draft.mkdir(parents=True)
-        with ProgressBar(f"extracting {packed.name}, MB", round(packed.stat().st_size / _MB)) as bar:
+        with ProgressBar(f"extracting {packed.name}, MB", math.ceil(packed.stat().st_size / _MB)) as bar:
             (_extract_zip if is_zip else _extract_tar)(packed, draft, limit, bar)
         draft.replace(folder)
     except _DAMAGE as error:
@@ -195,7 +196,7 @@ def _fetch_rest(archive: Archive, draft: Path) -> None:
             )
         stamp.write_text(_version(response.headers), encoding="latin-1")
         title, total = f"downloading {archive.file_name}, MB", archive.size or (held + left if left else None)
-        with draft.open("ab") as file, ProgressBar(title, total and round(total / _MB)) as bar:
+        with draft.open("ab") as file, ProgressBar(title, total and math.ceil(total / _MB)) as bar:
             bar.advance(held / _MB)
             came = 0
             while chunk := response.read(_CHUNK):
