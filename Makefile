@@ -14,10 +14,11 @@ SEEDS := 0 1 2
 FSDD_SPEAKERS := george jackson lucas nicolas theo yweweler
 export PYTHONUTF8 := 1
 
-.PHONY: help setup demo fsdd fsdd-seeds fsdd-speakers yesno mboshi test test-slow lint bench clean
+.PHONY: help setup demo fsdd fsdd-seeds fsdd-speakers yesno mboshi an4 librispeech-mini librispeech \
+  ljspeech commonvoice test test-slow lint bench clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup: $(READY) ## make .venv with the pinned packages (needs the network once)
 
@@ -43,6 +44,21 @@ yesno: runs/yesno/test.hyp.jsonl ## 60 recordings of eight Hebrew words each
 
 mboshi: runs/mboshi/test.hyp.jsonl ## field recordings of a Bantu language, 4 hours
 	@$(ASR) score data/mboshi/test.jsonl $<
+
+an4: runs/an4/test.hyp.jsonl ## names, addresses and numbers, spelled; under an hour
+	@$(ASR) score --lower data/an4/test.jsonl $<
+
+librispeech-mini: runs/librispeech-mini/test.hyp.jsonl ## 5 hours of read English books; the whole test-clean
+	@$(ASR) score --lower data/librispeech-mini/test.jsonl $<
+
+librispeech: runs/librispeech/test.hyp.jsonl ## 100 hours of read English books
+	@$(ASR) score --lower data/librispeech/test.jsonl $<
+
+ljspeech: runs/ljspeech/test.hyp.jsonl ## one reader of English, 24 hours
+	@$(ASR) score --lower data/ljspeech/test.jsonl $<
+
+commonvoice: runs/commonvoice/test.hyp.jsonl ## any language, from a downloaded archive: SOURCE=FILE
+	@$(ASR) score --lower data/commonvoice/test.jsonl $<
 
 test: $(READY) ## the quick tests
 	.venv/bin/python -m pytest
@@ -82,12 +98,13 @@ $(READY): pyproject.toml requirements.txt
 	fi
 	@touch $@
 
-# Any recipe: recipes/NAME/{prepare.py,config.yaml} -> data/NAME -> runs/NAME. Two steps never run at once, since
+# Any recipe: recipes/NAME/{prepare.py,config.yaml} -> data/NAME -> runs/NAME. SOURCE=PATH is a local copy of the
+# corpus, folder or archive. Two steps never run at once, since
 # training takes the whole machine.
 .NOTPARALLEL:
 
 data/%/train.jsonl: recipes/%/prepare.py | $(READY)
-	.venv/bin/python $<
+	.venv/bin/python $< $(if $(SOURCE),--source "$(SOURCE)")
 	@touch $@
 
 runs/%/model.safetensors: recipes/%/config.yaml data/%/train.jsonl | $(READY)

@@ -18,9 +18,9 @@ LOG_INTERVAL = 30.0  # seconds between lines where stderr is not a terminal
 
 
 class ProgressBar:
-    """`with ProgressBar("packing", total=300) as bar: … bar.advance()`."""
+    """`with ProgressBar("packing", total=300) as bar: … bar.advance()`; `total` is None where nobody knows it."""
 
-    def __init__(self, title: str, total: int, *, done: int = 0) -> None:
+    def __init__(self, title: str, total: int | None, *, done: float = 0.0) -> None:
         self._console = Console(stderr=True)
         self._title, self._total, self._done, self._note = title, total, done, ""
         self._done_before = done
@@ -50,16 +50,19 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.stop()
 
-    def advance(self, steps: int = 1, *, note: str = "") -> None:
+    def advance(self, steps: float = 1, *, note: str = "") -> None:
         """Counts `steps` more as done; `note` (a loss, say) stands beside the count."""
         self._done += steps
         self._note = note or self._note
         if self._bar is not None:
             self._bar.update(self._task, advance=steps, note=self._note)
-        elif time.monotonic() - self._spoke > LOG_INTERVAL:
+        elif self._done > self._done_before and time.monotonic() - self._spoke > LOG_INTERVAL:
             self._spoke = time.monotonic()
-            left = (self._spoke - self._started) / (self._done - self._done_before) * (self._total - self._done)
-            self.print(f"{self._title} {self._done}/{self._total} {self._note} ETA {left:.0f} s")
+            if self._total is None:
+                self.print(f"{self._title} {self._done:.0f} {self._note}")
+            else:
+                left = (self._spoke - self._started) / (self._done - self._done_before) * (self._total - self._done)
+                self.print(f"{self._title} {self._done:.0f}/{self._total} {self._note} ETA {left:.0f} s")
 
     def print(self, line: str) -> None:
         """A line that stays, above the bar."""

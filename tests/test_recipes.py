@@ -5,23 +5,37 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import soundfile
 from conftest import REPOSITORY, run_asr
 
+from asr.audio import load_audio
 from asr.config import Config
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.training.loop import train
 
 
-def prepare(recipe: str, out: Path, *arguments: object) -> None:
+def run_prepare(recipe: str, out: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     script = REPOSITORY / "recipes" / recipe / "prepare.py"
     command = [sys.executable, str(script), "-o", str(out), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "ASR_CORPORA": ""}, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "ASR_CORPORA": ""}, check=False)
+
+
+def prepare(recipe: str, out: Path, *arguments: object) -> None:
+    done = run_prepare(recipe, out, *arguments)
     assert done.returncode == 0, done.stderr
+
+
+def failure(recipe: str, out: Path, *arguments: object) -> str:
+    """What `prepare.py` says on stderr, which is no traceback, when it fails."""
+    done = run_prepare(recipe, out, *arguments)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    return done.stderr
 
 
 def module(recipe: str) -> ModuleType:
@@ -66,7 +80,10 @@ def test_every_configuration_trains_a_few_steps(recipe: str, digits: Path, tmp_p
     manifest = str(digits / "train.jsonl")
     config = Config.load(
         REPOSITORY / "recipes" / recipe / "config.yaml",
-        [f"data.train={manifest}", f"data.validation={manifest}", "training.epochs=1", "training.batch_utterances=8"],
+        [
+            *(f"data.train={manifest}", f"data.validation={manifest}", "training.epochs=1"),
+            *("training.batch_utterances=8", "model.hidden=16"),  # so that the large ones are quick
+        ],
     )
     train(config, tmp_path)
     assert (tmp_path / "model.safetensors").exists()
@@ -100,13 +117,151 @@ def test_yesno_split_and_parts(corpora: Path, tmp_path: Path) -> None:
             assert 0.4 * skipped < utterance.offset < 0.9 * skipped + 1.6
 
 
+def record(path: Path, seconds: float = 0.5, **format: str) -> None:
+    """A recording of faint noise; the suffix tells the format."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(len(str(path))).normal(0, 0.01, round(16000 * seconds))
+    soundfile.write(path, noise, 16000, **format)
+
+
+def read_splits(folder: Path) -> dict[str, list[Utterance]]:
+    return {
+        name: read_manifest(folder / f"{name}.jsonl", require_text=True) for name in ("train", "validation", "test")
+    }
+
+
+@pytest.mark.parametrize(("suffix", "format"), [(".wav", {}), (".opus", {"format": "OGG", "subtype": "OPUS"})])
+def test_mboshi_in_its_official_layout(suffix: str, format: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "mboshi-french-parallel-corpus-master" / "full_corpus_newsplit"
+    for part, count in (("train", 60), ("dev", 4), ("all", 64)):  # `all` holds everything again
+        for number in range(count):
+            stem = folder / part / f"{'abiayi' if number % 3 else 'martial'}_2015-09-08_mdw_elicit_Dico18_{number}"
+            record(stem.with_name(stem.name + suffix), 0.1, **format)
+            for ending, text in ((".mb", "X."), (".mb.cleaned", f"mwána {number // 2}\n"), (".fr", "Enfant\n")):
+                stem.with_name(stem.name + ending).write_text(text, encoding="utf-8")
+    prepare("mboshi", tmp_path / "out", "--source", tmp_path)
+    splits = read_splits(tmp_path / "out")
+    assert len(splits["train"]) + len(splits["validation"]) == 60 and len(splits["test"]) == 4
+    assert splits["validation"] and not {u.text for u in splits["train"]} & {u.text for u in splits["validation"]}
+    first = splits["test"][0]
+    assert (first.speaker, first.extra["translation"], first.duration) == ("abiayi", "Enfant", 0.1)
+
+    next((folder / "dev").glob(f"*{suffix}")).unlink()
+    assert "has no recording beside it" in failure("mboshi", tmp_path / "out", "--source", tmp_path)
+
+
+def test_mboshi_local_copy(corpora: Path, tmp_path: Path) -> None:
+    prepare("mboshi", tmp_path, "--source", corpora / "mboshi")
+    splits = read_splits(tmp_path)
+    texts = {name: {utterance.text for utterance in utterances} for name, utterances in splits.items()}
+    assert 0.08 < len(texts["validation"]) / len(texts["train"] | texts["validation"]) < 0.12
+    assert texts["train"].isdisjoint(texts["validation"] | texts["test"]) and texts["validation"].isdisjoint(
+        texts["test"]
+    )
+    assert {u.speaker for u in splits["train"]} == {"abiayi", "kouarata", "martial"}
+
+
+@pytest.mark.parametrize("recipe", ["librispeech", "librispeech-mini"])
+def test_librispeech_from_its_archives_layout(recipe: str, tmp_path: Path) -> None:
+    parts = module(recipe).PARTS
+    for number, part in enumerate(parts.values()):
+        chapter = tmp_path / part / "LibriSpeech" / part / str(number) / "7"
+        record(chapter / f"{number}-7-0000.flac")
+        record(chapter / f"{number}-7-0001.flac")
+        (chapter / f"{number}-7.trans.txt").write_text(f"{number}-7-0000 CHAPTER ONE\n{number}-7-0001 IT'S {part}\n")
+    prepare(recipe, tmp_path / "out", "--source", tmp_path)
+    for number, (name, utterances) in enumerate(read_splits(tmp_path / "out").items()):
+        assert [u.text for u in utterances] == ["CHAPTER ONE", f"IT'S {parts[name]}"]
+        assert {u.speaker for u in utterances} == {str(number)}
+    assert "holds no " + parts["train"] in failure(recipe, tmp_path / "out", "--source", tmp_path / parts["test"])
+
+
+@pytest.mark.parametrize(("suffix", "format"), [(".sph", {"format": "NIST", "endian": "BIG"}), (".wav", {})])
+def test_an4_in_its_official_layout(suffix: str, format: dict[str, str], tmp_path: Path) -> None:
+    root = tmp_path / "an4"
+    (root / "etc").mkdir(parents=True)
+    lines: dict[str, list[str]] = {"train": [], "test": []}
+    for number in range(40):
+        record(root / "wav" / "an4_clstk" / f"f{number // 2}" / f"an{number}-f{number // 2}-b{suffix}", 0.5, **format)
+        lines["train"].append(f"<s> ENTER SIX {number} </s> (an{number}-f{number // 2}-b)")
+    record(root / "wav" / "an4test_clstk" / "menk" / f"cen1-menk-b{suffix}", 0.5, **format)
+    lines["test"].append("RUBOUT G M (cen1-menk-b)")
+    for part, rows in lines.items():
+        (root / "etc" / f"an4_{part}.transcription").write_text("\n".join(rows) + "\n")
+    prepare("an4", tmp_path / "out", "--source", tmp_path)
+    splits = read_splits(tmp_path / "out")
+    assert [(u.id, u.text, u.speaker, u.duration) for u in splits["test"]] == [
+        ("cen1-menk-b", "RUBOUT G M", "menk", 0.5)
+    ]
+    assert len(load_audio(splits["test"][0].audio, 16000)) == 8000
+    assert len(splits["train"]) + len(splits["validation"]) == 40 and splits["train"][0].text == "ENTER SIX 0"
+    assert splits["validation"] and not {u.speaker for u in splits["train"]} & {u.speaker for u in splits["validation"]}
+
+    (root / "etc" / "an4_test.transcription").write_text("YES (cen9-menk-b)\nno name\n")
+    said = failure("an4", tmp_path / "out", "--source", tmp_path)
+    assert "an4_test.transcription:1: " in said and "cen9-menk-b: no such recording" in said
+    assert "an4_test.transcription:2: found 'no name'" in said
+
+
+def test_ljspeech_from_its_archive(tmp_path: Path) -> None:
+    root = tmp_path / "LJSpeech-1.1"
+    for number in range(100):
+        record(root / "wavs" / f"LJ001-{number:04}.wav", 0.05)
+    rows = [f'LJ001-{number:04}|"No. {number}|"number {number}' for number in range(100)]
+    (root / "metadata.csv").write_text("\n".join(rows))
+    with tarfile.open(tmp_path / "LJSpeech-1.1.tar.bz2", "w:bz2") as tar:
+        tar.add(root, "LJSpeech-1.1")
+    prepare("ljspeech", tmp_path / "out", "--source", tmp_path / "LJSpeech-1.1.tar.bz2")
+    splits = read_splits(tmp_path / "out")
+    assert sum(map(len, splits.values())) == 100 and len(splits["train"]) > 80
+    assert all(u.text == f'"number {int(u.id[-4:])}' and u.audio.is_file() for u in splits["train"])
+
+
+def test_ljspeech_local_copy(corpora: Path, tmp_path: Path) -> None:
+    prepare("ljspeech", tmp_path, "--source", corpora / "ljspeech")
+    assert sum(map(len, read_splits(tmp_path).values())) == 385
+
+
+def test_common_voice_from_its_archive(tmp_path: Path) -> None:
+    root = tmp_path / "cv-corpus-17.0-2024-03-15" / "cy"
+    header = "client_id\tpath\tsentence_id\tsentence\tup_votes\tdown_votes\tlocale\n"
+    for number, table in enumerate(("train", "dev", "test")):
+        record(root / "clips" / f"common_voice_cy_{number}.mp3", 0.5)
+        row = f'{number:032x}\tcommon_voice_cy_{number}.mp3\t7\tY "tŷ" {table}\t2\t0\tcy\n'
+        (root / f"{table}.tsv").write_text(header + row, encoding="utf-8")
+    with tarfile.open(tmp_path / "cy.tar.gz", "w:gz") as tar:
+        tar.add(root.parent, root.parent.name)
+    prepare("commonvoice", tmp_path / "out", "--source", tmp_path / "cy.tar.gz")
+    splits = read_splits(tmp_path / "out")
+    assert {name: [u.text for u in rows] for name, rows in splits.items()} == {
+        "train": ['Y "tŷ" train'],
+        "validation": ['Y "tŷ" dev'],
+        "test": ['Y "tŷ" test'],
+    }
+    assert len({u.speaker for rows in splits.values() for u in rows}) == 3
+    assert "make commonvoice SOURCE=" in failure("commonvoice", tmp_path / "elsewhere")
+
+
+def test_archives_are_official_and_can_be_checked() -> None:
+    """Whatever is not made by its host on demand has a checksum; addresses are https."""
+    for path in REPOSITORY.glob("recipes/*/prepare.py"):
+        for archive in getattr(module(path.parent.name), "ARCHIVES", []):
+            assert archive.url.startswith("https://")
+            algorithm, _, digits = (archive.checksum or "").partition(":")
+            if not archive.url.startswith("https://github.com/"):
+                assert len(digits) == {"sha256": 64, "md5": 32}[algorithm] and int(digits, 16)
+
+
+def test_every_recipe_has_its_files_a_target_and_a_line_in_the_index() -> None:
+    makefile, index = (REPOSITORY / "Makefile").read_text(), (REPOSITORY / "recipes" / "README.md").read_text()
+    for folder in (path.parent for path in REPOSITORY.glob("recipes/*/prepare.py")):
+        assert (folder / "config.yaml").is_file() and "make " + folder.name in (folder / "README.md").read_text()
+        assert f"\n{folder.name}: " in makefile and f"({folder.name}/README.md)" in index
+
+
 def test_missing_recordings_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "waves_yesno").mkdir()
-    script = REPOSITORY / "recipes" / "yesno" / "prepare.py"
-    command = [sys.executable, str(script), "-o", str(tmp_path / "out"), "--source", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and "0 recordings found, 60 expected" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "0 recordings found, 60 expected" in failure("yesno", tmp_path / "out", "--source", tmp_path)
 
 
 @pytest.mark.slow

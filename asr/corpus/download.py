@@ -1,143 +1,268 @@
 """Corpora from their official sources: resumable, checked, safely extracted; or from a local copy."""
 
+import errno
 import hashlib
 import http.client
+import math
 import os
+import shutil
 import tarfile
 import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from lzma import LZMAError
 from pathlib import Path
 
 from asr.errors import AsrError
 from asr.progress import ProgressBar
 
+_MB = 1e6
 _CHUNK = 1 << 16
 _TIMEOUT = 30.0  # seconds without a byte
 _ATTEMPTS = 5
-_MAX_EXPANSION = 100  # an archive may grow to this many times its size when extracted
+_PASSING = (408, 429, 500, 502, 503, 504)  # answers of a server that may be well again a moment later
+_DISK_ERRORS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),  # full
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+)
+# What readers of archives raise for damaged ones; OSError also for names that no file can have.
+_DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError),
+    *(EOFError, OSError, OverflowError, RuntimeError, ValueError),
+)
+_MAX_EXPANSION = 100  # an archive may grow to this many times its size when extracted,
+_MIN_LIMIT = 1_000_000  # or to so many bytes
 
 
 class DownloadError(AsrError):
-    """A corpus cannot be fetched, or what came is not what was asked for."""
+    """A corpus cannot be fetched or extracted, or what came is not what was asked for."""
+
+
+class DamagedArchiveError(DownloadError):
+    """An archive is damaged, malicious, or none at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """An official archive: its address and, where its source keeps its bytes fixed, its SHA-256."""
+    """An official archive: its address and, where its source keeps its bytes fixed, its size and checksum.
 
-    name: str
-    url: str
-    sha256: str | None = None
-
-
-def obtain(archive: Archive, folder: Path, source: Path | None = None) -> Path:
-    """The folder that holds the corpus, which is, in this order:
-
-    `source` (the recipe's `--source DIR`); `$ASR_CORPORA/NAME`; else the archive, downloaded into `folder` and
-    extracted there. What is there already is not fetched again. Raises DownloadError with the way out.
+    `checksum` is `sha256:…`, or `md5:…` where its source publishes nothing better. `size` is in bytes.
     """
+
+    url: str
+    checksum: str | None = None
+    size: int | None = None
+
+    @property
+    def file_name(self) -> str:
+        return self.url.rsplit("/", 1)[-1]
+
+
+def obtain(name: str, archives: Sequence[Archive], folder: Path, source: Path | None = None) -> Path:
+    """The folder that holds the corpus `name`, which is, in this order:
+
+    `source` (the recipe's `--source`), a folder, or an archive, which is extracted; `$ASR_CORPORA/NAME`; else the
+    archives, downloaded into `folder` and extracted there. What is there already is not fetched again. Raises
+    DownloadError with the way out.
+    """
+    unpacked = folder / "unpacked"
+    if source is not None and source.is_file():
+        stem = _stem(source.name)
+        if not (unpacked / stem).is_dir():
+            extract(source, unpacked / stem)
+        return unpacked / stem
     if source is not None:
         if not source.is_dir():
-            raise DownloadError(f"--source {source}: no such folder")
+            raise DownloadError(f"--source {source}: no such folder or archive")
         return source
-    local = Path(os.environ.get("ASR_CORPORA", "")) / archive.name
+    local = Path(os.environ.get("ASR_CORPORA", "")) / name
     if os.environ.get("ASR_CORPORA") and local.is_dir():
         return local
-    extracted = folder / "extracted"
-    if not extracted.is_dir():
-        packed = folder / archive.url.rsplit("/", 1)[-1]
-        fetch(archive, packed)
-        extract(packed, extracted)
-    return extracted
+    if not archives and not unpacked.is_dir():
+        raise DownloadError(
+            f"{name}: has no address to fetch it from; download it by hand (see recipes/{name}/README.md) and give its "
+            f"archive or folder: make {name} SOURCE=…, or --source"
+        )
+    for archive in archives:
+        packed, extracted = folder / archive.file_name, unpacked / _stem(archive.file_name)
+        if not extracted.is_dir():
+            fetch(archive, packed)
+            try:
+                extract(packed, extracted)
+            except DamagedArchiveError as error:
+                packed.unlink()
+                raise DownloadError(f"{error}; it was deleted: run again to fetch it anew") from None
+            packed.unlink()  # so that the corpus lies on the disk once
+    return unpacked
 
 
 def fetch(archive: Archive, path: Path) -> None:
-    """Downloads into `path`, going on where an earlier try broke off, and checks the sum.
+    """Downloads into `path`, going on where an earlier try broke off, and checks size and sum.
 
     Raises DownloadError, which says how to use a copy fetched by other means.
     """
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".part")
-    help_text = f"or fetch {archive.url} by other means and give its extracted folder with --source DIR or ASR_CORPORA"
+    help_text = f"or fetch {archive.url} by other means and give it, extracted, with --source or ASR_CORPORA"
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            _fetch_rest(archive, draft)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if _size(draft) != archive.size:
+                _fetch_rest(archive, draft)
             break
         except urllib.error.HTTPError as error:
-            if error.code == 416:  # nothing is left to send: the draft is whole, or too long and fails its sum
-                break
-            raise DownloadError(
-                f"{archive.url}: the server answers {error.code} {error.reason}; try later, {help_text}"
-            ) from None
-        except (OSError, http.client.HTTPException) as error:
-            held = draft.stat().st_size if draft.exists() else 0
-            if attempt == _ATTEMPTS:
+            if error.code == 416:  # nothing is left to send: the draft is whole, or not of this file
+                if archive.checksum is not None or error.headers["Content-Range"] == f"bytes */{_size(draft)}":
+                    break
+                draft.unlink()
+                reason = "it has no such part"
+            elif error.code not in _PASSING:
                 raise DownloadError(
-                    f"{archive.url}: broke off after {held / 1e6:.1f} MB ({error}); run the same command to go on from "
-                    f"there, {help_text}"
+                    f"{archive.url}: the server answers {error.code} {error.reason}; try later, {help_text}"
                 ) from None
-            time.sleep(min(2.0**attempt, 10.0))
-    if archive.sha256 is not None and _sha256(draft) != archive.sha256:
+            else:
+                reason = f"the server answers {error.code} {error.reason}"
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, OSError) and (error.errno in _DISK_ERRORS or error.filename is not None):
+                raise DownloadError(
+                    f"{draft}: cannot be written ({error.strerror}); make room there and run the same command to go on"
+                ) from None
+            reason = str(error)
+        if attempt == _ATTEMPTS:
+            raise DownloadError(
+                f"{archive.url}: broke off after {_size(draft) / _MB:.1f} MB ({reason}); run the same command to go on "
+                f"from there, {help_text}"
+            )
+        time.sleep(min(2.0**attempt, 10.0))
+    _stamp(draft).unlink(missing_ok=True)
+    fault = _fault(archive, draft)
+    if fault is not None:
         draft.unlink()
-        raise DownloadError(
-            f"{archive.url}: what came has another SHA-256 than {archive.sha256} and was deleted; try again, "
-            + help_text
-        )
+        raise DownloadError(f"{archive.url}: what came {fault} and was deleted; try again, {help_text}")
     draft.replace(path)
 
 
 def extract(packed: Path, folder: Path) -> None:
     """Extracts a tar or zip archive into `folder`, whole or not at all.
 
-    Raises DownloadError for a damaged archive, for members that would land outside `folder` or link out of
-    it, and for one that grows beyond reason; the archive is then deleted.
+    Raises DamagedArchiveError for a damaged archive, one with links or with members that would land outside
+    `folder`, and one that grows beyond reason; DownloadError where the disk cannot take it.
     """
     draft = folder.with_name(folder.name + ".part")
-    limit = packed.stat().st_size * _MAX_EXPANSION
+    shutil.rmtree(draft, ignore_errors=True)  # what an interrupted run left
+    limit = max(packed.stat().st_size * _MAX_EXPANSION, _MIN_LIMIT)
+    with packed.open("rb") as file:
+        is_zip = file.read(4) == b"PK\x03\x04"
     try:
-        if zipfile.is_zipfile(packed):
-            with zipfile.ZipFile(packed) as archive:
-                _require_size(sum(member.file_size for member in archive.infolist()), limit)
-                archive.extractall(draft)  # drops leading slashes and `..` by itself, and writes links as files
-        else:
-            with tarfile.open(packed) as tar:
-                _require_size(sum(member.size for member in tar), limit)
-                tar.extractall(draft, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-        packed.unlink()
-        raise DownloadError(
-            f"{packed}: cannot be extracted ({error}); it was deleted: run again to fetch it anew"
-        ) from None
-    draft.replace(folder)
+        draft.mkdir(parents=True)
+        with ProgressBar(f"extracting {packed.name}, MB", math.ceil(packed.stat().st_size / _MB)) as bar:
+            (_extract_zip if is_zip else _extract_tar)(packed, draft, limit, bar)
+        draft.replace(folder)
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            raise DownloadError(f"{draft}: cannot be written ({error.strerror}); make room and run again") from None
+        raise DamagedArchiveError(f"{packed}: cannot be extracted ({error})") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _fetch_rest(archive: Archive, draft: Path) -> None:
-    held = draft.stat().st_size if draft.exists() else 0
-    request = urllib.request.Request(archive.url, headers={"Range": f"bytes={held}-"} if held else {})
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
-        resumes = response.status == 206
+    """One attempt: goes on after what `draft` holds if the server still has the same file, else starts over."""
+    held, stamp = _size(draft), _stamp(draft)
+    version = stamp.read_text(encoding="latin-1") if stamp.exists() else ""
+    headers = {"User-Agent": "asr"}
+    if held and (version or archive.checksum is not None):
+        headers["Range"] = f"bytes={held}-"
+        if version:
+            headers["If-Range"] = version  # a file that changed comes whole
+    with urllib.request.urlopen(urllib.request.Request(archive.url, headers=headers), timeout=_TIMEOUT) as response:
+        if response.status != 206:
+            held = 0
+            draft.unlink(missing_ok=True)  # before the version of what comes now is written beside it
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {held}-"):
+            draft.unlink()
+            raise http.client.HTTPException("it sent another part than was asked for")
         left = int(response.headers.get("Content-Length") or 0)
-        title = f"downloading {archive.name} ({(left + held * resumes) / 1e6:.1f} MB)"
-        with draft.open("ab" if resumes else "wb") as file, ProgressBar(title, max(left, 1)) as bar:
+        room = shutil.disk_usage(draft.parent).free
+        if left > room:
+            raise DownloadError(
+                f"{archive.url}: {left / _MB:.1f} MB are to come, {draft.parent} has room for {room / _MB:.1f} MB; "
+                "make room and run the same command to go on"
+            )
+        stamp.write_text(_version(response.headers), encoding="latin-1")
+        title, total = f"downloading {archive.file_name}, MB", archive.size or (held + left if left else None)
+        with draft.open("ab") as file, ProgressBar(title, total and math.ceil(total / _MB)) as bar:
+            bar.advance(held / _MB)
             came = 0
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
                 came += len(chunk)
-                bar.advance(len(chunk))
+                bar.advance(len(chunk) / _MB)
             if came < left:
                 raise http.client.IncompleteRead(b"", left - came)
 
 
-def _require_size(size: int, limit: int) -> None:
+def _version(headers: http.client.HTTPMessage) -> str:
+    """What names this version of a file in an If-Range header, or nothing; a weak ETag may not (RFC 9110, 13.1.5)."""
+    etag = headers.get("ETag", "")
+    return etag if etag.startswith('"') else headers.get("Last-Modified", "")
+
+
+def _fault(archive: Archive, path: Path) -> str | None:
+    """What is wrong with a download, or None."""
+    if archive.size is not None and _size(path) != archive.size:
+        return f"is {_size(path)} bytes long, not {archive.size},"
+    if archive.checksum is not None:
+        algorithm, _, expected = archive.checksum.partition(":")
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, algorithm).hexdigest()
+        if found != expected:
+            return f"has the {algorithm.upper()} sum {found}, not {expected},"
+    return None
+
+
+def _extract_tar(packed: Path, folder: Path, limit: int, bar: ProgressBar) -> None:
+    with packed.open("rb") as file, tarfile.open(fileobj=file) as tar:
+        grown = position = 0
+        for member in tar:
+            if not (member.isfile() or member.isdir()):
+                raise ValueError(f"{member.name} is a link or a device, which no corpus needs")
+            grown = _require_size(grown + member.size, limit)
+            tar.extract(member, folder, filter="data")  # refuses what would land outside
+            bar.advance((file.tell() - position) / _MB)
+            position = file.tell()
+        while tar.fileobj is not None and (rest := tar.fileobj.read(_CHUNK)):  # to the checksum at the end
+            grown = _require_size(grown + len(rest), limit)
+
+
+def _extract_zip(packed: Path, folder: Path, limit: int, bar: ProgressBar) -> None:
+    with zipfile.ZipFile(packed) as archive:
+        grown = 0
+        for member in archive.infolist():
+            grown = _require_size(grown + member.file_size, limit)
+            archive.extract(member, folder)  # drops leading slashes and `..` by itself, and writes links as files
+            bar.advance(member.compress_size / _MB)
+
+
+def _require_size(size: int, limit: int) -> int:
     if size > limit:
-        raise ValueError(f"it would grow to {size / 1e6:.0f} MB, more than {_MAX_EXPANSION} times its size")
+        raise ValueError(f"it would grow to more than {limit / _MB:.0f} MB, {_MAX_EXPANSION} times its size")
+    return size
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _stem(name: str) -> str:
+    return name.split(".tar")[0].removesuffix(".zip").removesuffix(".tgz")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _stamp(draft: Path) -> Path:
+    """Beside a draft: the version of the server's file that it is the beginning of."""
+    return draft.with_name(draft.name + ".version")

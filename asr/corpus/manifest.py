@@ -45,13 +45,13 @@ def read_manifest(path: str | Path, *, require_text: bool = False) -> list[Utter
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    rows = _csv_rows(path, content) if path.suffix in (".csv", ".tsv") else _json_rows(content)
+    rows = _csv_rows(path, content) if path.suffix in (".csv", ".tsv") else json_rows(content)
     utterances: list[Utterance] = []
     problems: list[str] = []
     lines_of_ids: dict[str, int] = {}
     for line, row in rows:
         try:
-            utterance = _utterance(row, path.parent, require_text)
+            utterance = from_row(row, path.parent, require_text)
             if utterance.id in lines_of_ids:
                 raise ValueError(f"id {utterance.id!r} stands already in line {lines_of_ids[utterance.id]}")
             lines_of_ids[utterance.id] = line
@@ -96,15 +96,26 @@ def with_hypothesis(utterance: Utterance, hypothesis: str) -> Utterance:
     return replace(utterance, extra={**utterance.extra, "hypothesis": hypothesis})
 
 
-def _json_rows(content: str) -> Iterable[tuple[int, Any]]:
+def json_rows(content: str) -> Iterable[tuple[int, Any]]:
+    """Numbered rows of JSON Lines; a line that is not JSON is given as a ValueError."""
     # Not splitlines(): a transcript may hold U+2028, which JSON leaves as it is.
     for line, text in enumerate(content.split("\n"), start=1):
         if text.strip():
             try:
-                yield line, json.loads(text)
-            except (json.JSONDecodeError, RecursionError) as error:
-                reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-                yield line, ValueError(f"is not JSON ({reason}); every line must be one JSON object")
+                yield line, parse_json(text)
+            except ValueError as error:
+                yield line, ValueError(f"is not JSON ({error}); every line must be one JSON object")
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text. Raises ValueError also for what could not be written again: half a character."""
+    try:
+        value = json.loads(text)
+        if "\\ud" in text.lower():  # an escape is the only way for a surrogate to get into a text
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise ValueError(str(error).partition(": line ")[0]) from None
+    return value
 
 
 def _csv_rows(path: Path, content: str) -> Iterable[tuple[int, Any]]:
@@ -121,7 +132,8 @@ def _csv_rows(path: Path, content: str) -> Iterable[tuple[int, Any]]:
         raise ManifestError(f"{path}:{reader.line_num}: is not CSV: {error}") from None
 
 
-def _utterance(row: Any, folder: Path, require_text: bool) -> Utterance:
+def from_row(row: Any, folder: Path, require_text: bool = False) -> Utterance:
+    """The utterance of a manifest row, the inverse of `to_row`. Raises ValueError that says what is wrong with it."""
     if isinstance(row, ValueError):
         raise row
     if not isinstance(row, dict):
@@ -157,7 +169,7 @@ def _seconds(row: dict[str, Any], key: str) -> float | None:
         return None
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = -1.0
     if not 0.0 <= seconds < 1e7:
         raise ValueError(f"{key} is {value!r}, not a number of seconds")

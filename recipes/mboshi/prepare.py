@@ -4,37 +4,27 @@ The text is `.mb.cleaned` (lower case, no punctuation); `.fr`, the French transl
 of training is in validation: elicited sentences come several times.
 """
 
-import argparse
 from pathlib import Path
 
 import soundfile
 
 from asr.cli import run
-from asr.corpus.download import Archive, obtain
-from asr.corpus.manifest import Utterance, write_manifest
+from asr.corpus.download import Archive
+from asr.corpus.manifest import Utterance
+from asr.corpus.recipe import open_corpus, write_splits
 from asr.corpus.split import split
 from asr.errors import ManifestError
 
 # The archive of a branch is made by the host when asked for, so its bytes may change: no checksum.
-ARCHIVE = Archive(
-    name="mboshi",
-    url="https://github.com/besacier/mboshi-french-parallel-corpus/archive/refs/heads/master.tar.gz",
-)
+ARCHIVES = [Archive("https://github.com/besacier/mboshi-french-parallel-corpus/archive/refs/heads/master.tar.gz")]
 AUDIO = (".wav", ".opus", ".flac")  # WAV at the source, others in smaller copies
 VALIDATION = 0.1
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--out", type=Path, default=Path("data/mboshi"), help="folder for manifests and downloads")
-    parser.add_argument("--source", type=Path, help="a local copy of the corpus, used instead of downloading")
-    arguments = parser.parse_args()
-
-    source = obtain(ARCHIVE, arguments.out / "download", arguments.source)
-    write_manifest(arguments.out / "test.jsonl", read_part(source, "dev"))
+    source, out = open_corpus("mboshi", __doc__, ARCHIVES)
     validation, train = split(read_part(source, "train"), (VALIDATION, 1 - VALIDATION), by=lambda u: u.text or "")
-    write_manifest(arguments.out / "validation.jsonl", validation)
-    write_manifest(arguments.out / "train.jsonl", train)  # last: make takes it for the sign that all is there
+    write_splits(out, {"train": train, "validation": validation, "test": read_part(source, "dev")})
 
 
 def read_part(source: Path, part: str) -> list[Utterance]:

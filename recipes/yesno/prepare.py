@@ -5,7 +5,6 @@ recordings do not, so that a model can learn to begin with "no" without listenin
 again from each of its first four pauses on, as a reference with an offset.
 """
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,36 +13,34 @@ import numpy as np
 import soundfile
 
 from asr.cli import run
-from asr.corpus.download import Archive, obtain
-from asr.corpus.manifest import Utterance, write_manifest
+from asr.corpus.download import Archive
+from asr.corpus.manifest import Utterance
+from asr.corpus.recipe import open_corpus, write_splits
 from asr.errors import ManifestError
 
-ARCHIVE = Archive(
-    name="yesno",
-    url="https://www.openslr.org/resources/1/waves_yesno.tar.gz",
-    sha256="c3f49e0cca421f96b75b41640749167b52118f232498667ca7a5f9416aef8e73",
-)
+# The sum is the one that torchaudio.datasets.YESNO checks.
+ARCHIVES = [
+    Archive(
+        "https://www.openslr.org/resources/1/waves_yesno.tar.gz",
+        checksum="sha256:c3f49e0cca421f96b75b41640749167b52118f232498667ca7a5f9416aef8e73",
+    )
+]
 WORDS = {"0": "no", "1": "yes"}
 RECORDINGS = 60
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--out", type=Path, default=Path("data/yesno"), help="folder for manifests and downloads")
-    parser.add_argument("--source", type=Path, help="a local copy of the corpus, used instead of downloading")
-    arguments = parser.parse_args()
-
-    source = obtain(ARCHIVE, arguments.out / "download", arguments.source)
+    source, out = open_corpus("yesno", __doc__, ARCHIVES)
     utterances = [describe(path) for path in sorted(source.glob("**/waves_yesno/*.wav"))]
     if len(utterances) != RECORDINGS:
         raise ManifestError(f"{source}: {len(utterances)} recordings found, {RECORDINGS} expected in waves_yesno/*.wav")
     first, test = utterances[:30], utterances[30:]
-    write_manifest(arguments.out / "test.jsonl", test)
     validation = first[::6]
     train = [utterance for index, utterance in enumerate(first) if index % 6]
-    write_manifest(arguments.out / "validation.jsonl", validation + later_parts(validation))
-    # Last: make takes it for the sign that all is there.
-    write_manifest(arguments.out / "train.jsonl", train + later_parts(train))
+    write_splits(
+        out,
+        {"train": train + later_parts(train), "validation": validation + later_parts(validation), "test": test},
+    )
 
 
 def describe(path: Path) -> Utterance:

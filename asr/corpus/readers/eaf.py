@@ -1,0 +1,105 @@
+"""ELAN annotation files, by Python's own XML parser.
+
+Not by `pympi`, which takes identifiers without digits and files without schema for errors, expands entities, and
+follows annotations that refer to each other in a circle. Format: ELAN Annotation Format 3.0, the schema EAFv3.0.xsd.
+"""
+
+from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from asr.corpus.manifest import Utterance
+from asr.corpus.readers.files import Recordings, SourceError, is_audio, is_file, walk
+from asr.corpus.readers.tiers import Annotation, utterances_of_tier
+
+NAME = "ELAN annotations (.eaf)"
+
+
+class _Builder(ElementTree.TreeBuilder):
+    """Refuses a document type, since entities are declared there, and few of them can expand to gigabytes."""
+
+    def doctype(self, *_: str | None) -> None:
+        raise ValueError("it declares a document type, which ELAN never writes")
+
+
+def recognises(source: Path) -> bool:
+    """An `.eaf` file, or a folder with some at any depth."""
+    return bool(_find(source))
+
+
+def read(source: Path, *, tier: str | None = None) -> dict[str, list[Utterance]]:
+    """Utterances of one tier, of the recording that each file names, or else the one called like the file.
+
+    `tier` is a name or a pattern such as `tx@*`. Speakers are the tiers' participants. Raises SourceError that
+    lists the tiers with their counts where the choice is not clear.
+    """
+    recordings = Recordings(source if source.is_dir() else source.parent)
+    annotations = [annotation for path in _find(source) for annotation in _read_file(path, recordings)]
+    return utterances_of_tier(source, annotations, tier, recordings)
+
+
+def _find(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source] if source.suffix.lower() == ".eaf" else []
+    return walk(source, ".eaf")
+
+
+def _read_file(path: Path, recordings: Recordings) -> list[Annotation]:
+    try:
+        root = ElementTree.parse(path, ElementTree.XMLParser(target=_Builder())).getroot()
+        slots = {slot.attrib["TIME_SLOT_ID"]: slot.get("TIME_VALUE") for slot in root.iterfind("TIME_ORDER/TIME_SLOT")}
+        times = {name: int(value) / 1000 for name, value in slots.items() if value is not None}
+        audio, origin = _media(root, path, recordings)
+        elements = {
+            element.attrib["ANNOTATION_ID"]: (element, tier)
+            for tier in root.iterfind("TIER")
+            for element in tier.iterfind("ANNOTATION/*")
+        }
+        annotations = []
+        for element, tier in elements.values():
+            start, end = (times.get(slot, -1.0) for slot in _aligned(element, elements))
+            annotations.append(
+                Annotation(
+                    file=path,
+                    audio=audio,
+                    tier=tier.attrib["TIER_ID"],
+                    start=start + origin if start >= 0.0 else None,
+                    end=end + origin if end >= 0.0 else None,
+                    text=element.findtext("ANNOTATION_VALUE") or "",
+                    speaker=tier.get("PARTICIPANT") or None,
+                )
+            )
+    except KeyError as error:
+        raise SourceError(f"{path}: lacks {error}; open it in ELAN and save it again") from None
+    except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
+        raise SourceError(f"{path}: cannot be read ({error}); open it in ELAN and save it again") from None
+    return annotations
+
+
+def _aligned(element: Element, elements: dict[str, tuple[Element, Element]]) -> tuple[str, str]:
+    """The time slots of an annotation, or of the one that it and others refer to."""
+    seen = set()
+    while (parent := element.get("ANNOTATION_REF")) is not None:
+        if parent in seen:
+            raise ValueError(f"annotation {parent} refers to itself")
+        seen.add(parent)
+        element = elements[parent][0]
+    return element.attrib["TIME_SLOT_REF1"], element.attrib["TIME_SLOT_REF2"]
+
+
+def _media(root: Element, path: Path, recordings: Recordings) -> tuple[Path, float]:
+    """The recording, and where in it the file's times begin (s). Sound is preferred to video."""
+    media = sorted(
+        root.iterfind("HEADER/MEDIA_DESCRIPTOR"), key=lambda element: "audio" not in element.get("MIME_TYPE", "")
+    )
+    for element in media:
+        for attribute in ("RELATIVE_MEDIA_URL", "MEDIA_URL"):
+            name = unquote(element.get(attribute, "")).removeprefix("file://")
+            if name:
+                found = recordings.find(name, path.parent)
+                if is_file(found):
+                    return found, int(element.get("TIME_ORIGIN", "0")) / 1000
+    beside = [other for other in path.parent.glob("*") if other.stem == path.stem and is_audio(other)]
+    named = media[0].get("MEDIA_URL", "") if media else ""
+    return (beside or [path.parent / (Path(unquote(named)).name or f"{path.stem}.wav")])[0], 0.0

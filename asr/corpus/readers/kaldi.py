@@ -1,0 +1,93 @@
+"""Kaldi data directory: `wav.scp` with plain paths, `text`, and `segments` and `utt2spk` where there are."""
+
+from pathlib import Path
+
+from asr.corpus.manifest import Utterance
+from asr.corpus.readers.files import find_from_above, raise_problems, read_lines, usual_split
+
+NAME = "Kaldi data directory"
+
+
+def recognises(source: Path) -> bool:
+    """A folder with `wav.scp`, or one of such folders, one for each split."""
+    return (source / "wav.scp").is_file() or bool(_split_folders(source))
+
+
+def read(source: Path) -> dict[str, list[Utterance]]:
+    """One data directory, or the splits in it. Nothing is run: SourceError names each command in a `wav.scp`."""
+    if (source / "wav.scp").is_file():
+        return {"": _read_directory(source)}
+    return {usual_split(folder.name): _read_directory(folder) for folder in _split_folders(source)}
+
+
+def _split_folders(source: Path) -> list[Path]:
+    try:
+        return sorted(path.parent for path in source.glob("*/wav.scp"))
+    except OSError:
+        return []
+
+
+def _read_directory(folder: Path) -> list[Utterance]:
+    recordings = _read_recordings(folder / "wav.scp")
+    texts = _read_pairs(folder / "text")
+    speakers = _read_pairs(folder / "utt2spk")
+    segments = _read_segments(folder / "segments") or {name: (name, 0.0, None) for name in recordings}
+    unused = recordings.keys() - {recording for recording, _, _ in segments.values()}
+    segments |= {name: (name, 0.0, None) for name in unused | (texts.keys() - segments.keys())}
+    return [
+        Utterance(
+            id=name,
+            audio=recordings.get(recording, folder / recording),
+            text=texts.get(name),
+            offset=offset,
+            duration=duration,
+            speaker=None if speakers.get(name) == name else speakers.get(name),  # Kaldi's way to say "not known"
+        )
+        for name, (recording, offset, duration) in sorted(segments.items())
+    ]
+
+
+def _read_pairs(path: Path) -> dict[str, str]:
+    """First word of each line -> the rest; nothing where there is no such file."""
+    pairs: dict[str, str] = {}
+    problems = []
+    for line, content in read_lines(path) if path.is_file() else []:
+        key, *rest = content.split(maxsplit=1)
+        if key in pairs:
+            problems.append(f"{path}:{line}: {key} stands there twice; run Kaldi's utils/fix_data_dir.sh")
+        pairs[key] = rest[0] if rest else ""
+    raise_problems(problems)
+    return pairs
+
+
+def _read_recordings(path: Path) -> dict[str, Path]:
+    recordings, problems = {}, []
+    for name, value in _read_pairs(path).items():
+        if value.endswith("|"):
+            problems.append(
+                f"{path}: {name} is a command, which is not run: {value}\n  Make files of them all, then list those: "
+                f'while read -r id command; do eval "${{command%|}}" > wav/$id.wav; done < {path}'
+            )
+        elif not value or value.rpartition(":")[2].isdigit():
+            problems.append(f"{path}: {name} is {value or 'empty'}, not a file; extract it with Kaldi's wav-copy")
+        else:
+            recordings[name] = find_from_above(path.parent, value)
+    raise_problems(problems)
+    return recordings
+
+
+def _read_segments(path: Path) -> dict[str, tuple[str, float, float | None]]:
+    """Utterance -> recording, offset and duration; an end of -1 is that of the recording."""
+    segments: dict[str, tuple[str, float, float | None]] = {}
+    problems = []
+    for name, value in _read_pairs(path).items():
+        try:
+            recording, *times = value.split()
+            start, end = map(float, times)
+            if not (0 <= start < end < 1e7 or (0 <= start < 1e7 and end == -1)):
+                raise ValueError
+            segments[name] = recording, start, None if end == -1 else round(end - start, 6)
+        except ValueError:
+            problems.append(f"{path}: {name} is {value!r}; must be: recording, start, and a later end in seconds")
+    raise_problems(problems)
+    return segments

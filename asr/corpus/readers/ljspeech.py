@@ -1,0 +1,33 @@
+"""LJ Speech layout: `metadata.csv` without header, `id|text` or `id|text|normalised text`, and `wavs/`."""
+
+from pathlib import Path
+
+from asr.corpus.manifest import Utterance
+from asr.corpus.readers.files import SourceError, is_audio, matches, read_text
+from asr.corpus.readers.table import parse
+
+NAME = "LJ Speech layout"
+
+
+def recognises(source: Path) -> bool:
+    """A folder with `metadata.csv`, no header in it, and `wavs/`."""
+    try:
+        with (source / "metadata.csv").open(encoding="utf-8", errors="replace") as file:
+            first = file.readline(10_000)
+    except OSError:
+        return False
+    return first.count("|") in (1, 2) and (source / "wavs").is_dir() and "file_name" not in first
+
+
+def read(source: Path) -> dict[str, list[Utterance]]:
+    """Takes the normalised text where there is one; the text as printed is kept in the field `raw_text`."""
+    table = source / "metadata.csv"
+    recordings = {path.stem: path for path in matches(source / "wavs", "*.*") if is_audio(path)}
+    utterances = []
+    for line, cells in parse(table, read_text(table), "|", quoted=False):
+        if len(cells) not in (2, 3):
+            raise SourceError(f"{table}:{line}: has {len(cells)} cells; must be id|text or id|text|normalised text")
+        audio = recordings.pop(cells[0], source / "wavs" / f"{cells[0]}.wav")
+        extra = {"raw_text": cells[1]} if len(cells) == 3 else {}
+        utterances.append(Utterance(id=cells[0], audio=audio, text=cells[-1], extra=extra))
+    return {"": utterances + [Utterance(id=name, audio=path) for name, path in recordings.items()]}

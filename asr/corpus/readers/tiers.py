@@ -1,0 +1,74 @@
+"""Annotations in tiers (ELAN, Praat) -> utterances of the tier that holds the transcript."""
+
+import fnmatch
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asr.corpus.manifest import Utterance
+from asr.corpus.readers.files import Recordings, SourceError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A stretch of a recording, in seconds, and what a tier says of it; None where it has no time of its own."""
+
+    file: Path
+    audio: Path
+    tier: str
+    start: float | None
+    end: float | None
+    text: str
+    speaker: str | None = None
+
+
+def utterances_of_tier(
+    source: Path, annotations: Sequence[Annotation], tier: str | None, recordings: Recordings
+) -> dict[str, list[Utterance]]:
+    """The annotations of `tier`, a name or a pattern such as `tx@*`; by default of the only tier with text.
+
+    Annotations that span no time are left out and named in the log. Raises SourceError that lists the tiers
+    where the choice is not clear.
+    """
+    written = [annotation for annotation in annotations if annotation.text.strip()]
+    counts = Counter(annotation.tier for annotation in written)
+    wanted = fnmatch.filter(counts, tier or "*") if tier not in counts else [tier]
+    if not wanted or (tier is None and len(wanted) > 1):
+        problem = "no tier has text" if not counts else f"no tier {tier!r} with text" if tier else "several tiers"
+        raise SourceError(f"{source}: {problem}{_list_tiers(counts, written)}")
+    chosen = [annotation for annotation in written if annotation.tier in wanted]
+    utterances, timeless = [], []
+    for annotation in sorted(chosen, key=lambda a: (a.file, a.start or 0.0)):
+        start, end = annotation.start, annotation.end
+        if start is None or end is None or not 0.0 <= start < end:
+            timeless.append(f"{annotation.file} {annotation.tier} {annotation.text!r}")
+            continue
+        name = f"{recordings.identify(annotation.file.with_suffix(''))}@{start:.3f}"
+        utterances.append(
+            Utterance(
+                id=name if len(wanted) == 1 else f"{name}@{annotation.tier}",
+                audio=annotation.audio,
+                text=annotation.text,
+                offset=start,
+                duration=round(end - start, 6),
+                speaker=annotation.speaker or (None if len(wanted) == 1 else annotation.tier),
+            )
+        )
+    if timeless:
+        logger.warning("left out %d annotations that span no time: %s", len(timeless), "; ".join(timeless[:3]))
+    return {"": utterances}
+
+
+def _list_tiers(counts: Counter[str], annotations: Sequence[Annotation]) -> str:
+    samples = {annotation.tier: annotation.text for annotation in reversed(annotations)}
+    lines = [
+        f"\n  --tier {name!r:<24} {count:>6} annotations: {samples[name][:40]}"
+        for name, count in counts.most_common(20)
+    ]
+    more = f"\n  … and {len(counts) - 20} more" if len(counts) > 20 else ""
+    patterns = "\nSeveral at once: --tier 'tx@*'" if len(counts) > 1 else ""
+    return ("; choose the one to learn:" + "".join(lines) + more + patterns) if counts else ""
