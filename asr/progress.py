@@ -40,7 +40,7 @@ class ProgressBar:
                 console=self._console,
                 transient=True,
             )
-            self._task = self._bar.add_task(self._title, total=self._total, completed=self._done, note="")
+            self._task = self._bar.add_task(self._title, total=self._total, completed=int(self._done), note="")
             self._bar.start()
         return self
 
