@@ -82,7 +82,7 @@ def _learn_by_heart(by_length: Sequence[Utterance], say: Callable[[str], None]) 
                 "data": {"train": str(name / "train.jsonl"), "validation": str(name / "validation.jsonl")},
                 "features": {"sample_rate": _RATE, "bins": 40},
                 "model": {"hidden": 96, "layers": 2, "channels": 16, "subsampling": 2, "dropout": 0},
-                "training": {"epochs": 30, "batch_utterances": _LEARNED, "learning_rate": 5e-3, "patience": 8},
+                "training": {"epochs": 35, "batch_utterances": _LEARNED // 2, "learning_rate": 5e-3, "patience": 5},
             }
         )
         return float(train(config, name / "run").summary["validation_cer"])

@@ -69,7 +69,7 @@ def stop_if_deaf(log: Sequence[Row], *, epochs: int, step: int) -> None:
 
 def epoch_lines(row: Row, *, epochs: int, best: bool, eta: float) -> str:
     """One line on the epoch, and one for each of a few fixed validation utterances, reference and hypothesis."""
-    normal = max(epochs // 2, -(-MIN_STEPS * row["epoch"] // row["step"]))
+    normal = min(epochs, max(epochs // 2, -(-MIN_STEPS * row["epoch"] // row["step"])))
     listening = "listening" if is_listening(row) else f"not listening yet, normal before about epoch {normal}"
     samples = "".join(f"\n    {reference!r} heard as {heard!r}" for reference, heard in row["samples"])
     return (
