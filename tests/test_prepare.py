@@ -30,7 +30,7 @@ def write(path: Path, content: str, encoding: str = "utf-8") -> None:
 
 def row(utterance: Utterance, source: Path) -> Row:
     u = utterance
-    return u.id, u.audio.relative_to(source).as_posix(), u.text, u.offset, u.duration, u.speaker
+    return u.id, u.audio.absolute().relative_to(source.absolute()).as_posix(), u.text, u.offset, u.duration, u.speaker
 
 
 def read(source: Path, **options: str) -> tuple[str, dict[str, list[Row]]]:
@@ -285,9 +285,13 @@ LAYOUTS: dict[Callable[[Path], Layout], dict[str, str]] = {
 
 
 @pytest.mark.parametrize("make", LAYOUTS, ids=lambda make: make.__name__)
-def test_layouts_are_recognised_and_read_to_the_row(make: Callable[[Path], Layout], tmp_path: Path) -> None:
-    expected = make(tmp_path)
-    assert read(tmp_path, **LAYOUTS[make]) == expected
+def test_layouts_are_recognised_and_read_to_the_row(
+    make: Callable[[Path], Layout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = make(tmp_path / "corpus")
+    assert read(tmp_path / "corpus", **LAYOUTS[make]) == expected
+    monkeypatch.chdir(tmp_path)
+    assert read(Path("corpus"), **LAYOUTS[make]) == expected
 
 
 def test_a_reader_recognises_no_other_layout(tmp_path: Path) -> None:
@@ -382,9 +386,10 @@ def test_description(tmp_path: Path) -> None:
     assert lines[1] == "  s0_0.wav [s0]: text 0" and len([line for line in lines if ".wav" in line]) == 3
     assert sum(int(line.split()[1]) for line in lines if ".jsonl: " in line) == 60
     assert lines[-2].endswith("speakers are in more than one split; --by speaker keeps each in one")
-    given = Prepared(tmp_path, "folder", (), False, {"train": utterances(2), "test": utterances(1)}, ())
+    train = [Utterance(name, Path("x.wav"), name) for name in "abc"]
+    given = Prepared(tmp_path, "folder", (), False, {"train": train, "test": train[:1]}, ())
     assert list(describe(given, tmp_path))[-2:] == [
-        "1 of 1 texts are in more than one split",
+        "1 of 3 texts are in more than one split",
         "there is no validation split, which training needs; --split 0.9,0.1 takes it out of train",
     ]
 

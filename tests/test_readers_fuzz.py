@@ -65,9 +65,17 @@ SAMPLES = {
     "a.txt": "hé",
 }
 # Pieces on which a reader's grammar turns.
-PIECES = [b'"', b"'", b"\n", b"\r", b"\0", b"\t", b",", b"|", b"<", b">", b"&", b"[", b"]", b"{", b"}", b":", b"-1",
-          b"1e999", b"NaN", b"9" * 5000, b"\xff\xfe", b"\xef\xbb\xbf", b"\xc3", b"\\ud800", b"..", b"/", b"null", b"x" * 300,
-          b"\xe2\x80\xa8"]  # fmt: skip
+PIECES = [b'"', b"'", b"\n", b"\r", b"\0", b"\t", b",", b"|", b"<", b">", b"&", b"[", b"]", b"{", b"}", b":",
+          b"-1", b"1e999", b"NaN", b"9" * 5000, b"\xff\xfe", b"\xef\xbb\xbf", b"\xc3", b"\\ud800", b"..", b"/",
+          b"null", b"x" * 300, b"\xe2\x80\xa8"]  # fmt: skip
+
+# No deadline: on a busy machine it fails without reason. What hangs is found by pytest running on.
+repeatable = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
 
 @st.composite
@@ -98,12 +106,7 @@ def prepared_or_refused(source: Path, out: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-@settings(
-    max_examples=60,
-    deadline=5000,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@repeatable
 @given(data=st.data())
 def test_damaged_files(tmp_path: Path, name: str, data: st.DataObject) -> None:
     source = tmp_path / "source"
@@ -123,7 +126,7 @@ def test_damaged_files(tmp_path: Path, name: str, data: st.DataObject) -> None:
             assert name in str(error)
 
 
-@settings(max_examples=100, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@repeatable
 @given(
     cells=st.lists(
         st.tuples(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).map(str.strip)), min_size=1
@@ -138,7 +141,7 @@ def test_any_text_comes_through_a_quoted_table(tmp_path: Path, cells: list[tuple
     assert [utterance.text for utterance in read[""]] == [text for (text,) in cells]
 
 
-@settings(max_examples=100, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@repeatable
 @given(text=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(str.strip))
 def test_any_text_comes_through_a_textgrid(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.TextGrid").write_text(TEXTGRID.replace('hé ""x""', text.replace('"', '""')), "utf-16", newline="")
@@ -149,10 +152,10 @@ def test_any_text_comes_through_a_textgrid(tmp_path: Path, text: str) -> None:
 def refuse(source: Path, format: str, seconds: float = 5.0, megabytes: float = 100.0) -> str:
     """The refusal's message, which comes within these limits."""
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(SourceError) as caught:
         FORMATS[format].read(source)
-    elapsed, peak = time.perf_counter() - start, tracemalloc.get_traced_memory()[1]
+    elapsed, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert elapsed < seconds and peak < megabytes * 1e6
     return str(caught.value)
@@ -188,12 +191,12 @@ def test_deep_and_long_files_end_soon(tmp_path: Path) -> None:
     refuse(open_quote, "textgrid")
     table = tmp_path / "open.csv"
     table.write_text('audio,text,x\n"a.wav,"b\n' + "a.wav,b\n" * 20_000)
-    refuse(table, "table", megabytes=300)
+    refuse(table, "table", megabytes=100)
 
 
 def test_a_gzip_bomb_is_refused(tmp_path: Path) -> None:
     line = json.dumps(CUT) + "\n"
-    for content in (line[:-2] + " " * 60_000_000, line + "\n" * 60_000_000):
+    for content in (line[:-2] + " " * 8_000_000, line + (" " * 1000 + "\n") * 8_000):
         bomb = tmp_path / "cuts.jsonl.gz"
         with gzip.open(bomb, "wt", 9) as file:
             file.write(content)

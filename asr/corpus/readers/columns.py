@@ -79,4 +79,4 @@ def _utterance(row: Any, recordings: Recordings, folder: Path) -> tuple[str, Utt
             named["duration"] = round(float(end) - float(named.get("offset") or 0), 6)
         except (TypeError, ValueError, OverflowError):
             raise ValueError(f"end is {end!r}, not a number of seconds") from None
-    return usual_split(str(split or "")), from_row(kept | named, folder)
+    return usual_split(str(split or "")), from_row(kept | named, Path())  # found already

@@ -90,7 +90,7 @@ def find_from_above(folder: Path, name: str) -> Path:
 
     Toolkits name files as seen from where they were run, most often two above `data/train`.
     """
-    return next(filter(is_file, (base / name for base in (folder, *folder.parents[:2]))), folder / name)
+    return next(filter(is_file, (base / name for base in (folder, *folder.absolute().parents[:2]))), folder / name)
 
 
 def split_name(name: str) -> str | None:

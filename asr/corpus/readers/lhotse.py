@@ -10,7 +10,7 @@ from asr.corpus.manifest import Utterance, parse_json
 from asr.corpus.readers.files import SourceError, find_from_above, matches, raise_problems, split_files
 
 NAME = "lhotse CutSet"
-_MAX_LINE = 1 << 24  # characters
+_MAX_LINE = 1 << 22  # characters
 _MAX_EXPANSION = 200  # cuts shrink to a tenth or so; a file that grows more than this is made to fill the memory
 
 
@@ -40,7 +40,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             number, left = number + 1, left - len(line)
             if left < 0 or len(line) == _MAX_LINE:
                 raise ValueError(f"line {number} is too long, or the file grows beyond reason when unpacked")
-            yield number, line
+            if line.strip():
+                yield number, line
 
 
 def _holds_cuts(path: Path) -> bool:
