@@ -25,6 +25,8 @@ import numpy as np
 from asr.decoding.ngram import BEGIN, SPECIALS, Kind, Level, NGram, split_tokens
 from asr.errors import LanguageModelError
 
+# KenLM reads no more than 6, unless compiled for more.
+DEFAULT_ORDER: dict[Kind, int] = {"words": 4, "characters": 6}
 _CHUNK = 1 << 22  # tokens counted at a time
 _NEVER = -99 * np.log(10)  # of <s>, which is never predicted: the customary number in ARPA files
 
@@ -38,6 +40,17 @@ class Estimate:
     tokens: int  # without sentence ends
     smoothing: tuple[str, ...]
 
+    def __str__(self) -> str:
+        sizes = [len(level.token) for level in self.model.levels]
+        return "\n".join(
+            [
+                f"{self.sentences} sentences, {self.tokens} {self.model.units}, "
+                f"{len(self.model.vocabulary) - len(SPECIALS)} of them different",
+                *self.smoothing,
+                f"{self.model.order}-gram model with {' + '.join(map(str, sizes))} = {sum(sizes)} n-grams",
+            ]
+        )
+
 
 class _Counts(NamedTuple):
     """The distinct n-grams of one order in the text, sorted by `key`, which is parent * vocabulary + token."""
@@ -50,14 +63,15 @@ class _Counts(NamedTuple):
 
 
 def estimate(
-    sentences: Iterable[str], *, order: int = 4, units: Kind = "words", prune: Sequence[int] = (0,)
+    sentences: Iterable[str], *, order: int | None = None, units: Kind = "words", prune: Sequence[int] = (0,)
 ) -> Estimate:
-    """A model of normalised sentences, blank ones left out.
+    """A model of normalised sentences, blank ones left out; by default of 4 words or 6 characters.
 
     `prune` holds a threshold for each order, the last for all further ones: n-grams seen that often or less are left
     out of the model, though not out of the counts. Memory is about 24 bytes a token and 50 a distinct n-gram.
     Raises LanguageModelError for no text, for `<unk>`, `<s>` or `</s>` in it, and for options out of range.
     """
+    order = DEFAULT_ORDER[units] if order is None else order
     if not 1 <= order <= 20:
         raise LanguageModelError(f"the order of an n-gram model must be 1 to 20, not {order}")
     thresholds = [*prune, *[prune[-1]] * order][:order]
@@ -165,7 +179,7 @@ def _discounts(adjusted: np.ndarray) -> tuple[np.ndarray | None, str]:
     once, twice, thrice, four = counts = np.bincount(np.minimum(adjusted, 5), minlength=6)[1:5].tolist()
     found = f"counts 1, 2, 3, 4 occur {', '.join(map(str, counts))} times"
     if not (once and twice):
-        return None, f"Witten-Bell; for Kneser-Ney, counts 1 and 2 must occur: {found}"
+        return None, f"Witten-Bell; for Kneser-Ney, too few n-grams of low count: {found}"
     share = once / (once + 2 * twice)
     if thrice and four:
         discounts = np.array(  # Chen and Goodman, eq. 26
@@ -173,7 +187,7 @@ def _discounts(adjusted: np.ndarray) -> tuple[np.ndarray | None, str]:
         )
         if (discounts[1:] > 0).all():
             return discounts, "modified Kneser-Ney, discounts {:.2f}, {:.2f}, {:.2f}".format(*discounts[1:])
-    reason = f"three cannot be had where {found}"
+    reason = f"for three, too few n-grams of low count: {found}"
     return np.array([0, share, share, share]), f"Kneser-Ney, one discount {share:.2f}; {reason}"
 
 
