@@ -53,12 +53,12 @@ class Estimate:
 
 
 class _Counts(NamedTuple):
-    """The distinct n-grams of one order in the text, sorted by `key`, which is parent * vocabulary + token."""
+    """The distinct n-grams of one order in the text, sorted by parent, then token."""
 
-    key: np.ndarray
-    parent: np.ndarray  # index, in the order below, of the n-gram without its last token
-    suffix: np.ndarray  # … without its first token
-    occurrences: np.ndarray  # in the text
+    parent: np.ndarray  # int32, index, in the order below, of the n-gram without its last token
+    token: np.ndarray  # int32
+    suffix: np.ndarray  # int32, index, in the order below, of the n-gram without its first token
+    occurrences: np.ndarray  # int32, in the text
     begins: np.ndarray  # whether the first token is <s>
 
 
@@ -68,7 +68,7 @@ def estimate(
     """A model of normalised sentences, blank ones left out; by default of 4 words or 6 characters.
 
     `prune` holds a threshold for each order, the last for all further ones: n-grams seen that often or less are left
-    out of the model, though not out of the counts. Memory is about 24 bytes a token and 50 a distinct n-gram.
+    out of the model, though not out of the counts. Takes about 100 bytes of memory a distinct n-gram.
     Raises LanguageModelError for no text, for `<unk>`, `<s>` or `</s>` in it, and for options out of range.
     """
     order = DEFAULT_ORDER[units] if order is None else order
@@ -91,11 +91,10 @@ def estimate(
         share, left = _discounted(level, adjusted, discounts, keep, len(kept))
         lower = share + left[level.parent] * lower[level.suffix]
         if levels:
-            levels[-1] = levels[-1]._replace(backoff=np.log(left[kept]))
-        place = np.cumsum(kept) - 1
-        token = level.key[keep] - level.parent[keep] * len(vocabulary)
-        log_prob = np.minimum(np.log(lower[keep]), 0)
-        levels.append(Level(place[level.parent[keep]], token, log_prob, np.zeros(len(token))))
+            levels[-1] = levels[-1]._replace(backoff=np.log(left[kept]).astype(np.float32))
+        parent = (np.cumsum(kept, dtype=np.int32) - 1)[level.parent[keep]]
+        log_prob = np.minimum(np.log(lower[keep]), 0).astype(np.float32)
+        levels.append(Level(parent, level.token[keep], log_prob, np.zeros_like(log_prob)))
         kept = keep
     levels[0].log_prob[BEGIN] = _NEVER
     while not len(levels[-1].token):
@@ -132,20 +131,19 @@ def _count(stream: np.ndarray, order: int, size: int) -> list[_Counts]:
     An n-gram is numbered by its place among those of its order. So one integer, of the number of the n-gram without its
     last token and that token, names it, and sorting these integers in chunks counts them.
     """
-    single = np.arange(size)
-    none = np.zeros(size, dtype=np.int64)
-    levels = [_Counts(single, none, none, np.bincount(stream, minlength=size), single == BEGIN)]
+    token = np.arange(size, dtype=np.int32)
+    none = np.zeros_like(token)
+    levels = [_Counts(none, token, none, np.bincount(stream, minlength=size).astype(np.int32), token == BEGIN)]
+    key = token.astype(np.int64)
     ids = stream  # at each token the number of the n-gram that ends there, -1 where the sentence is too short for it
     while len(levels) < order:
         below = levels[-1]
-        chunks = [np.unique(keys, return_counts=True) for _, keys in _keys(ids, stream, size)]
-        key, place = np.unique(np.concatenate([keys for keys, _ in chunks]), return_inverse=True)
+        shorter, (key, occurrences) = key, _distinct(keys for _, keys in _keys(ids, stream, size))
         if not len(key):
             break
-        count = np.bincount(place, np.concatenate([counts for _, counts in chunks])).astype(np.int64)
-        parent, token = np.divmod(key, size)
-        suffix = np.searchsorted(below.key, below.suffix[parent] * size + token)
-        levels.append(_Counts(key, parent, suffix, count, below.begins[parent]))
+        parent, token = (part.astype(np.int32) for part in np.divmod(key, size))
+        suffix = np.searchsorted(shorter, below.suffix[parent] * np.int64(size) + token).astype(np.int32)
+        levels.append(_Counts(parent, token, suffix, occurrences, below.begins[parent]))
         if len(levels) < order:
             longer = np.full(len(stream), -1, dtype=np.int32)
             for positions, keys in _keys(ids, stream, size):
@@ -162,12 +160,25 @@ def _keys(ids: np.ndarray, stream: np.ndarray, size: int) -> Iterator[tuple[np.n
         yield start + 1 + inside, history[inside].astype(np.int64) * size + token[inside]
 
 
+def _distinct(chunks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct keys of all chunks, sorted, and how often each occurs."""
+    parts = [np.unique(keys, return_counts=True) for keys in chunks]
+    keys = np.concatenate([keys for keys, _ in parts])
+    counts = np.concatenate([counts.astype(np.int32) for _, counts in parts])
+    if len(parts) > 1:
+        order = np.argsort(keys, kind="stable")  # merges sorted runs
+        keys, counts = keys[order], counts[order]
+        starts = np.flatnonzero(np.diff(keys, prepend=-1))
+        keys, counts = keys[starts], np.add.reduceat(counts, starts) if len(starts) else counts
+    return keys, counts
+
+
 def _adjusted_counts(counts: Sequence[_Counts], order: int) -> np.ndarray:
     """Counts of the highest order; below, the number of distinct tokens before each n-gram."""
     level = counts[order - 1]
     adjusted = level.occurrences
     if order < len(counts):
-        before = np.bincount(counts[order].suffix, minlength=len(level.key))
+        before = np.bincount(counts[order].suffix, minlength=len(level.token))
         adjusted = np.where(level.begins, level.occurrences, before)
     if order == 1:
         adjusted = np.where(level.begins, 0, adjusted)  # <s> is never predicted

@@ -78,7 +78,7 @@ class NGram:
             np.bincount(level.parent, minlength=len(below.token)) for below, level in itertools.pairwise(levels)
         ]
         first = np.cumsum(np.concatenate([[1, len(vocabulary)], *children, np.zeros(len(levels[-1].token), int)]))
-        root = Level(*np.zeros((4, 1)))
+        root = Level(*np.zeros((4, 1), np.int8))
         token, log_prob, backoff = (np.concatenate(column) for column in list(zip(root, *levels, strict=True))[1:])
         self.tables = _tables(token, log_prob, backoff, first)
 
@@ -247,13 +247,9 @@ def _log_probs(tables: Tables, state: int, tokens: np.ndarray) -> np.ndarray:
 
 
 def _tables(token: np.ndarray, log_prob: np.ndarray, backoff: np.ndarray, first: np.ndarray) -> Tables:
-    # Copies, so that the arrays are always writable and contiguous: one type, compiled once.
-    tables = Tables(
-        np.array(token, np.int32),
-        np.array(log_prob, np.float32),
-        np.array(backoff, np.float32),
-        np.array(first, np.int32),
-        np.zeros(len(token), np.int32),
-    )
+    # Always writable and contiguous: one type, compiled once.
+    types = (np.int32, np.float32, np.float32, np.int32, np.int32)
+    columns = zip((token, log_prob, backoff, first, np.zeros(len(token))), types, strict=True)
+    tables = Tables(*(np.require(column, kind, ["C_CONTIGUOUS", "WRITEABLE"]) for column, kind in columns))
     _link(tables)
     return tables
