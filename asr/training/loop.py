@@ -22,7 +22,7 @@ from asr.nn.ctc import ctc_loss, required_frames
 from asr.progress import ProgressBar
 from asr.report.figures import training_picture
 from asr.training.augment import Augment
-from asr.training.data import TrainingData, keep_feasible, open_data
+from asr.training.data import TrainingData, open_data
 from asr.training.evaluate import evaluate
 from asr.training.schedule import warmup_cosine
 
@@ -35,7 +35,7 @@ MODEL_FILE, LOG_FILE, PICTURE_FILE, CONFIG_FILE = (
 )
 
 
-def train(config: Config, out: str | Path) -> Recognizer:
+def train(config: Config, out: str | Path, *, strict: bool = False) -> Recognizer:
     """Trains a recogniser; leaves `model.safetensors`, `config.yaml`, `log.jsonl` and `training.png` in `out`.
 
     The model of the epoch with the lowest validation CER (of equals, the last, which has annealed longest) is kept,
@@ -51,11 +51,11 @@ def train(config: Config, out: str | Path) -> Recognizer:
     set_seed(options.seed)
     torch.set_flush_denormal(True)
 
-    data = open_data(config, say)
+    data = open_data(config, say, strict=strict)
     corpus = data.training
     recognizer = Recognizer(config, data.units).to(device)
     recognizer.features.fit(pad([corpus.audio(index)]) for index in range(0, len(corpus), len(corpus) // 1000 + 1))
-    targets = keep_feasible(corpus, data.units, recognizer.num_output_frames, say)
+    targets = [data.units.encode(utterance.text or "") for utterance in corpus.utterances]
     augment = build_augment(config, recognizer)
     say(_description(recognizer, data, device, bf16))
     (out / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
