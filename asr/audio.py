@@ -23,7 +23,8 @@ from asr.errors import AudioError
 logger = logging.getLogger(__name__)
 
 MAX_CHANNELS = 64
-_BLOCK_VALUES = 2**18  # float32 samples of all channels: 1 MB
+MIN_RATE = 1000  # Hz
+_BLOCK_VALUES = 2**15  # samples of all channels; damage costs the block that it is in
 _UNKNOWN_DATA_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF)  # what programs that stream a WAV write in its header
 
 
@@ -82,11 +83,14 @@ def open_recording(path: Path) -> soundfile.SoundFile:
     if file.frames == 0:
         file.close()
         raise AudioError(f"{path}: has a header and 0 samples; record or export it again", "header only")
+    if file.samplerate < MIN_RATE:  # resampling would make an hour of it fill any memory
+        file.close()
+        raise AudioError(f"{path}: its header states {file.samplerate} Hz, {MIN_RATE} at least; export it again")
     return file
 
 
 def read_blocks(file: soundfile.SoundFile, path: Path, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-    """Frames `start` to `stop` (default: the end) as float32 `(N, channels)` blocks of at most 1 MB.
+    """Frames `start` to `stop` (default: the end) as float32 `(N, channels)` blocks of at most 128 kB.
 
     Raises AudioError, after the blocks that can be decoded, if there are fewer frames than the header promises.
     """

@@ -66,8 +66,8 @@ def inspect_file(path: Path, parts: Sequence[Part]) -> list[Inspection]:
                     meter.add(block, position)
                 position += len(block)
     except AudioError as error:
-        message = str(error).removeprefix(f"{path}: ").rpartition("; ")[0]
-        failure = Inspection(fault=error.fault, message=message)
+        message = str(error).removeprefix(f"{path}: ").removeprefix(f"{error.fault}: ")
+        failure = Inspection(None, error.fault, message.rpartition("; ")[0])
     if failure and not meters:
         return [failure] * len(parts)
     return [_judge(meter, position, rate, failure) for meter in meters]

@@ -14,7 +14,7 @@ from asr.corpus.check_audio import Figures, Inspection, Part, inspect_file
 from asr.corpus.manifest import Utterance
 from asr.progress import ProgressBar
 
-_FORMAT = 2  # of the cache; another one is read as empty
+_FORMAT = 1  # of the cache; another one is read as empty
 _SMALL = 50  # files, or as many 0.5 MB, that are not worth a second process
 
 Key = tuple[Path, Part]
@@ -23,8 +23,8 @@ Key = tuple[Path, Part]
 def inspect_files(lines: Iterable[tuple[Path, Utterance]]) -> list[Inspection]:
     """Inspects the audio of each `(manifest, utterance)`; a file is decoded once for all its parts.
 
-    What has not changed in size and time since the last time is taken from `MANIFEST.checked`, which is renewed,
-    also when this is interrupted. A manifest whose folder cannot be written to is checked anew each time.
+    Recordings that were read the last time, and have kept size and time of change, are taken from
+    `MANIFEST.checked`, which is renewed, also when this is interrupted. Where it cannot be written, all are read anew.
     """
     wanted: dict[Path, set[Key]] = defaultdict(set)
     keys: list[Key] = []
@@ -87,8 +87,8 @@ def _remembered(manifest: Path, keys: set[Key]) -> dict[Key, Inspection]:
             if json.loads(next(file)) != {"format": _FORMAT}:
                 return {}
             for line in file:
-                key, figures, fault, message = json.loads(line)
-                found[json.dumps(key)] = Inspection(Figures(**figures) if figures else None, fault, message)
+                key, figures = json.loads(line)
+                found[json.dumps(key)] = Inspection(Figures(**figures))
     except (OSError, StopIteration, ValueError, TypeError):  # none there, or not ours: everything is inspected anew
         return {}
     rows = {key: json.dumps(_row(manifest, key)) for key in keys}
@@ -101,9 +101,8 @@ def _remember(manifest: Path, inspections: dict[Key, Inspection]) -> None:
         with draft.open("w", encoding="utf-8") as file:
             file.write(json.dumps({"format": _FORMAT}) + "\n")
             for key, result in inspections.items():
-                figures = asdict(result.figures) if result.figures else None
-                if result.fault != "missing audio":
-                    file.write(json.dumps([_row(manifest, key), figures, result.fault, result.message]) + "\n")
+                if result.figures:  # what failed is tried again: ffmpeg may have been installed since
+                    file.write(json.dumps([_row(manifest, key), asdict(result.figures)]) + "\n")
         draft.replace(_cache(manifest))
     except OSError:
         with suppress(OSError):

@@ -211,9 +211,9 @@ def shared_speakers(entries: Sequence[Entry]) -> Iterator[Finding]:
             counts[entry.utterance.speaker][entry.split].append(entry)
     for speaker, rows in counts.items():
         if len(rows) > 1:
-            found = ", ".join(f"{len(row)} times in {split}" for split, row in rows.items())
+            found = ", ".join(f"{len(row)} lines in {split}" for split, row in rows.items())
             last = list(rows.values())[-1][0]
-            yield Finding("shared speaker", SUSPECT, f"speaker {speaker!r} speaks {found}", last.manifest, last.line)
+            yield Finding("shared speaker", SUSPECT, f"speaker {speaker!r} has {found}", last.manifest, last.line)
 
 
 def unlisted_audio(entries: Sequence[Entry], manifests: Sequence[Path]) -> Iterator[Finding]:

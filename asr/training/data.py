@@ -38,6 +38,10 @@ def open_data(config: Config, say: Callable[[str], None], *, strict: bool = Fals
         raise TrainingError("strict: there are unusable utterances; correct the data, or train without --strict")
     if suspects := Counter(finding.verdict for finding in report.findings if finding.severity == SUSPECT):
         say("suspect, see `asr check`: " + ", ".join(f"{count} {verdict}" for verdict, count in suspects.items()))
+    for split, paths in splits.items():
+        if not report.usable(split):
+            count = len(report.splits[split])
+            raise TrainingError(f"{', '.join(paths)}: none of its {count} utterances can be used; see above")
     training, validation = (_pack(paths, report.usable(split), config, say) for split, paths in splits.items())
     units = Units.learn(utterance.text or "" for utterance in training.utterances)
     unknown: Counter[str] = Counter()
@@ -51,8 +55,6 @@ def open_data(config: Config, say: Callable[[str], None], *, strict: bool = Fals
 def _pack(
     paths: Sequence[str], utterances: Sequence[Utterance], config: Config, say: Callable[[str], None]
 ) -> PackedCorpus:
-    if not utterances:
-        raise TrainingError(f"{', '.join(paths)}: no utterance is left to train on or to validate with")
     normalizer, rate = Normalizer(lower=config.text.lower), config.features.sample_rate
     normalized = [replace(utterance, text=normalizer(utterance.text or "")) for utterance in utterances]
     name = "+".join(Path(path).stem for path in paths)
