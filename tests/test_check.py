@@ -29,7 +29,7 @@ from asr.text import Normalizer
 
 RATE = 16000
 SPEED = 14.0  # characters a second
-WORDS = "bado kela mitu nosa pivu rago tiwe ulga yefi zomu hela duke".split()
+WORDS = ("bado", "kela", "mitu", "nosa", "pivu", "rago", "tiwe", "ulga", "yefi", "zomu", "hela", "duke")
 
 
 def speech(seconds: float, seed: int, rate: int = RATE) -> np.ndarray:
