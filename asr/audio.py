@@ -5,11 +5,12 @@ No torch here, so that checking a corpus in many processes stays light. Samples 
 the last bit.
 """
 
-import io
 import logging
 import shutil
 import struct
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from asr.errors import AudioError
 logger = logging.getLogger(__name__)
 
 MAX_CHANNELS = 64
+MIN_RATE = 1000  # Hz
+_BLOCK_VALUES = 2**15  # samples of all channels; damage costs the block that it is in
 _UNKNOWN_DATA_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF)  # what programs that stream a WAV write in its header
 
 
@@ -63,44 +66,82 @@ def load_audio(
     return _to_16_bit_grid(mono, name)
 
 
-def _read_file(path: Path, offset: float, duration: float | None) -> tuple[np.ndarray, int]:
-    """Samples `(N, channels)` of the part asked for, and their rate."""
-    _require_file(path)
-    _require_whole_wav(path)
+def open_recording(path: Path) -> soundfile.SoundFile:
+    """Opens a recording of any format, to be read with `read_blocks` and closed.
+
+    Raises AudioError, with its `fault`, for a file that is missing, empty, cut short or no recording.
+    """
+    try:
+        _require_file(path)
+        _require_whole_wav(path)
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be opened: {error.strerror}; check its permissions") from None
     try:
         file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:
-        samples, rate = _decode_with_ffmpeg(path, _reason(error))
-        return _cut(samples, rate, offset, duration, str(path)), rate
-    with file:
-        rate = file.samplerate
-        if file.frames == 0:
-            raise AudioError(f"{path}: has a header and 0 samples; record or export it again")
+        file = _decode_with_ffmpeg(path, _reason(error))
+    if file.frames == 0:
+        file.close()
+        raise AudioError(f"{path}: has a header and 0 samples; record or export it again", "header only")
+    if file.samplerate < MIN_RATE:  # resampling would make an hour of it fill any memory
+        file.close()
+        raise AudioError(f"{path}: its header states {file.samplerate} Hz, {MIN_RATE} at least; export it again")
+    return file
+
+
+def read_blocks(file: soundfile.SoundFile, path: Path, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+    """Frames `start` to `stop` (default: the end) as float32 `(N, channels)` blocks of at most 128 kB.
+
+    Raises AudioError, after the blocks that can be decoded, if there are fewer frames than the header promises.
+    """
+    stop = file.frames if stop is None else stop
+    position = start
+    try:
+        if start:
+            file.seek(start)
+        while position < stop:
+            block = file.read(min(_BLOCK_VALUES // file.channels, stop - position), dtype="float32", always_2d=True)
+            if not len(block):
+                break
+            if not np.isfinite(block).all():
+                first = position + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
+                raise AudioError(
+                    f"{path}: sample {first} is not a finite number (NaN or infinity); export the recording again"
+                )
+            yield block
+            position += len(block)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path}: damaged: {_reason(error)}; copy it again from its source") from None
+    # MP3 and Ogg state a length they cannot know exactly: only a real shortfall counts.
+    if position < stop - file.samplerate // 10:
+        raise AudioError(
+            f"{path}: truncated: its header promises {stop / file.samplerate:.1f} s, "
+            f"{position / file.samplerate:.1f} s can be decoded; copy it again from its source",
+            "truncated",
+        )
+
+
+def _read_file(path: Path, offset: float, duration: float | None) -> tuple[np.ndarray, int]:
+    """Samples `(N, channels)` of the part asked for, and their rate."""
+    with open_recording(path) as file:
+        rate, channels = file.samplerate, file.channels
         start = round(offset * rate)
         if not 0 <= start < file.frames:
-            raise AudioError(f"{path}: offset {offset} s lies outside its {file.frames / rate:.2f} s")
-        wanted = file.frames - start if duration is None else min(round(duration * rate), file.frames - start)
-        try:
-            file.seek(start)
-            samples = file.read(wanted, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise AudioError(f"{path}: damaged: {_reason(error)}; copy it again from its source") from None
-        # MP3 and Ogg state a length they cannot know exactly: only a real shortfall counts.
-        if len(samples) < wanted - rate // 10:
-            raise AudioError(
-                f"{path}: truncated: its header promises {(start + wanted) / rate:.1f} s, "
-                f"{(start + len(samples)) / rate:.1f} s can be decoded; copy it again from its source"
-            )
-    return samples, rate
+            raise AudioError(f"{path}: offset {offset} s lies outside its {file.frames / rate:.2f} s", "beyond the end")
+        stop = file.frames if duration is None else min(start + round(duration * rate), file.frames)
+        blocks = [np.zeros((0, channels), np.float32), *read_blocks(file, path, start, stop)]
+    return np.concatenate(blocks), rate
 
 
 def _require_file(path: Path) -> None:
     if path.is_dir():
         raise AudioError(f"{path}: is a folder, not a recording; name the files in it")
     if not path.exists():
-        raise AudioError(f"{path}: no such file")
+        raise AudioError(f"{path}: no such file; correct its path, or take the line out", "missing audio")
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise AudioError(f"{path}: is a device or a pipe, not a recording; name a file")
     if path.stat().st_size == 0:
-        raise AudioError(f"{path}: is empty (0 bytes); copy it again from its source")
+        raise AudioError(f"{path}: is empty (0 bytes); copy it again from its source", "zero length")
 
 
 def _require_whole_wav(path: Path) -> None:
@@ -123,14 +164,16 @@ def _require_whole_wav(path: Path) -> None:
                     promised, found = length / max(byte_rate, 1), held / max(byte_rate, 1)
                     raise AudioError(
                         f"{path}: truncated: its header promises {promised:.1f} s, the data holds {found:.1f} s; "
-                        "copy it again from its source"
+                        "copy it again from its source",
+                        "truncated",
                     )
                 return
             position += 8 + length + length % 2
-    raise AudioError(f"{path}: a WAV header without audio data; record or export it again")
+    raise AudioError(f"{path}: a WAV header without audio data; record or export it again", "header only")
 
 
-def _decode_with_ffmpeg(path: Path, reason: str) -> tuple[np.ndarray, int]:
+def _decode_with_ffmpeg(path: Path, reason: str) -> soundfile.SoundFile:
+    """What ffmpeg makes of a file, from a temporary file: an hour of video is more than memory should hold."""
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         raise AudioError(
@@ -152,14 +195,16 @@ def _decode_with_ffmpeg(path: Path, reason: str) -> tuple[np.ndarray, int]:
         "pcm_f32le",
         "-",
     ]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode != 0 or not done.stdout:
-        message = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise AudioError(f"{path}: neither soundfile nor ffmpeg can read it: {message[-1] if message else reason}")
-    samples, rate = soundfile.read(io.BytesIO(done.stdout), dtype="float32", always_2d=True)
-    if len(samples) == 0:
-        raise AudioError(f"{path}: has a header and 0 samples; record or export it again")
-    return samples, rate
+    wav = tempfile.TemporaryFile()  # noqa: SIM115 - the SoundFile reads from it and holds it
+    done = subprocess.run(command, stdout=wav, stderr=subprocess.PIPE, check=False)
+    wav.seek(0)
+    try:
+        if done.returncode == 0:
+            return soundfile.SoundFile(wav)
+    except soundfile.LibsndfileError as error:
+        reason = _reason(error)
+    message = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    raise AudioError(f"{path}: neither soundfile nor ffmpeg can read it: {message[-1] if message else reason}")
 
 
 def _reason(error: soundfile.LibsndfileError) -> str:

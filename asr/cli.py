@@ -93,6 +93,39 @@ def prepare(
 
 
 @app.command()
+def check(
+    manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST…", help="One a split: train.jsonl test.jsonl …")],
+    config: Annotated[
+        Path | None, typer.Option(metavar="CONFIG", help="The model it is to train; without it, one of defaults.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write all findings, figures and characters as JSON Lines.")
+    ] = None,
+) -> None:
+    """Check a corpus before training: every recording decoded to its end, every text looked through.
+
+    The manifest named train…, else the first, is training. Exit status 1 if a line is unusable: training would leave
+    it out.
+    """
+    from asr.config import Config
+    from asr.corpus.check import check as check_corpus
+    from asr.corpus.check import name_splits, settings_of
+    from asr.corpus.check_report import summary, write_table
+
+    settings = Config.load(config) if config else Config.model_validate({"data": {"train": "", "validation": ""}})
+    splits, training = name_splits(manifests)
+    report = check_corpus(splits, training=training, **settings_of(settings))
+    if output is not None:
+        write_table(report, output)
+    features = f"{settings.features.sample_rate} Hz, {settings.features.hop_ms:g} ms, subsampling"
+    for line in summary(report, f"{config or 'the default model'} ({features} {settings.model.subsampling})"):
+        print(line.encode("utf-8", "backslashreplace").decode())  # a name may hold what UTF-8 cannot
+    if report.unusable:
+        lines = {(finding.manifest, finding.line) for finding in report.unusable}
+        raise AsrError(f"{len(lines)} lines are unusable; training leaves them out")
+
+
+@app.command()
 def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, such as recipes/fsdd/config.yaml.")],
     out: Annotated[
@@ -103,10 +136,12 @@ def train(
         Path | None, typer.Option("--from", metavar="MODEL", help="Begin with the weights of this model.")
     ] = None,
     override: Set = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse if anything is unusable; see `asr check`.")] = False,
 ) -> None:
     """Train a recogniser; its one file is OUT/model.safetensors.
 
-    The same command goes on where an interrupted one stopped.
+    The data is checked first; what is unusable is named and left out. The same command goes on where an interrupted
+    one stopped.
     """
     from asr.config import Config
 
@@ -114,7 +149,7 @@ def train(
     from asr.training.loop import train as train_recognizer
 
     name = config.resolve().parent.name if config.stem == "config" else config.stem
-    train_recognizer(settings, out or Path("runs") / name)
+    train_recognizer(settings, out or Path("runs") / name, strict=strict)
 
 
 @app.command()

@@ -10,7 +10,11 @@ class ConfigError(AsrError):
 
 
 class AudioError(AsrError):
-    """A recording cannot be read or holds no usable audio."""
+    """A recording cannot be read or holds no usable audio; `fault` is the verdict that `asr check` gives it."""
+
+    def __init__(self, message: str, fault: str = "unreadable") -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class ManifestError(AsrError):

@@ -7,14 +7,13 @@ frames, then each bin by its mean and deviation over the training data, which th
 
 import math
 from collections.abc import Iterable
-from typing import TypeVar
 
 import librosa
 import torch
 import torchaudio
 from torch import Tensor, nn
 
-Count = TypeVar("Count", int, Tensor)
+from asr.lengths import Count, hop_samples, num_frames
 
 LOG_FLOOR = 1e-6  # below the power of one 16-bit step of noise: digital silence stays finite and quiet stays quiet
 
@@ -33,7 +32,7 @@ class Spectrogram(nn.Module):
         super().__init__()
         self.sample_rate = sample_rate
         self.window = max(2, round(sample_rate * window_ms / 1000))
-        self.hop = max(1, round(sample_rate * hop_ms / 1000))
+        self.hop = hop_samples(sample_rate, hop_ms)
         self.n_fft = 2 ** math.ceil(math.log2(self.window))
         self.register_buffer("window_function", torch.hann_window(self.window), persistent=False)
         self._reset_statistics(self.n_fft // 2 + 1)
@@ -49,7 +48,7 @@ class Spectrogram(nn.Module):
 
     def num_frames(self, num_samples: Count) -> Count:
         """Feature frames of `num_samples` samples: exactly `1 + floor(N / hop)`."""
-        return 1 + num_samples // self.hop
+        return num_frames(num_samples, self.hop)
 
     def forward(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         features, frames = self._level(audio, lengths)

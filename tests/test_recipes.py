@@ -304,4 +304,4 @@ def test_a_recording_listed_twice_in_training_and_validation_is_said(
         [f"data.train={tmp_path}/t.jsonl", f"data.validation={tmp_path}/v.jsonl", "training.epochs=1"],
     )
     train(config, tmp_path / "run")
-    assert "1 recordings are in training and in validation" in capsys.readouterr().err
+    assert "1 duplicate audio" in capsys.readouterr().err

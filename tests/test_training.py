@@ -67,12 +67,17 @@ def test_what_cannot_be_trained_on_is_named_and_left_out(
     validation = read_manifest(tones / "validation.jsonl")
     validation[0] = replace(validation[0], text="abx")
     write_manifest(tmp_path / "validation.jsonl", validation)
+    with pytest.raises(TrainingError, match="strict"):
+        train(train_config(tmp_path, epochs=1), tmp_path / "run", strict=True)
+    assert "infeasible for CTC" in capsys.readouterr().err  # refused, with the reasons
     train(train_config(tmp_path, epochs=1), tmp_path / "run")
     said = capsys.readouterr().err
-    assert "left out 2 utterances, unreadable" in said
-    assert "broken.wav: is not WAV" in said and "missing.wav: no such file" in said
-    assert "left out 1 utterances, too short" in said
-    assert "train-2: 160 units + 39 repeats need 199 frames, the audio gives" in said
+    assert (
+        "left out 1 utterances, unreadable" in said and "broken.wav (" in said and "train.jsonl:1): is not WAV" in said
+    )
+    assert "left out 1 utterances, missing audio" in said and "train.jsonl:2): no such file" in said
+    assert "left out 1 utterances, infeasible for CTC" in said
+    assert "train.jsonl:3): 160 units + 39 repeats need 199 frames, the audio gives" in said
     assert "training on 93 utterances" in said
     assert "'x' (U+0078, LATIN SMALL LETTER X) 1 times" in said
 
@@ -81,10 +86,10 @@ def test_nothing_left_is_an_error(tones: Path, tmp_path: Path) -> None:
     utterances = read_manifest(tones / "train.jsonl")
     write_manifest(tmp_path / "validation.jsonl", read_manifest(tones / "validation.jsonl"))
     write_manifest(tmp_path / "train.jsonl", [replace(u, audio=tmp_path / "no.wav") for u in utterances])
-    with pytest.raises(TrainingError, match="none of its 96 recordings"):
+    with pytest.raises(TrainingError, match="none of its 96 utterances"):
         train(train_config(tmp_path), tmp_path / "run")
     write_manifest(tmp_path / "train.jsonl", [replace(u, text="abc" * 99) for u in utterances])
-    with pytest.raises(TrainingError, match="no utterance is left"):
+    with pytest.raises(TrainingError, match="none of its 96 utterances"):
         train(train_config(tmp_path), tmp_path / "run")
 
 

@@ -37,6 +37,22 @@ def read_manifest(path: str | Path, *, require_text: bool = False) -> list[Utter
 
     Raises ManifestError that lists every faulty line (the first ten in full), not only the first.
     """
+    utterances, problems = scan_manifest(path, require_text=require_text)
+    if problems:
+        more = f"\n… and {len(problems) - 10} more lines" if len(problems) > 10 else ""
+        raise ManifestError("\n".join(f"{path}:{line}: {fault}" for line, fault in problems[:10]) + more)
+    if not utterances:
+        raise ManifestError(f"{path}: holds no utterances")
+    return [utterance for _, utterance in utterances]
+
+
+def scan_manifest(
+    path: str | Path, *, require_text: bool = False
+) -> tuple[list[tuple[int, Utterance]], list[tuple[int, str]]]:
+    """Reads the lines of a manifest that can be read, and tells the others' faults, each with its number.
+
+    Raises ManifestError only where the file as a whole cannot be read.
+    """
     path = Path(path)
     if not path.is_file():
         raise ManifestError(
@@ -46,9 +62,11 @@ def read_manifest(path: str | Path, *, require_text: bool = False) -> list[Utter
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read: {error.strerror}; check its permissions") from None
     rows = _csv_rows(path, content) if path.suffix in (".csv", ".tsv") else json_rows(content)
-    utterances: list[Utterance] = []
-    problems: list[str] = []
+    utterances: list[tuple[int, Utterance]] = []
+    problems: list[tuple[int, str]] = []
     lines_of_ids: dict[str, int] = {}
     for line, row in rows:
         try:
@@ -56,15 +74,10 @@ def read_manifest(path: str | Path, *, require_text: bool = False) -> list[Utter
             if utterance.id in lines_of_ids:
                 raise ValueError(f"id {utterance.id!r} stands already in line {lines_of_ids[utterance.id]}")
             lines_of_ids[utterance.id] = line
-            utterances.append(utterance)
+            utterances.append((line, utterance))
         except ValueError as error:
-            problems.append(f"{path}:{line}: {error}")
-    if problems:
-        more = f"\n… and {len(problems) - 10} more lines" if len(problems) > 10 else ""
-        raise ManifestError("\n".join(problems[:10]) + more)
-    if not utterances:
-        raise ManifestError(f"{path}: holds no utterances")
-    return utterances
+            problems.append((line, str(error)))
+    return utterances, problems
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:

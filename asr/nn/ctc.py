@@ -4,18 +4,13 @@ Graves et al. 2006, https://www.cs.toronto.edu/~graves/icml_2006.pdf
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from asr.lengths import required_frames as required_frames  # stated there, without torch; part of this module
 from asr.text import BLANK
-
-
-def required_frames(target: Sequence[int]) -> int:
-    """Fewest encoder frames that can emit `target`: its length, and a blank between equal neighbours."""
-    return len(target) + sum(a == b for a, b in pairwise(target))
 
 
 def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:

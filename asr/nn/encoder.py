@@ -3,15 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from asr.features import Count, frame_mask
+from asr.features import frame_mask
+from asr.lengths import Count, subsampled_length
 from asr.nn.rnn import Cell, RNNLayer, SequenceDropout, reversal_index
 
 _TIME_STRIDES = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2)}
-
-
-def subsampled_length(lengths: Count, factor: int) -> Count:
-    """Encoder frames of `lengths` feature frames: exactly `ceil(T / factor)`."""
-    return (lengths + factor - 1) // factor
 
 
 class ConvSubsampling(nn.Module):

@@ -3,13 +3,15 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from asr.config import Config
-from asr.corpus.manifest import Utterance, read_manifest
+from asr.corpus.check import check, settings_of
+from asr.corpus.check_verdicts import SUSPECT
+from asr.corpus.manifest import Utterance
 from asr.corpus.pack import PackedCorpus, pack
 from asr.errors import TrainingError
-from asr.nn.ctc import required_frames
 from asr.text import Normalizer, Units, describe_characters
 
 _NAMED = 5  # utterances named one by one before the rest are counted
@@ -22,15 +24,25 @@ class TrainingData:
     units: Units
 
 
-def open_data(config: Config, say: Callable[[str], None]) -> TrainingData:
-    """Packs both corpora and learns the units. Recordings that cannot be read are said and left out.
+def open_data(config: Config, say: Callable[[str], None], *, strict: bool = False) -> TrainingData:
+    """Checks and packs both corpora and learns the units. What is unusable is said and left out.
 
-    Raises ManifestError for a bad manifest, TextError if training has no text, TrainingError if no audio is left.
+    Raises ManifestError for a bad manifest, TextError if training has no text, TrainingError if nothing is left, or
+    if anything is unusable and `strict`.
     """
-    training, validation = (_open(paths, config, say) for paths in (config.data.train, config.data.validation))
-    shared = {u.audio for u in training.utterances} & {u.audio for u in validation.utterances}
-    if shared:
-        say(f"warning: {len(shared)} recordings are in training and in validation, {min(shared)} for one")
+    splits = {"train": config.data.train, "validation": config.data.validation}
+    report = check(splits, training="train", **settings_of(config))
+    for verdict, findings in groupby(report.unusable, key=lambda finding: finding.verdict):
+        _say_left_out([f"{finding}; {finding.cure}" for finding in findings], verdict, say)
+    if strict and report.unusable:
+        raise TrainingError("strict: there are unusable utterances; correct the data, or train without --strict")
+    if suspects := Counter(finding.verdict for finding in report.findings if finding.severity == SUSPECT):
+        say("suspect, see `asr check`: " + ", ".join(f"{count} {verdict}" for verdict, count in suspects.items()))
+    for split, paths in splits.items():
+        if not report.usable(split):
+            count = len(report.splits[split])
+            raise TrainingError(f"{', '.join(paths)}: none of its {count} utterances can be used; see above")
+    training, validation = (_pack(paths, report.usable(split), config, say) for split, paths in splits.items())
     units = Units.learn(utterance.text or "" for utterance in training.utterances)
     unknown: Counter[str] = Counter()
     for utterance in validation.utterances:
@@ -40,47 +52,15 @@ def open_data(config: Config, say: Callable[[str], None]) -> TrainingData:
     return TrainingData(training, validation, units)
 
 
-def keep_feasible(
-    corpus: PackedCorpus, units: Units, num_output_frames: Callable[[int], int], say: Callable[[str], None]
-) -> list[list[int]]:
-    """Encodes the texts of `corpus` and drops, by name, each utterance too short for its text under CTC.
-
-    `num_output_frames` tells the encoder frames of a number of samples. Returns the targets of what is kept.
-    Raises TrainingError if nothing is.
-    """
-    targets = [units.encode(utterance.text or "") for utterance in corpus.utterances]
-    kept, faults = [], []
-    for index, (utterance, target) in enumerate(zip(corpus.utterances, targets, strict=True)):
-        frames, needed = num_output_frames(int(corpus.num_samples[index])), required_frames(target)
-        if frames >= needed:
-            kept.append(index)
-        else:
-            repeats = needed - len(target)
-            faults.append(
-                f"{utterance.id}: {len(target)} units + {repeats} repeats need {needed} frames, "
-                f"the audio gives {frames}"
-            )
-    if faults:
-        _say_left_out(faults, "too short for their text; check it, or lower model.subsampling", say)
-    if not kept:
-        raise TrainingError("no utterance is left to train on: each is too short for its text")
-    corpus.select(kept)
-    return [targets[index] for index in kept]
-
-
-def _open(paths: Sequence[str], config: Config, say: Callable[[str], None]) -> PackedCorpus:
-    normalizer = Normalizer(lower=config.text.lower)
-    utterances: list[Utterance] = []
-    for path in paths:
-        utterances += read_manifest(path, require_text=True)
-    utterances = [replace(utterance, text=normalizer(utterance.text or "")) for utterance in utterances]
-    first, rate = Path(paths[0]), config.features.sample_rate
+def _pack(
+    paths: Sequence[str], utterances: Sequence[Utterance], config: Config, say: Callable[[str], None]
+) -> PackedCorpus:
+    normalizer, rate = Normalizer(lower=config.text.lower), config.features.sample_rate
+    normalized = [replace(utterance, text=normalizer(utterance.text or "")) for utterance in utterances]
     name = "+".join(Path(path).stem for path in paths)
-    corpus = pack(utterances, rate, first.with_name(f"{name}.{rate}.arrow"))
-    if corpus.errors:
+    corpus = pack(normalized, rate, Path(paths[0]).with_name(f"{name}.{rate}.arrow"))
+    if corpus.errors:  # changed since the check
         _say_left_out([error for _, error in corpus.errors], "unreadable", say)
-    if not len(corpus):
-        raise TrainingError(f"{', '.join(paths)}: none of its {len(utterances)} recordings can be read")
     return corpus
 
 

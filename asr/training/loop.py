@@ -22,7 +22,7 @@ from asr.report.figures import training_picture
 from asr.training import watch
 from asr.training.build import build_augment, describe, plan_epochs, start_from, summary, use_bf16
 from asr.training.checkpoint import Checkpoints, StopSignals
-from asr.training.data import TrainingData, keep_feasible, open_data
+from asr.training.data import TrainingData, open_data
 from asr.training.evaluate import evaluate
 from asr.training.history import Row, epochs_without_gain, kept_row, write_log
 from asr.training.schedule import warmup_cosine
@@ -52,7 +52,7 @@ class Position:
     log: list[Row] = field(default_factory=list)
 
 
-def train(config: Config, out: str | Path) -> Recognizer:
+def train(config: Config, out: str | Path, *, strict: bool = False) -> Recognizer:
     """Trains a recogniser; leaves `model.safetensors`, `config.yaml`, `log.jsonl` and `training.png` in `out`.
 
     The model of the epoch with the lowest validation CER (of equals, the last, which has annealed longest) is kept,
@@ -69,13 +69,13 @@ def train(config: Config, out: str | Path) -> Recognizer:
     set_seed(options.seed)
     torch.set_flush_denormal(True)
 
-    data = open_data(config, say)
+    data = open_data(config, say, strict=strict)
     corpus = data.training
     recognizer = Recognizer(config, data.units).to(device)
     if options.start_from is not None:
         say(start_from(recognizer, options.start_from))
     recognizer.features.fit(pad([corpus.audio(index)]) for index in range(0, len(corpus), len(corpus) // 1000 + 1))
-    targets = keep_feasible(corpus, data.units, recognizer.num_output_frames, say)
+    targets = [data.units.encode(utterance.text or "") for utterance in corpus.utterances]
     augment = build_augment(config, recognizer)
     say(describe(recognizer, data, device, bf16))
     frames_of = [recognizer.num_output_frames(int(samples)) for samples in corpus.num_samples]

@@ -1,0 +1,127 @@
+"""Everything that is wrong with a corpus, found in one pass before training, each fault by name.
+
+`unusable` is what a model cannot learn from, and training leaves out; `suspect` is used as it is, and worth a look.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from asr.config import Config
+from asr.corpus.check_files import inspect_files
+from asr.corpus.check_text import Character, Scripts, character_table, unknown_words, usual_speeds
+from asr.corpus.check_verdicts import (
+    UNUSABLE,
+    VERDICTS,
+    Entry,
+    Finding,
+    audio_faults,
+    ctc_faults,
+    duplicate_audio,
+    duplicate_texts,
+    shared_speakers,
+    text_faults,
+    unlisted_audio,
+)
+from asr.corpus.manifest import Utterance, scan_manifest
+from asr.lengths import hop_samples, num_frames, resampled_length, subsampled_length
+from asr.text import Normalizer
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `check` found. `splits` hold every line that can be read, the training split first."""
+
+    training: str
+    splits: dict[str, list[Entry]]
+    findings: list[Finding]  # in the order of `VERDICTS`
+    characters: list[Character]
+    unknown_words: dict[str, tuple[int, int]]  # of each split but training: words training never shows, all words
+
+    @property
+    def unusable(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity == UNUSABLE]
+
+    def usable(self, split: str) -> list[Utterance]:
+        """The utterances of a split that nothing makes unusable."""
+        faulty = {(finding.manifest, finding.line) for finding in self.unusable}
+        return [entry.utterance for entry in self.splits[split] if (entry.manifest, entry.line) not in faulty]
+
+
+def check(
+    splits: Mapping[str, Sequence[str | Path]],
+    *,
+    training: str,
+    sample_rate: int,
+    hop_ms: float,
+    subsampling: int,
+    normalizer: Callable[[str], str],
+    segment: Callable[[str], Sequence[str]] = list,
+) -> Report:
+    """Checks the manifests of each split for a model of these settings; `training` names the split it learns from.
+
+    `normalizer` and `segment` are the model's: text to normalised text, and that to units. Nothing in a recording
+    or a line stops it; recordings are decoded in parallel, once (see `inspect_files`). Raises ManifestError for a
+    manifest that cannot be read at all.
+    """
+    entries: list[Entry] = []
+    findings: list[Finding] = []
+    order = sorted(splits, key=lambda name: name != training)
+    manifests = [(name, Path(path)) for name in order for path in splits[name]]
+    for name, manifest in manifests:
+        utterances, bad_lines = scan_manifest(manifest)
+        findings += [Finding("bad line", UNUSABLE, fault, manifest, line) for line, fault in bad_lines]
+        entries += [
+            Entry(name, name == training, manifest, line, utterance, normalizer(utterance.text or ""))
+            for line, utterance in utterances
+        ]
+    inspections = inspect_files((entry.manifest, entry.utterance) for entry in entries)
+    entries = [replace(entry, inspection=result) for entry, result in zip(entries, inspections, strict=True)]
+
+    scripts = Scripts(entry.text for entry in entries)
+    slowest, fastest = usual_speeds([entry.speed for entry in entries if entry.speed])
+    for entry in entries:
+        faults = [*audio_faults(entry, sample_rate), *text_faults(entry, scripts)]
+        if entry.speed and not slowest <= entry.speed <= fastest:
+            usual = f"usual are {slowest:.1f} to {fastest:.1f}"
+            faults.append(("unusual speed", f"{entry.speed:.1f} characters a second, {usual}"))
+        if entry.text and (figures := entry.inspection.figures):
+            num_samples = resampled_length(figures.num_samples, figures.sample_rate, sample_rate)
+            frames = num_frames(num_samples, hop_samples(sample_rate, hop_ms))
+            faults += ctc_faults(segment(entry.text), subsampled_length(frames, subsampling))
+        findings += [entry.finding(verdict, found) for verdict, found in faults]
+    findings += chain(
+        duplicate_audio(entries),
+        duplicate_texts(entries),
+        shared_speakers(entries),
+        unlisted_audio(entries, [path for _, path in manifests]),
+    )
+    rank = {verdict: number for number, verdict in enumerate(VERDICTS)}
+    by_split = {name: [entry for entry in entries if entry.split == name] for name in order}
+    return Report(
+        training=training,
+        splits=by_split,
+        findings=sorted(findings, key=lambda finding: rank[finding.verdict]),
+        characters=character_table(((e.split, e.place, e.text) for e in entries), training, scripts, segment),
+        unknown_words=unknown_words({name: [e.text for e in rows] for name, rows in by_split.items()}, training),
+    )
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """What `check` needs to know of the model that a configuration describes."""
+    return {
+        "sample_rate": config.features.sample_rate,
+        "hop_ms": config.features.hop_ms,
+        "subsampling": config.model.subsampling,
+        "normalizer": Normalizer(lower=config.text.lower),
+    }
+
+
+def name_splits(manifests: Sequence[Path]) -> tuple[dict[str, list[Path]], str]:
+    """Each manifest as a split named after its file, and the training one: named `train…`, or else the first."""
+    stems = Counter(path.stem for path in manifests)
+    splits = {path.stem if stems[path.stem] == 1 else str(path): [path] for path in manifests}
+    return splits, next((name for name in splits if Path(name).stem.startswith("train")), next(iter(splits)))

@@ -1,0 +1,154 @@
+"""What the audio of one file is like: decoded once, to its end, in blocks, and each part of it measured.
+
+No torch, and memory that does not grow with the file: many processes do this side by side.
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from asr.audio import open_recording, read_blocks
+from asr.errors import AudioError
+
+Part = tuple[float, float | None]  # offset and duration in seconds; None: to the end
+_RUN = 3  # equal neighbours at the highest or lowest value that count as clipped
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Measured of one part of a recording; levels are shares of full scale, `rms` without the DC offset."""
+
+    num_samples: int
+    sample_rate: int
+    channels: int
+    peak: float
+    rms: float
+    bits: int  # of 16 that the samples use
+    clipped: float  # share of samples
+    dc_offset: float
+    balance: float  # level of the quietest channel over that of the loudest
+    correlation: float  # of two channels; 1 otherwise
+    content: str  # the same for the same samples in any lossless format
+
+    @property
+    def duration(self) -> float:
+        return self.num_samples / self.sample_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The figures of a part, or the fault that keeps it from being read, in words that do not repeat the path."""
+
+    figures: Figures | None = None
+    fault: str = ""
+    message: str = ""
+
+
+def inspect_file(path: Path, parts: Sequence[Part]) -> list[Inspection]:
+    """Decodes a file to its end and measures each of its `parts`. Raises nothing that a file can cause.
+
+    What lies wholly before damage is usable; what reaches into it, or 0.1 s beyond the end, is not.
+    """
+    failure, position, rate = None, 0, 1
+    meters: list[_Meter] = []
+    try:
+        with open_recording(path) as file:
+            rate, is_float = file.samplerate, file.subtype in ("FLOAT", "DOUBLE")
+            meters = [_Meter(part, rate, file.channels) for part in parts]
+            for block in read_blocks(file, path):
+                # Lossy formats decode beyond full scale what was clipped before; floating point may lie there.
+                block = block if is_float else block.clip(-1.0, 1.0)
+                for meter in meters:
+                    meter.add(block, position)
+                position += len(block)
+    except AudioError as error:
+        message = str(error).removeprefix(f"{path}: ").removeprefix(f"{error.fault}: ")
+        failure = Inspection(None, error.fault, message.rpartition("; ")[0])
+    if failure and not meters:
+        return [failure] * len(parts)
+    return [_judge(meter, position, rate, failure) for meter in meters]
+
+
+def _judge(meter: "_Meter", end: int, rate: int, failure: Inspection | None) -> Inspection:
+    if failure and meter.stop > end:
+        return failure
+    if meter.start >= end or end + rate // 10 < meter.stop < math.inf:
+        asked = f"{meter.start / rate:.2f} s to {'the end' if meter.stop == math.inf else f'{meter.stop / rate:.2f} s'}"
+        return Inspection(None, "beyond the end", f"the line asks for {asked}, the file ends at {end / rate:.2f} s")
+    if not meter.count:
+        return Inspection(None, "zero length", "the line's duration holds no sample")
+    return Inspection(meter.figures())
+
+
+class _Meter:
+    """Sums over one part of a file, fed with its blocks. Column 0 is what a model hears: the mean of the channels."""
+
+    def __init__(self, part: Part, rate: int, channels: int) -> None:
+        offset, duration = part
+        self.start = round(offset * rate)
+        self.stop = math.inf if duration is None else self.start + round(duration * rate)
+        self.count, self.rate, self.channels = 0, rate, channels
+        columns = 1 if channels == 1 else 1 + channels
+        self._sum, self._squares, self._product = np.zeros(columns), np.zeros(columns), 0.0
+        self._extremes = [(sign, np.full(columns, -np.inf), np.zeros(columns, np.int64)) for sign in (1, -1)]
+        self._bits_used = 0
+        self._hash = hashlib.blake2b(str(rate).encode(), digest_size=16)
+
+    def add(self, block: np.ndarray, position: int) -> None:
+        """Takes what lies in the part of a block `(N, channels)` that begins at sample `position`."""
+        if position >= self.stop or position + len(block) <= self.start:
+            return
+        block = block[max(0, self.start - position) : int(min(self.stop - position, len(block)))]
+        heard = block.mean(axis=1, keepdims=True)
+        signals = block if self.channels == 1 else np.hstack([heard, block])
+        self.count += len(block)
+        self._sum += signals.sum(axis=0, dtype=np.float64)
+        self._squares += np.square(signals, dtype=np.float64).sum(axis=0)
+        if self.channels == 2:
+            self._product += float(np.dot(block[:, 0].astype(np.float64), block[:, 1]))
+        self._extremes = [(sign, *_flat_tops(sign * signals, top, flat)) for sign, top, flat in self._extremes]
+        samples = np.rint(heard * 32768).astype("<i4")
+        self._bits_used |= int(np.bitwise_or.reduce(samples, axis=None))
+        self._hash.update(samples.tobytes())
+
+    def figures(self) -> Figures:
+        mean = self._sum / self.count
+        levels = np.sqrt(np.maximum(self._squares / self.count - mean**2, 0.0))
+        (_, high, high_flat), (_, low, low_flat) = self._extremes
+        balance = correlation = 1.0
+        if self.channels > 1:
+            balance = float(levels[1:].min() / max(levels[1:].max(), 1e-9))
+        if self.channels == 2:
+            covariance = self._product / self.count - mean[1] * mean[2]
+            correlation = float(covariance / max(levels[1] * levels[2], 1e-18))
+        return Figures(
+            num_samples=self.count,
+            sample_rate=self.rate,
+            channels=self.channels,
+            peak=round(float(np.maximum(high, low).max()), 5),
+            rms=round(float(levels[0]), 7),
+            bits=16 - max((self._bits_used & -self._bits_used).bit_length() - 1, 0),
+            clipped=round(float((high_flat + low_flat).max() / self.count), 6),
+            dc_offset=round(float(mean[np.abs(mean).argmax()]), 5),
+            balance=round(balance, 5),
+            correlation=round(correlation, 5),
+            content=self._hash.hexdigest(),
+        )
+
+
+def _flat_tops(signals: np.ndarray, top: np.ndarray, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The highest value of each column so far, and how many samples stay there for at least `_RUN` in a row."""
+    highest = np.maximum(top, signals.max(axis=0))
+    at_top = signals == highest
+    flat = np.where(highest > top, 0, flat)
+    if (at_top.sum(axis=0) < _RUN).all():
+        return highest, flat
+    runs = np.logical_and.reduce([at_top[shift : len(at_top) - _RUN + 1 + shift] for shift in range(_RUN)])
+    inside = np.zeros_like(at_top)
+    for shift in range(_RUN):
+        inside[shift : shift + len(runs)] |= runs
+    return highest, flat + inside.sum(axis=0)
