@@ -22,6 +22,12 @@ TONES = {"a": 500.0, "b": 1500.0, "c": 3000.0}
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
 
 
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """So that a test draws the same weights alone and after any other."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)

@@ -34,7 +34,10 @@ def test_overrides() -> None:
     ("override", "message"),
     [
         ("training.epochs=none", r"--set training\.epochs=none: training\.epochs .*valid integer.*found 'none'"),
-        ("training.epoch=3", r"--set training\.epoch=3: training\.epoch is not an option; there are epochs, "),
+        (
+            "training.epoch=3",
+            r"--set training\.epoch=3: training\.epoch is not an option; there are start_from, epochs, ",
+        ),
         ("model.subsampling=5", r"--set model\.subsampling=5: .*1, 2, 3 or 4.*found 5"),
         ("model.dropout=1.5", r"--set model\.dropout=1\.5: .*less than 1"),
         ("training.epochs", "must look like"),

@@ -102,16 +102,16 @@ class _Meter:
         """Takes what lies in the part of a block `(N, channels)` that begins at sample `position`."""
         if position >= self.stop or position + len(block) <= self.start:
             return
-        block = block[max(0, self.start - position) : int(min(self.stop - position, len(block)))]
+        block = block[max(0, self.start - position) : int(min(self.stop - position, len(block)))].astype(np.float64)
         heard = block.mean(axis=1, keepdims=True)
         signals = block if self.channels == 1 else np.hstack([heard, block])
         self.count += len(block)
-        self._sum += signals.sum(axis=0, dtype=np.float64)
-        self._squares += np.square(signals, dtype=np.float64).sum(axis=0)
+        self._sum += signals.sum(axis=0)
+        self._squares += np.square(signals).sum(axis=0)
         if self.channels == 2:
-            self._product += float(np.dot(block[:, 0].astype(np.float64), block[:, 1]))
+            self._product += float(np.dot(block[:, 0], block[:, 1]))
         self._extremes = [(sign, *_flat_tops(sign * signals, top, flat)) for sign, top, flat in self._extremes]
-        samples = np.rint(heard * 32768).astype("<i4")
+        samples = np.rint(heard * 32768).clip(-(2.0**62), 2.0**62).astype("<i8")  # float files may hold anything
         self._bits_used |= int(np.bitwise_or.reduce(samples, axis=None))
         self._hash.update(samples.tobytes())
 
