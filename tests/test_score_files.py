@@ -75,8 +75,8 @@ def test_plain_text_line_by_line(tmp_path: Path) -> None:
 
 def test_empty_texts_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pair_files(write(tmp_path / "ref.txt", "", "c"), write(tmp_path / "hyp.txt", "a b", ""), NORMALIZER)
-    assert "ref.txt: 1 of 2 texts are empty; all words of their hypotheses count as inserted" in caplog.text
-    assert "hyp.txt: 1 of 2 texts are empty; all words of their references count as deleted" in caplog.text
+    assert "ref.txt: 1 of 2 empty; every word heard there counts as inserted" in caplog.text
+    assert "hyp.txt: 1 of 2 empty; every word said there counts as deleted" in caplog.text
 
 
 def test_kaldi_text_by_name_or_by_content(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

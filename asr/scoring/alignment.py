@@ -53,7 +53,7 @@ def aligned_lines(steps: list[Edit], name: str = "HYP") -> str:
     return "\n".join(
         f"  {label:3} {' '.join(map(fill, row, widths))}".rstrip()
         for label, row in zip(("REF", name, ""), rows, strict=False)
-    )
+    ).rstrip()
 
 
 def confusions(alignment: Alignment) -> Table:

@@ -65,8 +65,10 @@ def pair_files(reference: Path, hypothesis: Path, normalizer: Normalizer) -> lis
                 tuple(map(normalizer, heard.nbest)),
             )
         )
-    _log_empty(reference, [pair.reference for pair in pairs], "all words of their hypotheses count as inserted")
-    _log_empty(hypothesis, [pair.hypothesis for pair in pairs], "all words of their references count as deleted")
+    if empty := sum(not pair.reference and bool(pair.hypothesis) for pair in pairs):
+        logger.warning("%s: %d of %d empty; every word heard there counts as inserted", reference, empty, len(pairs))
+    if empty := sum(not pair.hypothesis and bool(pair.reference) for pair in pairs):
+        logger.warning("%s: %d of %d empty; every word said there counts as deleted", hypothesis, empty, len(pairs))
     return pairs
 
 
@@ -133,8 +135,3 @@ def _require_partners(
 
 def _listed(ids: Sequence[str]) -> str:
     return f"{len(ids)} utterance{'s' * (len(ids) != 1)} ({', '.join(ids[:5])}{', …' if len(ids) > 5 else ''})"
-
-
-def _log_empty(path: Path, texts: Sequence[str], consequence: str) -> None:
-    if empty := texts.count(""):
-        logger.warning("%s: %d of %d texts are empty; %s", path, empty, len(texts), consequence)

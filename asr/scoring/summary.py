@@ -62,7 +62,7 @@ class Summary:
         for pair, sides in self.alignments():
             speaker = f", speaker {pair.speaker}" if pair.speaker else ""
             counts = " and ".join(str(num_errors(side)) for side in sides)
-            yield f"{pair.id}{speaker}: {counts} errors in {len(pair.reference.split())} words"
+            yield f"{pair.id}{speaker}: errors {counts}, words {len(pair.reference.split())}"
             for system, side in zip(self.systems, sides, strict=True):
                 yield aligned_lines(side, system.name or "HYP")
             yield ""
