@@ -2,11 +2,14 @@
 
 import csv
 import json
+import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from conftest import run_asr
+from conftest import REPOSITORY, run_asr
 
 from asr.errors import AsrError
 from asr.report.score import write_page
@@ -144,7 +147,18 @@ def test_page_holds_everything_and_needs_nothing(reference: Path, better: Path, 
 
 
 def test_command_line(reference: Path, better: Path, tmp_path: Path) -> None:
-    options = ["--lower", "--errors", "--training", reference, "--alignments", "--by", "speaker", "--tones", "á"]
+    options = [
+        "--lower",
+        "--errors",
+        "--anatomy",
+        "--training",
+        reference,
+        "--alignments",
+        "--by",
+        "speaker",
+        "--tones",
+        "á",
+    ]
     done = run_asr(
         "score", reference, reference, better, *options, "-o", tmp_path / "t.csv", "--html", tmp_path / "p.html"
     )
@@ -160,3 +174,23 @@ def test_command_line(reference: Path, better: Path, tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "words: 3 fixed, 0 broken; utterances: 3 better, 0 worse, 0 equal"
     assert "asr: no table by signal level: " in done.stderr and "1.wav: no such file" in done.stderr
     assert (tmp_path / "t.csv").stat().st_size and (tmp_path / "p.html").stat().st_size
+
+
+PAGE = (REPOSITORY / "docs" / "score.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"(?m)(?:^ {4}.*\n(?:\n(?= {4}))?)+", PAGE)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_commands_of_the_page_run(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that make their own files print what the page says; the others run on a stand-in of the recipes' files."""
+    for path in re.findall(r"\S+/\S+\.jsonl", block):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        write_manifest(tmp_path / path, ROWS[:2])
+    lines = [line[4:] for line in block.splitlines()]
+    commands = "\n".join(line[2:] for line in lines if line.startswith("$ "))
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    script = f'set -e; asr() {{ "{sys.executable}" -m asr "$@" 2>&1; }}\n{commands}'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert commands and done.returncode == 0, done.stdout + done.stderr
+    if commands.startswith("printf"):
+        assert done.stdout.splitlines() == [line for line in lines if not line.startswith("$ ")]

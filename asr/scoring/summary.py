@@ -101,8 +101,8 @@ def summarise(
     """Scores one hypothesis file, or two and their difference.
 
     `by` adds the score of each value of a field, `tones` the CER without the marks on those letters, `errors` the
-    tables of confusions and missed words, `anatomy` those of `asr.scoring.anatomy`; `training`, a file of texts,
-    those of known and unknown words.
+    tables of confusions and missed words, `anatomy` those by length and level, `training`, a file of texts, those by
+    how well training knew the words.
     """
     systems = []
     for name, path in zip("AB", hypotheses, strict=False):
@@ -111,8 +111,12 @@ def summarise(
         tables: list[Table] = []
         if errors:
             tables += [confusions(result.words), confusions(result.characters), missed(result.words)]
-        if anatomy or training:
-            tables += _anatomy(pairs, result, normalizer, training)
+        if training is not None:
+            tables += by_training(
+                result, [normalizer(entry.text) for entry in read_entries(training, hypotheses=False)]
+            )
+        if anatomy:
+            tables += _anatomy(pairs, result)
         lines = list(_score_lines(pairs, result, normalizer, by, tones))
         systems.append(System(name if len(hypotheses) > 1 else "", path, pairs, result, tables, lines))
     if len(systems) == 1:
@@ -149,10 +153,7 @@ def _score_lines(
     yield f"{total.wer}; {normalizer}"
 
 
-def _anatomy(pairs: Sequence[Pair], result: Score, normalizer: Normalizer, training: Path | None) -> Iterator[Table]:
-    if training is not None:
-        texts = [entry.text for entry in read_entries(training, hypotheses=False)]
-        yield from by_training(result, map(normalizer, texts))
+def _anatomy(pairs: Sequence[Pair], result: Score) -> Iterator[Table]:
     yield by_length(result)
     try:
         yield by_level(result, pairs)
