@@ -1,21 +1,25 @@
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from oracles import edit_distance
 
-from asr.errors import AsrError, ManifestError
-from asr.scoring.files import pair_files, score_groups
-from asr.scoring.wer import score
+from asr.errors import AsrError
+from asr.scoring.alignment import aligned_lines, confusions, edits, missed
+from asr.scoring.bootstrap import MIN_SPEAKERS, clusters
+from asr.scoring.wer import count_errors, score
+
+
+def random_texts(seed: int, count: int) -> tuple[list[str], list[str]]:
+    """References of at least one word, hypotheses that may be empty."""
+    generator = np.random.default_rng(seed)
+    references, hypotheses = (
+        [" ".join(generator.choice(["a", "bb", "ccc"], generator.integers(low, 7))) for _ in range(count)]
+        for low in (1, 0)
+    )
+    return references, hypotheses
 
 
 def test_counts_against_edit_distance() -> None:
-    generator = np.random.default_rng(0)
-    references, hypotheses = (
-        [" ".join(generator.choice(["a", "bb", "ccc"], generator.integers(low, 7))) for _ in range(200)]
-        for low in (1, 0)
-    )
+    references, hypotheses = random_texts(0, 200)
     result = score(references, hypotheses)
     expected = [edit_distance(r.split(), h.split()) for r, h in zip(references, hypotheses, strict=True)]
     assert result.wer.errors == sum(expected)
@@ -28,11 +32,24 @@ def test_counts_against_edit_distance() -> None:
     assert score(references, hypotheses) == result
 
 
+def test_edits_spell_both_texts_with_as_many_errors_as_the_edit_distance() -> None:
+    references, hypotheses = random_texts(1, 100)
+    result = score(references, hypotheses, interval=False)
+    for alignment, split in ((result.words, str.split), (result.characters, list)):
+        rows = zip(edits(alignment), count_errors(alignment), references, hypotheses, strict=True)
+        for steps, counts, reference, hypothesis in rows:
+            assert [step.reference for step in steps if step.reference] == split(reference)
+            assert [step.hypothesis for step in steps if step.hypothesis] == split(hypothesis)
+            assert all((step.kind == "equal") == (step.reference == step.hypothesis) for step in steps)
+            errors = sum(step.kind != "equal" for step in steps)
+            assert errors == counts[1:].sum() == edit_distance(split(reference), split(hypothesis))
+
+
 def test_final_line() -> None:
     references = ["yes no yes no yes no yes no"] * 30
     hypotheses = [*references[:29], "yes no yes no yes no yes"]
     line = str(score(references, hypotheses).wer)
-    assert line == "%WER 0.42 [1 / 240, 0 ins, 1 del, 0 sub] 95 % interval 0.00-1.25"
+    assert line == "%WER 0.42 [1 / 240, 0 ins, 1 del, 0 sub] 95 % interval 0.00-1.25 over 30 utterances"
 
 
 def test_interval_against_the_normal_approximation() -> None:
@@ -40,6 +57,25 @@ def test_interval_against_the_normal_approximation() -> None:
     result = score(["a"] * 400, ["b"] * 40 + ["a"] * 360)
     half = 196 * np.sqrt(0.1 * 0.9 / 400)
     assert result.wer.interval == pytest.approx((10 - half, 10 + half), abs=0.5)
+
+
+def test_interval_by_speaker_is_wider_where_speakers_differ() -> None:
+    """20 speakers of 20 words, 10 of them always wrong: as many independent draws as there are speakers."""
+    speakers = [f"speaker {index // 20}" for index in range(400)]
+    hypotheses = ["b" if index // 20 < 10 else "a" for index in range(400)]
+    by_speaker = score(["a"] * 400, hypotheses, speakers=speakers).wer
+    half = 196 * np.sqrt(0.5 * 0.5 / 20)
+    assert by_speaker.interval == pytest.approx((50 - half, 50 + half), abs=3)
+    assert str(by_speaker).endswith("over 20 speakers")
+    assert score(["a"] * 400, hypotheses).wer.interval == pytest.approx((45, 55), abs=0.5)
+
+
+def test_few_or_unknown_speakers_are_not_resampled() -> None:
+    many = [str(index % MIN_SPEAKERS) for index in range(40)]
+    assert str(clusters(many)) == f"{MIN_SPEAKERS} speakers"
+    assert str(clusters([*many[:-1], None])) == "40 utterances"
+    assert str(clusters([str(index % (MIN_SPEAKERS - 1)) for index in range(40)])) == "40 utterances"
+    assert str(clusters(["x"])) == "1 utterance"
 
 
 def test_empty_references_and_hypotheses() -> None:
@@ -51,43 +87,31 @@ def test_empty_references_and_hypotheses() -> None:
         score(["a"], ["a", "b"])
 
 
-def write_rows(path: Path, rows: list[dict]) -> Path:
-    path.write_text("\n".join(json.dumps({"audio_filepath": f"{row['id']}.wav", **row}) for row in rows))
-    return path
+def test_aligned_lines_stand_under_each_other_in_any_script() -> None:
+    substituted, inserted = edits(score(["a 한국 bab c", "a b"], ["a 말 c", "a xyz b"], interval=False).words)
+    assert aligned_lines(substituted).split("\n") == [
+        "  REF a 한국 bab c",
+        "  HYP a 말   *** c",
+        "        S    D",
+    ]
+    assert aligned_lines(inserted, "B").split("\n") == ["  REF a *** b", "  B   a xyz b", "        I"]
 
 
-def test_manifests_are_matched_by_id_and_grouped(tmp_path: Path) -> None:
-    reference = write_rows(
-        tmp_path / "ref.jsonl",
-        [{"id": "1", "text": "a b", "speaker": "x"}, {"id": "2", "text": "c d", "speaker": "y"}],
-    )
-    hypothesis = write_rows(
-        tmp_path / "hyp.jsonl", [{"id": "2", "hypothesis": "c"}, {"id": "1", "hypothesis": " a  b"}]
-    )
-    lines = list(score_groups(pair_files(reference, hypothesis), "speaker"))
-    assert lines[0].startswith("speaker x: %WER 0.00 [0 / 2")
-    assert lines[1].startswith("speaker y: %WER 50.00 [1 / 2")
-    assert lines[2] == "mean WER over 2 values of speaker: 25.00 %"
-    assert lines[-1].startswith("%WER 25.00 [1 / 4, 0 ins, 1 del, 0 sub]")
-    with pytest.raises(AsrError, match="--by age"):
-        list(score_groups(pair_files(reference, hypothesis), "age"))
-
-
-def test_missing_partners_are_an_error_not_a_better_score(tmp_path: Path) -> None:
-    reference = write_rows(tmp_path / "ref.jsonl", [{"id": "1", "text": "a"}, {"id": "2", "text": "b"}])
-    one = write_rows(tmp_path / "one.jsonl", [{"id": "1", "hypothesis": "a"}])
-    with pytest.raises(ManifestError, match=r"one\.jsonl: 1 utterances are missing: 2"):
-        pair_files(reference, one)
-    none = write_rows(tmp_path / "none.jsonl", [{"id": "1"}, {"id": "2"}])
-    with pytest.raises(ManifestError, match="1 has no hypothesis"):
-        pair_files(reference, none)
-
-
-def test_plain_text_line_by_line(tmp_path: Path) -> None:
-    (tmp_path / "ref.txt").write_text("A b\nc\n")
-    (tmp_path / "hyp.txt").write_text("a b\n\n")
-    lines = list(score_groups(pair_files(tmp_path / "ref.txt", tmp_path / "hyp.txt", lower=True)))
-    assert lines[-1].startswith("%WER 33.33 [1 / 3, 0 ins, 1 del, 0 sub]")
-    (tmp_path / "short.txt").write_text("a b\n")
-    with pytest.raises(ManifestError, match="has 2 lines"):
-        pair_files(tmp_path / "ref.txt", tmp_path / "short.txt")
+def test_confusions_and_missed_words() -> None:
+    references, hypotheses = ["a b", "a b", "a b c", "x\u0323\u0301 y"], ["a c", "a c", "a c d c", "x\u0301"]
+    result = score(references, hypotheses, interval=False)
+    assert confusions(result.words).rows == [
+        ("b", "c", 2),
+        ("∅", "c", 1),
+        ("b", "d", 1),
+        ("x\u0323\u0301", "x\u0301", 1),
+        ("y", "∅", 1),
+    ]
+    assert ("◌\u0323", "∅", 1) in confusions(result.characters).rows
+    assert ("␣", "∅", 1) in confusions(result.characters).rows
+    assert missed(result.words).rows == [("b", 3, 3, 100.0), ("x\u0323\u0301", 1, 1, 100.0), ("y", 1, 1, 100.0)]
+    assert str(missed(result.words)).split("\n")[:3] == [
+        "Most missed words",
+        "  word  missed  said       %",
+        "  b          3     3  100.00",
+    ]

@@ -1,0 +1,207 @@
+"""Files of texts to score: manifests, plain text, Kaldi text, CTM and STM, each read into entries."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from asr.corpus.manifest import Utterance, read_manifest
+from asr.errors import ManifestError
+
+_MANIFESTS = (".jsonl", ".csv", ".tsv")
+_IGNORED = "ignore_time_segment_in_scoring"  # what NIST's STM files write as the text of such a segment
+_LONGEST = 1e7  # seconds; what is beyond is no time
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One text to score, with the manifest row it stands in and the recogniser's n-best list, if any."""
+
+    id: str
+    text: str
+    speaker: str | None = None
+    utterance: Utterance | None = None
+    nbest: tuple[str, ...] = ()
+
+
+class TimedWord(NamedTuple):
+    """A word of a CTM file: its channel as (recording, channel), times in seconds."""
+
+    channel: tuple[str, str]
+    start: float
+    duration: float
+    word: str
+
+
+class Segment(NamedTuple):
+    """A segment of an STM file, times in seconds."""
+
+    channel: tuple[str, str]
+    speaker: str
+    start: float
+    end: float
+    text: str
+
+    @property
+    def id(self) -> str:
+        return f"{'-'.join(self.channel)}-{self.start:.2f}-{self.end:.2f}"
+
+    @property
+    def ignored(self) -> bool:
+        return self.text.lower() == _IGNORED
+
+
+def file_kind(path: Path) -> str:
+    """`manifest`, `ctm` or `stm` by the suffix, `kaldi` by the name `text`; other files by their content.
+
+    They are Kaldi text if every line begins with another word that has both a digit and something else in it,
+    as ids do and words do not; plain text if not.
+    """
+    if path.suffix in _MANIFESTS:
+        return "manifest"
+    if path.suffix in (".ctm", ".stm"):
+        return path.suffix[1:]
+    if "text" in (path.name, path.suffix[1:]):
+        return "kaldi"
+    first = [line.split()[0] for line in _lines(path) if line.strip()]
+    ids = len(first) == len(set(first)) > 0 and all(re.search(r"\d", word) and re.search(r"\D", word) for word in first)
+    return "kaldi" if ids else "plain"
+
+
+def read_entries(path: Path, *, hypotheses: bool) -> list[Entry]:
+    """Reads any kind but STM beside CTM (`cut`). Ids of plain text are its line numbers.
+
+    A manifest's text is its field `text`, or for `hypotheses` its `hypothesis` (or NeMo's `pred_text`). Raises
+    ManifestError naming the file and every line that cannot be read, and ids that stand there twice.
+    """
+    match file_kind(path):
+        case "manifest":
+            entries = [(_hypothesis if hypotheses else _reference)(path, row) for row in read_manifest(path)]
+        case "ctm":
+            entries = list(_whole_recordings(read_ctm(path)))
+        case "stm":
+            entries = [Entry(part.id, part.text, part.speaker) for part in read_stm(path) if not part.ignored]
+        case "kaldi":
+            rows = [line.split() for line in _lines(path) if line.strip()]
+            entries = [Entry(identifier, " ".join(words)) for identifier, *words in rows]
+        case _:
+            return [Entry(str(number), line) for number, line in enumerate(_lines(path), start=1)]
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.id in seen:
+            raise ManifestError(f"{path}: id {entry.id!r} stands there twice; keep one of the two")
+        seen.add(entry.id)
+    if not entries:
+        raise ManifestError(f"{path}: holds no utterances")
+    return entries
+
+
+def read_ctm(path: Path) -> list[TimedWord]:
+    """NIST's CTM: `recording channel start duration word [confidence]` in each line, `;;` before comments."""
+    words, problems = [], []
+    for line, fields in _fields(path):
+        try:
+            if len(fields) not in (5, 6):
+                raise ValueError(f"has {len(fields)} fields, not `recording channel start duration word [confidence]`")
+            recording, channel, start, duration, word = fields[:5]
+            words.append(TimedWord((recording, channel), _seconds(start), _seconds(duration), word))
+        except ValueError as error:
+            problems.append(f"{path}:{line}: {error}")
+    _raise(problems)
+    return words
+
+
+def read_stm(path: Path) -> list[Segment]:
+    """NIST's STM: `recording channel speaker start end [<label>] text` in each line, `;;` before comments."""
+    segments, problems = [], []
+    for line, fields in _fields(path):
+        try:
+            if len(fields) < 5:
+                raise ValueError(f"has {len(fields)} fields, not `recording channel speaker start end [<label>] text`")
+            recording, channel, speaker, start, end = fields[:5]
+            text = fields[6:] if len(fields) > 5 and re.fullmatch("<[^<>]*>", fields[5]) else fields[5:]
+            segments.append(Segment((recording, channel), speaker, _seconds(start), _seconds(end), " ".join(text)))
+            if segments[-1].end <= segments[-1].start:
+                raise ValueError(f"ends at {end} s, where or before it starts ({start} s)")
+        except ValueError as error:
+            problems.append(f"{path}:{line}: {error}")
+    _raise(problems)
+    return segments
+
+
+def cut(words: Iterable[TimedWord], segments: Iterable[Segment]) -> dict[Segment, list[str]]:
+    """The words of each segment in order of time: each goes where its middle lies, or to the nearest segment.
+
+    Words between segments are not left out, since that would flatter the score. Every channel must have segments.
+    """
+    channels: dict[tuple[str, str], list[Segment]] = {}
+    for segment in sorted(segments, key=lambda segment: segment.start):
+        channels.setdefault(segment.channel, []).append(segment)
+    starts = {channel: [segment.start for segment in parts] for channel, parts in channels.items()}
+    found: dict[Segment, list[str]] = {segment: [] for parts in channels.values() for segment in parts}
+    for word in sorted(words, key=lambda word: word.start):
+        middle = word.start + word.duration / 2
+        after = bisect_right(starts[word.channel], middle)
+        near = channels[word.channel][max(after - 1, 0) : after + 1]
+        found[min(near, key=lambda part: max(part.start - middle, middle - part.end, 0.0))].append(word.word)
+    return found
+
+
+def _whole_recordings(words: list[TimedWord]) -> Iterator[Entry]:
+    """One entry a recording, `recording-channel` where one of them has several channels."""
+    texts: dict[tuple[str, str], list[str]] = {}
+    for word in sorted(words, key=lambda word: word.start):
+        texts.setdefault(word.channel, []).append(word.word)
+    several = len({recording for recording, _ in texts}) < len(texts)
+    for channel, text in texts.items():
+        yield Entry("-".join(channel) if several else channel[0], " ".join(text))
+
+
+def _reference(path: Path, row: Utterance) -> Entry:
+    if row.text is None:
+        raise ManifestError(f"{path}: {row.id} has no text to score against; transcribe it or take the line out")
+    return Entry(row.id, row.text, row.speaker, row)
+
+
+def _hypothesis(path: Path, row: Utterance) -> Entry:
+    text, nbest = row.extra.get("hypothesis", row.extra.get("pred_text")), row.extra.get("nbest", [])
+    if not isinstance(text, str):
+        raise ManifestError(f"{path}: {row.id} has no hypothesis; write it with `asr transcribe -o`")
+    if isinstance(nbest, list):
+        nbest = [guess.get("text") if isinstance(guess, dict) else guess for guess in nbest]
+    if not isinstance(nbest, list) or not all(isinstance(guess, str) for guess in nbest):
+        raise ManifestError(f"{path}: {row.id}: nbest must be a list of texts, or of objects with a `text`")
+    return Entry(row.id, text, row.speaker, row, tuple(nbest))
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        raise ManifestError(f"{path}: no such file")
+    try:
+        return path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+
+
+def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
+    for number, line in enumerate(_lines(path), start=1):
+        if (fields := line.split()) and not fields[0].startswith(";;"):
+            yield number, fields
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0.0 <= seconds < _LONGEST:
+        raise ValueError(f"{text!r} is not a number of seconds")
+    return seconds
+
+
+def _raise(problems: list[str]) -> None:
+    if problems:
+        more = f"\n… and {len(problems) - 10} more lines" if len(problems) > 10 else ""
+        raise ManifestError("\n".join(problems[:10]) + more)

@@ -1,0 +1,85 @@
+"""Is system B better than system A on the same utterances, and could that be chance?"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from asr.errors import AsrError
+from asr.scoring.alignment import NOTHING, Edit, edits, ranked
+from asr.scoring.bootstrap import clusters, middle_95, resample
+from asr.scoring.tables import Table
+from asr.scoring.wer import Score, count_errors
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """B against A. `difference` is WER of B minus WER of A in points, `interval` its 95 % interval.
+
+    `probability` is that of B being better: the share of resamples in which it is, ties counting half. `fixed` holds,
+    by utterance, A's errors on reference words that B has right, `broken` B's on words that A has right. `better` and
+    `worse` count the utterances in which B makes fewer and more errors.
+    """
+
+    difference: float
+    interval: tuple[float, float]
+    resampled: str
+    probability: float
+    fixed: list[list[Edit]]
+    broken: list[list[Edit]]
+    better: int
+    worse: int
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return (
+            f"B - A: {self.difference:+.2f} points of WER, 95 % interval {low:+.2f} to {high:+.2f} over "
+            f"{self.resampled}; B is better with probability {100 * self.probability:.1f} %\n"
+            f"words: {sum(map(len, self.fixed))} fixed, {sum(map(len, self.broken))} broken; "
+            f"utterances: {self.better} better, {self.worse} worse, {len(self.fixed) - self.better - self.worse} equal"
+        )
+
+    def tables(self) -> list[Table]:
+        """The words most often fixed and broken, with what was heard instead."""
+        columns = ("said", "heard instead", "times")
+        return [
+            Table(title, columns, _frequent(changes))
+            for title, changes in (
+                ("Words that A has wrong and B right", self.fixed),
+                ("Words that A has right and B wrong", self.broken),
+            )
+        ]
+
+
+def compare(a: Score, b: Score, speakers: Sequence[str | None] | None = None) -> Comparison:
+    """Paired bootstrap of two systems' scores (Bisani and Ney 2004): both are counted on the same resamples.
+
+    Speakers are drawn if there are six or more, else utterances. Raises AsrError if the references differ.
+    """
+    if a.words.references != b.words.references:
+        raise AsrError("two systems are compared on the same references in the same order; these differ")
+    lengths = count_errors(a.words)[:, 0]
+    errors_a, errors_b = (count_errors(result.words)[:, 1:].sum(axis=1) for result in (a, b))
+    drawn = clusters(speakers or [None] * len(lengths))
+    totals = resample(np.stack([errors_b - errors_a, lengths], axis=1), drawn)
+    fixed, broken = [], []
+    for steps in zip(edits(a.words), edits(b.words), strict=True):
+        words = list(zip(*([step for step in side if step.reference] for side in steps), strict=True))
+        fixed.append([first for first, second in words if first.kind != "equal" and second.kind == "equal"])
+        broken.append([second for first, second in words if first.kind == "equal" and second.kind != "equal"])
+    return Comparison(
+        difference=b.wer.percent - a.wer.percent,
+        interval=middle_95(100 * totals[:, 0] / np.maximum(totals[:, 1], 1)),
+        resampled=str(drawn),
+        probability=float(np.mean(totals[:, 0] < 0) + np.mean(totals[:, 0] == 0) / 2),
+        fixed=fixed,
+        broken=broken,
+        better=int((errors_b < errors_a).sum()),
+        worse=int((errors_b > errors_a).sum()),
+    )
+
+
+def _frequent(changes: Iterable[list[Edit]]) -> list:
+    pairs = Counter((step.reference, step.hypothesis or NOTHING) for steps in changes for step in steps)
+    return [(said, heard, count) for (said, heard), count in ranked(pairs)]

@@ -1,0 +1,161 @@
+"""Everything `asr score` says of one system, or of two: lines to print, tables, and the rows of a file."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from asr.errors import AsrError
+from asr.scoring.alignment import Edit, aligned_lines, confusions, edits, missed
+from asr.scoring.anatomy import by_length, by_level, by_training, oracle
+from asr.scoring.files import Pair, group_by, pair_files, score_pairs
+from asr.scoring.readers import read_entries
+from asr.scoring.significance import Comparison, compare
+from asr.scoring.tables import Table
+from asr.scoring.tones import tone_marks, without_marks
+from asr.scoring.wer import Score, count_errors
+from asr.text import Normalizer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One hypothesis file, scored. `name` is empty, or A or B; `lines` are those to quote, the WER last."""
+
+    name: str
+    path: Path
+    pairs: list[Pair]
+    score: Score
+    tables: list[Table]
+    lines: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One system, or two with their comparison."""
+
+    systems: list[System]
+    comparison: Comparison | None
+
+    def lines(self) -> Iterator[str]:
+        """Tables first, then the lines to quote."""
+        for system in self.systems:
+            if self.comparison:
+                yield f"{system.name}: {system.path}"
+            yield from (f"{table}\n" for table in system.tables)
+            yield from system.lines
+        if self.comparison:
+            yield ""
+            yield from (f"{table}\n" for table in self.comparison.tables())
+            yield str(self.comparison)
+
+    def alignments(self) -> Iterator[tuple[Pair, list[list[Edit]]]]:
+        """Utterances with errors, or for two systems those they heard differently, with each system's edits."""
+        for pair, *sides in zip(self.systems[0].pairs, *(edits(one.score.words) for one in self.systems), strict=True):
+            if sides[0] != sides[1] if self.comparison else num_errors(sides[0]):
+                yield pair, sides
+
+    def alignment_lines(self) -> Iterator[str]:
+        """The same as text, words under each other."""
+        for pair, sides in self.alignments():
+            speaker = f", speaker {pair.speaker}" if pair.speaker else ""
+            counts = " and ".join(str(num_errors(side)) for side in sides)
+            yield f"{pair.id}{speaker}: errors {counts}, words {len(pair.reference.split())}"
+            for system, side in zip(self.systems, sides, strict=True):
+                yield aligned_lines(side, system.name or "HYP")
+            yield ""
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """A row for each utterance; its counts sum to those of the score. Of two systems, columns end in _a and _b."""
+        counts = [[count_errors(side) for side in (one.score.words, one.score.characters)] for one in self.systems]
+        for index, pair in enumerate(self.systems[0].pairs):
+            row: dict[str, Any] = {"id": pair.id, "speaker": pair.speaker, "reference": pair.reference}
+            for system, both in zip(self.systems, counts, strict=True):
+                suffix = f"_{system.name.lower()}" if system.name else ""
+                row[f"hypothesis{suffix}"] = system.pairs[index].hypothesis
+                for unit, numbers in zip(("word", "character"), both, strict=True):
+                    row[f"{unit}s"], *kinds = numbers[index].tolist()
+                    for kind, number in zip(("insertions", "deletions", "substitutions"), kinds, strict=True):
+                        row[f"{unit}_{kind}{suffix}"] = number
+            yield row
+
+
+def num_errors(steps: Sequence[Edit]) -> int:
+    """Number of errors among some edits."""
+    return sum(step.kind != "equal" for step in steps)
+
+
+def summarise(
+    reference: Path,
+    hypotheses: Sequence[Path],
+    normalizer: Normalizer,
+    *,
+    by: str | None = None,
+    tones: str | None = None,
+    errors: bool = False,
+    anatomy: bool = False,
+    training: Path | None = None,
+) -> Summary:
+    """Scores one hypothesis file, or two and their difference.
+
+    `by` adds the score of each value of a field, `tones` the CER without the marks on those letters, `errors` the
+    tables of confusions and missed words, `anatomy` those by length and level, `training`, a file of texts, those by
+    how well training knew the words.
+    """
+    systems = []
+    for name, path in zip("AB", hypotheses, strict=False):
+        pairs = pair_files(reference, path, normalizer)
+        result = score_pairs(pairs)
+        tables: list[Table] = []
+        if errors:
+            tables += [confusions(result.words), confusions(result.characters), missed(result.words)]
+        if training is not None:
+            tables += by_training(
+                result, [normalizer(entry.text) for entry in read_entries(training, hypotheses=False)]
+            )
+        if anatomy:
+            tables += _anatomy(pairs, result)
+        lines = list(_score_lines(pairs, result, normalizer, by, tones))
+        systems.append(System(name if len(hypotheses) > 1 else "", path, pairs, result, tables, lines))
+    if len(systems) == 1:
+        return Summary(systems, None)
+    speakers = [pair.speaker for pair in systems[0].pairs]
+    return Summary(systems, compare(systems[0].score, systems[1].score, speakers))
+
+
+def _score_lines(
+    pairs: Sequence[Pair], total: Score, normalizer: Normalizer, by: str | None, tones: str | None
+) -> Iterator[str]:
+    if by is not None:
+        groups = group_by(pairs, by)
+        rates = {
+            value: score_pairs(group).wer for value, group in groups.items() if any(one.reference for one in group)
+        }
+        for value in groups.keys() - rates.keys():
+            logger.warning("%s %s: its references hold no words, so there is no error rate", by, value)
+        for value, rate in rates.items():
+            yield f"{by} {value}: {rate}"
+        mean = sum(rate.percent for rate in rates.values()) / len(rates)
+        yield f"mean WER over {len(rates)} values of {by}: {mean:.2f} %"
+    if (best := oracle(pairs)) is not None:
+        yield f"oracle of the n-best: {best}; {normalizer}"
+    yield f"{total.cer}; {normalizer}"
+    if tones is not None:
+        marks = tone_marks(tones)
+        texts = [(without_marks(pair.reference, marks), without_marks(pair.hypothesis, marks)) for pair in pairs]
+        bare = score_pairs(
+            [replace(pair, reference=r, hypothesis=h) for pair, (r, h) in zip(pairs, texts, strict=True)]
+        )
+        names = " ".join(f"U+{ord(mark):04X}" for mark in marks)
+        yield f"{bare.cer}; {normalizer}, without {names}"
+    yield f"{total.wer}; {normalizer}"
+
+
+def _anatomy(pairs: Sequence[Pair], result: Score) -> Iterator[Table]:
+    yield by_length(result)
+    try:
+        yield by_level(result, pairs)
+    except AsrError as error:
+        logger.warning("no table by signal level: %s", error)
