@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from joblib import Parallel, cpu_count, delayed  # type: ignore[import-untyped]
+from joblib import Parallel, cpu_count, delayed
 
 from asr.corpus.check_audio import Figures, Inspection, Part, inspect_file
 from asr.corpus.manifest import Utterance
