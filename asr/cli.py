@@ -120,14 +120,24 @@ def score(
         str | None, typer.Option(metavar="FIELD", help="Also for each value of a field: --by speaker.")
     ] = None,
     lower: Annotated[bool, typer.Option(help="Score in lower case.")] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="YAML", help="Normalise as this configuration's text: section: runs/NAME/config.yaml."),
+    ] = None,
 ) -> None:
     """Score hypotheses against references: WER and CER with counts and a 95 % bootstrap interval.
 
-    Manifests are matched by id, texts line by line.
+    Manifests are matched by id, texts line by line. Both sides are normalised alike, and how is said on stderr.
     """
+    from asr.config import Config
     from asr.scoring.files import pair_files, score_groups
+    from asr.text import Normalizer
 
-    pairs = pair_files(reference, hypothesis, lower=lower)
+    if lower and config is not None:
+        raise typer.BadParameter("give --lower or --config, not both")
+    normalizer = Normalizer(lower=lower) if config is None else Config.load(config).text.normalizer
+    print(f"texts: {normalizer}", file=sys.stderr)
+    pairs = pair_files(reference, hypothesis, normalizer)
     for line in score_groups(pairs, by):
         print(line)
 

@@ -8,6 +8,7 @@ from oracles import edit_distance
 from asr.errors import AsrError, ManifestError
 from asr.scoring.files import pair_files, score_groups
 from asr.scoring.wer import score
+from asr.text import Normalizer
 
 
 def test_counts_against_edit_distance() -> None:
@@ -64,30 +65,30 @@ def test_manifests_are_matched_by_id_and_grouped(tmp_path: Path) -> None:
     hypothesis = write_rows(
         tmp_path / "hyp.jsonl", [{"id": "2", "hypothesis": "c"}, {"id": "1", "hypothesis": " a  b"}]
     )
-    lines = list(score_groups(pair_files(reference, hypothesis), "speaker"))
+    lines = list(score_groups(pair_files(reference, hypothesis, Normalizer()), "speaker"))
     assert lines[0].startswith("speaker x: %WER 0.00 [0 / 2")
     assert lines[1].startswith("speaker y: %WER 50.00 [1 / 2")
     assert lines[2] == "mean WER over 2 values of speaker: 25.00 %"
     assert lines[-1].startswith("%WER 25.00 [1 / 4, 0 ins, 1 del, 0 sub]")
     with pytest.raises(AsrError, match="--by age"):
-        list(score_groups(pair_files(reference, hypothesis), "age"))
+        list(score_groups(pair_files(reference, hypothesis, Normalizer()), "age"))
 
 
 def test_missing_partners_are_an_error_not_a_better_score(tmp_path: Path) -> None:
     reference = write_rows(tmp_path / "ref.jsonl", [{"id": "1", "text": "a"}, {"id": "2", "text": "b"}])
     one = write_rows(tmp_path / "one.jsonl", [{"id": "1", "hypothesis": "a"}])
     with pytest.raises(ManifestError, match=r"one\.jsonl: 1 utterances are missing: 2"):
-        pair_files(reference, one)
+        pair_files(reference, one, Normalizer())
     none = write_rows(tmp_path / "none.jsonl", [{"id": "1"}, {"id": "2"}])
     with pytest.raises(ManifestError, match="1 has no hypothesis"):
-        pair_files(reference, none)
+        pair_files(reference, none, Normalizer())
 
 
 def test_plain_text_line_by_line(tmp_path: Path) -> None:
     (tmp_path / "ref.txt").write_text("A b\nc\n")
     (tmp_path / "hyp.txt").write_text("a b\n\n")
-    lines = list(score_groups(pair_files(tmp_path / "ref.txt", tmp_path / "hyp.txt", lower=True)))
+    lines = list(score_groups(pair_files(tmp_path / "ref.txt", tmp_path / "hyp.txt", Normalizer(lower=True))))
     assert lines[-1].startswith("%WER 33.33 [1 / 3, 0 ins, 1 del, 0 sub]")
     (tmp_path / "short.txt").write_text("a b\n")
     with pytest.raises(ManifestError, match="has 2 lines"):
-        pair_files(tmp_path / "ref.txt", tmp_path / "short.txt")
+        pair_files(tmp_path / "ref.txt", tmp_path / "short.txt", Normalizer())

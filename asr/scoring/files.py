@@ -21,12 +21,11 @@ class Pair:
     utterance: Utterance | None = None
 
 
-def pair_files(reference: Path, hypothesis: Path, *, lower: bool = False) -> list[Pair]:
+def pair_files(reference: Path, hypothesis: Path, normalizer: Normalizer) -> list[Pair]:
     """Pairs references with hypotheses: manifests by id, texts line by line.
 
     Raises ManifestError naming ids or lines that have no partner: leaving them out would flatter the score.
     """
-    normalizer = Normalizer(lower=lower)
     if (reference.suffix in _MANIFESTS) != (hypothesis.suffix in _MANIFESTS):
         raise ManifestError(f"{reference}, {hypothesis}: one is a manifest and one is not; give two of a kind")
     if reference.suffix not in _MANIFESTS:
