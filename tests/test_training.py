@@ -13,7 +13,6 @@ from conftest import run_asr
 import asr
 from asr.config import Config
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
-from asr.corpus.pack import pack
 from asr.errors import ConfigError, TrainingError
 from asr.training.loop import train, use_bf16
 
@@ -142,20 +141,6 @@ def test_precision_auto_is_bf16_only_where_the_hardware_has_it() -> None:
     cpu = torch.device("cpu")
     assert use_bf16("auto", cpu) == bool(torch.cpu.get_capabilities().get("amx_bf16", False))
     assert use_bf16("bf16", cpu) and not use_bf16("fp32", cpu)
-
-
-def test_packed_audio_is_exact_reused_and_renewed(tones: Path, tmp_path: Path) -> None:
-    utterances = read_manifest(tones / "validation.jsonl")
-    path = tmp_path / "packed.arrow"
-    corpus = pack(utterances, RATE, path)
-    for index, utterance in enumerate(utterances):
-        np.testing.assert_array_equal(corpus.audio(index), asr.load_audio(utterance.audio, RATE))
-    written = path.stat().st_mtime_ns
-    pack(utterances, RATE, path)
-    assert path.stat().st_mtime_ns == written
-    assert len(pack(utterances[1:], RATE, path)) == len(utterances) - 1
-    path.write_bytes(path.read_bytes()[:1000])
-    assert len(pack(utterances, RATE, path)) == len(utterances)
 
 
 def test_command_line_from_training_to_score(tones: Path, tmp_path: Path) -> None:
