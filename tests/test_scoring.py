@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import run_asr
 from oracles import edit_distance
 
 from asr.errors import AsrError, ManifestError
@@ -92,3 +93,17 @@ def test_plain_text_line_by_line(tmp_path: Path) -> None:
     (tmp_path / "short.txt").write_text("a b\n")
     with pytest.raises(ManifestError, match="has 2 lines"):
         pair_files(tmp_path / "ref.txt", tmp_path / "short.txt", Normalizer())
+
+
+def test_normalised_as_a_configuration_says(tmp_path: Path) -> None:
+    (tmp_path / "ref.txt").write_text("Don\u2019t: A\n")
+    (tmp_path / "hyp.txt").write_text("don't a\n")
+    (tmp_path / "c.yaml").write_text("data: {train: t, validation: v}\ntext: {lower: true, strip_punctuation: true}\n")
+    files = (tmp_path / "ref.txt", tmp_path / "hyp.txt")
+    plain = run_asr("score", *files)
+    assert plain.stdout.splitlines()[-1].startswith("%WER 100.00 [2 / 2")
+    assert plain.stderr == "texts: NFC, white space collapsed\n"
+    alike = run_asr("score", *files, "--config", tmp_path / "c.yaml")
+    assert alike.stdout.splitlines()[-1].startswith("%WER 0.00 [0 / 2")
+    assert alike.stderr == "texts: NFC, white space collapsed, punctuation stripped except ' inside words, lower case\n"
+    assert run_asr("score", *files, "--config", tmp_path / "c.yaml", "--lower").returncode == 2

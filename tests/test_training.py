@@ -1,6 +1,7 @@
 """The loop on small corpora made here: it learns, repeats itself, and names what it leaves out."""
 
 import json
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import torch
 from conftest import run_asr
 
 import asr
-from asr.config import Config
+from asr.config import Config, TextConfig
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
-from asr.errors import ConfigError, TrainingError
+from asr.errors import ConfigError, TextError, TrainingError
+from asr.training.data import keep_feasible, open_data
 from asr.training.loop import train, use_bf16
 
 RATE = 8000
@@ -117,6 +119,66 @@ def test_what_cannot_be_trained_on_is_named_and_left_out(
     assert "train-2: 160 units + 39 repeats need 199 frames, the audio gives" in said
     assert "training on 93 utterances" in said
     assert "'x' (U+0078, LATIN SMALL LETTER X) 1 times" in said
+
+
+def test_nfc_and_nfd_copies_give_the_same_model(tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever form text and units file come in: every byte is the same, but not with other units."""
+    spelt = str.maketrans({"a": "é", "b": "ɛ\u0301 ", "c": "o\u0323\u0301"})
+    settings = {form: config(Path(), epochs=1, precision="fp32") for form in ("NFC", "NFD", "graphemes")}
+    for form, setting in settings.items():
+        (tmp_path / form).mkdir()
+        monkeypatch.chdir(tmp_path / form)
+        normal = "NFD" if form == "NFD" else "NFC"
+        for name in ("train", "validation"):
+            utterances = read_manifest(tones / f"{name}.jsonl")[:16]
+            texts = (unicodedata.normalize(normal, (u.text or "").translate(spelt)) for u in utterances)
+            write_manifest(f"{name}.jsonl", [replace(u, text=text) for u, text in zip(utterances, texts, strict=True)])
+        units = ["é", "ɛ\u0301", "\u1ecd\u0301"]
+        Path("units.txt").write_text(unicodedata.normalize(normal, "\n".join(units)), encoding="utf-8")
+        text = {"units": "graphemes"} if form == "graphemes" else {"units_file": "units.txt"}
+        setting = Config.model_validate({**setting.model_dump(), "text": text})
+        assert train(setting, "run").units.symbols == (" ", *(units if form != "graphemes" else sorted(units)))
+    models = {form: (tmp_path / form / "run" / "model.safetensors").read_bytes() for form in settings}
+    assert models["NFC"] == models["NFD"] != models["graphemes"]
+
+
+def with_text(settings: Config, **text: object) -> Config:
+    return settings.model_copy(update={"text": TextConfig.model_validate(text)})
+
+
+def test_what_is_doubtful_about_units_is_said(tones: Path, tmp_path: Path) -> None:
+    """Digits, ambiguous digraphs, units that never occur; and what a units file does not list is an error."""
+    for name in ("train", "validation"):
+        rows = read_manifest(tones / f"{name}.jsonl")
+        texts = ["ab ba", "abc", "A3!", "…", *["c"] * (len(rows) - 4)]
+        write_manifest(tmp_path / f"{name}.jsonl", [replace(r, text=t) for r, t in zip(rows, texts, strict=True)])
+    settings, said = config(tmp_path), []
+
+    data = open_data(settings, said.append)
+    assert "'3' (U+0033, DIGIT THREE) 1 times; spell numbers out" in said[0]
+    assert said[1] == "texts: NFC, white space collapsed; units: 8 characters"
+    said.clear()
+    data = open_data(with_text(settings, strip_punctuation=True, lower=True), said.append)
+    assert set(data.units.symbols) == set(" abc3")
+    assert said[1].endswith("collapsed, punctuation stripped except ' inside words, lower case; units: 5 characters")
+    said.clear()
+    keep_feasible(data.training, data.units, lambda samples: samples, said.append)
+    assert said == ["left out 1 utterances, without text once it is normalised:", "  train-3"]
+
+    (tmp_path / "units.txt").write_text("ab\na\nb\nc\n3\nbc\nq\nsh\n")
+    listed = with_text(settings, strip_punctuation=True, lower=True, units_file=str(tmp_path / "units.txt"))
+    said.clear()
+    data = open_data(listed, said.append)
+    assert data.units.symbols == (" ", "ab", "a", "b", "c", "3", "bc", "q", "sh")
+    assert said[0].endswith("units.txt that training text never holds: bc q sh")
+    assert said[1].endswith("parts of the training text that other units would spell too are read as")
+    assert said[2:4] == ["  ab, 1 times", "  ab + c, 1 times"]
+    (tmp_path / "units.txt").write_text("ab\nc\n3\n")
+    with pytest.raises(TextError, match=r"units\.txt: .*'a' \(U\+0061.* 2 times, 'b' .* 1 times, first in train-0"):
+        open_data(listed, said.append)
+    said.clear()
+    open_data(with_text(settings, units="phones"), said.append)
+    assert said == ["texts: NFC, white space collapsed; units: 6 phones"]
 
 
 def test_nothing_left_is_an_error(tones: Path, tmp_path: Path) -> None:

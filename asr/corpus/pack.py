@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,8 @@ _SCHEMA = pa.schema([("audio", pa.large_list(pa.int16())), ("error", pa.string()
 _SAMPLES_PER_BATCH = 4_000_000  # about four minutes of speech are held in memory before they are written
 _READ_AHEAD = 16  # recordings
 _FORMAT = 2  # of the file and of what `load_audio` makes; another number packs everything anew
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Row = tuple[np.ndarray, str | None]  # samples, or what is wrong with the recording
 
 
@@ -136,12 +139,12 @@ def _write(utterances: Sequence[Utterance], sample_rate: int, path: Path, keys: 
 
 
 def _map_in_order(
-    pool: ThreadPoolExecutor, read: Callable[[Utterance], Row], utterances: Iterable[Utterance]
-) -> Iterator[Row]:
-    """`pool.map` that works only a few recordings ahead, so that audio does not pile up."""
-    pending: deque[Future[Row]] = deque()
-    for utterance in utterances:
-        pending.append(pool.submit(read, utterance))
+    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[Result]:
+    """`pool.map` that works only a few items ahead, so that results do not pile up."""
+    pending: deque[Future[Result]] = deque()
+    for item in items:
+        pending.append(pool.submit(function, item))
         if len(pending) > _READ_AHEAD:
             yield pending.popleft().result()
     while pending:
@@ -194,10 +197,13 @@ def _content_key(utterances: Sequence[Utterance], sample_rate: int) -> bytes:
 
 
 def _key(utterances: Sequence[Utterance], sample_rate: int, identify: Callable[[Path], object]) -> bytes:
-    key = hashlib.sha256(repr((_FORMAT, sample_rate, shutil.which("ffmpeg") is not None)).encode())
+    def digest(path: Path) -> bytes:
+        return hashlib.sha256(repr(identify(path)).encode()).digest()
+
+    paths = list(dict.fromkeys(utterance.audio for utterance in utterances))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        paths = list(dict.fromkeys(utterance.audio for utterance in utterances))
-        identities = dict(zip(paths, pool.map(identify, paths), strict=True))
+        digests = dict(zip(paths, _map_in_order(pool, digest, paths), strict=True))
+    key = hashlib.sha256(repr((_FORMAT, sample_rate, shutil.which("ffmpeg") is not None)).encode())
     for utterance in utterances:
-        key.update(repr((identities[utterance.audio], utterance.offset, utterance.duration)).encode())
+        key.update(repr((digests[utterance.audio], utterance.offset, utterance.duration)).encode())
     return key.hexdigest().encode()
