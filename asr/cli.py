@@ -225,6 +225,10 @@ def score(
         str | None, typer.Option(metavar="FIELD", help="Also for each value of a field: --by speaker.")
     ] = None,
     lower: Annotated[bool, typer.Option(help="Score in lower case.")] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="YAML", help="Normalise as this configuration's text: section: runs/NAME/config.yaml."),
+    ] = None,
     tones: Annotated[
         str | None, typer.Option(metavar="LETTERS", help="Also the CER without the marks on these: --tones áà.")
     ] = None,
@@ -245,15 +249,18 @@ def score(
     """
     import logging
 
+    from asr.config import Config
     from asr.scoring.summary import summarise
     from asr.scoring.tables import write_rows
     from asr.text import Normalizer
 
+    if lower and config is not None:
+        raise typer.BadParameter("give --lower or --config, not both")
     logging.basicConfig(format="asr: %(message)s")
     summary = summarise(
         reference,
         [hypothesis] if other is None else [hypothesis, other],
-        Normalizer(lower=lower),
+        Normalizer(lower=lower) if config is None else Config.load(config).text.normalizer,
         by=by,
         tones=tones,
         errors=errors,

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from asr.errors import ConfigError
+from asr.text import Normalizer, UnitKind, is_punctuation
 
 
 class _Section(BaseModel):
@@ -40,7 +41,33 @@ class FeaturesConfig(_Section):
 
 
 class TextConfig(_Section):
-    lower: bool = False
+    """How transcripts are normalised, and what the units of the model are; docs/text.md tells which to choose."""
+
+    lower: Literal[False, True, "turkic"] = Field(default=False, description="turkic: I becomes ı, İ becomes i")
+    strip_punctuation: bool = Field(default=False, description="a space for each punctuation mark and symbol")
+    keep_inside_words: str = Field(default="'", description="what strip_punctuation keeps between letters, as in don't")
+    units: UnitKind = "characters"
+    units_file: str | None = Field(default=None, description="one unit a line, instead of learning them from the text")
+
+    @field_validator("keep_inside_words")
+    @classmethod
+    def _only_punctuation(cls, value: str) -> str:
+        if letters := "".join(character for character in value if not is_punctuation(character)):
+            raise ValueError(f"must hold punctuation only; {letters!r} is never stripped")
+        return value
+
+    @field_validator("units_file")
+    @classmethod
+    def _not_of_graphemes(cls, value: str | None, others: ValidationInfo) -> str | None:
+        if value is not None and others.data.get("units") == "graphemes":
+            raise ValueError("graphemes are learned from the text; with a file, leave text.units out")
+        return value
+
+    @property
+    def normalizer(self) -> Normalizer:
+        return Normalizer(
+            lower=self.lower, strip_punctuation=self.strip_punctuation, keep_inside_words=self.keep_inside_words
+        )
 
 
 class ModelConfig(_Section):

@@ -23,7 +23,7 @@ from asr.errors import ModelFileError
 from asr.features import MFCC, LogMel, Spectrogram
 from asr.files import write_whole
 from asr.nn.encoder import AcousticModel
-from asr.text import Normalizer, Units
+from asr.text import Units
 
 if TYPE_CHECKING:
     from asr.transcribe import Transcript
@@ -52,7 +52,7 @@ class Recognizer:
         self.config = config
         self.units = units
         self.summary = summary or {}
-        self.normalizer = Normalizer(lower=config.text.lower)
+        self.normalizer = config.text.normalizer
         self.features = build_features(config.features)
         self.acoustic_model = AcousticModel(
             num_bins=self.features.num_bins,
@@ -102,7 +102,7 @@ class Recognizer:
 
     def texts(self, log_probs: Tensor, lengths: Tensor) -> list[str]:
         """The transcripts that log-probabilities `(B, S, V)` decode to."""
-        return [" ".join(self.units.decode(best.units).split()) for best in best_path(log_probs, lengths)]
+        return [self.normalizer(self.units.decode(best.units)) for best in best_path(log_probs, lengths)]
 
     def recognize(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Transcripts of waveforms `(N,)`, float32 at this model's sample rate, in their order."""
@@ -143,9 +143,8 @@ def load(path: str | Path, device: str | torch.device | None = None) -> Recogniz
     """
     metadata = read_metadata(path)
     try:
-        recognizer = Recognizer(
-            Config.model_validate(metadata["config"]), Units(metadata["units"]), metadata.get("training")
-        )
+        config = Config.model_validate(metadata["config"])
+        recognizer = Recognizer(config, Units(metadata["units"], config.text.units), metadata.get("training"))
         recognizer.modules.load_state_dict(safetensors.torch.load_file(path))
     except (KeyError, ValidationError, RuntimeError, safetensors.SafetensorError) as error:
         raise ModelFileError(f"{path}: its parts do not fit together: {error}") from None

@@ -1,75 +1,208 @@
 """Normaliser and units: from a transcript to the indices a model emits, and back."""
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
 
 from asr.errors import TextError
 
 BLANK = 0
+UnitKind = Literal["characters", "graphemes", "decomposed", "phones"]
 # Not the joiners U+200C and U+200D: they spell words in Persian and in Indic scripts.
 _INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u2060\u00ad"))
+_JOINERS = "\u200c\u200d"
+_TYPEWRITTEN = str.maketrans("’‐‑", "'--")  # the forms of apostrophe and hyphen that editors put in
+_TURKIC = str.maketrans("Iİ", "ıi")
 
 
 class Normalizer:
-    """The one normaliser, run alike on training text, references and hypotheses.
+    """The one normaliser, run alike on training text, references and hypotheses; `str` tells its steps.
 
-    Unicode NFC, zero-width characters and byte-order marks removed, white space collapsed to single spaces;
-    with `lower`, lower case.
+    Unicode NFC, zero-width characters and byte-order marks removed, white space collapsed to single spaces. With
+    `strip_punctuation` a space stands for each punctuation mark and symbol (Unicode categories P and S), but for
+    the characters of `keep_inside_words` that stand inside a word; tone letters such as ˥ are no punctuation. With
+    `lower`, lower case; with `lower="turkic"`, I becomes ı and İ becomes i. To normalise twice changes nothing.
     """
 
-    def __init__(self, *, lower: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        lower: Literal[False, True, "turkic"] = False,
+        strip_punctuation: bool = False,
+        keep_inside_words: str = "'",
+    ) -> None:
         self.lower = lower
+        self.strip_punctuation = strip_punctuation
+        self.keep_inside_words = keep_inside_words
 
     def __call__(self, text: str) -> str:
         text = unicodedata.normalize("NFC", text.translate(_INVISIBLE))
+        if self.strip_punctuation:
+            text = _strip_punctuation(text.translate(_TYPEWRITTEN), self.keep_inside_words)
+        if self.lower == "turkic":
+            text = text.translate(_TURKIC)
         if self.lower:
             text = unicodedata.normalize("NFC", text.lower())
         return " ".join(text.split())
 
     def __str__(self) -> str:
-        return "NFC, white space collapsed" + (", lower case" if self.lower else "")
+        steps = ["NFC, white space collapsed"]
+        if self.strip_punctuation:
+            kept = f" except {self.keep_inside_words} inside words" if self.keep_inside_words else ""
+            steps.append(f"punctuation stripped{kept}")
+        if self.lower:
+            steps.append("lower case" + (" (turkic)" if self.lower == "turkic" else ""))
+        return ", ".join(steps)
 
 
 class Units:
-    """The alphabet of a model: index 0 is the CTC blank, then one index for each symbol."""
+    """The alphabet of a model: index 0 is the CTC blank, then one index for each symbol.
 
-    def __init__(self, symbols: Sequence[str]) -> None:
+    What a unit is: `characters`, the code points of NFC; `graphemes`, each base with its combining marks;
+    `decomposed`, bases and marks apart (NFD; Hangul in letters); `phones`, whatever stands between spaces.
+    Characters and decomposed units may be longer than one code point (digraphs): a text is read from left to
+    right, always the longest unit that fits.
+    """
+
+    def __init__(self, symbols: Sequence[str], kind: UnitKind = "characters") -> None:
         self.symbols = tuple(symbols)
+        self.kind = kind
         if len(set(self.symbols)) != len(self.symbols) or "" in self.symbols:
             raise TextError("units must be distinct and not empty")
         self._index = {symbol: index for index, symbol in enumerate(self.symbols, start=BLANK + 1)}
+        long = sorted((symbol for symbol in self.symbols if len(symbol) > 1), key=len, reverse=True)
+        self._longest = len(long[0]) if long else 1
+        self._pattern = re.compile("|".join([*map(re.escape, long), "."]), re.DOTALL)
 
     @classmethod
-    def learn(cls, texts: Iterable[str]) -> "Units":
-        """The characters of normalised training texts, in code point order. Raises TextError if there are none."""
-        characters = sorted(set().union(*texts))
-        if not characters:
+    def learn(cls, texts: Iterable[str], kind: UnitKind = "characters") -> "Units":
+        """The units of normalised training texts, in code point order. Raises TextError if there are none."""
+        symbols = sorted(set().union(*map(cls((), kind).split, texts)))
+        if not symbols:
             raise TextError("the training texts hold no characters; the manifest's `text` fields are empty")
-        return cls(characters)
+        return cls(symbols, kind)
 
     def __len__(self) -> int:
         """Number of indices, blank included: the `V` of `(B, S, V)`."""
         return len(self.symbols) + 1
 
+    def split(self, text: str) -> list[str]:
+        """A normalised text in its units; what is no unit stands among them, one character at a time."""
+        if self.kind == "phones":
+            return text.split()
+        if self.kind == "graphemes":
+            return _graphemes(text)
+        return self._pattern.findall(self._form(text))
+
     def unknown(self, text: str) -> Counter[str]:
-        """Characters of `text` that are not units, with their counts."""
-        return Counter(character for character in text if character not in self._index)
+        """What `text` holds that is no unit, with its counts."""
+        return Counter(unit for unit in self.split(text) if unit not in self._index)
 
     def encode(self, text: str) -> list[int]:
         """Indices of a normalised text. Raises TextError naming each unknown character by code point."""
         if unknown := self.unknown(text):
             raise TextError(f"{text!r} holds {describe_characters(unknown)}, which the model has no unit for")
-        return [self._index[character] for character in text]
+        return [self._index[unit] for unit in self.split(text)]
 
     def decode(self, indices: Iterable[int]) -> str:
-        """The text of a sequence of unit indices without blanks."""
-        return "".join(self.symbols[index - 1] for index in indices)
+        """The text of a sequence of unit indices without blanks, in NFC."""
+        separator = " " if self.kind == "phones" else ""
+        return unicodedata.normalize("NFC", separator.join(self.symbols[index - 1] for index in indices))
+
+    def ambiguities(self, text: str) -> Counter[str]:
+        """The parts of `text` that other units would spell too, with their counts: with n, g and ng, each `ng`."""
+        if self.kind in ("graphemes", "phones") or self._longest == 1:
+            return Counter()
+        text = self._form(text)
+        spans = [
+            (start, end)
+            for start in range(len(text))
+            for end in range(start + 1, min(start + self._longest, len(text)) + 1)
+            if text[start:end] in self._index
+        ]
+        reached, finishing = {0}, {len(text)}
+        for start, end in spans:
+            if start in reached:
+                reached.add(end)
+        for start, end in reversed(spans):
+            if end in finishing:
+                finishing.add(start)
+        found: Counter[str] = Counter()
+        part, part_end, readings = 0, 0, 0
+        for start, end in [*((s, e) for s, e in spans if s in reached and e in finishing), (len(text), len(text))]:
+            if start >= part_end:  # no unit of any reading lies across `start`: a part ends here
+                if readings > 1:
+                    found[text[part:part_end]] += 1
+                part, readings = start, 0
+            part_end, readings = max(part_end, end), readings + 1
+        return found
+
+    def _form(self, text: str) -> str:
+        return unicodedata.normalize("NFD", text) if self.kind == "decomposed" else text
+
+
+def read_units(path: str | Path, kind: UnitKind = "characters") -> list[str]:
+    """Reads a units file: UTF-8, one unit a line; the space between words is not in it.
+
+    Raises TextError that lists every faulty line: empty, holding white space, or there already (after NFC).
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
+    except UnicodeDecodeError as error:
+        raise TextError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise TextError(f"{path}: cannot read the units file: {error.strerror}") from None
+    normalize = Normalizer()
+    lines_of_units: dict[str, int] = {}
+    problems = []
+    for number, line in enumerate(lines, start=1):
+        unit = unicodedata.normalize("NFD" if kind == "decomposed" else "NFC", normalize(line))
+        if not unit:
+            problems.append(f"{path}:{number}: is empty; give one unit a line, the space between words is added")
+        elif " " in unit:
+            problems.append(f"{path}:{number}: {unit!r} holds white space; give one unit a line and nothing else")
+        elif unit in lines_of_units:
+            problems.append(f"{path}:{number}: {unit!r} stands already in line {lines_of_units[unit]}")
+        lines_of_units.setdefault(unit, number)
+    if problems:
+        raise TextError("\n".join(problems))
+    return list(lines_of_units)
+
+
+def is_punctuation(character: str) -> bool:
+    """Whether a character is a punctuation mark or symbol: Unicode category P or S, but for tone letters."""
+    category = unicodedata.category(character)
+    # Modifier symbols beyond Latin-1 are letters to phonologists: tones such as ˥ and ꞊, the colon of Budu.
+    return category[0] in "PS" and not (category == "Sk" and character > "\xff")
 
 
 def describe_characters(counts: Counter[str]) -> str:
     """`'ä' (U+00E4, LATIN SMALL LETTER A WITH DIAERESIS) 3 times, …`, most frequent first."""
     return ", ".join(
-        f"{character!r} (U+{ord(character):04X}, {unicodedata.name(character, 'unnamed')}) {count} times"
-        for character, count in counts.most_common()
+        f"{unit!r} ({' '.join(f'U+{ord(character):04X}' for character in unit)}, "
+        f"{' + '.join(unicodedata.name(character, 'unnamed') for character in unit)}) {count} times"
+        for unit, count in counts.most_common()
     )
+
+
+def _strip_punctuation(text: str, keep: str) -> str:
+    stripped = []
+    for before, character, after in zip(f" {text}", text, f"{text[1:]} ", strict=False):
+        inside_word = not any(neighbour.isspace() or is_punctuation(neighbour) for neighbour in (before, after))
+        stripped.append(" " if is_punctuation(character) and not (character in keep and inside_word) else character)
+    return "".join(stripped)
+
+
+def _graphemes(text: str) -> list[str]:
+    """Each base with the combining marks and joiners after it."""
+    clusters: list[str] = []
+    for character in text:
+        if clusters and (unicodedata.category(character)[0] == "M" or character in _JOINERS):
+            clusters[-1] += character
+        else:
+            clusters.append(character)
+    return clusters

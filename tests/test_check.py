@@ -18,14 +18,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asr.audio import load_audio
+from asr.config import Config
 from asr.corpus import check_files
-from asr.corpus.check import Report, check, name_splits
+from asr.corpus.check import Report, check, name_splits, settings_of
 from asr.corpus.check_audio import Figures, inspect_file
 from asr.corpus.check_text import Scripts, character_table, hidden_characters, unknown_words, usual_speeds
 from asr.corpus.check_verdicts import SUSPECT, UNUSABLE, VERDICTS
 from asr.errors import AsrError, AudioError
 from asr.lengths import resampled_length
-from asr.text import Normalizer
+from asr.text import Normalizer, Units
 
 RATE = 16000
 SPEED = 14.0  # characters a second
@@ -57,7 +58,13 @@ def encoded(samples: np.ndarray, container: str, subtype: str, rate: int = RATE)
 def run_check(folder: Path) -> Report:
     splits, training = name_splits([folder / "train.jsonl", folder / "test.jsonl"])
     return check(
-        splits, training=training, sample_rate=RATE, hop_ms=10, subsampling=4, normalizer=Normalizer(lower=False)
+        splits,
+        training=training,
+        sample_rate=RATE,
+        hop_ms=10,
+        subsampling=4,
+        normalizer=Normalizer(),
+        segment=Units(()).split,
     )
 
 
@@ -492,3 +499,18 @@ def test_folders_pipes_and_odd_names(tmp_path: Path) -> None:
 def test_a_manifest_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AsrError, match="no such manifest"):
         run_check(tmp_path)
+
+
+def test_feasibility_counts_the_units_of_the_configuration(tmp_path: Path) -> None:
+    """Thirty digraphs fit into 2 s at 40 ms a frame; the sixty characters they are written with do not."""
+    corpus = Corpus(tmp_path)
+    corpus.add("train", "digraphs.wav", speech(2.0, 7), "ngny" * 15)
+    corpus.write()
+    (tmp_path / "units.txt").write_text("ng\nny\n")
+    data = {"train": "", "validation": ""}
+    found = []
+    for text in ({}, {"units_file": str(tmp_path / "units.txt")}):
+        config = Config.model_validate({"data": data, "features": {"sample_rate": RATE}, "text": text})
+        report = check({"train": [tmp_path / "train.jsonl"]}, training="train", **settings_of(config))
+        found.append([str(f.found) for f in report.findings if f.verdict == "infeasible for CTC"])
+    assert found == [["60 units + 0 repeats need 60 frames, the audio gives 51"], []]

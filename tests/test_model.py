@@ -9,7 +9,7 @@ from oracles import random_waveforms, randomise
 
 import asr
 from asr.batching import pad
-from asr.config import Config
+from asr.config import Config, TextConfig
 from asr.errors import ModelFileError
 from asr.model import Recognizer, load, read_metadata
 from asr.text import Units
@@ -43,6 +43,42 @@ def test_round_trip_is_exact(recognizer: Recognizer, tmp_path: Path) -> None:
     assert any(loaded.recognize(waveforms))
     for name, tensor in recognizer.acoustic_model.state_dict().items():
         assert torch.equal(tensor, loaded.acoustic_model.state_dict()[name])
+
+
+def test_units_and_normaliser_come_back(recognizer: Recognizer, tmp_path: Path) -> None:
+    text = {"units": "phones", "lower": True, "strip_punctuation": True, "keep_inside_words": "-"}
+    made = Recognizer(Config.model_validate({**CONFIG, "text": text}), Units(["tʃ", "a"], "phones"))
+    randomise(made.acoustic_model, 0)
+    made.save(tmp_path / "m")
+    loaded = load(tmp_path / "m", "cpu")
+    assert loaded.units.decode(loaded.units.encode("a tʃ a")) == "a tʃ a"
+    assert str(loaded.normalizer) == str(made.normalizer) != str(recognizer.normalizer)
+    waveforms = random_waveforms(0, 6)
+    transcripts = loaded.recognize(waveforms)
+    assert {phone for transcript in transcripts for phone in transcript.split()} == {"tʃ", "a"}
+    assert transcripts == made.recognize(waveforms)
+
+
+def test_transcripts_are_normalised(recognizer: Recognizer) -> None:
+    """So that the validation score, which compares them as they are, is that of `asr score`."""
+    recognizer.units = Units(["e", "\u0301", " ", "'", "E"])
+    path = torch.tensor([[3, 1, 2, 3, 4, 5, 0]])
+    log_probs = torch.nn.functional.one_hot(path, 6).float().log_softmax(-1)
+    assert recognizer.texts(log_probs, torch.tensor([7])) == ["é 'E"]
+    stripped = TextConfig(lower=True, strip_punctuation=True)
+    recognizer.normalizer = stripped.normalizer
+    assert recognizer.texts(log_probs, torch.tensor([7])) == ["é e"]
+
+
+def test_files_from_before_there_were_kinds_of_units(recognizer: Recognizer, tmp_path: Path) -> None:
+    recognizer.save(tmp_path / "new")
+    metadata = read_metadata(tmp_path / "new")
+    metadata["config"]["text"] = {"lower": True}
+    tensors = safetensors.torch.load_file(tmp_path / "new")
+    safetensors.torch.save_file(tensors, tmp_path / "old", {"asr": json.dumps(metadata)})
+    loaded = load(tmp_path / "old", "cpu")
+    assert (loaded.units.kind, loaded.units.symbols) == ("characters", recognizer.units.symbols)
+    assert str(loaded.normalizer) == "NFC, white space collapsed, lower case"
 
 
 @pytest.mark.parametrize("kind", ["log_mel", "mfcc", "spectrogram"])

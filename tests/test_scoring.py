@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+from conftest import run_asr
 from oracles import edit_distance
 
 from asr.errors import AsrError
@@ -115,3 +118,17 @@ def test_confusions_and_missed_words() -> None:
         "  word  missed  said       %",
         "  b          3     3  100.00",
     ]
+
+
+def test_normalised_as_a_configuration_says(tmp_path: Path) -> None:
+    (tmp_path / "ref.txt").write_text("Don\u2019t: A\n")
+    (tmp_path / "hyp.txt").write_text("don't a\n")
+    (tmp_path / "c.yaml").write_text("data: {train: t, validation: v}\ntext: {lower: true, strip_punctuation: true}\n")
+    files = (tmp_path / "ref.txt", tmp_path / "hyp.txt")
+    plain = run_asr("score", *files)
+    assert plain.stdout.splitlines()[-1].startswith("%WER 100.00 [2 / 2")
+    assert plain.stdout.splitlines()[-1].endswith("; NFC, white space collapsed")
+    alike = run_asr("score", *files, "--config", tmp_path / "c.yaml")
+    assert alike.stdout.splitlines()[-1].startswith("%WER 0.00 [0 / 2")
+    assert alike.stdout.splitlines()[-1].endswith("punctuation stripped except ' inside words, lower case")
+    assert run_asr("score", *files, "--config", tmp_path / "c.yaml", "--lower").returncode == 2

@@ -1,20 +1,21 @@
 """The loop on small corpora made here: it learns, repeats itself, and names what it leaves out."""
 
 import json
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from conftest import RATE, run_asr, train_config
+from conftest import run_asr, train_config
 
 import asr
-from asr.config import Config
+from asr.config import Config, TextConfig
 from asr.corpus.manifest import read_manifest, write_manifest
-from asr.corpus.pack import pack
-from asr.errors import ConfigError, TrainingError
+from asr.errors import ConfigError, TextError, TrainingError
+from asr.text import Units
 from asr.training.build import use_bf16
+from asr.training.data import open_data
 from asr.training.loop import train
 
 
@@ -82,6 +83,64 @@ def test_what_cannot_be_trained_on_is_named_and_left_out(
     assert "'x' (U+0078, LATIN SMALL LETTER X) 1 times" in said
 
 
+def test_nfc_and_nfd_copies_give_the_same_model(tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever form text and units file come in: every byte is the same, but not with other units."""
+    spelt = str.maketrans({"a": "é", "b": "ɛ\u0301 ", "c": "o\u0323\u0301"})
+    settings = {form: train_config(Path(), epochs=1, precision="fp32") for form in ("NFC", "NFD", "graphemes")}
+    for form, setting in settings.items():
+        (tmp_path / form).mkdir()
+        monkeypatch.chdir(tmp_path / form)
+        normal = "NFD" if form == "NFD" else "NFC"
+        for name in ("train", "validation"):
+            utterances = read_manifest(tones / f"{name}.jsonl")[:16]
+            texts = (unicodedata.normalize(normal, (u.text or "").translate(spelt)) for u in utterances)
+            write_manifest(f"{name}.jsonl", [replace(u, text=text) for u, text in zip(utterances, texts, strict=True)])
+        units = ["é", "ɛ\u0301", "\u1ecd\u0301"]
+        Path("units.txt").write_text(unicodedata.normalize(normal, "\n".join(units)), encoding="utf-8")
+        text = {"units": "graphemes"} if form == "graphemes" else {"units_file": "units.txt"}
+        setting = Config.model_validate({**setting.model_dump(), "text": text})
+        assert train(setting, "run").units.symbols == (" ", *(units if form != "graphemes" else sorted(units)))
+    models = {form: (tmp_path / form / "run" / "model.safetensors").read_bytes() for form in settings}
+    assert models["NFC"] == models["NFD"] != models["graphemes"]
+
+
+def with_text(settings: Config, **text: object) -> Config:
+    return settings.model_copy(update={"text": TextConfig.model_validate(text)})
+
+
+def test_what_is_doubtful_about_units_is_said(tones: Path, tmp_path: Path) -> None:
+    """Digits, ambiguous digraphs, units that never occur; and what a units file does not list is an error."""
+    for name in ("train", "validation"):
+        rows = read_manifest(tones / f"{name}.jsonl")
+        texts = ["ab ba", "abc", "A3!", "…", *["c"] * (len(rows) - 4)]
+        write_manifest(tmp_path / f"{name}.jsonl", [replace(r, text=t) for r, t in zip(rows, texts, strict=True)])
+    settings = train_config(tmp_path)
+
+    def opened(**text: object) -> tuple[Units, str]:
+        said: list[str] = []
+        data = open_data(with_text(settings, **text), said.append)
+        return data.units, "\n".join(said)
+
+    _, said = opened()
+    assert "'3' (U+0033, DIGIT THREE) 1 times; spell numbers out" in said
+    assert "texts: NFC, white space collapsed; units: 8 characters" in said
+    units, said = opened(strip_punctuation=True, lower=True)
+    assert set(units.symbols) == set(" abc3")
+    assert "collapsed, punctuation stripped except ' inside words, lower case; units: 5 characters" in said
+    assert "left out 2 utterances, empty transcript" in said and "train.jsonl:4)" in said
+
+    listed = {"strip_punctuation": True, "lower": True, "units_file": str(tmp_path / "units.txt")}
+    (tmp_path / "units.txt").write_text("ab\na\nb\nc\n3\nbc\nq\nsh\n")
+    units, said = opened(**listed)
+    assert units.symbols == (" ", "ab", "a", "b", "c", "3", "bc", "q", "sh")
+    assert "units.txt that training text never holds: bc q sh" in said
+    assert "other units would spell too are read as\n  ab, 1 times\n  ab + c, 1 times" in said
+    (tmp_path / "units.txt").write_text("ab\nc\n3\n")
+    with pytest.raises(TextError, match=r"units\.txt: .*'a' \(U\+0061.* 2 times, 'b' .* 1 times, first in train-0"):
+        opened(**listed)
+    assert "texts: NFC, white space collapsed; units: 6 phones" in opened(units="phones")[1]
+
+
 def test_nothing_left_is_an_error(tones: Path, tmp_path: Path) -> None:
     utterances = read_manifest(tones / "train.jsonl")
     write_manifest(tmp_path / "validation.jsonl", read_manifest(tones / "validation.jsonl"))
@@ -104,20 +163,6 @@ def test_precision_auto_is_bf16_only_where_the_hardware_has_it() -> None:
     cpu = torch.device("cpu")
     assert use_bf16("auto", cpu) == bool(torch.cpu.get_capabilities().get("amx_bf16", False))
     assert use_bf16("bf16", cpu) and not use_bf16("fp32", cpu)
-
-
-def test_packed_audio_is_exact_reused_and_renewed(tones: Path, tmp_path: Path) -> None:
-    utterances = read_manifest(tones / "validation.jsonl")
-    path = tmp_path / "packed.arrow"
-    corpus = pack(utterances, RATE, path)
-    for index, utterance in enumerate(utterances):
-        np.testing.assert_array_equal(corpus.audio(index), asr.load_audio(utterance.audio, RATE))
-    written = path.stat().st_mtime_ns
-    pack(utterances, RATE, path)
-    assert path.stat().st_mtime_ns == written
-    assert len(pack(utterances[1:], RATE, path)) == len(utterances) - 1
-    path.write_bytes(path.read_bytes()[:1000])
-    assert len(pack(utterances, RATE, path)) == len(utterances)
 
 
 def test_command_line_from_training_to_score(tones: Path, tmp_path: Path) -> None:

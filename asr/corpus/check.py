@@ -28,7 +28,7 @@ from asr.corpus.check_verdicts import (
 )
 from asr.corpus.manifest import Utterance, scan_manifest
 from asr.lengths import hop_samples, num_frames, resampled_length, subsampled_length
-from asr.text import Normalizer
+from asr.text import Units, read_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def check(
     hop_ms: float,
     subsampling: int,
     normalizer: Callable[[str], str],
-    segment: Callable[[str], Sequence[str]] = list,
+    segment: Callable[[str], Sequence[str]],
 ) -> Report:
     """Checks the manifests of each split for a model of these settings; `training` names the split it learns from.
 
@@ -111,12 +111,15 @@ def check(
 
 
 def settings_of(config: Config) -> dict[str, Any]:
-    """What `check` needs to know of the model that a configuration describes."""
+    """What `check` needs to know of the model that a configuration describes. Raises TextError for a bad units file."""
+    text = config.text
+    symbols = read_units(text.units_file, text.units) if text.units_file else ()
     return {
         "sample_rate": config.features.sample_rate,
         "hop_ms": config.features.hop_ms,
         "subsampling": config.model.subsampling,
-        "normalizer": Normalizer(lower=config.text.lower),
+        "normalizer": text.normalizer,
+        "segment": Units(symbols, text.units).split,
     }
 
 

@@ -1,18 +1,19 @@
 """What a run trains on: corpora opened, units learned, and everything left out named before the first epoch."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from asr.config import Config
+from asr.config import Config, TextConfig
 from asr.corpus.check import check, settings_of
 from asr.corpus.check_verdicts import SUSPECT
 from asr.corpus.manifest import Utterance
 from asr.corpus.pack import PackedCorpus, pack
-from asr.errors import TrainingError
-from asr.text import Normalizer, Units, describe_characters
+from asr.errors import TextError, TrainingError
+from asr.text import Units, describe_characters, read_units
 
 _NAMED = 5  # utterances named one by one before the rest are counted
 
@@ -27,8 +28,8 @@ class TrainingData:
 def open_data(config: Config, say: Callable[[str], None], *, strict: bool = False) -> TrainingData:
     """Checks and packs both corpora and learns the units. What is unusable is said and left out.
 
-    Raises ManifestError for a bad manifest, TextError if training has no text, TrainingError if nothing is left, or
-    if anything is unusable and `strict`.
+    Raises ManifestError for a bad manifest, TextError if training has no text or text that its units file cannot
+    spell, TrainingError if nothing is left, or if anything is unusable and `strict`.
     """
     splits = {"train": config.data.train, "validation": config.data.validation}
     report = check(splits, training="train", **settings_of(config))
@@ -43,11 +44,9 @@ def open_data(config: Config, say: Callable[[str], None], *, strict: bool = Fals
             count = len(report.splits[split])
             raise TrainingError(f"{', '.join(paths)}: none of its {count} utterances can be used; see above")
     training, validation = (_pack(paths, report.usable(split), config, say) for split, paths in splits.items())
-    units = Units.learn(utterance.text or "" for utterance in training.utterances)
-    unknown: Counter[str] = Counter()
-    for utterance in validation.utterances:
-        unknown += units.unknown(utterance.text or "")
-    if unknown:
+    units = _units(config.text, training.utterances, say)
+    say(f"texts: {config.text.normalizer}; units: {len(units.symbols)} {units.kind}")
+    if unknown := _count(validation.utterances, units.unknown):
         say(f"warning: validation text holds characters never seen in training: {describe_characters(unknown)}")
     return TrainingData(training, validation, units)
 
@@ -55,13 +54,51 @@ def open_data(config: Config, say: Callable[[str], None], *, strict: bool = Fals
 def _pack(
     paths: Sequence[str], utterances: Sequence[Utterance], config: Config, say: Callable[[str], None]
 ) -> PackedCorpus:
-    normalizer, rate = Normalizer(lower=config.text.lower), config.features.sample_rate
+    normalizer, rate = config.text.normalizer, config.features.sample_rate
     normalized = [replace(utterance, text=normalizer(utterance.text or "")) for utterance in utterances]
     name = "+".join(Path(path).stem for path in paths)
     corpus = pack(normalized, rate, Path(paths[0]).with_name(f"{name}.{rate}.arrow"))
     if corpus.errors:  # changed since the check
         _say_left_out([error for _, error in corpus.errors], "unreadable", say)
     return corpus
+
+
+def _units(config: TextConfig, utterances: Sequence[Utterance], say: Callable[[str], None]) -> Units:
+    """The units learned from training texts, or listed in the units file; what is doubtful about them is said."""
+    if config.units_file is None:
+        units = Units.learn((utterance.text or "" for utterance in utterances), config.units)
+        digits = _count(utterances, lambda text: Counter(c for c in text if unicodedata.category(c)[0] == "N"))
+        if digits and config.units != "phones":
+            say(
+                f"warning: training text holds digits: {describe_characters(digits)}; spell numbers out as they are "
+                "spoken, or, where digits are tones or letters, list them in a text.units_file"
+            )
+        return units
+    symbols = read_units(config.units_file, config.units)
+    spaced = config.units != "phones" and any(" " in (utterance.text or "") for utterance in utterances)
+    units = Units([" ", *symbols] if spaced else symbols, config.units)
+    if unknown := _count(utterances, units.unknown):
+        first = next(utterance.id for utterance in utterances if units.unknown(utterance.text or ""))
+        raise TextError(
+            f"{config.units_file}: training text holds {describe_characters(unknown)}, first in {first}; "
+            "add what is missing to the file, or correct the text"
+        )
+    if unused := set(symbols) - _count(utterances, lambda text: Counter(units.split(text))).keys():
+        say(f"warning: units of {config.units_file} that training text never holds: {' '.join(sorted(unused))}")
+    if ambiguous := _count(utterances, units.ambiguities):
+        say(f"{config.units_file}: parts of the training text that other units would spell too are read as")
+        for part, count in ambiguous.most_common(_NAMED):
+            say(f"  {' + '.join(units.split(part))}, {count} times")
+        if len(ambiguous) > _NAMED:
+            say(f"  … and {len(ambiguous) - _NAMED} more")
+    return units
+
+
+def _count(utterances: Sequence[Utterance], counts: Callable[[str], Counter[str]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for utterance in utterances:
+        total.update(counts(utterance.text or ""))
+    return total
 
 
 def _say_left_out(faults: Sequence[str], why: str, say: Callable[[str], None]) -> None:
