@@ -46,19 +46,19 @@ mboshi: runs/mboshi/test.hyp.jsonl ## field recordings of a Bantu language, 4 ho
 	@$(ASR) score data/mboshi/test.jsonl $<
 
 an4: runs/an4/test.hyp.jsonl ## names, addresses and numbers, spelled; under an hour
-	@$(ASR) score --lower data/an4/test.jsonl $<
+	@$(ASR) score --config recipes/an4/config.yaml data/an4/test.jsonl $<
 
 librispeech-mini: runs/librispeech-mini/test.hyp.jsonl ## 5 hours of read English books; the whole test-clean
-	@$(ASR) score --lower data/librispeech-mini/test.jsonl $<
+	@$(ASR) score --config recipes/librispeech-mini/config.yaml data/librispeech-mini/test.jsonl $<
 
 librispeech: runs/librispeech/test.hyp.jsonl ## 100 hours of read English books
-	@$(ASR) score --lower data/librispeech/test.jsonl $<
+	@$(ASR) score --config recipes/librispeech/config.yaml data/librispeech/test.jsonl $<
 
 ljspeech: runs/ljspeech/test.hyp.jsonl ## one reader of English, 24 hours
-	@$(ASR) score --lower data/ljspeech/test.jsonl $<
+	@$(ASR) score --config recipes/ljspeech/config.yaml data/ljspeech/test.jsonl $<
 
 commonvoice: runs/commonvoice/test.hyp.jsonl ## any language, from a downloaded archive: SOURCE=FILE
-	@$(ASR) score --lower data/commonvoice/test.jsonl $<
+	@$(ASR) score --config recipes/commonvoice/config.yaml data/commonvoice/test.jsonl $<
 
 test: $(READY) ## the quick tests
 	.venv/bin/python -m pytest
