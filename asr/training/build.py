@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,16 @@ from asr.scoring.wer import Score
 from asr.text import BLANK
 from asr.training.augment import Augment
 from asr.training.data import TrainingData
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Numbers too small for float32's normal range count as 0 meanwhile: some processors are slow with them."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:

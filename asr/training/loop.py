@@ -20,7 +20,7 @@ from asr.nn.ctc import ctc_loss, required_frames
 from asr.progress import ProgressBar
 from asr.report.figures import training_picture
 from asr.training import watch
-from asr.training.build import build_augment, describe, plan_epochs, start_from, summary, use_bf16
+from asr.training.build import build_augment, denormals_flushed, describe, plan_epochs, start_from, summary, use_bf16
 from asr.training.checkpoint import Checkpoints, StopSignals
 from asr.training.data import TrainingData, open_data
 from asr.training.evaluate import evaluate
@@ -52,6 +52,7 @@ class Position:
     log: list[Row] = field(default_factory=list)
 
 
+@denormals_flushed()
 def train(config: Config, out: str | Path, *, strict: bool = False) -> Recognizer:
     """Trains a recogniser; leaves `model.safetensors`, `config.yaml`, `log.jsonl` and `training.png` in `out`.
 
@@ -67,7 +68,6 @@ def train(config: Config, out: str | Path, *, strict: bool = False) -> Recognize
     device = accelerator.device
     bf16 = use_bf16(options.precision, device)
     set_seed(options.seed)
-    torch.set_flush_denormal(True)
 
     data = open_data(config, say, strict=strict)
     corpus = data.training
