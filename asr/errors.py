@@ -21,6 +21,10 @@ class TextError(AsrError):
     """A text cannot be written in the model's units."""
 
 
+class LanguageModelError(AsrError):
+    """A language model file is malformed, or a text cannot make one."""
+
+
 class ModelFileError(AsrError):
     """A model file is missing, damaged, or not one of ours."""
 

@@ -1,0 +1,187 @@
+"""Estimates n-gram models: interpolated modified Kneser-Ney, or Witten-Bell where the text is too small for it.
+
+Both take a share of the counts after a history away and give it to the distribution after the shorter history:
+
+    p(w | h) = (c(h w) - D) / N(h) + g(h) p(w | h')
+
+Counts c of the highest order are counts in the text; below, they are the number of distinct tokens seen before the
+n-gram (except that nothing stands before `<s>`, so what begins with it keeps its count). Kneser-Ney after Chen and
+Goodman (1998): N(h) is the sum of c(h ·), and three discounts D, for counts 1, 2, 3 and more, come from the counts of
+counts. Witten-Bell: D = 0, and N(h) is larger by the number of distinct tokens after h. g(h) is what is left. The empty
+history backs off to the uniform distribution over the vocabulary with `<unk>`, as in KenLM.
+"""
+
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from asr.decoding.ngram import BEGIN, SPECIALS, Kind, Level, NGram, split_tokens
+from asr.errors import LanguageModelError
+
+_CHUNK = 1 << 22  # tokens counted at a time
+_NEVER = -99 * np.log(10)  # of <s>, which is never predicted: the customary number in ARPA files
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A model, what it was counted from, and how each order was smoothed and why."""
+
+    model: NGram
+    sentences: int
+    tokens: int  # without sentence ends
+    smoothing: tuple[str, ...]
+
+
+class _Counts(NamedTuple):
+    """The distinct n-grams of one order in the text, sorted by `key`, which is parent * vocabulary + token."""
+
+    key: np.ndarray
+    parent: np.ndarray  # index, in the order below, of the n-gram without its last token
+    suffix: np.ndarray  # … without its first token
+    occurrences: np.ndarray  # in the text
+    begins: np.ndarray  # whether the first token is <s>
+
+
+def estimate(
+    sentences: Iterable[str], *, order: int = 4, units: Kind = "words", prune: Sequence[int] = (0,)
+) -> Estimate:
+    """A model of normalised sentences, blank ones left out.
+
+    `prune` holds a threshold for each order, the last for all further ones: n-grams seen that often or less are left
+    out of the model, though not out of the counts. Memory is about 24 bytes a token and 50 a distinct n-gram.
+    Raises LanguageModelError for no text, for `<unk>`, `<s>` or `</s>` in it, and for options out of range.
+    """
+    if not 1 <= order <= 20:
+        raise LanguageModelError(f"the order of an n-gram model must be 1 to 20, not {order}")
+    thresholds = [*prune, *[prune[-1]] * order][:order]
+    if thresholds[0] != 0 or thresholds != sorted(thresholds):
+        raise LanguageModelError(f"pruning thresholds must begin with 0 and never fall, as in 0,0,1,1; found {prune}")
+    vocabulary, stream, count = _encode(sentences, units)
+    counts = _count(stream, order, len(vocabulary))
+    levels: list[Level] = []
+    smoothing = []
+    kept = np.ones(1, dtype=bool)  # of the order below
+    lower = np.array([1 / (len(vocabulary) - 1)])  # probabilities of the order below; of none, <s> is the least
+    for number, (level, threshold) in enumerate(zip(counts, thresholds, strict=False), start=1):
+        adjusted = _adjusted_counts(counts, number)
+        discounts, reason = _discounts(adjusted)
+        smoothing.append(f"{number}-grams: {reason}")
+        keep = (level.occurrences > threshold) | (number == 1)
+        share, left = _discounted(level, adjusted, discounts, keep, len(kept))
+        lower = share + left[level.parent] * lower[level.suffix]
+        if levels:
+            levels[-1] = levels[-1]._replace(backoff=np.log(left[kept]))
+        place = np.cumsum(kept) - 1
+        token = level.key[keep] - level.parent[keep] * len(vocabulary)
+        log_prob = np.minimum(np.log(lower[keep]), 0)
+        levels.append(Level(place[level.parent[keep]], token, log_prob, np.zeros(len(token))))
+        kept = keep
+    levels[0].log_prob[BEGIN] = _NEVER
+    while not len(levels[-1].token):
+        levels.pop()
+    return Estimate(NGram(vocabulary, levels, units), count, len(stream) - 2 * count, tuple(smoothing))
+
+
+def _encode(sentences: Iterable[str], units: Kind) -> tuple[list[str], np.ndarray, int]:
+    """The vocabulary, all sentences as one stream of indices with `<s>` and `</s>`, and their number."""
+    index: defaultdict[str, int] = defaultdict()
+    index.default_factory = index.__len__  # a new token gets the next number
+    begin, end = [index[special] for special in SPECIALS][BEGIN:]
+    stream = array("i")
+    count = 0
+    for sentence in sentences:
+        tokens = [index[token] for token in split_tokens(sentence, units)]
+        if not tokens:
+            continue
+        if min(tokens) <= end:
+            raise LanguageModelError(
+                f"{sentence!r} holds {', '.join(SPECIALS)} or one of them, which language models keep for themselves; "
+                "take it out of the text"
+            )
+        stream.append(begin)
+        stream.extend(tokens)
+        stream.append(end)
+        count += 1
+    if not count:
+        raise LanguageModelError("the text is empty; a language model needs sentences, one a line")
+    return list(index), np.frombuffer(stream, dtype=np.int32), count
+
+
+def _count(stream: np.ndarray, order: int, size: int) -> list[_Counts]:
+    """Counts of all orders up to `order`, or to that of the longest sentence.
+
+    An n-gram is numbered by its place among those of its order. So one integer, of the number of the n-gram without its
+    last token and that token, names it, and sorting these integers in chunks counts them.
+    """
+    single = np.arange(size)
+    none = np.zeros(size, dtype=np.int64)
+    levels = [_Counts(single, none, none, np.bincount(stream, minlength=size), single == BEGIN)]
+    ids = stream  # at each token the number of the n-gram that ends there, -1 where the sentence is too short for it
+    while len(levels) < order:
+        below = levels[-1]
+        chunks = [np.unique(keys, return_counts=True) for _, keys in _keys(ids, stream, size)]
+        key, place = np.unique(np.concatenate([keys for keys, _ in chunks]), return_inverse=True)
+        if not len(key):
+            break
+        count = np.bincount(place, np.concatenate([counts for _, counts in chunks])).astype(np.int64)
+        parent, token = np.divmod(key, size)
+        suffix = np.searchsorted(below.key, below.suffix[parent] * size + token)
+        levels.append(_Counts(key, parent, suffix, count, below.begins[parent]))
+        if len(levels) < order:
+            longer = np.full(len(stream), -1, dtype=np.int32)
+            for positions, keys in _keys(ids, stream, size):
+                longer[positions] = np.searchsorted(key, keys)
+            ids = longer
+    return levels
+
+
+def _keys(ids: np.ndarray, stream: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Positions and keys of the n-grams, one token longer than those of `ids`, that lie within a sentence."""
+    for start in range(0, len(stream) - 1, _CHUNK):
+        history, token = ids[start : start + _CHUNK][: len(stream) - 1 - start], stream[start + 1 : start + 1 + _CHUNK]
+        inside = np.flatnonzero((history >= 0) & (token != BEGIN))
+        yield start + 1 + inside, history[inside].astype(np.int64) * size + token[inside]
+
+
+def _adjusted_counts(counts: Sequence[_Counts], order: int) -> np.ndarray:
+    """Counts of the highest order; below, the number of distinct tokens before each n-gram."""
+    level = counts[order - 1]
+    adjusted = level.occurrences
+    if order < len(counts):
+        before = np.bincount(counts[order].suffix, minlength=len(level.key))
+        adjusted = np.where(level.begins, level.occurrences, before)
+    if order == 1:
+        adjusted = np.where(level.begins, 0, adjusted)  # <s> is never predicted
+    return adjusted
+
+
+def _discounts(adjusted: np.ndarray) -> tuple[np.ndarray | None, str]:
+    """Discounts of counts 0, 1, 2, and 3 and more (Chen and Goodman, eq. 26), or None; and the reason in words."""
+    once, twice, thrice, four = np.bincount(np.minimum(adjusted, 5), minlength=6)[1:5].tolist()
+    found = f"{once}, {twice}, {thrice} and {four} with count 1, 2, 3 and 4"
+    if not (once and twice and thrice and four):
+        return None, f"Witten-Bell, since Kneser-Ney needs some of each of the counts 1 to 4, and there are {found}"
+    share = once / (once + 2 * twice)
+    discounts = np.array(
+        [0, 1 - 2 * share * twice / once, 2 - 3 * share * thrice / twice, 3 - 4 * share * four / thrice]
+    )
+    shown = ", ".join(f"{discount:.2f}" for discount in discounts[1:])
+    if (discounts[1:] <= 0).any():
+        return None, f"Witten-Bell, since Kneser-Ney's discounts would be {shown} ({found})"
+    return discounts, f"modified Kneser-Ney, discounts {shown}"
+
+
+def _discounted(
+    level: _Counts, adjusted: np.ndarray, discounts: np.ndarray | None, keep: np.ndarray, histories: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each n-gram keeps of its relative frequency, and what is left for shorter histories after each history."""
+    total = np.bincount(level.parent, adjusted, histories)
+    if discounts is None:
+        total += np.bincount(level.parent, adjusted > 0, histories)
+        discounts = np.zeros(4)
+    share = np.where(keep, adjusted - discounts[np.minimum(adjusted, 3)], 0) / total[level.parent]
+    return share, 1 - np.bincount(level.parent, share, histories)

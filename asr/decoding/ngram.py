@@ -1,0 +1,259 @@
+"""Back-off n-gram models in flat arrays, which a compiled beam search can ask directly.
+
+All n-grams of all orders are nodes of one trie, numbered breadth first: node 0 is the empty history, nodes 1 to V are
+the unigrams in the order of the vocabulary, and the children of a node, which add one token to it, lie side by side,
+sorted by that token. A state of the model is the node of the longest history that it knows anything about.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numba
+import numpy as np
+
+from asr.errors import LanguageModelError
+
+Kind = Literal["words", "characters"]
+
+SPECIALS = ("<unk>", "<s>", "</s>")
+UNKNOWN, BEGIN, END = range(3)
+SPACE = "<space>"  # the token of character models between words
+ROOT = 0
+
+
+class Level(NamedTuple):
+    """The n-grams of one order, sorted by parent, then token. Logarithms are natural."""
+
+    parent: np.ndarray  # (n,) index, in the level below, of the n-gram without its last token
+    token: np.ndarray  # (n,)
+    log_prob: np.ndarray  # (n,) of the last token after the others
+    backoff: np.ndarray  # (n,) logarithm of the weight of shorter histories after this n-gram
+
+
+class Tables(NamedTuple):
+    """The trie of `M` nodes. Compiled functions take it as it is."""
+
+    token: np.ndarray  # (M,) int32
+    log_prob: np.ndarray  # (M,) float32
+    backoff: np.ndarray  # (M,) float32
+    first: np.ndarray  # (M + 1,) int32; the children of node n are first[n] … first[n + 1] - 1
+    suffix: np.ndarray  # (M,) int32; the state that follows if the n-gram itself is none
+
+
+@dataclass(frozen=True, slots=True)
+class Perplexity:
+    """What `NGram.perplexity` returns; the end of each sentence counts as a token."""
+
+    log_prob: float  # natural, of all tokens
+    log_prob_known: float  # of those in the vocabulary
+    tokens: int
+    unknown: int
+
+    @property
+    def value(self) -> float:
+        return float(np.exp(-self.log_prob / self.tokens))
+
+    def __str__(self) -> str:
+        known = self.tokens - self.unknown
+        return (
+            f"perplexity {self.value:.2f} over {self.tokens} tokens with sentence ends; "
+            f"{self.unknown} unknown ({100 * self.unknown / self.tokens:.1f} %), "
+            f"{np.exp(-self.log_prob_known / known):.2f} without them"
+        )
+
+
+class NGram:
+    """An n-gram model over `vocabulary`, which begins with `<unk>`, `<s>`, `</s>`."""
+
+    empty = ROOT  # the state without history
+
+    def __init__(self, vocabulary: Sequence[str], levels: Sequence[Level], units: Kind = "words") -> None:
+        """A model from its n-grams, shortest first; the first level holds every token of the vocabulary, in order."""
+        self.vocabulary = tuple(vocabulary)
+        self.index = {token: number for number, token in enumerate(self.vocabulary)}
+        self.units = units
+        children = [
+            np.bincount(level.parent, minlength=len(below.token)) for below, level in itertools.pairwise(levels)
+        ]
+        first = np.cumsum(np.concatenate([[1, len(vocabulary)], *children, np.zeros(len(levels[-1].token), int)]))
+        root = Level(*np.zeros((4, 1)))
+        token, log_prob, backoff = (np.concatenate(column) for column in list(zip(root, *levels, strict=True))[1:])
+        self.tables = _tables(token, log_prob, backoff, first)
+
+    @property
+    def order(self) -> int:
+        return len(self._bounds()) - 1
+
+    @property
+    def start(self) -> int:
+        """The state after `<s>`."""
+        return int(advance(self.tables, ROOT, BEGIN)[1])
+
+    @property
+    def levels(self) -> list[Level]:
+        """The n-grams of each order, as the constructor takes them."""
+        bounds = [0, *self._bounds()]
+        levels = []
+        for below, start, end in zip(bounds, bounds[1:], bounds[2:], strict=False):
+            parent = np.repeat(np.arange(start - below), np.diff(self.tables.first[below : start + 1]))
+            levels.append(Level(parent, *(column[start:end] for column in self.tables[:3])))
+        return levels
+
+    def _bounds(self) -> list[int]:
+        """The first node of each order, and the number of nodes."""
+        bounds = [1, 1 + len(self.vocabulary)]
+        while (end := int(self.tables.first[bounds[-1]])) > bounds[-1]:
+            bounds.append(end)
+        return bounds
+
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of a normalised text."""
+        return split_tokens(text, self.units)
+
+    def encode(self, tokens: Iterable[str]) -> np.ndarray:
+        """Indices of tokens, int32; `<unk>` for those outside the vocabulary."""
+        return np.array([self.index.get(token, UNKNOWN) for token in tokens], dtype=np.int32)
+
+    def score(self, tokens: Sequence[str], *, start: bool = True, end: bool = True) -> float:
+        """Natural logarithm of the probability of a sentence, or of a part without its `start` or `end`."""
+        indices = self.encode([*tokens, SPECIALS[END]] if end else tokens)
+        return float(_log_probs(self.tables, self.start if start else self.empty, indices).sum())
+
+    def perplexity(self, texts: Iterable[str]) -> Perplexity:
+        """Perplexity of normalised sentences, blank ones left out. Raises LanguageModelError if none is left."""
+        log_prob = log_prob_known = 0.0
+        count = unknown = 0
+        for tokens in filter(None, map(self.tokens, texts)):
+            indices = self.encode([*tokens, SPECIALS[END]])
+            log_probs = _log_probs(self.tables, self.start, indices)
+            known = indices != UNKNOWN
+            log_prob += log_probs.sum()
+            log_prob_known += log_probs[known].sum()
+            count += len(indices)
+            unknown += int((~known).sum())
+        if not count:
+            raise LanguageModelError("there is no text to compute a perplexity of")
+        return Perplexity(float(log_prob), float(log_prob_known), count, unknown)
+
+    def to_tensors(self) -> dict[str, np.ndarray]:
+        """Everything in arrays, for a safetensors file."""
+        tensors = {name: getattr(self.tables, name) for name in ("token", "log_prob", "backoff", "first")}
+        for name, text in (("vocabulary", "\n".join(self.vocabulary)), ("units", self.units)):
+            tensors[name] = np.frombuffer(text.encode(), dtype=np.uint8)
+        return tensors
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> "NGram":
+        """The model that `to_tensors` took apart. Raises LanguageModelError if the parts do not fit together."""
+        model = cls.__new__(cls)
+        try:
+            token, log_prob, backoff, first = (tensors[name] for name in ("token", "log_prob", "backoff", "first"))
+            model.vocabulary = tuple(tensors["vocabulary"].tobytes().decode().split("\n"))
+            model.units = tensors["units"].tobytes().decode()  # type: ignore[assignment]
+        except (KeyError, UnicodeDecodeError) as error:
+            raise LanguageModelError(f"the stored language model is damaged: {error!r}") from None
+        model.index = {word: number for number, word in enumerate(model.vocabulary)}
+        size, nodes = len(model.vocabulary), len(token)
+        # Compiled code does not check its indices, so everything is checked here.
+        sound = (
+            model.units in ("words", "characters")
+            and model.vocabulary[:3] == SPECIALS
+            and len(model.index) == size
+            and token.shape == log_prob.shape == backoff.shape == (nodes,)
+            and first.shape == (nodes + 1,)
+            and nodes > size
+            and (token[1 : size + 1] == np.arange(size)).all()
+            and ((token >= 0) & (token < size)).all()
+            and (first[0], first[1], first[-1]) == (1, size + 1, nodes)
+            and (np.diff(first) >= 0).all()
+            and (first[:-1] > np.arange(nodes)).all()
+            and np.isfinite(log_prob).all()
+            and np.isfinite(backoff).all()
+        )
+        if sound:
+            siblings = np.ones(nodes, dtype=bool)  # whether a node has the parent of the one before
+            siblings[first[first < nodes]] = siblings[0] = False
+            sound = bool((np.diff(token.astype(np.int64)) > 0)[siblings[1:]].all())
+        if not sound:
+            raise LanguageModelError("the stored language model is damaged: its parts do not fit together")
+        model.tables = _tables(token, log_prob, backoff, first)
+        return model
+
+
+def split_tokens(text: str, units: Kind) -> list[str]:
+    """Tokens of a normalised text: its words, or its characters with `<space>` for the space between words."""
+    return text.split() if units == "words" else [SPACE if character == " " else character for character in text]
+
+
+@numba.njit(cache=True, nogil=True)
+def advance(tables: Tables, state: int, token: int) -> tuple[float, int]:
+    """Natural logarithm of the probability of `token` after `state`, and the state that follows.
+
+    Both must be the model's own: nothing is checked here.
+    """
+    log_prob = 0.0
+    node = _child(tables, state, token)
+    while node < 0:
+        log_prob += tables.backoff[state]
+        state = tables.suffix[state]
+        node = _child(tables, state, token)
+    return log_prob + tables.log_prob[node], _state(tables, node)
+
+
+@numba.njit(cache=True, nogil=True)
+def _child(tables: Tables, node: int, token: int) -> int:
+    """The node that adds `token` to `node`, or -1. Every token follows the empty history."""
+    if node == ROOT:
+        return 1 + token
+    low, end = tables.first[node], tables.first[node + 1]
+    high = end
+    while low < high:
+        middle = (low + high) // 2
+        if tables.token[middle] < token:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < end and tables.token[low] == token else -1
+
+
+@numba.njit(cache=True, nogil=True)
+def _state(tables: Tables, node: int) -> int:
+    """An n-gram that nothing follows, and whose back-off weight is 1, is the same history as its suffix."""
+    is_state = tables.first[node] < tables.first[node + 1] or tables.backoff[node] != 0
+    return node if is_state else tables.suffix[node]
+
+
+@numba.njit(cache=True, nogil=True)
+def _link(tables: Tables) -> None:
+    """Fills in `suffix`. Suffixes are shorter, so breadth first each is there before it is asked for."""
+    for node in range(1, len(tables.token)):
+        for child in range(tables.first[node], tables.first[node + 1]):
+            history = tables.suffix[node]
+            suffix = _child(tables, history, tables.token[child])
+            while suffix < 0:
+                history = tables.suffix[history]
+                suffix = _child(tables, history, tables.token[child])
+            tables.suffix[child] = _state(tables, suffix)
+
+
+@numba.njit(cache=True, nogil=True)
+def _log_probs(tables: Tables, state: int, tokens: np.ndarray) -> np.ndarray:
+    log_probs = np.empty(len(tokens))
+    for position in range(len(tokens)):
+        log_probs[position], state = advance(tables, state, tokens[position])
+    return log_probs
+
+
+def _tables(token: np.ndarray, log_prob: np.ndarray, backoff: np.ndarray, first: np.ndarray) -> Tables:
+    # Copies, so that the arrays are always writable and contiguous: one type, compiled once.
+    tables = Tables(
+        np.array(token, np.int32),
+        np.array(log_prob, np.float32),
+        np.array(backoff, np.float32),
+        np.array(first, np.int32),
+        np.zeros(len(token), np.int32),
+    )
+    _link(tables)
+    return tables
