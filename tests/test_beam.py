@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from oracles import prefixes_by_enumeration
 
 from asr.decoding.beam import BeamSearch, Pruning
+from asr.decoding.fusion import Fusion, build_fusion
 from asr.decoding.greedy import best_path
 from asr.decoding.hypothesis import Hypothesis
+from asr.text import Units
 
 EXHAUSTIVE = Pruning(width=4096, units=16, min_log_prob=-math.inf, margin=math.inf)
 NARROW = Pruning(width=3, units=2, min_log_prob=-3.0, margin=5.0)
@@ -20,8 +22,12 @@ def random_log_probs(seed: int, frames: int, units: int, sharpness: float = 1.0)
     return scores.log_softmax(-1).numpy()
 
 
+def no_model(num_units: int) -> Fusion:
+    return build_fusion(Units("abcdefghijklmnopqrstuvwxyz"[: num_units - 1]))
+
+
 def decode(log_probs: np.ndarray, pruning: Pruning, count: int = 1, nodes: int = 1 << 14) -> list[Hypothesis]:
-    search = BeamSearch(log_probs.shape[1], pruning, nodes=nodes)
+    search = BeamSearch(no_model(log_probs.shape[1]), pruning, nodes=nodes)
     search.feed(log_probs)
     return search.hypotheses(count)
 
@@ -95,7 +101,7 @@ def test_chunks_do_not_change_the_result(pruning: Pruning) -> None:
     log_probs = random_log_probs(0, 200, 12, 3.0)
     whole = decode(log_probs, pruning, count=5)
     for size in (1, 7, 64):
-        search = BeamSearch(12, pruning)
+        search = BeamSearch(no_model(12), pruning)
         for start in range(0, 200, size):
             search.feed(log_probs[start : start + size])
             search.hypotheses()
@@ -108,7 +114,7 @@ def test_a_full_trie_is_cleared_without_a_trace() -> None:
 
 
 def test_a_search_starts_anew_after_reset() -> None:
-    search = BeamSearch(6)
+    search = BeamSearch(no_model(6))
     search.feed(random_log_probs(2, 40, 6))
     search.reset()
     assert search.hypotheses() == [Hypothesis((), 0.0)]

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from asr.decoding.fusion import MEMORY_TYPES, Fusion, Memory, final_score, remember, remember_nothing
 from asr.decoding.hypothesis import Hypothesis
 from asr.text import BLANK
 
@@ -60,6 +61,7 @@ class State(NamedTuple):
     """All that a search remembers; compiled functions change it in place."""
 
     trie: Trie
+    memory: Memory  # of the language models, for each node of the trie
     beam: Beam
     draft: Beam  # candidates for the next beam
     chosen: np.ndarray  # int32, units that may extend prefixes in this frame
@@ -80,8 +82,17 @@ def log_add(a: float, b: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def extended(state: State, node: int, unit: int) -> int:
-    """The node of a prefix with one unit more, made if that was never met."""
+def in_word(trie: Trie, fusion: Fusion, node: int) -> bool:
+    """Whether a prefix ends in a word, not in a space or before everything."""
+    return node != 0 and trie.unit[node] != fusion.space
+
+
+@njit(cache=True, nogil=True)
+def extended(state: State, fusion: Fusion, node: int, unit: int) -> int:
+    """The node of a prefix with one unit more, made if that was never met.
+
+    The trie also keeps language models from being asked twice for the same prefix.
+    """
     trie = state.trie
     found = trie.child[node]
     while found != NONE and trie.unit[found] != unit:
@@ -95,6 +106,7 @@ def extended(state: State, node: int, unit: int) -> int:
         trie.sibling[found] = trie.child[node]
         trie.slot[found] = OUTSIDE
         trie.child[node] = found
+        remember(fusion, state.memory, node, found, unit, in_word(trie, fusion, node))
     return found
 
 
@@ -130,12 +142,14 @@ def emitting(state: State, i: int, unit: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def put(beam: Beam, i: int, node: int, blank: float, label: float, bonus: float) -> None:
-    beam.node[i] = node
-    beam.blank[i] = blank
-    beam.label[i] = label
-    beam.total[i] = log_add(blank, label)
-    beam.score[i] = beam.total[i] + bonus
+def propose(state: State, i: int, node: int, blank: float, label: float) -> None:
+    """Writes candidate `i` for the next beam."""
+    draft = state.draft
+    draft.node[i] = node
+    draft.blank[i] = blank
+    draft.label[i] = label
+    draft.total[i] = log_add(blank, label)
+    draft.score[i] = draft.total[i] + state.memory.score[node]
 
 
 @njit(cache=True, nogil=True)
@@ -152,26 +166,30 @@ def draft_stays(state: State, frame: np.ndarray) -> None:
         parent = trie.slot[trie.parent[node]]
         if node != 0 and parent != OUTSIDE:
             label = log_add(label, emitting(state, parent, unit))
-        put(state.draft, i, node, beam.total[i] + frame[BLANK], label + frame[unit], 0.0)
+        propose(state, i, node, beam.total[i] + frame[BLANK], label + frame[unit])
 
 
 @njit(cache=True, nogil=True)
-def draft_extensions(state: State, frame: np.ndarray, num_chosen: int, best: int, floor: float) -> int:
-    """Drafts prefixes that are new to the beam and score at least `floor`; returns the size of the draft.
+def draft_extensions(
+    state: State, fusion: Fusion, frame: np.ndarray, num_chosen: int, best: int, floor: float
+) -> int:
+    """Drafts prefixes that are new to the beam and may score `floor` or more; returns the size of the draft.
 
     The prefix of the best path, whose unit here is `best`, is drafted at any score.
     """
-    trie, beam, draft = state.trie, state.beam, state.draft
+    trie, beam = state.trie, state.beam
     size = state.count[PREFIXES]
     for i in range(state.count[PREFIXES]):
         leads = beam.node[i] == state.count[BEST_NODE]
+        bonus = state.memory.score[beam.node[i]]
         for unit in state.chosen[:num_chosen]:
             total = emitting(state, i, unit) + frame[unit]
-            if total < floor and not (leads and unit == best):
+            # Within a word language models only take away; at its end they may give back.
+            if total + bonus < floor and unit != fusion.space and not (leads and unit == best):
                 continue
-            node = extended(state, beam.node[i], unit)
+            node = extended(state, fusion, beam.node[i], unit)
             if trie.slot[node] == OUTSIDE:  # else `draft_stays` has counted these paths
-                put(draft, size, node, -math.inf, total, 0.0)
+                propose(state, size, node, -math.inf, total)
                 size += 1
     return size
 
@@ -212,15 +230,15 @@ def keep_best(state: State, size: int, pruning: Pruning) -> None:
 
 
 @njit(cache=True, nogil=True)
-def follow_best_path(state: State, best: int) -> None:
+def follow_best_path(state: State, fusion: Fusion, best: int) -> None:
     """Moves the prefix of the best path on by the most probable unit of a frame."""
     if best not in (BLANK, state.count[BEST_UNIT]):
-        state.count[BEST_NODE] = extended(state, state.count[BEST_NODE], best)
+        state.count[BEST_NODE] = extended(state, fusion, state.count[BEST_NODE], best)
     state.count[BEST_UNIT] = best
 
 
 @njit(cache=True, nogil=True)
-def step(state: State, frame: np.ndarray, pruning: Pruning) -> None:
+def step(state: State, fusion: Fusion, frame: np.ndarray, pruning: Pruning) -> None:
     """One frame of log-probabilities `(V,)`."""
     best = np.argmax(frame)
     num_chosen = choose_units(frame, best, pruning, state.chosen)
@@ -231,22 +249,22 @@ def step(state: State, frame: np.ndarray, pruning: Pruning) -> None:
         floor = stays.max() - pruning.margin
         if size == pruning.width:
             floor = max(floor, stays.min())
-        size = draft_extensions(state, frame, num_chosen, best, floor)
-        follow_best_path(state, best)
+        size = draft_extensions(state, fusion, frame, num_chosen, best, floor)
+        follow_best_path(state, fusion, best)
         keep_best(state, size, pruning)
     else:
-        follow_best_path(state, best)
+        follow_best_path(state, fusion, best)
         for i in range(size):
             keep(state, i, i)
 
 
 @njit(cache=True, nogil=True)
-def search(state: State, log_probs: np.ndarray, start: int, pruning: Pruning) -> int:
+def search(state: State, fusion: Fusion, log_probs: np.ndarray, start: int, pruning: Pruning) -> int:
     """Goes through the frames of `log_probs (S, V)` from `start` on; returns the first that the trie lacks room for."""
     for t in range(start, len(log_probs)):
         if state.count[NODES] + state.count[PREFIXES] * len(state.chosen) + 1 > len(state.trie.parent):
             return t
-        step(state, log_probs[t], pruning)
+        step(state, fusion, log_probs[t], pruning)
     return len(log_probs)
 
 
@@ -271,43 +289,58 @@ def link(trie: Trie, size: int) -> None:
         trie.child[trie.parent[node]] = node
 
 
+@njit(cache=True, nogil=True)
+def final_scores(state: State, fusion: Fusion) -> np.ndarray:
+    """Score of each prefix of the beam as a whole utterance, `(prefixes,)`."""
+    scores = state.beam.total[: state.count[PREFIXES]].copy()
+    for i in range(len(scores)):
+        node = state.beam.node[i]
+        scores[i] += final_score(fusion, state.memory, node, in_word(state.trie, fusion, node))
+    return scores
+
+
 class BeamSearch:
     """A search that takes its log-probabilities in chunks of any size: the result is the same."""
 
-    def __init__(self, num_units: int, pruning: Pruning = Pruning(), *, nodes: int = 1 << 14) -> None:
-        """`num_units` counts blank: the `V` of `(S, V)`. `nodes` are allocated at first, more come as needed."""
-        self.pruning = pruning
-        width, chosen = pruning.width, min(pruning.units, num_units - 1)
+    def __init__(self, fusion: Fusion, pruning: Pruning | None = None, *, nodes: int = 1 << 14) -> None:
+        """`nodes` of the trie are allocated at first; more come as needed."""
+        self.fusion = fusion
+        width, units, min_log_prob, margin = pruning or Pruning()
+        units = min(units, len(fusion.token) - 1)
+        self.pruning = Pruning(int(width), int(units), float(min_log_prob), float(margin))  # one type, compiled once
         self._state = State(
             trie=Trie(*(np.zeros(nodes, np.int32) for _ in Trie._fields)),
+            memory=Memory(*(np.zeros(nodes, kind) for kind in MEMORY_TYPES)),
             beam=_empty_beam(width),
-            draft=_empty_beam(width * (1 + chosen)),
-            chosen=np.zeros(chosen, np.int32),
+            draft=_empty_beam(width * (1 + units)),
+            chosen=np.zeros(units, np.int32),
             count=np.zeros(4, np.int64),
         )
         self.reset()
 
     def reset(self) -> None:
         """Forgets everything heard: back to the empty prefix."""
-        trie, beam, _, _, count = self._state
+        trie, memory, beam, _, _, count = self._state
         for column in trie:
             column[0] = 0
+        remember_nothing(self.fusion, memory)
         count[:] = 1, 1, 0, BLANK
         beam.node[0], beam.blank[0], beam.label[0], beam.total[0] = 0, 0.0, -np.inf, 0.0
 
     def feed(self, log_probs: np.ndarray) -> None:
         """Searches on through `log_probs (S, V)`, blank at index 0."""
-        log_probs = np.ascontiguousarray(log_probs, np.float32)
-        done = search(self._state, log_probs, 0, self.pruning)
+        log_probs = np.array(log_probs, np.float32, order="C")
+        log_probs[:, BLANK] -= self.fusion.weights.blank
+        done = search(self._state, self.fusion, log_probs, 0, self.pruning)
         while done < len(log_probs):
             self._make_room()
-            done = search(self._state, log_probs, done, self.pruning)
+            done = search(self._state, self.fusion, log_probs, done, self.pruning)
 
     def hypotheses(self, count: int = 1) -> list[Hypothesis]:
-        """The best `count` hypotheses so far, best first; fewer if there are fewer."""
-        beam, size = self._state.beam, self._state.count[PREFIXES]
-        order = np.argsort(-beam.total[:size], kind="stable")[:count]
-        return [Hypothesis(self._units(beam.node[i]), float(beam.total[i])) for i in order]
+        """The best `count` hypotheses if the utterance ends here, best first; fewer if there are fewer."""
+        scores = final_scores(self._state, self.fusion)
+        order = np.argsort(-scores, kind="stable")[:count]
+        return [Hypothesis(self._units(self._state.beam.node[i]), float(scores[i])) for i in order]
 
     def _units(self, node: int) -> tuple[int, ...]:
         trie = self._state.trie
@@ -319,18 +352,19 @@ class BeamSearch:
 
     def _make_room(self) -> None:
         """Drops the nodes that no living prefix needs, and doubles the trie where that gives too little room."""
-        trie, beam, _, chosen, count = self._state
+        trie, memory, beam, _, chosen, count = self._state
         alive = np.flatnonzero(mark_alive(self._state))
         index = np.zeros(count[NODES], np.int32)
         index[alive] = np.arange(len(alive))
         step_needs = len(beam.node) * len(chosen) + 1
         room = np.zeros(max(len(trie.parent), 2 * (len(alive) + step_needs)) - len(alive), np.int32)
         trie = Trie(*(np.concatenate([column[alive], room]) for column in trie))
+        memory = Memory(*(np.concatenate([column[alive], room.astype(column.dtype)]) for column in memory))
         trie.parent[: len(alive)] = index[trie.parent[: len(alive)]]
         link(trie, len(alive))
         beam.node[: count[PREFIXES]] = index[beam.node[: count[PREFIXES]]]
         count[NODES], count[BEST_NODE] = len(alive), index[count[BEST_NODE]]
-        self._state = self._state._replace(trie=trie)
+        self._state = self._state._replace(trie=trie, memory=memory)
 
 
 def _empty_beam(size: int) -> Beam:
