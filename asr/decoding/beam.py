@@ -3,72 +3,77 @@
 Hannun et al. 2014, "First-pass large vocabulary continuous speech recognition using bi-directional recurrent DNNs",
 https://arxiv.org/abs/1408.2873. Differences, all for speed or for a guarantee:
 
-- Prefixes are nodes of a trie of flat arrays, and equal prefixes are one node, so merging is exact at any beam.
+- Prefixes are nodes of one trie, and equal prefixes are one node, so merging is exact at any beam. What language models
+  said of a prefix is kept at its node, so they are asked once.
 - A frame extends prefixes only by units above `Pruning.min_log_prob`. Where only blank is above it (most frames of a
-  trained model), no prefix can be new: one pass over the beam updates the scores and nothing is ranked. That skips
-  blank frames without any other approximation.
-- The prefix of the best path is never pruned. So at any beam and any pruning the result scores at least as much as
-  best path, which is one of the paths summed.
+  trained model), one pass over the beam updates the scores and nothing is ranked. That skips blank frames without any
+  other approximation.
+- The prefix of the best path is never pruned. So without a language model the result scores at least as much as best
+  path, which is one of the paths summed, at any beam and any pruning.
 
 Sums are in float64; compiled functions release the interpreter's lock; the state of a search is in its `BeamSearch`
-alone, so that there can be one in each thread.
+alone, so that there can be one in each thread. Arrays of records keep what is read together side by side, and are few:
+passing an array to a compiled function costs more than reading a number from it.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from asr.decoding.fusion import MEMORY_TYPES, Fusion, Memory, final_score, remember, remember_nothing
+from asr.decoding.fusion import MEMORY, Fusion, final_score, remember, start
 from asr.decoding.hypothesis import Hypothesis
 from asr.text import BLANK
 
 NONE = 0  # in place of a node: there is none, since the root is nobody's child
 OUTSIDE = -1  # in place of an index into the beam: the prefix is not there
 
+# Every prefix met so far; node 0 is the empty one.
+NODE = np.dtype(
+    [
+        ("parent", np.int32),
+        ("unit", np.int32),  # the last of the prefix; BLANK at the root
+        ("child", np.int32),  # one of the prefixes that are a unit longer, or NONE
+        ("sibling", np.int32),  # the next of the same parent, or NONE
+        ("slot", np.int32),  # index into the beam, or OUTSIDE
+        *MEMORY,
+    ]
+)
+
+# A prefix in the beam, with log-probabilities summed over paths up to the current frame.
+ENTRY = np.dtype(
+    [
+        ("node", np.int32),
+        ("unit", np.int32),  # its last
+        ("blank", np.float64),  # of the paths that end in blank
+        ("label", np.float64),  # of those that end in the last unit
+        ("total", np.float64),  # of both
+        ("score", np.float64),  # what it is ranked by: that and the language models, or infinity on the best path
+    ]
+)
+
 
 class Pruning(NamedTuple):
     """What of the search space is looked at."""
 
     width: int = 16  # prefixes kept after each frame
-    units: int = 16  # units that may extend prefixes in one frame
-    min_log_prob: float = -8.0  # of a unit that may extend prefixes
-    margin: float = 16.0  # nats by which a kept prefix may score below the best
-
-
-class Trie(NamedTuple):
-    """Every prefix met so far: a node each, an entry a node in every array. Node 0 is the empty prefix."""
-
-    parent: np.ndarray  # int32
-    unit: np.ndarray  # int32, the last of the prefix; BLANK at the root
-    child: np.ndarray  # int32, one of the prefixes that are a unit longer, or NONE
-    sibling: np.ndarray  # int32, the next of the same parent, or NONE
-    slot: np.ndarray  # int32, index into the beam, or OUTSIDE
-
-
-class Beam(NamedTuple):
-    """Some prefixes, in no order. Scores are float64, log-probabilities summed over paths up to the current frame."""
-
-    node: np.ndarray  # int32
-    blank: np.ndarray  # of the paths that give the prefix and end in blank
-    label: np.ndarray  # of those that end in its last unit
-    total: np.ndarray  # of both
-    score: np.ndarray  # what prefixes are ranked by
+    units: int = 8  # units that may extend prefixes in one frame
+    min_log_prob: float = -6.0  # of a unit that may extend prefixes
+    margin: float = 12.0  # nats by which a kept prefix may score below the best
 
 
 class State(NamedTuple):
     """All that a search remembers; compiled functions change it in place."""
 
-    trie: Trie
-    memory: Memory  # of the language models, for each node of the trie
-    beam: Beam
-    draft: Beam  # candidates for the next beam
+    nodes: np.ndarray  # of NODE
+    beam: np.ndarray  # (width,) of ENTRY
+    draft: np.ndarray  # (width,) of ENTRY, the next beam while it is being made
     chosen: np.ndarray  # int32, units that may extend prefixes in this frame
     count: np.ndarray  # int64, see below
 
 
-NODES, PREFIXES, BEST_NODE, BEST_UNIT = range(4)  # in `State.count`: of the trie, of the beam; of the best path
+NODES, PREFIXES, BEST_NODE, BEST_UNIT = range(4)  # in `State.count`: how many there are; where the best path is
 
 
 @njit(cache=True, nogil=True)
@@ -82,31 +87,23 @@ def log_add(a: float, b: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def in_word(trie: Trie, fusion: Fusion, node: int) -> bool:
-    """Whether a prefix ends in a word, not in a space or before everything."""
-    return node != 0 and trie.unit[node] != fusion.space
-
-
-@njit(cache=True, nogil=True)
-def extended(state: State, fusion: Fusion, node: int, unit: int) -> int:
-    """The node of a prefix with one unit more, made if that was never met.
-
-    The trie also keeps language models from being asked twice for the same prefix.
-    """
-    trie = state.trie
-    found = trie.child[node]
-    while found != NONE and trie.unit[found] != unit:
-        found = trie.sibling[found]
+def extended(state: State, fusion: Fusion, parent: int, unit: int) -> int:
+    """The node of a prefix with one unit more, made if that was never met."""
+    nodes = state.nodes
+    found = nodes[parent].child
+    while found != NONE and nodes[found].unit != unit:
+        found = nodes[found].sibling
     if found == NONE:
         found = state.count[NODES]
         state.count[NODES] += 1
-        trie.parent[found] = node
-        trie.unit[found] = unit
-        trie.child[found] = NONE
-        trie.sibling[found] = trie.child[node]
-        trie.slot[found] = OUTSIDE
-        trie.child[node] = found
-        remember(fusion, state.memory, node, found, unit, in_word(trie, fusion, node))
+        node = nodes[found]
+        node.parent = parent
+        node.unit = unit
+        node.child = NONE
+        node.sibling = nodes[parent].child
+        node.slot = OUTSIDE
+        nodes[parent].child = found
+        remember(fusion, nodes[parent], node)
     return found
 
 
@@ -124,7 +121,7 @@ def choose_units(frame: np.ndarray, best: int, pruning: Pruning, chosen: np.ndar
             continue
         if size < len(chosen):
             size += 1
-        elif value <= frame[chosen[-1]]:
+        elif value <= frame[chosen[size - 1]]:
             continue
         place = size - 1
         while place > 0 and frame[chosen[place - 1]] < value:
@@ -135,134 +132,144 @@ def choose_units(frame: np.ndarray, best: int, pruning: Pruning, chosen: np.ndar
 
 
 @njit(cache=True, nogil=True)
-def emitting(state: State, i: int, unit: int) -> float:
-    """Log-probability of the paths of prefix `i` that may go on to `unit`: before a repeat there is a blank."""
-    repeats = state.trie.unit[state.beam.node[i]] == unit
-    return state.beam.blank[i] if repeats else state.beam.total[i]
+def emitting(entry: Any, unit: int) -> float:
+    """Log-probability of the paths of a prefix that may go on to `unit`: before a repeat there is a blank."""
+    return entry.blank if entry.unit == unit else entry.total
 
 
 @njit(cache=True, nogil=True)
-def propose(state: State, i: int, node: int, blank: float, label: float) -> None:
-    """Writes candidate `i` for the next beam."""
-    draft = state.draft
-    draft.node[i] = node
-    draft.blank[i] = blank
-    draft.label[i] = label
-    draft.total[i] = log_add(blank, label)
-    draft.score[i] = draft.total[i] + state.memory.score[node]
+def write(state: State, i: int, node: int, blank: float, label: float) -> float:
+    """Writes entry `i` of the draft; returns its score without regard to the best path."""
+    entry = state.draft[i]
+    entry.node = node
+    entry.unit = state.nodes[node].unit
+    entry.blank = blank
+    entry.label = label
+    entry.total = log_add(blank, label)
+    score = entry.total + state.nodes[node].score
+    entry.score = math.inf if node == state.count[BEST_NODE] else score
+    return score
 
 
 @njit(cache=True, nogil=True)
-def draft_stays(state: State, frame: np.ndarray) -> None:
-    """Drafts each prefix of the beam one frame on, at the same index.
+def draft_stays(state: State, frame: np.ndarray) -> float:
+    """Drafts each prefix of the beam one frame on; returns the best score.
 
     Its paths go on by a blank or by its last unit again; paths of its parent join them by emitting that unit.
     """
-    trie, beam = state.trie, state.beam
+    beam = state.beam
+    top = -math.inf
     for i in range(state.count[PREFIXES]):
-        node = beam.node[i]
-        unit = trie.unit[node]
-        label = beam.label[i]
-        parent = trie.slot[trie.parent[node]]
-        if node != 0 and parent != OUTSIDE:
-            label = log_add(label, emitting(state, parent, unit))
-        propose(state, i, node, beam.total[i] + frame[BLANK], label + frame[unit])
+        entry = beam[i]
+        label = entry.label
+        parent = state.nodes[state.nodes[entry.node].parent].slot
+        if entry.node != 0 and parent != OUTSIDE:
+            label = log_add(label, emitting(beam[parent], entry.unit))
+        top = max(top, write(state, i, entry.node, entry.total + frame[BLANK], label + frame[entry.unit]))
+    return top
 
 
 @njit(cache=True, nogil=True)
 def draft_extensions(
-    state: State, fusion: Fusion, frame: np.ndarray, num_chosen: int, best: int, floor: float
-) -> int:
-    """Drafts prefixes that are new to the beam and may score `floor` or more; returns the size of the draft.
+    state: State, fusion: Fusion, frame: np.ndarray, num_chosen: int, pruning: Pruning, top: float
+) -> tuple[int, float]:
+    """Drafts prefixes that are new to the beam in place of the worst; returns the size of the draft and the best score.
 
-    The prefix of the best path, whose unit here is `best`, is drafted at any score.
+    Once the draft is full it is a heap, with its lowest score at index 0.
     """
-    trie, beam = state.trie, state.beam
+    nodes, beam, draft = state.nodes, state.beam, state.draft
+    leader = nodes[state.count[BEST_NODE]]
     size = state.count[PREFIXES]
-    for i in range(state.count[PREFIXES]):
-        leads = beam.node[i] == state.count[BEST_NODE]
-        bonus = state.memory.score[beam.node[i]]
+    if size == pruning.width:
+        make_heap(draft, size)
+    for i in range(state.count[PREFIXES] - 1, -1, -1):
+        entry = beam[i]
+        score = nodes[entry.node].score
         for unit in state.chosen[:num_chosen]:
-            total = emitting(state, i, unit) + frame[unit]
+            label = emitting(entry, unit) + frame[unit]
+            floor = max(top - pruning.margin, draft[0].score if size == pruning.width else -math.inf)
+            leads = entry.node == leader.parent and unit == leader.unit
             # Within a word language models only take away; at its end they may give back.
-            if total + bonus < floor and unit != fusion.space and not (leads and unit == best):
+            if label + score < floor and unit != fusion.space and not leads:
                 continue
-            node = extended(state, fusion, beam.node[i], unit)
-            if trie.slot[node] == OUTSIDE:  # else `draft_stays` has counted these paths
-                propose(state, size, node, -math.inf, total)
+            node = extended(state, fusion, entry.node, unit)
+            if nodes[node].slot != OUTSIDE or not (label + nodes[node].score > floor or leads):
+                continue  # `draft_stays` has these paths already, or they are too improbable
+            if size < pruning.width:
+                top = max(top, write(state, size, node, -math.inf, label))
                 size += 1
-    return size
+                if size == pruning.width:
+                    make_heap(draft, size)
+            else:
+                top = max(top, write(state, 0, node, -math.inf, label))
+                sift_down(draft, 0, size)
+    return size, top
 
 
 @njit(cache=True, nogil=True)
-def keep(state: State, slot: int, i: int) -> None:
-    """Puts drafted prefix `i` into a slot of the beam."""
-    beam, draft = state.beam, state.draft
-    beam.node[slot] = draft.node[i]
-    beam.blank[slot] = draft.blank[i]
-    beam.label[slot] = draft.label[i]
-    beam.total[slot] = draft.total[i]
-    state.trie.slot[draft.node[i]] = slot
+def make_heap(entries: np.ndarray, size: int) -> None:
+    for i in range(size // 2 - 1, -1, -1):
+        sift_down(entries, i, size)
 
 
 @njit(cache=True, nogil=True)
-def keep_best(state: State, size: int, pruning: Pruning) -> None:
-    """Makes the beam of the best `size` drafted prefixes, the one of the best path among them."""
-    trie, beam, draft = state.trie, state.beam, state.draft
-    scores = draft.score[:size]
-    lowest = scores.max() - pruning.margin
-    for i in range(size):
-        if draft.node[i] == state.count[BEST_NODE]:
-            scores[i] = math.inf
-    if size > pruning.width:
-        lowest = max(lowest, np.partition(scores, size - pruning.width)[size - pruning.width])
+def sift_down(entries: np.ndarray, i: int, size: int) -> None:
+    """Restores the order of a heap, lowest score at index 0, after entry `i` has changed."""
+    while True:
+        lowest = i
+        for child in (2 * i + 1, 2 * i + 2):
+            if child < size and entries[child].score < entries[lowest].score:
+                lowest = child
+        if lowest == i:
+            return
+        swap(entries[i], entries[lowest])
+        i = lowest
+
+
+@njit(cache=True, nogil=True)
+def swap(a: Any, b: Any) -> None:
+    a.node, b.node = b.node, a.node
+    a.unit, b.unit = b.unit, a.unit
+    a.blank, b.blank = b.blank, a.blank
+    a.label, b.label = b.label, a.label
+    a.total, b.total = b.total, a.total
+    a.score, b.score = b.score, a.score
+
+
+@njit(cache=True, nogil=True)
+def adopt_draft(state: State, size: int, floor: float) -> None:
+    """Makes the draft the beam, without what scores less than `floor`."""
     for i in range(state.count[PREFIXES]):
-        trie.slot[beam.node[i]] = OUTSIDE
+        state.nodes[state.beam[i].node].slot = OUTSIDE
     kept = 0
-    for ties in (False, True):
-        for i in range(size):
-            if (scores[i] == lowest > -math.inf) if ties else (scores[i] > lowest):
-                if kept == pruning.width:
-                    break
-                keep(state, kept, i)
-                kept += 1
+    for i in range(size):
+        if state.draft[i].score >= floor and state.draft[i].score > -math.inf:
+            state.beam[kept] = state.draft[i]
+            state.nodes[state.beam[kept].node].slot = kept
+            kept += 1
     state.count[PREFIXES] = kept
-
-
-@njit(cache=True, nogil=True)
-def follow_best_path(state: State, fusion: Fusion, best: int) -> None:
-    """Moves the prefix of the best path on by the most probable unit of a frame."""
-    if best not in (BLANK, state.count[BEST_UNIT]):
-        state.count[BEST_NODE] = extended(state, fusion, state.count[BEST_NODE], best)
-    state.count[BEST_UNIT] = best
 
 
 @njit(cache=True, nogil=True)
 def step(state: State, fusion: Fusion, frame: np.ndarray, pruning: Pruning) -> None:
     """One frame of log-probabilities `(V,)`."""
     best = np.argmax(frame)
-    num_chosen = choose_units(frame, best, pruning, state.chosen)
+    if best != BLANK and best != state.count[BEST_UNIT]:
+        state.count[BEST_NODE] = extended(state, fusion, state.count[BEST_NODE], best)
+    state.count[BEST_UNIT] = best
     size = state.count[PREFIXES]
-    draft_stays(state, frame)
+    top = draft_stays(state, frame)
+    num_chosen = choose_units(frame, best, pruning, state.chosen)
     if num_chosen > 0:
-        stays = state.draft.score[:size]
-        floor = stays.max() - pruning.margin
-        if size == pruning.width:
-            floor = max(floor, stays.min())
-        size = draft_extensions(state, fusion, frame, num_chosen, best, floor)
-        follow_best_path(state, fusion, best)
-        keep_best(state, size, pruning)
-    else:
-        follow_best_path(state, fusion, best)
-        for i in range(size):
-            keep(state, i, i)
+        size, top = draft_extensions(state, fusion, frame, num_chosen, pruning, top)
+    adopt_draft(state, size, top - pruning.margin)
 
 
 @njit(cache=True, nogil=True)
-def search(state: State, fusion: Fusion, log_probs: np.ndarray, start: int, pruning: Pruning) -> int:
-    """Goes through the frames of `log_probs (S, V)` from `start` on; returns the first that the trie lacks room for."""
-    for t in range(start, len(log_probs)):
-        if state.count[NODES] + state.count[PREFIXES] * len(state.chosen) + 1 > len(state.trie.parent):
+def search(state: State, fusion: Fusion, log_probs: np.ndarray, begin: int, pruning: Pruning) -> int:
+    """Goes through `log_probs (S, V)` from frame `begin` on; returns the first frame that the nodes lack room for."""
+    for t in range(begin, len(log_probs)):
+        if state.count[NODES] + state.count[PREFIXES] * len(state.chosen) + 1 > len(state.nodes):
             return t
         step(state, fusion, log_probs[t], pruning)
     return len(log_probs)
@@ -270,49 +277,49 @@ def search(state: State, fusion: Fusion, log_probs: np.ndarray, start: int, prun
 
 @njit(cache=True, nogil=True)
 def mark_alive(state: State) -> np.ndarray:
-    """Which nodes of the trie the beam still needs, `(nodes,)`: its prefixes and the beginnings of those."""
+    """Which nodes the beam still needs, `(nodes,)`: its prefixes and the beginnings of those."""
     alive = np.zeros(state.count[NODES], np.bool_)
     alive[0] = True
-    for node in state.beam.node[: state.count[PREFIXES]]:
+    for i in range(state.count[PREFIXES]):
+        node = state.beam[i].node
         while not alive[node]:
             alive[node] = True
-            node = state.trie.parent[node]
+            node = state.nodes[node].parent
     return alive
 
 
 @njit(cache=True, nogil=True)
-def link(trie: Trie, size: int) -> None:
+def link(nodes: np.ndarray, size: int) -> None:
     """Sets the children and siblings of nodes that know their parents."""
-    trie.child[:size] = NONE
+    for node in range(size):
+        nodes[node].child = NONE
     for node in range(1, size):
-        trie.sibling[node] = trie.child[trie.parent[node]]
-        trie.child[trie.parent[node]] = node
+        nodes[node].sibling = nodes[nodes[node].parent].child
+        nodes[nodes[node].parent].child = node
 
 
 @njit(cache=True, nogil=True)
 def final_scores(state: State, fusion: Fusion) -> np.ndarray:
     """Score of each prefix of the beam as a whole utterance, `(prefixes,)`."""
-    scores = state.beam.total[: state.count[PREFIXES]].copy()
+    scores = np.empty(state.count[PREFIXES])
     for i in range(len(scores)):
-        node = state.beam.node[i]
-        scores[i] += final_score(fusion, state.memory, node, in_word(state.trie, fusion, node))
+        scores[i] = state.beam[i].total + final_score(fusion, state.nodes[state.beam[i].node])
     return scores
 
 
 class BeamSearch:
     """A search that takes its log-probabilities in chunks of any size: the result is the same."""
 
-    def __init__(self, fusion: Fusion, pruning: Pruning | None = None, *, nodes: int = 1 << 14) -> None:
-        """`nodes` of the trie are allocated at first; more come as needed."""
+    def __init__(self, fusion: Fusion, pruning: Pruning | None = None, *, nodes: int = 1 << 13) -> None:
+        """`nodes` are allocated at first; more come as needed."""
         self.fusion = fusion
         width, units, min_log_prob, margin = pruning or Pruning()
         units = min(units, len(fusion.token) - 1)
         self.pruning = Pruning(int(width), int(units), float(min_log_prob), float(margin))  # one type, compiled once
         self._state = State(
-            trie=Trie(*(np.zeros(nodes, np.int32) for _ in Trie._fields)),
-            memory=Memory(*(np.zeros(nodes, kind) for kind in MEMORY_TYPES)),
-            beam=_empty_beam(width),
-            draft=_empty_beam(width * (1 + units)),
+            nodes=np.zeros(nodes, NODE),
+            beam=np.zeros(width, ENTRY),
+            draft=np.zeros(width, ENTRY),
             chosen=np.zeros(units, np.int32),
             count=np.zeros(4, np.int64),
         )
@@ -320,12 +327,10 @@ class BeamSearch:
 
     def reset(self) -> None:
         """Forgets everything heard: back to the empty prefix."""
-        trie, memory, beam, _, _, count = self._state
-        for column in trie:
-            column[0] = 0
-        remember_nothing(self.fusion, memory)
-        count[:] = 1, 1, 0, BLANK
-        beam.node[0], beam.blank[0], beam.label[0], beam.total[0] = 0, 0.0, -np.inf, 0.0
+        self._state.nodes[0] = np.zeros((), NODE)
+        start(self.fusion, self._state.nodes[0])
+        self._state.beam[0] = (0, BLANK, 0.0, -np.inf, 0.0, 0.0)
+        self._state.count[:] = 1, 1, 0, BLANK
 
     def feed(self, log_probs: np.ndarray) -> None:
         """Searches on through `log_probs (S, V)`, blank at index 0."""
@@ -340,32 +345,27 @@ class BeamSearch:
         """The best `count` hypotheses if the utterance ends here, best first; fewer if there are fewer."""
         scores = final_scores(self._state, self.fusion)
         order = np.argsort(-scores, kind="stable")[:count]
-        return [Hypothesis(self._units(self._state.beam.node[i]), float(scores[i])) for i in order]
+        return [Hypothesis(self._units(int(self._state.beam["node"][i])), float(scores[i])) for i in order]
 
     def _units(self, node: int) -> tuple[int, ...]:
-        trie = self._state.trie
+        parents, last_units = self._state.nodes["parent"], self._state.nodes["unit"]
         units = []
         while node:
-            units.append(int(trie.unit[node]))
-            node = trie.parent[node]
+            units.append(int(last_units[node]))
+            node = parents[node]
         return tuple(reversed(units))
 
     def _make_room(self) -> None:
-        """Drops the nodes that no living prefix needs, and doubles the trie where that gives too little room."""
-        trie, memory, beam, _, chosen, count = self._state
+        """Drops the nodes that no living prefix needs, and takes more where that gives too little room."""
+        nodes, beam, _, chosen, count = self._state
         alive = np.flatnonzero(mark_alive(self._state))
         index = np.zeros(count[NODES], np.int32)
         index[alive] = np.arange(len(alive))
-        step_needs = len(beam.node) * len(chosen) + 1
-        room = np.zeros(max(len(trie.parent), 2 * (len(alive) + step_needs)) - len(alive), np.int32)
-        trie = Trie(*(np.concatenate([column[alive], room]) for column in trie))
-        memory = Memory(*(np.concatenate([column[alive], room.astype(column.dtype)]) for column in memory))
-        trie.parent[: len(alive)] = index[trie.parent[: len(alive)]]
-        link(trie, len(alive))
-        beam.node[: count[PREFIXES]] = index[beam.node[: count[PREFIXES]]]
+        step_needs = len(beam) * len(chosen) + 1
+        room = max(len(nodes), 2 * (len(alive) + step_needs)) - len(alive)
+        nodes = np.concatenate([nodes[alive], np.zeros(room, NODE)])
+        nodes["parent"][: len(alive)] = index[nodes["parent"][: len(alive)]]
+        link(nodes, len(alive))
+        beam["node"][: count[PREFIXES]] = index[beam["node"][: count[PREFIXES]]]
         count[NODES], count[BEST_NODE] = len(alive), index[count[BEST_NODE]]
-        self._state = self._state._replace(trie=trie, memory=memory)
-
-
-def _empty_beam(size: int) -> Beam:
-    return Beam(np.zeros(size, np.int32), *(np.zeros(size) for _ in Beam._fields[1:]))
+        self._state = self._state._replace(nodes=nodes)

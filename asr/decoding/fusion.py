@@ -12,7 +12,7 @@ of all characters, with a word model alone unknown words are free to spell, and 
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -57,18 +57,16 @@ class Fusion(NamedTuple):
     weights: Weights
 
 
-class Memory(NamedTuple):
-    """What language models remember of each prefix, an entry a node of the search's trie in every array."""
-
-    words: np.ndarray  # int32, state of the word model after the finished words
-    characters: np.ndarray  # int32, state of the character model after all characters
-    lexicon: np.ndarray  # int32, node of the unfinished word, or OFF
-    spelled: np.ndarray  # float64, the character model's log-probability of the unfinished word
-    finished: np.ndarray  # float64, score of the finished words
-    score: np.ndarray  # float64, what the prefix is ranked by beside its acoustic score
-
-
-MEMORY_TYPES = (np.int32, np.int32, np.int32, np.float64, np.float64, np.float64)
+# What language models remember of a prefix: fields of the search's nodes, beside `unit`, the last of the prefix.
+MEMORY = [
+    ("words", np.int32),  # state of the word model after the finished words
+    ("characters", np.int32),  # state of the character model after all characters
+    ("lexicon", np.int32),  # node of the unfinished word, or OFF
+    ("in_word", np.int32),  # whether there is an unfinished word
+    ("spelled", np.float64),  # the character model's log-probability of it
+    ("finished", np.float64),  # score of the finished words
+    ("score", np.float64),  # what the prefix is ranked by beside its acoustic score
+]
 
 
 def build_fusion(
@@ -142,40 +140,39 @@ def follow(lexicon: Lexicon, node: int, unit: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def remember_nothing(fusion: Fusion, memory: Memory) -> None:
-    """Writes the empty prefix, node 0."""
-    memory.words[0], memory.characters[0] = fusion.start
-    memory.lexicon[0] = 0
-    memory.spelled[0] = memory.finished[0] = memory.score[0] = 0.0
+def start(fusion: Fusion, node: Any) -> None:
+    """Writes the memory of the empty prefix into its node, which holds zeros."""
+    node.words, node.characters = fusion.start
 
 
 @njit(cache=True, nogil=True)
-def remember(fusion: Fusion, memory: Memory, parent: int, node: int, unit: int, in_word: bool) -> None:
-    """Writes the prefix `node`, which adds `unit` to `parent`; `in_word` says whether the parent ends in a word."""
-    log_prob, memory.characters[node] = advance(fusion.characters, memory.characters[parent], fusion.token[unit])
-    spelled = memory.spelled[parent] + log_prob
-    memory.words[node] = memory.words[parent]
-    memory.finished[node] = memory.finished[parent]
-    if unit != fusion.space:
-        memory.lexicon[node] = follow(fusion.lexicon, memory.lexicon[parent], unit)
+def remember(fusion: Fusion, parent: Any, node: Any) -> None:
+    """Writes the memory of a prefix that is `parent` and one unit more."""
+    log_prob, node.characters = advance(fusion.characters, parent.characters, fusion.token[node.unit])
+    node.words = parent.words
+    node.spelled = parent.spelled + log_prob
+    node.finished = parent.finished
+    if node.unit == fusion.space:
+        node.lexicon = 0
+        node.in_word = False
+        if parent.in_word:
+            node.finished, node.words = finish_word(fusion, parent, node.spelled)
+            node.spelled = 0.0
     else:
-        memory.lexicon[node] = 0
-        if in_word:
-            memory.finished[node], memory.words[node] = finish_word(fusion, memory, parent, spelled)
-            spelled = 0.0
-    memory.spelled[node] = spelled
-    memory.score[node] = memory.finished[node] + fusion.weights.lm * spelled
-    if fusion.closed and memory.lexicon[node] == OFF:
-        memory.score[node] = -math.inf
+        node.lexicon = follow(fusion.lexicon, parent.lexicon, node.unit)
+        node.in_word = True
+    node.score = node.finished + fusion.weights.lm * node.spelled
+    if fusion.closed and node.lexicon == OFF:
+        node.score = -math.inf
 
 
 @njit(cache=True, nogil=True)
-def finish_word(fusion: Fusion, memory: Memory, node: int, spelled: float) -> tuple[float, int]:
-    """Score of prefix `node` with its last word finished, and the word model's state; `spelled` counts the end."""
+def finish_word(fusion: Fusion, node: Any, spelled: float) -> tuple[float, int]:
+    """Score of a prefix with its last word finished, and the word model's state; `spelled` counts the word's end."""
     weights = fusion.weights
-    word = UNKNOWN if memory.lexicon[node] == OFF else fusion.lexicon.word[memory.lexicon[node]]
-    log_prob, state = advance(fusion.words, memory.words[node], word)
-    score = memory.finished[node] + weights.word
+    word = UNKNOWN if node.lexicon == OFF else fusion.lexicon.word[node.lexicon]
+    log_prob, state = advance(fusion.words, node.words, word)
+    score = node.finished + weights.word
     if word != UNKNOWN:
         return score + weights.lm * log_prob, state
     if fusion.closed:
@@ -184,11 +181,11 @@ def finish_word(fusion: Fusion, memory: Memory, node: int, spelled: float) -> tu
 
 
 @njit(cache=True, nogil=True)
-def final_score(fusion: Fusion, memory: Memory, node: int, in_word: bool) -> float:
-    """Score of prefix `node` as a whole utterance."""
-    score, state = memory.finished[node], memory.words[node]
-    if in_word:
-        log_prob, _ = advance(fusion.characters, memory.characters[node], END)
-        score, state = finish_word(fusion, memory, node, memory.spelled[node] + log_prob)
+def final_score(fusion: Fusion, node: Any) -> float:
+    """Score of a prefix as a whole utterance."""
+    score, state = node.finished, node.words
+    if node.in_word:
+        log_prob, _ = advance(fusion.characters, node.characters, END)
+        score, state = finish_word(fusion, node, node.spelled + log_prob)
     log_prob, _ = advance(fusion.words, state, END)
     return score + fusion.weights.lm * log_prob
