@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -130,6 +130,51 @@ def score(
     pairs = pair_files(reference, hypothesis, lower=lower)
     for line in score_groups(pairs, by):
         print(line)
+
+
+@app.command()
+def lm(
+    texts: Annotated[
+        list[Path],
+        typer.Argument(metavar="TEXT…", help="Texts, one sentence a line (.gz too), and manifests (.jsonl .csv .tsv)."),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The ARPA file to write; compressed if its name ends in .gz.")
+    ],
+    order: Annotated[
+        int | None, typer.Option(help="Length of the longest n-grams; by default 4 words or 6 characters.")
+    ] = None,
+    units: Annotated[Literal["words", "characters"], typer.Option(help="What n-grams are made of.")] = "words",
+    prune: Annotated[
+        str,
+        typer.Option(
+            metavar="N,N,…",
+            help="Leave out n-grams seen N times or less, one N for each order, the last for all longer: 0,0,1.",
+        ),
+    ] = "0",
+    lower: Annotated[bool, typer.Option(help="Count in lower case.")] = False,
+    validation: Annotated[Path | None, typer.Option(help="Also print the perplexity of this text or manifest.")] = None,
+) -> None:
+    """Estimate an n-gram language model from text, 50 sentences or many millions, and write it as an ARPA file.
+
+    Kneser-Ney smoothing; orders whose counts are too few for it get Witten-Bell, and it says so.
+    """
+    from asr.corpus.sentences import read_sentences
+    from asr.decoding.arpa import write_arpa
+    from asr.decoding.estimate import estimate
+    from asr.text import Normalizer
+
+    try:
+        thresholds = [int(threshold) for threshold in prune.split(",")]
+    except ValueError:
+        raise AsrError(f"--prune {prune}: must be whole numbers with commas between them, as in 0,0,1") from None
+    normalizer = Normalizer(lower=lower)
+    found = estimate(read_sentences(texts, normalizer), order=order, units=units, prune=thresholds)
+    print(found, file=sys.stderr)
+    write_arpa(output, found.model, [f"text: {normalizer}", *found.smoothing])
+    print(f"{output}: {output.stat().st_size / 1e3:.0f} kB", file=sys.stderr)
+    if validation is not None:
+        print(found.model.perplexity(read_sentences([validation], normalizer)))
 
 
 @app.command()

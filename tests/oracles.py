@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -60,6 +62,71 @@ def edit_distance(reference: list[str], hypothesis: list[str]) -> int:
         for j, found in enumerate(hypothesis, start=1):
             row.append(min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (expected != found)))
     return row[-1]
+
+
+class SlowNGram:
+    """Interpolated Kneser-Ney and Witten-Bell with dictionaries, straight from the equations."""
+
+    def __init__(self, sentences: Sequence[Sequence[str]], order: int, thresholds: Sequence[int]) -> None:
+        padded = [("<s>", *sentence, "</s>") for sentence in sentences]
+        self.order = min(order, max(map(len, padded)))
+        self.thresholds = thresholds
+        self.events = {token for sentence in padded for token in sentence} - {"<s>"} | {"<unk>"}
+        self.seen = Counter(
+            sentence[start : start + n]
+            for sentence in padded
+            for n in range(1, order + 1)
+            for start in range(len(sentence) - n + 1)
+        )
+        before = Counter(ngram[1:] for ngram in self.seen)  # each distinct n-gram once: distinct tokens before the rest
+        self.counts = {
+            ngram: self.seen[ngram] if len(ngram) == self.order or ngram[0] == "<s>" else before[ngram]
+            for ngram in self.seen
+            if ngram != ("<s>",)
+        }
+        self.followers: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+        for ngram in self.counts:
+            self.followers[ngram[:-1]].append(ngram[-1])
+        self.methods = [self._method(n) for n in range(1, self.order + 1)]
+
+    def _method(self, n: int) -> dict[int, float] | None:
+        """Discounts for counts 1, 2 and 3 or more; None for Witten-Bell."""
+        t = Counter(count for ngram, count in self.counts.items() if len(ngram) == n)
+        if not t[1] or not t[2]:
+            return None
+        y = t[1] / (t[1] + 2 * t[2])
+        if t[3] and t[4]:
+            three = {k: k - (k + 1) * y * t[k + 1] / t[k] for k in (1, 2, 3)}
+            if min(three.values()) > 0:
+                return three
+        return {1: y, 2: y, 3: y}
+
+    def prob(self, history: tuple[str, ...], token: str) -> float:
+        """Probability of `token` after `history`, of which only the end counts."""
+        history = history[max(0, len(history) - self.order + 1) :]
+        lower = self.prob(history[1:], token) if history else 1 / len(self.events)
+        followers = self.followers.get(history)
+        if followers is None:
+            return lower
+        discounts = self.methods[len(history)]
+        counts = {follower: self.counts[(*history, follower)] for follower in followers}
+        total = sum(counts.values()) + (len(counts) if discounts is None else 0)
+        shares = {
+            follower: (count - (discounts[min(count, 3)] if discounts else 0)) / total
+            for follower, count in counts.items()
+            if not history or self.seen[(*history, follower)] > self.thresholds[len(history)]
+        }
+        return shares.get(token, 0.0) + (1 - sum(shares.values())) * lower
+
+
+def backoff_log_prob(
+    entries: Mapping[tuple[str, ...], tuple[float, float]], history: tuple[str, ...], token: str
+) -> float:
+    """The back-off rule over a dictionary of n-grams with their log-probabilities and back-off weights."""
+    if (*history, token) in entries:
+        return entries[(*history, token)][0]
+    weight = entries[history][1] if history in entries else 0.0
+    return weight + backoff_log_prob(entries, history[1:], token)
 
 
 def random_waveforms(seed: int, count: int, sample_rate: int = 8000) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ import asr
 def test_help_is_complete() -> None:
     shown = run_asr("--help")
     assert shown.returncode == 0
-    for command in ("train", "transcribe", "score", "info"):
+    for command in ("train", "transcribe", "score", "lm", "info"):
         assert command in shown.stdout
         assert run_asr(command, "--help").returncode == 0
 
@@ -43,6 +43,9 @@ def test_exit_statuses(tmp_path: Path) -> None:
         (["transcribe", "nothing.safetensors", "x.wav"], 1, "nothing.safetensors: no such model file"),
         (["score", "a.jsonl", "b.jsonl"], 1, "a.jsonl: no such manifest"),
         (["info", "nothing"], 1, "nothing: no such model file"),
+        (["lm", "nothing.txt", "-o", "lm.arpa"], 1, "nothing.txt: no such text"),
+        (["lm", "nothing.txt", "-o", "lm.arpa", "--prune", "few"], 1, "--prune few: must be whole numbers"),
+        (["lm", "nothing.txt", "-o", "lm.arpa", "--units", "syllables"], 2, "syllables"),
         (["train"], 2, "CONFIG"),
         (["dance"], 2, "dance"),
     ):
@@ -58,3 +61,20 @@ def test_score_prints_results_on_stdout(tmp_path: Path) -> None:
     done = run_asr("score", tmp_path / "ref.txt", tmp_path / "hyp.txt")
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.splitlines()[-1].startswith("%WER 33.33 [1 / 3, 0 ins, 0 del, 1 sub] 95 % interval")
+
+
+def test_lm_writes_an_arpa_file_and_says_what_it_did(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("Ein  Haus\n\nein Garten\n", encoding="utf-8")
+    (tmp_path / "more.jsonl").write_text('{"audio_filepath": "x.wav", "text": "das Haus"}\n')
+    arguments = ["lm", "text.txt", "more.jsonl", "-o", "out/lm.arpa", "--lower", "--order", 3, "--prune", "0,0,1"]
+    done = run_asr(*arguments, "--validation", "more.jsonl", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert lines[0] == "3 sentences, 6 words, 4 of them different"
+    assert lines[1].startswith("1-grams: Kneser-Ney, one discount ") and lines[2].startswith("2-grams: ")
+    assert lines[4] == "2-gram model with 7 + 7 = 14 n-grams"
+    assert done.stdout.startswith("perplexity ") and "over 3 tokens" in done.stdout
+    arpa = (tmp_path / "out" / "lm.arpa").read_text()
+    assert arpa.startswith("# text: NFC, white space collapsed, lower case\n# 1-grams: ") and "ein haus" in arpa
+    assert run_asr("lm", "text.txt", "-o", "c.arpa", "--units", "characters", cwd=tmp_path).returncode == 0
+    assert "<space>" in (tmp_path / "c.arpa").read_text()

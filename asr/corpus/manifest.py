@@ -11,6 +11,7 @@ from typing import Any
 
 from asr.errors import ManifestError
 
+SUFFIXES = (".jsonl", ".csv", ".tsv")
 _NAMED = ("id", "audio_filepath", "text", "offset", "duration", "speaker")
 
 

@@ -128,6 +128,8 @@ def _read(lines: _Lines) -> NGram:
     levels: list[Level] = []
     for section in sections:
         levels.append(_level(lines, section, levels, vocabulary))
+    # Some programs write back-off weights here too, but no history is that long.
+    levels[-1] = levels[-1]._replace(backoff=np.zeros_like(levels[-1].backoff))
     while not len(levels[-1].token):  # "ngram 3=0" of a text too short for its order
         levels.pop()
     return NGram(vocabulary, levels, units or ("characters" if SPACE in vocabulary else "words"))

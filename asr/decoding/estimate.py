@@ -1,14 +1,17 @@
-"""Estimates n-gram models: interpolated modified Kneser-Ney, or Witten-Bell where the text is too small for it.
+"""Estimates n-gram models: interpolated Kneser-Ney, or Witten-Bell where the text is too small for it.
 
 Both take a share of the counts after a history away and give it to the distribution after the shorter history:
 
     p(w | h) = (c(h w) - D) / N(h) + g(h) p(w | h')
 
 Counts c of the highest order are counts in the text; below, they are the number of distinct tokens seen before the
-n-gram (except that nothing stands before `<s>`, so what begins with it keeps its count). Kneser-Ney after Chen and
-Goodman (1998): N(h) is the sum of c(h ·), and three discounts D, for counts 1, 2, 3 and more, come from the counts of
-counts. Witten-Bell: D = 0, and N(h) is larger by the number of distinct tokens after h. g(h) is what is left. The empty
-history backs off to the uniform distribution over the vocabulary with `<unk>`, as in KenLM.
+n-gram (except that nothing stands before `<s>`, so what begins with it keeps its count). g(h) is what is left. The
+empty history backs off to the uniform distribution over the vocabulary with `<unk>`, as in KenLM. Each order takes the
+first of these that its counts of counts allow:
+
+- modified Kneser-Ney (Chen and Goodman 1998): N(h) is the sum of c(h ·), D one of three, for counts 1, 2, 3 and more;
+- Kneser-Ney with one D for all counts (Ney, Essen and Kneser 1994);
+- Witten-Bell: D = 0, and N(h) is larger by the number of distinct tokens after h.
 """
 
 from array import array
@@ -22,6 +25,8 @@ import numpy as np
 from asr.decoding.ngram import BEGIN, SPECIALS, Kind, Level, NGram, split_tokens
 from asr.errors import LanguageModelError
 
+# KenLM reads no more than 6, unless compiled for more.
+DEFAULT_ORDER: dict[Kind, int] = {"words": 4, "characters": 6}
 _CHUNK = 1 << 22  # tokens counted at a time
 _NEVER = -99 * np.log(10)  # of <s>, which is never predicted: the customary number in ARPA files
 
@@ -35,6 +40,17 @@ class Estimate:
     tokens: int  # without sentence ends
     smoothing: tuple[str, ...]
 
+    def __str__(self) -> str:
+        sizes = [len(level.token) for level in self.model.levels]
+        return "\n".join(
+            [
+                f"{self.sentences} sentences, {self.tokens} {self.model.units}, "
+                f"{len(self.model.vocabulary) - len(SPECIALS)} of them different",
+                *self.smoothing,
+                f"{self.model.order}-gram model with {' + '.join(map(str, sizes))} = {sum(sizes)} n-grams",
+            ]
+        )
+
 
 class _Counts(NamedTuple):
     """The distinct n-grams of one order in the text, sorted by `key`, which is parent * vocabulary + token."""
@@ -47,14 +63,15 @@ class _Counts(NamedTuple):
 
 
 def estimate(
-    sentences: Iterable[str], *, order: int = 4, units: Kind = "words", prune: Sequence[int] = (0,)
+    sentences: Iterable[str], *, order: int | None = None, units: Kind = "words", prune: Sequence[int] = (0,)
 ) -> Estimate:
-    """A model of normalised sentences, blank ones left out.
+    """A model of normalised sentences, blank ones left out; by default of 4 words or 6 characters.
 
     `prune` holds a threshold for each order, the last for all further ones: n-grams seen that often or less are left
     out of the model, though not out of the counts. Memory is about 24 bytes a token and 50 a distinct n-gram.
     Raises LanguageModelError for no text, for `<unk>`, `<s>` or `</s>` in it, and for options out of range.
     """
+    order = DEFAULT_ORDER[units] if order is None else order
     if not 1 <= order <= 20:
         raise LanguageModelError(f"the order of an n-gram model must be 1 to 20, not {order}")
     thresholds = [*prune, *[prune[-1]] * order][:order]
@@ -98,10 +115,8 @@ def _encode(sentences: Iterable[str], units: Kind) -> tuple[list[str], np.ndarra
         if not tokens:
             continue
         if min(tokens) <= end:
-            raise LanguageModelError(
-                f"{sentence!r} holds {', '.join(SPECIALS)} or one of them, which language models keep for themselves; "
-                "take it out of the text"
-            )
+            reserved = SPECIALS[min(tokens)]
+            raise LanguageModelError(f"{sentence!r} holds {reserved}, which only the model may use; take it out")
         stream.append(begin)
         stream.extend(tokens)
         stream.append(end)
@@ -160,19 +175,20 @@ def _adjusted_counts(counts: Sequence[_Counts], order: int) -> np.ndarray:
 
 
 def _discounts(adjusted: np.ndarray) -> tuple[np.ndarray | None, str]:
-    """Discounts of counts 0, 1, 2, and 3 and more (Chen and Goodman, eq. 26), or None; and the reason in words."""
-    once, twice, thrice, four = np.bincount(np.minimum(adjusted, 5), minlength=6)[1:5].tolist()
-    found = f"{once}, {twice}, {thrice} and {four} with count 1, 2, 3 and 4"
-    if not (once and twice and thrice and four):
-        return None, f"Witten-Bell, since Kneser-Ney needs some of each of the counts 1 to 4, and there are {found}"
+    """Discounts of counts 0, 1, 2, and 3 and more, None for Witten-Bell; and the choice in words."""
+    once, twice, thrice, four = counts = np.bincount(np.minimum(adjusted, 5), minlength=6)[1:5].tolist()
+    found = f"counts 1, 2, 3, 4 occur {', '.join(map(str, counts))} times"
+    if not (once and twice):
+        return None, f"Witten-Bell; for Kneser-Ney, too few n-grams of low count: {found}"
     share = once / (once + 2 * twice)
-    discounts = np.array(
-        [0, 1 - 2 * share * twice / once, 2 - 3 * share * thrice / twice, 3 - 4 * share * four / thrice]
-    )
-    shown = ", ".join(f"{discount:.2f}" for discount in discounts[1:])
-    if (discounts[1:] <= 0).any():
-        return None, f"Witten-Bell, since Kneser-Ney's discounts would be {shown} ({found})"
-    return discounts, f"modified Kneser-Ney, discounts {shown}"
+    if thrice and four:
+        discounts = np.array(  # Chen and Goodman, eq. 26
+            [0, 1 - 2 * share * twice / once, 2 - 3 * share * thrice / twice, 3 - 4 * share * four / thrice]
+        )
+        if (discounts[1:] > 0).all():
+            return discounts, "modified Kneser-Ney, discounts {:.2f}, {:.2f}, {:.2f}".format(*discounts[1:])
+    reason = f"for three, too few n-grams of low count: {found}"
+    return np.array([0, share, share, share]), f"Kneser-Ney, one discount {share:.2f}; {reason}"
 
 
 def _discounted(

@@ -152,10 +152,10 @@ class NGram:
             token, log_prob, backoff, first = (tensors[name] for name in ("token", "log_prob", "backoff", "first"))
             model.vocabulary = tuple(tensors["vocabulary"].tobytes().decode().split("\n"))
             model.units = tensors["units"].tobytes().decode()  # type: ignore[assignment]
-        except (KeyError, UnicodeDecodeError) as error:
+            size, nodes = len(model.vocabulary), len(token)
+        except (KeyError, TypeError, UnicodeDecodeError) as error:
             raise LanguageModelError(f"the stored language model is damaged: {error!r}") from None
         model.index = {word: number for number, word in enumerate(model.vocabulary)}
-        size, nodes = len(model.vocabulary), len(token)
         # Compiled code does not check its indices, so everything is checked here.
         sound = (
             model.units in ("words", "characters")

@@ -1,0 +1,34 @@
+"""Sentences for language models: from plain text, one a line, and from the transcripts of manifests."""
+
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from asr.corpus.manifest import SUFFIXES, read_manifest
+from asr.errors import TextError
+from asr.text import Normalizer
+
+
+def read_sentences(paths: Iterable[Path], normalizer: Normalizer) -> Iterator[str]:
+    """Normalised sentences of manifests and of texts (`.gz` too), read as they are asked for; blank ones left out.
+
+    Raises TextError naming file and line if a text is not UTF-8, ManifestError as `read_manifest` does.
+    """
+    for path in paths:
+        lines = (u.text or "" for u in read_manifest(path)) if path.suffix in SUFFIXES else _lines(path)
+        yield from filter(None, map(normalizer, lines))
+
+
+def _lines(path: Path) -> Iterator[str]:
+    if not path.is_file():
+        raise TextError(f"{path}: no such text")
+    number = 0
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        try:
+            for number, line in enumerate(file, start=1):  # noqa: B007
+                yield line.decode()
+        except UnicodeDecodeError as error:
+            raise TextError(f"{path}:{number}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            raise TextError(f"{path}:{number + 1}: the compressed file is damaged; copy it again") from None

@@ -1,0 +1,87 @@
+"""Estimating a word 4-gram model of a million words and writing it as ARPA: ours, beside KenLM's lmplz if it is there.
+
+Prints one JSON line. The text is LJ Speech's, where $ASR_CORPORA (or ../shared/corpora) has it, brought to length by
+joining halves of its lines; elsewhere words with Zipf's frequencies. Both programs read one file and write another, and
+take turns.
+"""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from asr.corpus.sentences import read_sentences
+from asr.decoding.arpa import read_arpa, write_arpa
+from asr.decoding.estimate import estimate
+from asr.text import Normalizer
+
+WORDS, ORDER, TURNS = 1_000_000, 4, 3
+
+
+def main() -> None:
+    corpora = Path(os.environ.get("ASR_CORPORA") or Path(__file__).parents[2] / "shared" / "corpora")
+    source = corpora / "text" / "ljspeech_other_lines.txt"
+    normalizer = Normalizer(lower=True)
+    with tempfile.TemporaryDirectory() as folder:
+        text, ours, theirs = (Path(folder) / name for name in ("text.txt", "ours.arpa", "theirs.arpa"))
+        text.write_text("\n".join(crossed(list(read_sentences([source], normalizer))) if source.is_file() else zipf()))
+
+        def with_asr() -> None:
+            write_arpa(ours, estimate(read_sentences([text], normalizer), order=ORDER).model)
+
+        def with_lmplz() -> None:
+            # Half lines occur several times, counts that lmplz refuses without the last option.
+            options = ["-S", "1G", "-T", folder, "--discount_fallback"]
+            command = ["lmplz", "-o", str(ORDER), "--text", str(text), "--arpa", str(theirs), *options]
+            subprocess.run(command, check=True, capture_output=True)
+
+        programs = {"asr": with_asr} | ({"lmplz": with_lmplz} if shutil.which("lmplz") else {})
+        seconds: dict[str, list[float]] = {name: [] for name in programs}
+        for _ in range(TURNS):  # the first turn also compiles
+            for name, program in programs.items():
+                seconds[name].append(seconds_of(program))
+        result = {
+            "bench": "lm",
+            "text": source.name if source.is_file() else "Zipf",
+            "words": WORDS,
+            "n_grams": [len(level.token) for level in read_arpa(ours).levels],
+            "seconds": {name: round(min(times), 2) for name, times in seconds.items()},
+            "seconds_to_read": round(seconds_of(lambda: read_arpa(ours)), 2),
+        }
+    print(json.dumps(result))
+
+
+def crossed(lines: list[str]) -> list[str]:
+    """Sentences of `WORDS` words together, each the first half of one line and the second half of another."""
+    generator = random.Random(0)
+    halves = [line.split() for line in lines]
+    sentences, left = [], WORDS
+    while left > 0:
+        first, second = generator.choices(halves, k=2)
+        words = (first[: len(first) // 2] + second[len(second) // 2 :])[:left]
+        sentences.append(" ".join(words))
+        left -= len(words)
+    return sentences
+
+
+def zipf() -> list[str]:
+    """Sentences of 20 words, the word of rank r with frequency 1 / r."""
+    vocabulary = [f"w{rank}" for rank in range(1, 50_001)]
+    frequencies = [1 / rank for rank in range(1, 50_001)]
+    words = random.Random(0).choices(vocabulary, frequencies, k=WORDS)
+    return [" ".join(words[start : start + 20]) for start in range(0, WORDS, 20)]
+
+
+def seconds_of(step: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    step()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
