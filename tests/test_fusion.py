@@ -20,7 +20,9 @@ CHARACTERS = estimate(TEXTS, order=4, units="characters").model
 WEIGHTS = Weights(lm=0.7, word=0.4, unknown=1.3)
 
 
-def decode(log_probs: np.ndarray, fusion: Fusion, pruning: Pruning = EXHAUSTIVE, count: int = 10_000) -> list[Hypothesis]:
+def decode(
+    log_probs: np.ndarray, fusion: Fusion, pruning: Pruning = EXHAUSTIVE, count: int = 10_000
+) -> list[Hypothesis]:
     search = BeamSearch(fusion, pruning)
     search.feed(log_probs)
     return search.hypotheses(count)

@@ -75,9 +75,12 @@ def build_fusion(
     characters: NGram | None = None,
     *,
     closed: bool = False,
-    weights: Weights = Weights(),  # noqa: B008
+    weights: Weights | None = None,
 ) -> Fusion:
-    """Joins the models. Raises LanguageModelError for a model of the wrong kind, and for `closed` without words."""
+    """Joins the models, by default with weights of zero.
+
+    Raises LanguageModelError for a model of the wrong kind, and for `closed` without words.
+    """
     if (words and words.units != "words") or (characters and characters.units != "characters"):
         raise LanguageModelError("the first model must be one of words, the second one of characters")
     if closed and words is None:
@@ -92,7 +95,7 @@ def build_fusion(
         build_lexicon(words.vocabulary, units),
         closed,
         1 + units.symbols.index(" ") if " " in units.symbols else NEVER,
-        Weights(*map(float, weights)),
+        Weights(*map(float, weights or Weights())),
     )
 
 
