@@ -4,11 +4,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from asr.errors import AsrError
+
+if TYPE_CHECKING:
+    from asr.decoding.ngram import NGram
 
 app = typer.Typer(
     help="Train your own speech recogniser, and use it.",
@@ -222,11 +225,11 @@ def tune(
                 f"asr: {share} stand verbatim in the language model's text: it will be trusted too much",
                 file=sys.stderr,
             )
-        words, characters = models_of_text(sentences, recognizer.units)
+        models: tuple[NGram | None, NGram | None] = models_of_text(sentences, recognizer.units)
     else:
         words = read_arpa(lm) if lm else None
-        characters = read_arpa(character_lm) if character_lm else spelling_model(words) if words else None
-    decoder = Decoder(recognizer.units, words, characters, closed=closed)
+        models = words, read_arpa(character_lm) if character_lm else spelling_model(words) if words else None
+    decoder = Decoder(recognizer.units, *models, closed=closed)
     validation = Validation(recognizer, utterances)
     print(HEADER)
     for best in search_settings(validation, decoder):

@@ -70,10 +70,10 @@ class State(NamedTuple):
     beam: np.ndarray  # (width,) of ENTRY
     draft: np.ndarray  # (width,) of ENTRY, the next beam while it is being made
     chosen: np.ndarray  # int32, units that may extend prefixes in this frame
-    count: np.ndarray  # int64, see below
+    counts: np.ndarray  # int64, see below
 
 
-NODES, PREFIXES, BEST_NODE, BEST_UNIT = range(4)  # in `State.count`: how many there are; where the best path is
+NODES, PREFIXES, BEST_NODE, BEST_UNIT = range(4)  # in `State.counts`: how many there are; where the best path is
 
 
 @njit(cache=True, nogil=True)
@@ -94,8 +94,8 @@ def extended(state: State, fusion: Fusion, parent: int, unit: int) -> int:
     while found != NONE and nodes[found].unit != unit:
         found = nodes[found].sibling
     if found == NONE:
-        found = state.count[NODES]
-        state.count[NODES] += 1
+        found = state.counts[NODES]
+        state.counts[NODES] += 1
         node = nodes[found]
         node.parent = parent
         node.unit = unit
@@ -147,7 +147,7 @@ def write(state: State, i: int, node: int, blank: float, label: float) -> float:
     entry.label = label
     entry.total = log_add(blank, label)
     score = entry.total + state.nodes[node].score
-    entry.score = math.inf if node == state.count[BEST_NODE] else score
+    entry.score = math.inf if node == state.counts[BEST_NODE] else score
     return score
 
 
@@ -159,7 +159,7 @@ def draft_stays(state: State, frame: np.ndarray) -> float:
     """
     beam = state.beam
     top = -math.inf
-    for i in range(state.count[PREFIXES]):
+    for i in range(state.counts[PREFIXES]):
         entry = beam[i]
         label = entry.label
         parent = state.nodes[state.nodes[entry.node].parent].slot
@@ -178,11 +178,11 @@ def draft_extensions(
     Once the draft is full it is a heap, with its lowest score at index 0.
     """
     nodes, beam, draft = state.nodes, state.beam, state.draft
-    leader = nodes[state.count[BEST_NODE]]
-    size = state.count[PREFIXES]
+    leader = nodes[state.counts[BEST_NODE]]
+    size = state.counts[PREFIXES]
     if size == pruning.width:
         make_heap(draft, size)
-    for i in range(state.count[PREFIXES] - 1, -1, -1):
+    for i in range(state.counts[PREFIXES] - 1, -1, -1):
         entry = beam[i]
         score = nodes[entry.node].score
         for unit in state.chosen[:num_chosen]:
@@ -239,7 +239,7 @@ def swap(a: Any, b: Any) -> None:
 @njit(cache=True, nogil=True)
 def adopt_draft(state: State, size: int, floor: float) -> None:
     """Makes the draft the beam, without what scores less than `floor`."""
-    for i in range(state.count[PREFIXES]):
+    for i in range(state.counts[PREFIXES]):
         state.nodes[state.beam[i].node].slot = OUTSIDE
     kept = 0
     for i in range(size):
@@ -247,17 +247,17 @@ def adopt_draft(state: State, size: int, floor: float) -> None:
             state.beam[kept] = state.draft[i]
             state.nodes[state.beam[kept].node].slot = kept
             kept += 1
-    state.count[PREFIXES] = kept
+    state.counts[PREFIXES] = kept
 
 
 @njit(cache=True, nogil=True)
 def step(state: State, fusion: Fusion, frame: np.ndarray, pruning: Pruning) -> None:
     """One frame of log-probabilities `(V,)`."""
-    best = np.argmax(frame)
-    if best != BLANK and best != state.count[BEST_UNIT]:
-        state.count[BEST_NODE] = extended(state, fusion, state.count[BEST_NODE], best)
-    state.count[BEST_UNIT] = best
-    size = state.count[PREFIXES]
+    best = int(np.argmax(frame))
+    if best != BLANK and best != state.counts[BEST_UNIT]:
+        state.counts[BEST_NODE] = extended(state, fusion, state.counts[BEST_NODE], best)
+    state.counts[BEST_UNIT] = best
+    size = state.counts[PREFIXES]
     top = draft_stays(state, frame)
     num_chosen = choose_units(frame, best, pruning, state.chosen)
     if num_chosen > 0:
@@ -269,7 +269,7 @@ def step(state: State, fusion: Fusion, frame: np.ndarray, pruning: Pruning) -> N
 def search(state: State, fusion: Fusion, log_probs: np.ndarray, begin: int, pruning: Pruning) -> int:
     """Goes through `log_probs (S, V)` from frame `begin` on; returns the first frame that the nodes lack room for."""
     for t in range(begin, len(log_probs)):
-        if state.count[NODES] + state.count[PREFIXES] * len(state.chosen) + 1 > len(state.nodes):
+        if state.counts[NODES] + state.counts[PREFIXES] * len(state.chosen) + 1 > len(state.nodes):
             return t
         step(state, fusion, log_probs[t], pruning)
     return len(log_probs)
@@ -278,9 +278,9 @@ def search(state: State, fusion: Fusion, log_probs: np.ndarray, begin: int, prun
 @njit(cache=True, nogil=True)
 def mark_alive(state: State) -> np.ndarray:
     """Which nodes the beam still needs, `(nodes,)`: its prefixes and the beginnings of those."""
-    alive = np.zeros(state.count[NODES], np.bool_)
+    alive = np.zeros(state.counts[NODES], np.bool_)
     alive[0] = True
-    for i in range(state.count[PREFIXES]):
+    for i in range(state.counts[PREFIXES]):
         node = state.beam[i].node
         while not alive[node]:
             alive[node] = True
@@ -301,7 +301,7 @@ def link(nodes: np.ndarray, size: int) -> None:
 @njit(cache=True, nogil=True)
 def final_scores(state: State, fusion: Fusion) -> np.ndarray:
     """Score of each prefix of the beam as a whole utterance, `(prefixes,)`."""
-    scores = np.empty(state.count[PREFIXES])
+    scores = np.empty(state.counts[PREFIXES])
     for i in range(len(scores)):
         scores[i] = state.beam[i].total + final_score(fusion, state.nodes[state.beam[i].node])
     return scores
@@ -321,7 +321,7 @@ class BeamSearch:
             beam=np.zeros(width, ENTRY),
             draft=np.zeros(width, ENTRY),
             chosen=np.zeros(units, np.int32),
-            count=np.zeros(4, np.int64),
+            counts=np.zeros(4, np.int64),
         )
         self.reset()
 
@@ -330,7 +330,7 @@ class BeamSearch:
         self._state.nodes[0] = np.zeros((), NODE)
         start(self.fusion, self._state.nodes[0])
         self._state.beam[0] = (0, BLANK, 0.0, -np.inf, 0.0, 0.0)
-        self._state.count[:] = 1, 1, 0, BLANK
+        self._state.counts[:] = 1, 1, 0, BLANK
 
     def feed(self, log_probs: np.ndarray) -> None:
         """Searches on through `log_probs (S, V)`, blank at index 0."""
@@ -357,15 +357,15 @@ class BeamSearch:
 
     def _make_room(self) -> None:
         """Drops the nodes that no living prefix needs, and takes more where that gives too little room."""
-        nodes, beam, _, chosen, count = self._state
+        nodes, beam, _, chosen, counts = self._state
         alive = np.flatnonzero(mark_alive(self._state))
-        index = np.zeros(count[NODES], np.int32)
+        index = np.zeros(counts[NODES], np.int32)
         index[alive] = np.arange(len(alive))
         step_needs = len(beam) * len(chosen) + 1
         room = max(len(nodes), 2 * (len(alive) + step_needs)) - len(alive)
         nodes = np.concatenate([nodes[alive], np.zeros(room, NODE)])
         nodes["parent"][: len(alive)] = index[nodes["parent"][: len(alive)]]
         link(nodes, len(alive))
-        beam["node"][: count[PREFIXES]] = index[beam["node"][: count[PREFIXES]]]
-        count[NODES], count[BEST_NODE] = len(alive), index[count[BEST_NODE]]
+        beam["node"][: counts[PREFIXES]] = index[beam["node"][: counts[PREFIXES]]]
+        counts[NODES], counts[BEST_NODE] = len(alive), index[counts[BEST_NODE]]
         self._state = self._state._replace(nodes=nodes)

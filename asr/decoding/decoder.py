@@ -1,6 +1,7 @@
 """The decoder of a model: language models, their weights, and the beam, as the model file holds them."""
 
 import copy
+import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -97,13 +98,10 @@ class Decoder:
             if parts:
                 models[kind] = NGram.from_tensors(parts)
         try:
-            return cls(
-                units,
-                **models,
-                closed=bool(metadata["closed"]),
-                weights=Weights(**metadata["weights"]),
-                pruning=Pruning(**metadata["pruning"]),
-                summary=metadata.get("summary"),
-            )
+            weights, pruning = Weights(**metadata["weights"]), Pruning(**metadata["pruning"])
+            if not (all(map(math.isfinite, weights)) and 1 <= pruning.width <= 1 << 16 and pruning.units >= 1):
+                raise ValueError(f"{weights}, {pruning}")
+            closed, summary = bool(metadata["closed"]), metadata.get("summary")
+            return cls(units, **models, closed=closed, weights=weights, pruning=pruning, summary=summary)
         except (KeyError, TypeError, ValueError) as error:
             raise LanguageModelError(f"the stored settings of the decoder are damaged: {error!r}") from None
