@@ -4,11 +4,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from asr.errors import AsrError
+
+if TYPE_CHECKING:
+    from asr.decoding.ngram import NGram
 
 app = typer.Typer(
     help="Train your own speech recogniser, and use it.",
@@ -321,6 +324,72 @@ def lm(
     print(f"{output}: {output.stat().st_size / 1e3:.0f} kB", file=sys.stderr)
     if validation is not None:
         print(found.model.perplexity(read_sentences([validation], normalizer)))
+
+
+@app.command()
+def tune(
+    model: Model,
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="Validation data with texts: .jsonl .csv .tsv.")],
+    lm: Annotated[Path | None, typer.Option(help="ARPA file of words.")] = None,
+    character_lm: Annotated[
+        Path | None, typer.Option(help="ARPA file of characters; by default one is made of the words of --lm.")
+    ] = None,
+    lm_text: Annotated[
+        list[Path] | None,
+        typer.Option(help="Instead of both: text or manifest to estimate them from, such as the training manifest."),
+    ] = None,
+    closed: Annotated[bool, typer.Option(help="Allow only words of the word model.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The model file to write; by default MODEL itself.")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Add language models to a model file, their weights tuned on validation data; if they do not help, none is stored.
+
+    Words the word model has never seen stay possible: they are scored by their characters.
+    """
+    if (lm or character_lm) is None and not lm_text:
+        raise AsrError("give --lm-text with text to learn from, or --lm and --character-lm with ARPA files")
+    if (lm or character_lm) is not None and lm_text:
+        raise AsrError("--lm-text estimates both language models; leave out --lm and --character-lm, or --lm-text")
+
+    from asr.corpus.manifest import read_manifest
+    from asr.corpus.sentences import read_sentences
+    from asr.decoding.arpa import read_arpa
+    from asr.decoding.decoder import Decoder
+    from asr.decoding.tune import HEADER, Validation, models_of_text, search_settings, spelling_model
+    from asr.model import load
+
+    recognizer = load(model, device)
+    utterances = read_manifest(manifest, require_text=True)
+    if lm_text:
+        sentences = list(read_sentences(lm_text, recognizer.normalizer))
+        known = set(sentences)
+        if seen := sum(recognizer.normalizer(utterance.text or "") in known for utterance in utterances):
+            share = f"{seen} of {len(utterances)} texts of {manifest}"
+            print(
+                f"asr: {share} stand verbatim in the language model's text: it will be trusted too much",
+                file=sys.stderr,
+            )
+        models: tuple[NGram | None, NGram | None] = models_of_text(sentences, recognizer.units)
+    else:
+        words = read_arpa(lm) if lm else None
+        models = words, read_arpa(character_lm) if character_lm else spelling_model(words) if words else None
+    decoder = Decoder(recognizer.units, *models, closed=closed)
+    validation = Validation(recognizer, utterances)
+    print(HEADER)
+    for best in search_settings(validation, decoder):
+        print(best, flush=True)
+    decoder = decoder.using(weights=best.weights, pruning=best.pruning)
+    plain, tuned = validation.score(None, interval=True), validation.score(decoder, interval=True)
+    print(f"best path: {plain.cer}\n           {plain.wer}\ntuned:     {tuned.cer}\n           {tuned.wer}")
+    helps = best.errors < (plain.wer.errors, plain.cer.errors)
+    recognizer.decoder = decoder if helps else None
+    if helps:
+        decoder.summary = {"utterances": len(utterances), "best path": str(plain.wer), "tuned": str(tuned.wer)}
+    else:
+        print("no setting helps: no language model is stored, the model keeps to best path")
+    recognizer.save(output or model)
 
 
 @app.command()

@@ -19,17 +19,19 @@ from torch import Tensor, nn
 from asr.batching import pad, plan_batches
 from asr.config import Config, FeaturesConfig
 from asr.decoding.greedy import best_path
-from asr.errors import ModelFileError
+from asr.errors import LanguageModelError, ModelFileError
 from asr.features import MFCC, LogMel, Spectrogram
 from asr.files import write_whole
 from asr.nn.encoder import AcousticModel
 from asr.text import Units
 
 if TYPE_CHECKING:
+    from asr.decoding.decoder import Decoder
     from asr.transcribe import Transcript
 
 FORMAT = 1
 _METADATA_KEY = "asr"
+_DECODER_PREFIX = "decoder."  # of the tensors that are language models, not weights
 _BATCH_SECONDS = 120.0
 _BATCH_UTTERANCES = 32
 
@@ -52,6 +54,7 @@ class Recognizer:
         self.config = config
         self.units = units
         self.summary = summary or {}
+        self.decoder: Decoder | None = None  # best path, unless `asr tune` has found a language model that helps
         self.normalizer = config.text.normalizer
         self.features = build_features(config.features)
         self.acoustic_model = AcousticModel(
@@ -102,7 +105,16 @@ class Recognizer:
 
     def texts(self, log_probs: Tensor, lengths: Tensor) -> list[str]:
         """The transcripts that log-probabilities `(B, S, V)` decode to."""
-        return [self.normalizer(self.units.decode(best.units)) for best in best_path(log_probs, lengths)]
+        if self.decoder is None:
+            hypotheses = best_path(log_probs, lengths)
+        else:
+            rows = zip(log_probs.cpu().numpy(), lengths.tolist(), strict=True)
+            hypotheses = self.decoder.decode([row[:length] for row, length in rows])
+        return [self.text(hypothesis.units) for hypothesis in hypotheses]
+
+    def text(self, units: Sequence[int]) -> str:
+        """The text of a unit sequence, normalised."""
+        return self.normalizer(self.units.decode(units))
 
     def recognize(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Transcripts of waveforms `(N,)`, float32 at this model's sample rate, in their order."""
@@ -131,6 +143,10 @@ class Recognizer:
         }
         state = self.modules.state_dict()
         tensors = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
+        if self.decoder is not None:
+            metadata["decoding"] = self.decoder.to_metadata()
+            for name, array in self.decoder.to_tensors().items():
+                tensors[_DECODER_PREFIX + name] = torch.tensor(array)
         write_whole(
             Path(path), safetensors.torch.save(tensors, {_METADATA_KEY: json.dumps(metadata, ensure_ascii=False)})
         )
@@ -145,8 +161,18 @@ def load(path: str | Path, device: str | torch.device | None = None) -> Recogniz
     try:
         config = Config.model_validate(metadata["config"])
         recognizer = Recognizer(config, Units(metadata["units"], config.text.units), metadata.get("training"))
-        recognizer.modules.load_state_dict(safetensors.torch.load_file(path))
-    except (KeyError, ValidationError, RuntimeError, safetensors.SafetensorError) as error:
+        tensors = safetensors.torch.load_file(path)
+        arrays = {
+            name.removeprefix(_DECODER_PREFIX): tensors.pop(name).numpy()
+            for name in list(tensors)
+            if name.startswith(_DECODER_PREFIX)
+        }
+        recognizer.modules.load_state_dict(tensors)
+        if "decoding" in metadata:
+            from asr.decoding.decoder import Decoder  # brings numba, which best path needs not
+
+            recognizer.decoder = Decoder.from_parts(recognizer.units, arrays, metadata["decoding"])
+    except (KeyError, ValidationError, RuntimeError, LanguageModelError, safetensors.SafetensorError) as error:
         raise ModelFileError(f"{path}: its parts do not fit together: {error}") from None
     return recognizer.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 

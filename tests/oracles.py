@@ -25,6 +25,16 @@ def ctc_loss_by_enumeration(log_probs: np.ndarray, target: tuple[int, ...]) -> f
     return -float(total)
 
 
+def prefixes_by_enumeration(log_probs: np.ndarray) -> dict[tuple[int, ...], float]:
+    """Log-probability of every label sequence that `log_probs (S, V)` can emit, over all its paths."""
+    frames, units = log_probs.shape
+    totals: dict[tuple[int, ...], float] = {}
+    for path in itertools.product(range(units), repeat=frames):
+        score = sum(float(log_probs[t, unit]) for t, unit in enumerate(path))
+        totals[collapse(path)] = float(np.logaddexp(totals.get(collapse(path), -math.inf), score))
+    return totals
+
+
 def packed_rnn(layer: nn.Module, x: Tensor, lengths: Tensor) -> Tensor:
     """What PyTorch's own packed bidirectional RNN gives with the weights of an `RNNLayer`; padding is 0."""
     ahead = layer.forward_rnn

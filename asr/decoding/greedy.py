@@ -1,19 +1,10 @@
 """Best-path decoding: the most probable unit of each frame, repeats merged, blanks dropped."""
 
-from dataclasses import dataclass
-
 from torch import Tensor
 
+from asr.decoding.hypothesis import Hypothesis
 from asr.features import frame_mask
 from asr.text import BLANK
-
-
-@dataclass(frozen=True, slots=True)
-class Hypothesis:
-    """A unit sequence without blanks and the log-probability (nats) of the path it was read from."""
-
-    units: tuple[int, ...]
-    score: float
 
 
 def best_path(log_probs: Tensor, lengths: Tensor) -> list[Hypothesis]:

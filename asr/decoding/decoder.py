@@ -1,0 +1,107 @@
+"""The decoder of a model: language models, their weights, and the beam, as the model file holds them."""
+
+import copy
+import math
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from asr.decoding.beam import BeamSearch, Pruning
+from asr.decoding.fusion import Weights, build_fusion
+from asr.decoding.hypothesis import Hypothesis
+from asr.decoding.ngram import NGram
+from asr.errors import LanguageModelError
+from asr.text import Units
+
+
+class Decoder:
+    """Beam search with the language models of one model; decoding changes nothing in it, so threads may share it."""
+
+    def __init__(
+        self,
+        units: Units,
+        words: NGram | None = None,
+        characters: NGram | None = None,
+        *,
+        closed: bool = False,
+        weights: Weights | None = None,
+        pruning: Pruning | None = None,
+        summary: dict[str, Any] | None = None,
+    ) -> None:
+        """`closed` allows words of the word model only; `summary` is what `asr info` shows of how it was tuned.
+
+        Raises LanguageModelError as `build_fusion` does.
+        """
+        self.models = {"words": words, "characters": characters}
+        self.fusion = build_fusion(units, words, characters, closed=closed, weights=weights)
+        self.pruning = pruning or Pruning()
+        self.summary = summary or {}
+
+    @property
+    def weights(self) -> Weights:
+        return self.fusion.weights
+
+    def using(self, *, weights: Weights | None = None, pruning: Pruning | None = None) -> "Decoder":
+        """The same language models with other settings."""
+        other = copy.copy(self)
+        other.fusion = self.fusion._replace(weights=Weights(*map(float, weights or self.weights)))
+        other.pruning = pruning or self.pruning
+        return other
+
+    def decode(self, log_probs: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """The best hypothesis of each utterance, given as log-probabilities `(S, V)`."""
+        return [best for best, *_ in self.decode_n_best(log_probs, 1)]
+
+    def decode_n_best(self, log_probs: Sequence[np.ndarray], count: int) -> list[list[Hypothesis]]:
+        """Up to `count` hypotheses of each utterance, best first; utterances are shared among threads."""
+        results: list[list[Hypothesis]] = [[] for _ in log_probs]
+
+        def work(share: range) -> None:
+            search = BeamSearch(self.fusion, self.pruning)
+            for index in share:
+                search.reset()
+                search.feed(log_probs[index])
+                results[index] = search.hypotheses(count)
+
+        threads = max(1, min(os.cpu_count() or 1, len(log_probs)))
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, (range(thread, len(log_probs), threads) for thread in range(threads))))
+        return results
+
+    def to_tensors(self) -> dict[str, np.ndarray]:
+        """The language models in arrays, for the model file."""
+        return {
+            f"{kind}.{name}": tensor
+            for kind, model in self.models.items()
+            if model is not None
+            for name, tensor in model.to_tensors().items()
+        }
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Everything else, for the JSON in the model file."""
+        return {
+            "weights": self.weights._asdict(),
+            "pruning": self.pruning._asdict(),
+            "closed": self.fusion.closed,
+            "summary": self.summary,
+        }
+
+    @classmethod
+    def from_parts(cls, units: Units, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> "Decoder":
+        """What `to_tensors` and `to_metadata` took apart. Raises LanguageModelError if the parts do not fit."""
+        models: dict[str, NGram] = {}
+        for kind in ("words", "characters"):
+            parts = {name.partition(".")[2]: tensor for name, tensor in tensors.items() if name.startswith(kind + ".")}
+            if parts:
+                models[kind] = NGram.from_tensors(parts)
+        try:
+            weights, pruning = Weights(**metadata["weights"]), Pruning(**metadata["pruning"])
+            if not (all(map(math.isfinite, weights)) and 1 <= pruning.width <= 1 << 16 and pruning.units >= 1):
+                raise ValueError(f"{weights}, {pruning}")
+            closed, summary = bool(metadata["closed"]), metadata.get("summary")
+            return cls(units, **models, closed=closed, weights=weights, pruning=pruning, summary=summary)
+        except (KeyError, TypeError, ValueError) as error:
+            raise LanguageModelError(f"the stored settings of the decoder are damaged: {error!r}") from None

@@ -1,0 +1,194 @@
+"""What language models say about a prefix that is still being spelled: open vocabulary, in one beam.
+
+A word model knows the words it was trained on; a character model knows the spelling of any word. While a word is being
+spelled, the character model scores it so far. At its end that look-ahead is taken back: a word that the word model
+knows gets its probability there, another one that of `<unk>` times the character model's of the spelling and its end:
+
+    log p(known | history)        or        log p(<unk> | history) + log p(its characters, end | characters before)
+
+An absent model is one that gives every token probability 1 (`CERTAIN`). So with a character model alone the sum is that
+of all characters, with a word model alone unknown words are free to spell, and with neither it is exactly 0.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from asr.decoding.ngram import END, SPACE, SPECIALS, UNKNOWN, Level, NGram, Tables, advance
+from asr.errors import LanguageModelError
+from asr.text import BLANK, Units
+
+OFF = -1  # in place of a node of the lexicon: no word begins like this
+NEVER = -1  # in place of a unit: the units have no space
+
+CERTAIN = NGram(SPECIALS, [Level(np.zeros(3, np.int64), np.arange(3), np.zeros(3), np.zeros(3))])
+
+
+class Weights(NamedTuple):
+    """How much language models count beside the acoustic model. All zero is exactly no language model."""
+
+    lm: float = 0.0  # factor of their log-probabilities
+    word: float = 0.0  # nats added for each word
+    unknown: float = 0.0  # nats added for each word that the word model does not know
+    blank: float = 0.0  # nats taken from blank in each frame
+
+
+class Lexicon(NamedTuple):
+    """The spellings of words as a trie, numbered breadth first; node 0 is the beginning of a word."""
+
+    first: np.ndarray  # (nodes + 1,) int32; the children of node n are first[n] … first[n + 1] - 1
+    unit: np.ndarray  # (nodes,) int32, that leads to the node; rising among siblings
+    word: np.ndarray  # (nodes,) int32, token of the word that ends there, or UNKNOWN
+
+
+class Fusion(NamedTuple):
+    """Language models as the compiled search takes them."""
+
+    words: Tables
+    characters: Tables
+    start: tuple[int, int]  # states of both after <s>
+    token: np.ndarray  # (V,) int32, the character model's token of each unit
+    lexicon: Lexicon
+    closed: bool  # whether words outside the lexicon are forbidden
+    space: int  # the unit between words, or NEVER
+    weights: Weights
+
+
+# What language models remember of a prefix: fields of the search's nodes, beside `unit`, the last of the prefix.
+MEMORY = [
+    ("words", np.int32),  # state of the word model after the finished words
+    ("characters", np.int32),  # state of the character model after all characters
+    ("lexicon", np.int32),  # node of the unfinished word, or OFF
+    ("in_word", np.int32),  # whether there is an unfinished word
+    ("spelled", np.float64),  # the character model's log-probability of it
+    ("finished", np.float64),  # score of the finished words
+    ("score", np.float64),  # what the prefix is ranked by beside its acoustic score
+]
+
+
+def build_fusion(
+    units: Units,
+    words: NGram | None = None,
+    characters: NGram | None = None,
+    *,
+    closed: bool = False,
+    weights: Weights | None = None,
+) -> Fusion:
+    """Joins the models, by default with weights of zero.
+
+    Raises LanguageModelError for a model of the wrong kind, and for `closed` without words.
+    """
+    if (words and words.units != "words") or (characters and characters.units != "characters"):
+        raise LanguageModelError("the first model must be one of words, the second one of characters")
+    if closed and words is None:
+        raise LanguageModelError("a closed vocabulary needs a model of words")
+    words, characters = words or CERTAIN, characters or CERTAIN
+    symbols = [SPACE if symbol == " " else symbol for symbol in units.symbols]
+    return Fusion(
+        words.tables,
+        characters.tables,
+        (words.start, characters.start),
+        np.array([UNKNOWN, *(characters.index.get(symbol, UNKNOWN) for symbol in symbols)], np.int32),
+        build_lexicon(words.vocabulary, units),
+        closed,
+        1 + units.symbols.index(" ") if " " in units.symbols else NEVER,
+        Weights(*map(float, weights or Weights())),
+    )
+
+
+def build_lexicon(vocabulary: Sequence[str], units: Units) -> Lexicon:
+    """The words of a vocabulary that the units can spell; its first three tokens are no words."""
+    tokens = [token for token in range(len(SPECIALS), len(vocabulary)) if not units.unknown(vocabulary[token])]
+    spellings = [units.encode(vocabulary[token]) for token in tokens]
+    lengths = np.array([len(spelling) for spelling in spellings], np.int64)
+    letters = np.zeros((len(tokens), int(lengths.max(initial=0))), np.int64)  # (words, longest), padded by BLANK
+    for row, spelling in zip(letters, spellings, strict=True):
+        row[: len(spelling)] = spelling
+    node = np.zeros(len(tokens), np.int64)  # of each word up to the current letter
+    parents, unit_of, word_of = [np.array([-1])], [np.array([BLANK])], [np.array([UNKNOWN])]
+    size = 1
+    for position, column in enumerate(letters.T):
+        alive = np.flatnonzero(lengths > position)
+        keys, place = np.unique(node[alive] * len(units) + column[alive], return_inverse=True)
+        node[alive] = size + place
+        words = np.full(len(keys), UNKNOWN)
+        ends = alive[lengths[alive] == position + 1]
+        words[node[ends] - size] = np.array(tokens)[ends]
+        parents.append(keys // len(units))
+        unit_of.append(keys % len(units))
+        word_of.append(words)
+        size += len(keys)
+    children = np.bincount(np.concatenate(parents) + 1, minlength=size + 1)[1:]  # the root is nobody's child
+    first = np.concatenate([[1], 1 + np.cumsum(children)])
+    return Lexicon(*(column.astype(np.int32) for column in (first, np.concatenate(unit_of), np.concatenate(word_of))))
+
+
+@njit(cache=True, nogil=True)
+def follow(lexicon: Lexicon, node: int, unit: int) -> int:
+    """The node that `unit` leads to from `node`, or OFF."""
+    if node == OFF:
+        return OFF
+    low, end = lexicon.first[node], lexicon.first[node + 1]
+    high = end
+    while low < high:
+        middle = (low + high) // 2
+        if lexicon.unit[middle] < unit:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < end and lexicon.unit[low] == unit else OFF
+
+
+@njit(cache=True, nogil=True)
+def start(fusion: Fusion, node: Any) -> None:
+    """Writes the memory of the empty prefix into its node, which holds zeros."""
+    node.words, node.characters = fusion.start
+
+
+@njit(cache=True, nogil=True)
+def remember(fusion: Fusion, parent: Any, node: Any) -> None:
+    """Writes the memory of a prefix that is `parent` and one unit more."""
+    log_prob, node.characters = advance(fusion.characters, parent.characters, fusion.token[node.unit])
+    node.words = parent.words
+    node.spelled = parent.spelled + log_prob
+    node.finished = parent.finished
+    if node.unit == fusion.space:
+        node.lexicon = 0
+        node.in_word = False
+        if parent.in_word:
+            node.finished, node.words = finish_word(fusion, parent, node.spelled)
+            node.spelled = 0.0
+    else:
+        node.lexicon = follow(fusion.lexicon, parent.lexicon, node.unit)
+        node.in_word = True
+    node.score = node.finished + fusion.weights.lm * node.spelled
+    if fusion.closed and node.lexicon == OFF:
+        node.score = -math.inf
+
+
+@njit(cache=True, nogil=True)
+def finish_word(fusion: Fusion, node: Any, spelled: float) -> tuple[float, int]:
+    """Score of a prefix with its last word finished, and the word model's state; `spelled` counts the word's end."""
+    weights = fusion.weights
+    word = UNKNOWN if node.lexicon == OFF else fusion.lexicon.word[node.lexicon]
+    log_prob, state = advance(fusion.words, node.words, word)
+    score = node.finished + weights.word
+    if word != UNKNOWN:
+        return score + weights.lm * log_prob, state
+    if fusion.closed:
+        return -math.inf, state
+    return score + weights.lm * (log_prob + spelled) + weights.unknown, state
+
+
+@njit(cache=True, nogil=True)
+def final_score(fusion: Fusion, node: Any) -> float:
+    """Score of a prefix as a whole utterance."""
+    score, state = node.finished, node.words
+    if node.in_word:
+        log_prob, _ = advance(fusion.characters, node.characters, END)
+        score, state = finish_word(fusion, node, node.spelled + log_prob)
+    log_prob, _ = advance(fusion.words, state, END)
+    return score + fusion.weights.lm * log_prob
