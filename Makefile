@@ -29,21 +29,27 @@ demo: runs/demo/test.hyp.jsonl ## synthesise, train, decode and score spoken dig
 	@$(ASR) transcribe runs/demo/model.safetensors data/demo/test/0000.wav 2>/dev/null
 	@cat recipes/demo/next.txt
 
-fsdd: runs/fsdd/test.hyp.jsonl ## Free Spoken Digit Dataset, official split
-	@$(ASR) score data/fsdd/test.jsonl $<
+# Best path, then language models of the training texts: `$(call scores,references,folder of the run)`.
+scores = echo "best path:"; $(ASR) score $(1) $(2)/test.hyp.jsonl; \
+  echo "with language models of the training texts:"; $(ASR) score $(1) $(2)/test.lm.hyp.jsonl
 
-fsdd-seeds: $(SEEDS:%=runs/fsdd-seed%/test.hyp.jsonl) ## the same with three seeds
-	@for seed in $(SEEDS); do echo "seed $$seed"; $(ASR) score data/fsdd/test.jsonl runs/fsdd-seed$$seed/test.hyp.jsonl; done
+fsdd: runs/fsdd/test.hyp.jsonl runs/fsdd/test.lm.hyp.jsonl ## Free Spoken Digit Dataset, official split
+	@$(call scores,data/fsdd/test.jsonl,runs/fsdd)
 
-fsdd-speakers: $(FSDD_SPEAKERS:%=runs/fsdd-without-%/test.hyp.jsonl) ## the same, each speaker unseen in turn
-	@cat $^ > runs/fsdd-speakers.hyp.jsonl
-	@$(ASR) score data/fsdd/speakers.jsonl runs/fsdd-speakers.hyp.jsonl --by speaker
+fsdd-seeds: $(foreach seed,$(SEEDS),runs/fsdd-seed$(seed)/test.hyp.jsonl runs/fsdd-seed$(seed)/test.lm.hyp.jsonl) ## the same with three seeds
+	@for seed in $(SEEDS); do echo "seed $$seed"; $(call scores,data/fsdd/test.jsonl,runs/fsdd-seed$$seed); done
+
+fsdd-speakers: $(foreach name,$(FSDD_SPEAKERS),runs/fsdd-without-$(name)/test.hyp.jsonl runs/fsdd-without-$(name)/test.lm.hyp.jsonl) ## the same, each speaker unseen in turn
+	@mkdir -p runs/fsdd-speakers
+	@cat $(FSDD_SPEAKERS:%=runs/fsdd-without-%/test.hyp.jsonl) > runs/fsdd-speakers/test.hyp.jsonl
+	@cat $(FSDD_SPEAKERS:%=runs/fsdd-without-%/test.lm.hyp.jsonl) > runs/fsdd-speakers/test.lm.hyp.jsonl
+	@$(call scores,--by speaker data/fsdd/speakers.jsonl,runs/fsdd-speakers)
 
 yesno: runs/yesno/test.hyp.jsonl ## 60 recordings of eight Hebrew words each
 	@$(ASR) score data/yesno/test.jsonl $<
 
-mboshi: runs/mboshi/test.hyp.jsonl ## field recordings of a Bantu language, 4 hours
-	@$(ASR) score data/mboshi/test.jsonl $<
+mboshi: runs/mboshi/test.hyp.jsonl runs/mboshi/test.lm.hyp.jsonl ## field recordings of a Bantu language, 4 hours
+	@$(call scores,data/mboshi/test.jsonl,runs/mboshi)
 
 an4: runs/an4/test.hyp.jsonl ## names, addresses and numbers, spelled; under an hour
 	@$(ASR) score --config recipes/an4/config.yaml data/an4/test.jsonl $<
@@ -113,10 +119,22 @@ runs/%/model.safetensors: recipes/%/config.yaml data/%/train.jsonl | $(READY)
 runs/%/test.hyp.jsonl: runs/%/model.safetensors
 	$(ASR) transcribe $< data/$*/test.jsonl -o $@
 
+runs/%/model.lm.safetensors: runs/%/model.safetensors
+	$(ASR) tune $< data/$*/validation.jsonl --lm-text data/$*/train.jsonl -o $@
+
+runs/%/test.lm.hyp.jsonl: runs/%/model.lm.safetensors
+	$(ASR) transcribe $< data/$*/test.jsonl -o $@
+
 runs/fsdd-seed%/model.safetensors: recipes/fsdd/config.yaml data/fsdd/train.jsonl | $(READY)
 	$(ASR) train $< --set training.seed=$* --out runs/fsdd-seed$*
 
 runs/fsdd-seed%/test.hyp.jsonl: runs/fsdd-seed%/model.safetensors
+	$(ASR) transcribe $< data/fsdd/test.jsonl -o $@
+
+runs/fsdd-seed%/model.lm.safetensors: runs/fsdd-seed%/model.safetensors
+	$(ASR) tune $< data/fsdd/validation.jsonl --lm-text data/fsdd/train.jsonl -o $@
+
+runs/fsdd-seed%/test.lm.hyp.jsonl: runs/fsdd-seed%/model.lm.safetensors
 	$(ASR) transcribe $< data/fsdd/test.jsonl -o $@
 
 # Half the epochs, so that six trainings take a quarter of an hour.
@@ -125,4 +143,10 @@ runs/fsdd-without-%/model.safetensors: recipes/fsdd/config.yaml data/fsdd/train.
 	  --set data.train=data/fsdd/without-$*.train.jsonl --set data.validation=data/fsdd/without-$*.validation.jsonl
 
 runs/fsdd-without-%/test.hyp.jsonl: runs/fsdd-without-%/model.safetensors
+	$(ASR) transcribe $< data/fsdd/$*.jsonl -o $@
+
+runs/fsdd-without-%/model.lm.safetensors: runs/fsdd-without-%/model.safetensors
+	$(ASR) tune $< data/fsdd/without-$*.validation.jsonl --lm-text data/fsdd/without-$*.train.jsonl -o $@
+
+runs/fsdd-without-%/test.lm.hyp.jsonl: runs/fsdd-without-%/model.lm.safetensors
 	$(ASR) transcribe $< data/fsdd/$*.jsonl -o $@
