@@ -5,13 +5,15 @@ No torch here, so that checking a corpus in many processes stays light. Samples 
 the last bit.
 """
 
-import io
 import logging
 import shutil
 import struct
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import soundfile
@@ -32,12 +34,14 @@ def load_audio(
     source_rate: int | None = None,
     offset: float = 0.0,
     duration: float | None = None,
+    channel: int | Literal["mix"] | None = None,
 ) -> np.ndarray:
     """Reads a recording and returns its samples, float32 in [-1, 1], mono, shape `(N,)`, at `sample_rate` Hz.
 
     `source` is a path (WAV, FLAC, OGG/Opus, MP3; anything else through ffmpeg if it is installed), or an array
     or tensor of shape `(N,)` or `(channels, N)`, which needs `source_rate`. Integer arrays are scaled by their
-    type's range. `offset` and `duration` (seconds) select a part. Channels are averaged, which is logged.
+    type's range. `offset` and `duration` (seconds) select a part. `channel` (from 1) selects a channel; without it
+    all are averaged, which is logged unless it is asked for as "mix".
 
     Raises AudioError, which names the source and the cure, for anything that holds no usable samples.
     """
@@ -50,9 +54,7 @@ def load_audio(
         if source_rate is None:
             raise AudioError("array: its sample rate is not known; pass it, in Hz, beside the array")
         samples = _cut(samples, source_rate, offset, duration, name)
-    if samples.shape[1] > 1:
-        logger.info("%s: %d channels averaged to one", name, samples.shape[1])
-    mono = samples.mean(axis=1)
+    mono = _one_channel(samples, channel, name)
     if not np.isfinite(mono).all():
         first = int(np.flatnonzero(~np.isfinite(mono))[0])
         raise AudioError(f"{name}: sample {first} is not a finite number (NaN or infinity); export the recording again")
@@ -63,16 +65,37 @@ def load_audio(
     return _to_16_bit_grid(mono, name)
 
 
-def _read_file(path: Path, offset: float, duration: float | None) -> tuple[np.ndarray, int]:
-    """Samples `(N, channels)` of the part asked for, and their rate."""
+@contextmanager
+def seekable(path: Path) -> Iterator[Path]:
+    """A file that soundfile reads part by part: the recording itself, or for a while what ffmpeg makes of it.
+
+    Raises AudioError for a file that neither can read.
+    """
     _require_file(path)
     _require_whole_wav(path)
+    reason = None
     try:
-        file = soundfile.SoundFile(path)
+        soundfile.SoundFile(path).close()
     except soundfile.LibsndfileError as error:
-        samples, rate = _decode_with_ffmpeg(path, _reason(error))
-        return _cut(samples, rate, offset, duration, str(path)), rate
-    with file:
+        reason = _reason(error)
+    if reason is None:
+        yield path
+    else:
+        with tempfile.TemporaryDirectory(prefix="asr-") as folder:
+            decoded = Path(folder) / path.name
+            _decode_with_ffmpeg(path, decoded, reason)
+            yield decoded
+
+
+def describe(path: Path) -> tuple[float, int]:
+    """Seconds and channels that the header of a `seekable` file states."""
+    information = soundfile.info(path)
+    return information.frames / information.samplerate, information.channels
+
+
+def _read_file(path: Path, offset: float, duration: float | None) -> tuple[np.ndarray, int]:
+    """Samples `(N, channels)` of the part asked for, and their rate."""
+    with seekable(path) as readable, soundfile.SoundFile(readable) as file:
         rate = file.samplerate
         if file.frames == 0:
             raise AudioError(f"{path}: has a header and 0 samples; record or export it again")
@@ -130,7 +153,7 @@ def _require_whole_wav(path: Path) -> None:
     raise AudioError(f"{path}: a WAV header without audio data; record or export it again")
 
 
-def _decode_with_ffmpeg(path: Path, reason: str) -> tuple[np.ndarray, int]:
+def _decode_with_ffmpeg(path: Path, decoded: Path, reason: str) -> None:
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         raise AudioError(
@@ -152,14 +175,11 @@ def _decode_with_ffmpeg(path: Path, reason: str) -> tuple[np.ndarray, int]:
         "pcm_f32le",
         "-",
     ]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode != 0 or not done.stdout:
+    with decoded.open("wb") as file:
+        done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, check=False)
+    if done.returncode != 0 or not decoded.stat().st_size:
         message = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise AudioError(f"{path}: neither soundfile nor ffmpeg can read it: {message[-1] if message else reason}")
-    samples, rate = soundfile.read(io.BytesIO(done.stdout), dtype="float32", always_2d=True)
-    if len(samples) == 0:
-        raise AudioError(f"{path}: has a header and 0 samples; record or export it again")
-    return samples, rate
 
 
 def _reason(error: soundfile.LibsndfileError) -> str:
@@ -182,6 +202,18 @@ def _from_array(source: Any, source_rate: int | None) -> np.ndarray:
     elif not np.issubdtype(array.dtype, np.floating):
         raise AudioError(f"array: type {array.dtype} given; float or signed integer samples required")
     return np.atleast_2d(array).T.astype(np.float32)
+
+
+def _one_channel(samples: np.ndarray, channel: int | Literal["mix"] | None, name: str) -> np.ndarray:
+    """`(N, channels)` -> `(N,)`."""
+    channels = samples.shape[1]
+    if isinstance(channel, int):
+        if not 1 <= channel <= channels:
+            raise AudioError(f"{name}: has {channels} channel{'s' * (channels > 1)}, number {channel} was asked for")
+        return samples[:, channel - 1]
+    if channels > 1 and channel is None:
+        logger.info("%s: %d channels averaged to one", name, channels)
+    return samples.mean(axis=1)
 
 
 def _cut(samples: np.ndarray, rate: int, offset: float, duration: float | None, name: str) -> np.ndarray:

@@ -7,7 +7,7 @@ the validation score in a training log is what `asr transcribe` and `asr score` 
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -19,13 +19,12 @@ from torch import Tensor, nn
 from asr.batching import pad, plan_batches
 from asr.config import Config, FeaturesConfig
 from asr.decoding.greedy import best_path
+from asr.decoding.times import words_on_path
 from asr.errors import ModelFileError
 from asr.features import MFCC, LogMel, Spectrogram
 from asr.nn.encoder import AcousticModel
 from asr.text import Normalizer, Units
-
-if TYPE_CHECKING:
-    from asr.transcribe import Transcript
+from asr.transcript import Transcript, Word
 
 FORMAT = 1
 _METADATA_KEY = "asr"
@@ -63,6 +62,11 @@ class Recognizer:
     @property
     def sample_rate(self) -> int:
         return self.config.features.sample_rate
+
+    @property
+    def stride(self) -> int:
+        """Samples from the middle of an encoder frame to that of the next; the first is centred on the first sample."""
+        return self.features.hop * self.config.model.subsampling
 
     @property
     def device(self) -> torch.device:
@@ -103,6 +107,12 @@ class Recognizer:
         """The transcripts that log-probabilities `(B, S, V)` decode to."""
         return [" ".join(self.units.decode(best.units).split()) for best in best_path(log_probs, lengths)]
 
+    def words(self, log_probs: Tensor, start: int = 0) -> tuple[Word, ...]:
+        """The words of one utterance's `log_probs (S, V)`, with times and confidence; its first frame is `start`."""
+        scores, path = log_probs.max(dim=-1)
+        seconds = self.stride / self.sample_rate
+        return words_on_path(path.numpy(), scores.numpy(), self.units, start=start, seconds_per_frame=seconds)
+
     def recognize(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Transcripts of waveforms `(N,)`, float32 at this model's sample rate, in their order."""
         texts = [""] * len(waveforms)
@@ -111,7 +121,7 @@ class Recognizer:
                 texts[index] = text
         return texts
 
-    def transcribe(self, source: Any, sample_rate: int | None = None) -> "Transcript":
+    def transcribe(self, source: Any, sample_rate: int | None = None) -> Transcript:
         """Transcribes one recording: a path, or an array or tensor with its `sample_rate` in Hz.
 
         Raises AudioError if it holds no usable audio.
