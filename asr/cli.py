@@ -160,6 +160,56 @@ def transcribe(
 
 
 @app.command()
+def align(
+    model: Model,
+    audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="A recording of any length.")],
+    text: Annotated[Path, typer.Argument(metavar="TEXT", help="What is said in it, as plain text in UTF-8.")],
+    formats: Formats = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the files of -f.")] = Path(),
+    make_corpus: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write DIR/AUDIO.jsonl, a manifest of the well-aligned segments.")
+    ] = None,
+    eaf: Eaf = None,
+    device: Device = None,
+) -> None:
+    """Find when each word of a text is said: start, end, confidence and word on stdout, or files.
+
+    Words that are not said and speech that is not written are passed over, and named on stderr.
+    """
+    from asr.writers import parse_formats, write
+
+    kinds = parse_formats(formats or "")
+    if eaf is not None and "eaf" not in kinds:
+        raise AsrError("--eaf FILE: goes with -f eaf")
+    try:
+        content = text.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise AsrError(f"{text}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise AsrError(f"{text}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+
+    from asr.align import align as align_text
+    from asr.align import well_aligned
+    from asr.corpus.manifest import write_manifest
+    from asr.model import load
+    from asr.writers.tsv import render
+
+    alignment = align_text(load(model, device), audio, content)
+    write(alignment.transcript, audio, output / audio.stem, kinds, eaf=eaf)
+    if not kinds and make_corpus is None:
+        print(render(alignment.transcript, audio), end="")
+    for line in alignment.report():
+        print(line, file=sys.stderr)
+    if make_corpus is not None:
+        segments = well_aligned(alignment, audio, audio.stem)
+        if not segments:
+            raise AsrError(f"{audio}: no segment is aligned well enough to train on; is {text} its text?")
+        write_manifest(make_corpus / f"{audio.stem}.jsonl", segments)
+        seconds = sum(segment.duration or 0.0 for segment in segments)
+        print(f"{len(segments)} segments, {seconds:.1f} s of {alignment.transcript.duration:.1f} s", file=sys.stderr)
+
+
+@app.command()
 def score(
     reference: Annotated[Path, typer.Argument(metavar="REF", help="Manifest, or text with one utterance a line.")],
     hypothesis: Annotated[Path, typer.Argument(metavar="HYP", help="What `asr transcribe -o` wrote, or such a text.")],

@@ -247,6 +247,12 @@ def _log_probs(recognizer: Recognizer, waveforms: list[np.ndarray]) -> list[Tens
             rows[audible[index]] = row[:length].clone()  # not a view, which would keep the padded batch alive
     for index in set(range(len(waveforms))) - set(audible):
         frames = recognizer.num_output_frames(len(waveforms[index]))
-        rows[index] = torch.full((frames, len(recognizer.units)), _SURE)
-        rows[index][:, BLANK] = 0.0
+        rows[index] = blank(frames, len(recognizer.units))
+    return rows
+
+
+def blank(frames: int, num_units: int) -> Tensor:
+    """Log-probabilities `(S, V)` of frames in which nothing is said."""
+    rows = torch.full((frames, num_units), _SURE)
+    rows[:, BLANK] = 0.0
     return rows

@@ -42,3 +42,11 @@ def segments(words: Sequence[Word], pause: float = PAUSE) -> list[tuple[Word, ..
 def spoken(words: Sequence[Word]) -> str:
     """The text of words."""
     return " ".join(word.text for word in words)
+
+
+def widest_gap(words: Sequence[Word]) -> int:
+    """The index after the longest pause between words; of equal ones the one nearest the middle."""
+    return max(
+        range(1, len(words)),
+        key=lambda i: (round(words[i].start - words[i - 1].end, 2), -abs(2 * i - len(words))),
+    )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from asr.transcript import Word, segments
+from asr.transcript import Word, segments, widest_gap
 
 LINE, LINES = 42, 2
 LONGEST = 7.0  # seconds a cue stays, as is usual for reading
@@ -28,7 +28,7 @@ def cues(words: Sequence[Word]) -> list[Cue]:
         if lines and (len(group) == 1 or group[-1].end - group[0].start <= LONGEST):
             made.append(Cue(group[0].start, group[-1].end, lines))
         else:
-            middle = _widest_gap(group)
+            middle = widest_gap(group)
             waiting += [group[middle:], group[:middle]]
     return made
 
@@ -52,14 +52,6 @@ def _layout(words: Sequence[Word]) -> tuple[str, ...]:
     halves = [(" ".join(texts[:i]), " ".join(texts[i:])) for i in range(1, len(texts))]
     fitting = [pair for pair in halves if max(map(len, pair)) <= LINE]
     return min(fitting, key=lambda pair: abs(len(pair[0]) - len(pair[1])), default=())
-
-
-def _widest_gap(words: Sequence[Word]) -> int:
-    """The index after the longest pause; of equal ones the one nearest the middle."""
-    return max(
-        range(1, len(words)),
-        key=lambda i: (round(words[i].start - words[i - 1].end, 2), -abs(2 * i - len(words))),
-    )
 
 
 def clock(seconds: float, point: str) -> str:
