@@ -18,6 +18,7 @@ from asr.transcript import Transcript, Word, segments, spoken, widest_gap
 SURE = 0.6  # mean confidence of the words of a segment that is good enough to train on
 LONGEST = 20.0  # seconds of such a segment
 _PAUSE = 0.3  # seconds between words where such a segment may end
+_SHORTEST = 0.1  # seconds of speech that is worth naming
 _NAMED = 20  # words or places that are named in full
 _MARGIN = 0.1  # seconds before and after its words, where the pause allows
 
@@ -146,11 +147,12 @@ def _log_probs(recognizer: Recognizer, recording: Path) -> tuple[np.ndarray, flo
 
 
 def _spans(frames: np.ndarray, seconds: float) -> tuple[tuple[float, float], ...]:
-    """Starts and ends in seconds of frames that stand less than half a second apart."""
+    """Starts and ends in seconds of frames less than half a second apart, without those too short to be a word."""
     if len(frames) == 0:
         return ()
     cuts = np.flatnonzero(np.diff(frames) * seconds > 0.5) + 1
-    return tuple(((part[0] - 0.5) * seconds, (part[-1] + 0.5) * seconds) for part in np.split(frames, cuts))
+    spans = (((part[0] - 0.5) * seconds, (part[-1] + 0.5) * seconds) for part in np.split(frames, cuts))
+    return tuple((float(start), float(end)) for start, end in spans if end - start >= _SHORTEST)
 
 
 def _groups(words: Sequence[Word | None], unwritten: Sequence[tuple[float, float]]) -> tuple[tuple[Word, ...], ...]:

@@ -110,9 +110,9 @@ def cut(
         length, following, after = (left, left, 0) if left <= longest else (longest, longest, overlap)
         if pause is not None:
             length, after = (pause[0] + margin) // stride * stride, 0
-            following = max(length, (pause[1] - margin) // stride * stride)
+            following = max(length + stride, (pause[1] - margin) // stride * stride)
         first = start - context
-        keep = slice(context // stride, None if length == left else (context + length) // stride)
+        keep = slice(context // stride, (context + length) // stride if after else None)
         end = start + length + after
         yield Piece(samples[first - origin : end - origin], first // stride, keep, pause=not after)
         start, context = start + following, after
