@@ -19,7 +19,7 @@ _PUBLIC = {
     "Config": "asr.config",
     "Recognizer": "asr.model",
     "Score": "asr.scoring.wer",
-    "Transcript": "asr.transcribe",
+    "Transcript": "asr.transcript",
     "Units": "asr.text",
     "best_path": "asr.decoding.greedy",
     "ctc_loss": "asr.nn.ctc",
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from asr.scoring.wer import score as score
     from asr.text import Units as Units
     from asr.training.loop import train as train
-    from asr.transcribe import Transcript as Transcript
+    from asr.transcript import Transcript as Transcript
 
 
 def __getattr__(name: str) -> Any:

@@ -11,8 +11,9 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import soundfile
@@ -35,12 +36,14 @@ def load_audio(
     source_rate: int | None = None,
     offset: float = 0.0,
     duration: float | None = None,
+    channel: int | Literal["mix"] | None = None,
 ) -> np.ndarray:
     """Reads a recording and returns its samples, float32 in [-1, 1], mono, shape `(N,)`, at `sample_rate` Hz.
 
     `source` is a path (WAV, FLAC, OGG/Opus, MP3; anything else through ffmpeg if it is installed), or an array
     or tensor of shape `(N,)` or `(channels, N)`, which needs `source_rate`. Integer arrays are scaled by their
-    type's range. `offset` and `duration` (seconds) select a part. Channels are averaged, which is logged.
+    type's range. `offset` and `duration` (seconds) select a part. `channel` (from 1) selects a channel; without it
+    all are averaged, which is logged unless it is asked for as "mix".
 
     Raises AudioError, which names the source and the cure, for anything that holds no usable samples.
     """
@@ -53,9 +56,7 @@ def load_audio(
         if source_rate is None:
             raise AudioError("array: its sample rate is not known; pass it, in Hz, beside the array")
         samples = _cut(samples, source_rate, offset, duration, name)
-    if samples.shape[1] > 1:
-        logger.info("%s: %d channels averaged to one", name, samples.shape[1])
-    mono = samples.mean(axis=1)
+    mono = _one_channel(samples, channel, name)
     if not np.isfinite(mono).all():
         first = int(np.flatnonzero(~np.isfinite(mono))[0])
         raise AudioError(f"{name}: sample {first} is not a finite number (NaN or infinity); export the recording again")
@@ -66,27 +67,39 @@ def load_audio(
     return _to_16_bit_grid(mono, name)
 
 
-def open_recording(path: Path) -> soundfile.SoundFile:
-    """Opens a recording of any format, to be read with `read_blocks` and closed.
+@contextmanager
+def seekable(path: Path) -> Iterator[Path]:
+    """A file that soundfile reads part by part: the recording itself, or for a while what ffmpeg makes of it.
 
     Raises AudioError, with its `fault`, for a file that is missing, empty, cut short or no recording.
     """
+    reason = None
     try:
         _require_file(path)
         _require_whole_wav(path)
+        soundfile.SoundFile(path).close()
+    except soundfile.LibsndfileError as error:
+        reason = _reason(error)
     except OSError as error:
         raise AudioError(f"{path}: cannot be opened: {error.strerror}; check its permissions") from None
-    try:
-        file = soundfile.SoundFile(path)
-    except soundfile.LibsndfileError as error:
-        file = _decode_with_ffmpeg(path, _reason(error))
-    if file.frames == 0:
-        file.close()
-        raise AudioError(f"{path}: has a header and 0 samples; record or export it again", "header only")
-    if file.samplerate < MIN_RATE:  # resampling would make an hour of it fill any memory
-        file.close()
-        raise AudioError(f"{path}: its header states {file.samplerate} Hz, {MIN_RATE} at least; export it again")
-    return file
+    if reason is None:
+        yield path
+    else:
+        with tempfile.TemporaryDirectory(prefix="asr-") as folder:
+            decoded = Path(folder) / path.name
+            _decode_with_ffmpeg(path, decoded, reason)
+            yield decoded
+
+
+@contextmanager
+def open_recording(path: Path) -> Iterator[soundfile.SoundFile]:
+    """A recording of any format, open to be read with `read_blocks`. Raises AudioError as `seekable` does."""
+    with seekable(path) as readable, soundfile.SoundFile(readable) as file:
+        if file.frames == 0:
+            raise AudioError(f"{path}: has a header and 0 samples; record or export it again", "header only")
+        if file.samplerate < MIN_RATE:  # resampling would make an hour of it fill any memory
+            raise AudioError(f"{path}: its header states {file.samplerate} Hz, {MIN_RATE} at least; export it again")
+        yield file
 
 
 def read_blocks(file: soundfile.SoundFile, path: Path, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
@@ -119,6 +132,12 @@ def read_blocks(file: soundfile.SoundFile, path: Path, start: int = 0, stop: int
             f"{position / file.samplerate:.1f} s can be decoded; copy it again from its source",
             "truncated",
         )
+
+
+def describe(path: Path) -> tuple[float, int]:
+    """Seconds and channels that the header of a recording states. Raises AudioError as `seekable` does."""
+    with open_recording(path) as file:
+        return file.frames / file.samplerate, file.channels
 
 
 def _read_file(path: Path, offset: float, duration: float | None) -> tuple[np.ndarray, int]:
@@ -172,8 +191,8 @@ def _require_whole_wav(path: Path) -> None:
     raise AudioError(f"{path}: a WAV header without audio data; record or export it again", "header only")
 
 
-def _decode_with_ffmpeg(path: Path, reason: str) -> soundfile.SoundFile:
-    """What ffmpeg makes of a file, from a temporary file: an hour of video is more than memory should hold."""
+def _decode_with_ffmpeg(path: Path, decoded: Path, reason: str) -> None:
+    """Writes what ffmpeg makes of a file to `decoded`: an hour of video is more than memory should hold."""
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         raise AudioError(
@@ -195,12 +214,12 @@ def _decode_with_ffmpeg(path: Path, reason: str) -> soundfile.SoundFile:
         "pcm_f32le",
         "-",
     ]
-    wav = tempfile.TemporaryFile()  # noqa: SIM115 - the SoundFile reads from it and holds it
-    done = subprocess.run(command, stdout=wav, stderr=subprocess.PIPE, check=False)
-    wav.seek(0)
+    with decoded.open("wb") as file:
+        done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, check=False)
     try:
         if done.returncode == 0:
-            return soundfile.SoundFile(wav)
+            soundfile.SoundFile(decoded).close()
+            return
     except soundfile.LibsndfileError as error:
         reason = _reason(error)
     message = done.stderr.decode("utf-8", "replace").strip().splitlines()
@@ -227,6 +246,18 @@ def _from_array(source: Any, source_rate: int | None) -> np.ndarray:
     elif not np.issubdtype(array.dtype, np.floating):
         raise AudioError(f"array: type {array.dtype} given; float or signed integer samples required")
     return np.atleast_2d(array).T.astype(np.float32)
+
+
+def _one_channel(samples: np.ndarray, channel: int | Literal["mix"] | None, name: str) -> np.ndarray:
+    """`(N, channels)` -> `(N,)`."""
+    channels = samples.shape[1]
+    if isinstance(channel, int):
+        if not 1 <= channel <= channels:
+            raise AudioError(f"{name}: has {channels} channel{'s' * (channels > 1)}, number {channel} was asked for")
+        return samples[:, channel - 1]
+    if channels > 1 and channel is None:
+        logger.info("%s: %d channels averaged to one", name, channels)
+    return samples.mean(axis=1)
 
 
 def _cut(samples: np.ndarray, rate: int, offset: float, duration: float | None, name: str) -> np.ndarray:

@@ -19,15 +19,17 @@ from torch import Tensor, nn
 from asr.batching import pad, plan_batches
 from asr.config import Config, FeaturesConfig
 from asr.decoding.greedy import best_path
+from asr.decoding.times import words_on_path
 from asr.errors import LanguageModelError, ModelFileError
 from asr.features import MFCC, LogMel, Spectrogram
 from asr.files import write_whole
 from asr.nn.encoder import AcousticModel
+from asr.steady import is_steady, silence
 from asr.text import Units
+from asr.transcript import Transcript, Word
 
 if TYPE_CHECKING:
     from asr.decoding.decoder import Decoder
-    from asr.transcribe import Transcript
 
 FORMAT = 1
 _METADATA_KEY = "asr"
@@ -69,6 +71,11 @@ class Recognizer:
         return self.config.features.sample_rate
 
     @property
+    def stride(self) -> int:
+        """Samples from the middle of an encoder frame to that of the next; the first is centred on the first sample."""
+        return self.features.hop * self.config.model.subsampling
+
+    @property
     def device(self) -> torch.device:
         return self.acoustic_model.output.weight.device
 
@@ -93,6 +100,8 @@ class Recognizer:
     ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
         """Log-probabilities of many waveforms, in batches of like length: `(indices, log_probs, lengths)`.
 
+        Those of a steady sound are all blank: a model would guess words in it.
+
         `read(index)` gives a waveform of `num_samples[index]` samples when its batch comes.
         """
         plan = plan_batches(
@@ -101,7 +110,12 @@ class Recognizer:
             max_utterances=_BATCH_UTTERANCES,
         )
         for indices in plan:
-            yield indices, *self.log_probs(*pad(read(index) for index in indices))
+            waveforms = [read(index) for index in indices]
+            log_probs, lengths = self.log_probs(*pad(waveforms))
+            for row, waveform in zip(log_probs, waveforms, strict=True):
+                if is_steady(waveform, self.sample_rate):
+                    silence(row)
+            yield indices, log_probs, lengths
 
     def texts(self, log_probs: Tensor, lengths: Tensor) -> list[str]:
         """The transcripts that log-probabilities `(B, S, V)` decode to."""
@@ -116,6 +130,24 @@ class Recognizer:
         """The text of a unit sequence, normalised."""
         return self.normalizer(self.units.decode(units))
 
+    def words(self, log_probs: Tensor, start: int = 0) -> tuple[Word, ...]:
+        """The words of one utterance's `log_probs (S, V)`, with times and confidence; its first frame is `start`."""
+        rows = log_probs.cpu().numpy()
+        path = rows.argmax(axis=1)
+        if self.decoder is not None:
+            from asr.decoding.forced import best_states, exact_target  # brings numba, which best path needs not
+
+            target = exact_target(self.decoder.decode([rows])[0].units)
+            path = target.units[best_states(rows, target)]
+        return words_on_path(
+            path,
+            rows[np.arange(len(path)), path],
+            self.units,
+            spell=self.text,
+            start=start,
+            seconds_per_frame=self.stride / self.sample_rate,
+        )
+
     def recognize(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Transcripts of waveforms `(N,)`, float32 at this model's sample rate, in their order."""
         texts = [""] * len(waveforms)
@@ -124,7 +156,7 @@ class Recognizer:
                 texts[index] = text
         return texts
 
-    def transcribe(self, source: Any, sample_rate: int | None = None) -> "Transcript":
+    def transcribe(self, source: Any, sample_rate: int | None = None) -> Transcript:
         """Transcribes one recording: a path, or an array or tensor with its `sample_rate` in Hz.
 
         Raises AudioError if it holds no usable audio.

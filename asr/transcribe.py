@@ -1,9 +1,7 @@
-"""Recordings -> transcripts: one model load, many inputs, and no bad file stops the rest."""
+"""Recordings -> transcripts: one model load, many inputs of any length, and no bad file stops the rest."""
 
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,47 +10,64 @@ import numpy as np
 from asr.audio import load_audio
 from asr.corpus.manifest import Utterance
 from asr.errors import AudioError
+from asr.longform import Channels, Stretch, compute, cut, stretches
 from asr.model import Recognizer
-
-_WINDOW = 256  # recordings read ahead, then batched by length: bounds memory
-
-
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """The text of one recording, and its duration in seconds."""
-
-    text: str
-    duration: float
+from asr.transcript import Transcript, Word, spoken
 
 
 def transcribe(
-    recognizer: Recognizer, utterances: Sequence[Utterance]
+    recognizer: Recognizer, utterances: Iterable[Utterance], channels: Channels = "mix"
 ) -> Iterator[tuple[Utterance, Transcript | AudioError]]:
-    """Transcribes utterances in their order. A recording that cannot be read gives its AudioError instead."""
+    """Transcribes utterances in their order; `channels` is "mix", "split" (a transcript for each) or a number from 1.
 
-    def read(utterance: Utterance) -> np.ndarray | AudioError:
-        try:
-            return load_audio(
-                utterance.audio, recognizer.sample_rate, offset=utterance.offset, duration=utterance.duration
-            )
-        except AudioError as error:
-            return error
+    A recording that cannot be read gives its AudioError instead.
+    """
+    for (utterance, channel), result in _transcripts(recognizer, stretches(recognizer, utterances, channels)):
+        if not isinstance(result, AudioError):
+            words = [replace(w, start=w.start + utterance.offset, end=w.end + utterance.offset) for w in result.words]
+            result = replace(result, words=tuple(words), channel=channel)
+        yield utterance, result
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(utterances), _WINDOW):
-            window = utterances[start : start + _WINDOW]
-            results = list(pool.map(read, window))
-            waveforms = [result for result in results if not isinstance(result, AudioError)]
-            texts = iter(recognizer.recognize(waveforms))
-            for utterance, result in zip(window, results, strict=True):
-                if isinstance(result, AudioError):
-                    yield utterance, result
-                else:
-                    yield utterance, Transcript(next(texts), len(result) / recognizer.sample_rate)
+
+def with_channel(utterance: Utterance, channel: int | None) -> Utterance:
+    """The utterance of one channel among others, with an id of its own; the same utterance for None."""
+    if channel is None:
+        return utterance
+    return replace(utterance, id=f"{utterance.id}-{channel}", extra={**utterance.extra, "channel": channel})
 
 
 def transcribe_one(recognizer: Recognizer, source: Any, sample_rate: int | None = None) -> Transcript:
     """Transcribes a path, or an array or tensor with its `sample_rate` in Hz. Raises AudioError."""
-    is_path = isinstance(source, str | Path)
-    samples = load_audio(source, recognizer.sample_rate, source_rate=None if is_path else sample_rate)
-    return Transcript(recognizer.recognize([samples])[0], len(samples) / recognizer.sample_rate)
+    if isinstance(source, str | Path):
+        _, result = next(transcribe(recognizer, [Utterance(id=str(source), audio=Path(source))]))
+        if isinstance(result, AudioError):
+            raise result
+        return result
+    rate = recognizer.sample_rate
+    samples = load_audio(source, rate, source_rate=sample_rate)
+
+    def read(offset: float, duration: float | None) -> np.ndarray:
+        start = round(offset * rate)
+        return samples[start : None if duration is None else start + round(duration * rate)]
+
+    pieces = cut(read, len(samples) / rate, sample_rate=rate, stride=recognizer.stride)
+    _, transcript = next(_transcripts(recognizer, compute(recognizer, ((None, piece) for piece in pieces))))
+    return transcript
+
+
+def _transcripts(recognizer: Recognizer, parts: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """One Transcript for the stretches of a source, at its end; an AudioError ends it too."""
+    words: list[Word] = []
+    for source, part in parts:
+        if isinstance(part, Stretch):
+            words += recognizer.words(part.log_probs, part.start)
+            continue
+        if not isinstance(part, AudioError):
+            part = Transcript(spoken(words), part, _inside(words, part))
+        yield source, part
+        words = []
+
+
+def _inside(words: list[Word], end: float) -> tuple[Word, ...]:
+    """The same words, none of them after the end of the recording."""
+    return tuple(word if word.end <= end else replace(word, end=end) for word in words)

@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def main() -> None:
 
 
 def pyctcdecode_candidates(folder: Path, symbols: list[str], words: list[str]) -> list[tuple[dict, Decode]]:
-    candidates = []
+    candidates: list[tuple[dict, Decode]] = []
     for alpha, beta, unknown in itertools.product((0.4, 0.7), (1.0, 3.0), (-10.0, -4.0)):
         decoder = build_ctcdecoder(
             ["", *symbols],
@@ -53,15 +54,15 @@ def pyctcdecode_candidates(folder: Path, symbols: list[str], words: list[str]) -
             beta=beta,
             unk_score_offset=unknown,
         )
-        decode: Decode = lambda log_probs, decoder=decoder: decoder.decode(log_probs, beam_width=BEAM)  # noqa: E731
-        candidates.append(({"alpha": alpha, "beta": beta, "unknown": unknown}, decode))
+        settings = {"alpha": alpha, "beta": beta, "unknown": unknown}
+        candidates.append((settings, partial(decoder.decode, beam_width=BEAM)))
     return candidates
 
 
 def flashlight_candidates(folder: Path, symbols: list[str]) -> list[tuple[dict, Decode]]:
     tokens = Dictionary(["<blank>", *("<space>" if symbol == " " else symbol for symbol in symbols)])
     model = KenLM(str(folder / "characters.arpa"), tokens)
-    candidates = []
+    candidates: list[tuple[dict, Decode]] = []
     for weight, silence in itertools.product((0.5, 0.8, 1.1), (0.0, 1.0)):
         options = LexiconFreeDecoderOptions(
             beam_size=BEAM,

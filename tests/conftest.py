@@ -12,9 +12,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from oracles import random_waveforms, randomise
 
+from asr.batching import pad
 from asr.config import Config
 from asr.corpus.manifest import Utterance, write_manifest
+from asr.model import Recognizer
+from asr.text import Units
 
 REPOSITORY = Path(__file__).parent.parent
 RATE = 8000  # Hz, of the corpus of tones
@@ -48,6 +52,20 @@ def tone(tmp_path: Path) -> Path:
     path = tmp_path / "tone.wav"
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000), 16000, subtype="PCM_16")
     return path
+
+
+def fresh_recognizer(units: str = "abcé ") -> Recognizer:
+    """A small recogniser for 8 kHz with random weights, whose output depends visibly on every input."""
+    settings = {
+        "data": {"train": "t.jsonl", "validation": "v.jsonl"},
+        "features": {"sample_rate": 8000, "bins": 20},
+        "model": {"hidden": 8, "layers": 2, "channels": 4},
+    }
+    torch.manual_seed(0)
+    recognizer = Recognizer(Config.model_validate(settings), Units(units))
+    randomise(recognizer.acoustic_model, 0)
+    recognizer.features.fit([pad(random_waveforms(9, 4))])
+    return recognizer
 
 
 def run_asr(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -157,7 +157,7 @@ def test_tune_stores_what_helps(files: Path) -> None:
     done = run_asr("transcribe", tuned, files / "other.jsonl", "-o", files / "hypotheses.jsonl")
     assert done.returncode == 0, done.stderr
     scored = run_asr("score", files / "other.jsonl", files / "hypotheses.jsonl")
-    assert scored.stdout.splitlines()[-1] == last.strip()
+    assert scored.stdout.splitlines()[-1].startswith(last.strip())
 
 
 def test_tune_stores_nothing_where_nothing_helps(files: Path) -> None:

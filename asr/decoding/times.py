@@ -1,0 +1,72 @@
+"""When words are said, and how sure of them the model is: read off a CTC path, the unit of each frame."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from asr.text import BLANK, Units
+from asr.transcript import Word
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A unit on a CTC path: its frames, from `first` to before `beyond`, and its highest log-posterior there."""
+
+    unit: int
+    first: int
+    beyond: int
+    log_posterior: float
+
+
+def runs(path: np.ndarray, log_posteriors: np.ndarray) -> list[Run]:
+    """The units of a path `(S,)`, given the log-posterior of each frame's unit `(S,)`."""
+    if len(path) == 0:
+        return []
+    firsts = np.concatenate([[0], np.flatnonzero(np.diff(path)) + 1])
+    beyonds = [*firsts[1:].tolist(), len(path)]
+    highest = np.maximum.reduceat(log_posteriors, firsts).tolist()
+    rows = zip(path[firsts].tolist(), firsts.tolist(), beyonds, highest, strict=True)
+    return [Run(*row) for row in rows if row[0] != BLANK]
+
+
+def words_on_path(
+    path: np.ndarray,
+    log_posteriors: np.ndarray,
+    units: Units,
+    *,
+    spell: Callable[[Sequence[int]], str],
+    start: int = 0,
+    seconds_per_frame: float,
+) -> tuple[Word, ...]:
+    """The words that a path `(S,)` spells. `log_posteriors (S,)` are those of its units; its first frame is `start`.
+
+    `spell` gives the text of unit indices. Phones are words of their own, since nothing divides them into others.
+    """
+    spelled = runs(path, log_posteriors)
+    if units.kind == "phones":
+        groups = [[run] for run in spelled]
+    else:
+        spaced = groupby(spelled, key=lambda run: units.decode([run.unit]).isspace())
+        groups = [list(group) for is_space, group in spaced if not is_space]
+    texts = [spell([run.unit for run in group]) for group in groups]
+    return tuple(
+        word(text, group, start=start, seconds_per_frame=seconds_per_frame)
+        for text, group in zip(texts, groups, strict=True)
+        if text
+    )
+
+
+def word(text: str, spelled: list[Run], *, start: int = 0, seconds_per_frame: float) -> Word:
+    """A word from the units that spell it.
+
+    Frame `s` stands for the time from `s - 1/2` to `s + 1/2` strides. The confidence is the geometric mean, over the
+    units, of the highest posterior that each has on the path.
+    """
+    return Word(
+        text=text,
+        start=max(0.0, (start + spelled[0].first - 0.5) * seconds_per_frame),
+        end=(start + spelled[-1].beyond - 0.5) * seconds_per_frame,
+        confidence=float(np.exp(np.mean([run.log_posterior for run in spelled]))),
+    )

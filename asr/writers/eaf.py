@@ -1,0 +1,121 @@
+"""ELAN: a tier added to the user's own file, everything else in it left as it is, or a new file.
+
+pympi makes the new file. It does not read one and write it again, since it drops what it does not know (controlled
+vocabulary references, external references): the tier is put into the XML itself.
+"""
+
+import os
+import xml.etree.ElementTree as etree
+from collections.abc import Iterator
+from pathlib import Path
+
+import pympi
+from pympi.Elan import to_string
+
+from asr.errors import AsrError
+from asr.transcript import Transcript, Word
+
+TIER, LINGUISTIC_TYPE = "asr", "asr"
+UNSURE = 0.5  # words with less confidence are marked
+MARK = "[?]"  # after the word, as CHAT marks a best guess
+_BEFORE_TYPES = ("LICENSE", "HEADER", "TIME_ORDER", "TIER")  # the order of the schema's first elements
+_XSI = "http://www.w3.org/2001/XMLSchema-instance"
+
+
+def render_eaf(transcript: Transcript, recording: Path, target: Path, eaf: Path | None = None) -> str:
+    """The XML of `eaf`, of the ELAN file beside the recording, or of a new one, with a tier of segments more.
+
+    Raises AsrError that names a file which is no ELAN file.
+    """
+    beside = recording.with_suffix(".eaf")
+    eaf = eaf or (beside if beside.is_file() else None)
+    root = _new(recording, target) if eaf is None else _read(eaf)
+    _add_tier(root, transcript)
+    etree.register_namespace("xsi", _XSI)
+    return etree.tostring(root, encoding="unicode", xml_declaration=False).join(
+        ('<?xml version="1.0" encoding="UTF-8"?>\n', "\n")
+    )
+
+
+def _new(recording: Path, target: Path) -> etree.Element:
+    document = pympi.Eaf(author="asr")
+    document.remove_tier("default")
+    media = recording.resolve()
+    relative = Path(os.path.relpath(media, target.parent)).as_posix()
+    document.add_linked_file(media.as_uri(), relpath=f"./{relative}", mimetype=_mime(media))
+    return etree.fromstring(to_string(document))
+
+
+def _mime(media: Path) -> str:
+    return {".wav": "audio/x-wav", ".mp4": "video/mp4"}.get(media.suffix.lower(), "unknown")
+
+
+def _read(path: Path) -> etree.Element:
+    try:
+        parser = etree.XMLParser(target=etree.TreeBuilder(insert_comments=True))
+        root = etree.parse(path, parser).getroot()
+    except (OSError, etree.ParseError) as error:
+        raise AsrError(f"{path}: cannot be read as an ELAN file: {error}") from None
+    if root.tag != "ANNOTATION_DOCUMENT" or root.find("TIME_ORDER") is None:
+        raise AsrError(f"{path}: is XML but no ELAN file; its root is {root.tag}")
+    return root
+
+
+def _add_tier(root: etree.Element, transcript: Transcript) -> None:
+    slots = root.find("TIME_ORDER")
+    assert slots is not None  # _read and pympi see to it
+    slot = _following(slot.get("TIME_SLOT_ID", "") for slot in slots)
+    note = _following(element.get("ANNOTATION_ID", "") for element in root.iter() if element.get("ANNOTATION_ID"))
+    tier = etree.Element("TIER", {"LINGUISTIC_TYPE_REF": _alignable_type(root), "TIER_ID": _free_name(root)})
+    for words in transcript.segments():
+        ids = []
+        for seconds in (words[0].start, words[-1].end):
+            ids.append(f"ts{slot}")
+            etree.SubElement(slots, "TIME_SLOT", TIME_SLOT_ID=ids[-1], TIME_VALUE=str(round(seconds * 1000)))
+            slot += 1
+        annotation = etree.SubElement(
+            etree.SubElement(tier, "ANNOTATION"),
+            "ALIGNABLE_ANNOTATION",
+            ANNOTATION_ID=f"a{note}",
+            TIME_SLOT_REF1=ids[0],
+            TIME_SLOT_REF2=ids[1],
+        )
+        etree.SubElement(annotation, "ANNOTATION_VALUE").text = " ".join(map(_marked, words))
+        note += 1
+    root.insert(_position(root, "TIER"), tier)
+    last = root.find(".//PROPERTY[@NAME='lastUsedAnnotationId']")
+    if last is not None:
+        last.text = str(note - 1)
+
+
+def _marked(word: Word) -> str:
+    return word.text + MARK * (word.confidence < UNSURE)
+
+
+def _following(ids: Iterator[str]) -> int:
+    """A number after all in use: `a12` -> 13."""
+    return 1 + max((int(digits) for name in ids if (digits := "".join(filter(str.isdigit, name)))), default=0)
+
+
+def _free_name(root: etree.Element) -> str:
+    used = {tier.get("TIER_ID") for tier in root.iter("TIER")}
+    return next(name for n in range(1, len(used) + 2) if (name := TIER if n == 1 else f"{TIER} {n}") not in used)
+
+
+def _alignable_type(root: etree.Element) -> str:
+    """A linguistic type of our own, without constraints; made if it is not there."""
+    if root.find(f"LINGUISTIC_TYPE[@LINGUISTIC_TYPE_ID='{LINGUISTIC_TYPE}']") is None:
+        kind = etree.Element(
+            "LINGUISTIC_TYPE",
+            LINGUISTIC_TYPE_ID=LINGUISTIC_TYPE,
+            TIME_ALIGNABLE="true",
+            GRAPHIC_REFERENCES="false",
+        )
+        root.insert(_position(root, "LINGUISTIC_TYPE"), kind)
+    return LINGUISTIC_TYPE
+
+
+def _position(root: etree.Element, tag: str) -> int:
+    """Where the schema lets one more element of a tag stand: after its like, or after what comes before them."""
+    before = (tag, *_BEFORE_TYPES)
+    return 1 + max(index for index, element in enumerate(root) if element.tag in before)

@@ -1,0 +1,162 @@
+"""`asr transcribe` and `asr align` as a user calls them: what is read, what is written, what is said where."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import fresh_recognizer
+from oracles import random_waveforms
+from typer.testing import CliRunner, Result
+
+from asr.cli import app
+from asr.corpus.manifest import read_manifest
+from asr.errors import AsrError
+from asr.inputs import find_recordings, parse_channels, require_distinct
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, and a tree of recordings, one of them none."""
+    folder = tmp_path_factory.mktemp("field work")
+    fresh_recognizer().save(folder / "m.safetensors")
+    for name, samples in zip(("a", "day 1/b", "day 1/tape/c"), random_waveforms(3, 3), strict=True):
+        path = folder / "tree" / f"{name}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, samples, 8000)
+    (folder / "tree" / "notes.txt").write_text("no recording")
+    (folder / "bad.wav").write_text("no recording")
+    return folder
+
+
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: object, input: bytes | None = None) -> Result:
+    monkeypatch.chdir(folder)
+    return CliRunner().invoke(app, list(map(str, arguments)), input=input)
+
+
+def transcribe(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: object, input: bytes | None = None) -> Result:
+    return run(folder, monkeypatch, "transcribe", "m.safetensors", *arguments, "--device", "cpu", input=input)
+
+
+def test_text_goes_to_stdout(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = transcribe(folder, monkeypatch, "tree/a.wav")
+    assert one.exit_code == 0 and one.stdout.strip() and "\t" not in one.stdout
+    many = transcribe(folder, monkeypatch, "tree")
+    assert [line.split("\t")[0] for line in many.stdout.splitlines()] == [
+        "tree/a.wav", "tree/day 1/b.wav", "tree/day 1/tape/c.wav"
+    ]  # fmt: skip
+    assert many.stdout.splitlines()[0].split("\t")[1] == one.stdout.strip()
+    assert transcribe(folder, monkeypatch, "tree/**/*.wav").stdout == many.stdout
+    piped = transcribe(folder, monkeypatch, "-", input=(folder / "tree" / "a.wav").read_bytes())
+    assert piped.stdout == one.stdout
+
+
+def test_a_tree_is_mirrored_and_not_done_twice(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    done = transcribe(folder, monkeypatch, "tree", "-f", "txt,json", "-o", out)
+    assert done.exit_code == 0 and done.stdout == ""
+    names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert names == {f"{name}.{kind}" for name in ("a", "day 1/b", "day 1/tape/c") for kind in ("txt", "json")}
+    (out / "day 1" / "b.txt").unlink()
+    (out / "a.txt").write_text("mine")
+    again = transcribe(folder, monkeypatch, "tree", "-f", "txt,json", "-o", out, "--skip-existing")
+    assert again.exit_code == 0 and "2 of 3 recordings have their files" in again.stderr
+    assert (out / "day 1" / "b.txt").exists() and (out / "a.txt").read_text() == "mine"
+    assert "3 of 3" in transcribe(folder, monkeypatch, "tree", "-o", out, "--skip-existing").stderr
+
+
+def test_what_cannot_be_transcribed_is_listed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "c.eaf").write_text("<html/>")
+    done = transcribe(folder, monkeypatch, "bad.wav", "tree/a.wav", "gone.wav", "-o", tmp_path)
+    assert (tmp_path / "a.txt").exists()
+    assert "bad.wav: is not WAV" in done.stderr and "gone.wav: no such file" in done.stderr
+    assert isinstance(done.exception, AsrError)
+    assert str(done.exception) == "2 of 3 recordings could not be transcribed:\n  bad.wav\n  gone.wav"
+    (folder / "tree" / "a.eaf").write_text("<html/>")
+    done = transcribe(folder, monkeypatch, "tree/a.wav", "tree/day 1/b.wav", "-f", "eaf", "-o", tmp_path)
+    (folder / "tree" / "a.eaf").unlink()
+    assert "a.eaf: is XML but no ELAN file" in done.stderr and "1 of 2" in str(done.exception)
+    assert (tmp_path / "b.eaf").exists()
+
+
+def test_channels_and_silence(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = random_waveforms(4, 1)[0]
+    soundfile.write(tmp_path / "call.wav", np.stack([sound, 0 * sound], axis=1), 8000)
+    split = transcribe(folder, monkeypatch, tmp_path / "call.wav", "--channels", "split")
+    first, second = split.stdout.splitlines()
+    assert first.startswith(f"{tmp_path}/call.wav-1\t") and second == f"{tmp_path}/call.wav-2\t"
+    assert "call.wav-2: no speech found" in split.stderr and "call.wav-1: no" not in split.stderr
+    transcribe(folder, monkeypatch, tmp_path / "call.wav", "--channels", "split", "-f", "json", "-o", tmp_path)
+    assert json.loads((tmp_path / "call-2.json").read_text())["channel"] == 2
+    rows = tmp_path / "rows.jsonl"
+    transcribe(folder, monkeypatch, tmp_path / "call.wav", "--channels", "split", "-o", rows)
+    assert [(row.id[-6:], row.extra["channel"]) for row in read_manifest(rows)] == [(".wav-1", 1), (".wav-2", 2)]
+    mixed = transcribe(folder, monkeypatch, tmp_path / "call.wav", "--channels", "2")
+    assert mixed.stdout == "\n" and mixed.exit_code == 0
+
+
+def test_wrong_calls_say_what_is_allowed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.flac").write_bytes(b"")
+    for arguments, message in (
+        (["tree/a.wav", "--channels", "0"], "--channels 0: must be mix, split, or the number"),
+        (["tree/a.wav", "-f", "doc"], "'doc' is no output format"),
+        (["tree/a.wav", "-f", "srt", "-o", "x.jsonl"], "x.jsonl: is one manifest"),
+        (["tree", "--eaf", "x.eaf", "-f", "eaf"], "goes with -f eaf and one recording"),
+        (["*.mp3"], r"*.mp3: holds no recordings"),
+        ([tmp_path / "a.flac", "tree/a.wav", "-f", "txt"], "would both be written to a"),
+    ):
+        done = transcribe(folder, monkeypatch, *arguments)
+        assert isinstance(done.exception, AsrError) and message in str(done.exception)
+    assert [parse_channels(value) for value in ("mix", "split", "12")] == ["mix", "split", 12]
+
+
+def test_ids_never_lead_out_of_the_output_folder(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text('{"id": "/etc/x", "audio_filepath": "a.wav"}\n')
+    ((utterance, name),) = find_recordings([str(tmp_path / "m.jsonl")], tmp_path)
+    assert utterance.id == "/etc/x" and name == Path("etc/x")
+    (tmp_path / "m.jsonl").write_text('{"id": "../x", "audio_filepath": "a.wav"}\n')
+    with pytest.raises(AsrError, match="outside the output folder"):
+        require_distinct(find_recordings([str(tmp_path / "m.jsonl")], tmp_path))
+
+
+def test_align(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = transcribe(folder, monkeypatch, "tree/a.wav").stdout
+    (tmp_path / "a.txt").write_text(heard.upper(), encoding="utf-8")
+    done = run(folder, monkeypatch, "align", "m.safetensors", "tree/a.wav", tmp_path / "a.txt", "--device", "cpu")
+    rows = [line.split("\t") for line in done.stdout.splitlines()[1:]]
+    assert done.exit_code == 0 and [row[3] for row in rows] == heard.upper().split()
+    assert f"{len(rows)} of {len(rows)} words found" in done.stderr
+    files = run(
+        folder, monkeypatch, "align", "m.safetensors", "tree/a.wav", tmp_path / "a.txt",
+        "-f", "TextGrid,srt,tsv", "-o", tmp_path / "out",
+    )  # fmt: skip
+    assert files.exit_code == 0 and files.stdout == ""
+    assert (tmp_path / "out" / "a.tsv").read_text(encoding="utf-8") == done.stdout
+    assert (tmp_path / "out" / "a.TextGrid").exists() and (tmp_path / "out" / "a.srt").exists()
+
+    monkeypatch.setattr("asr.align.SURE", 0.0)
+    made = run(
+        folder, monkeypatch, "align", "m.safetensors", "tree/a.wav", tmp_path / "a.txt", "--make-corpus", tmp_path
+    )
+    rows = read_manifest(tmp_path / "a.jsonl", require_text=True)
+    assert made.exit_code == 0 and rows[0].audio == folder / "tree" / "a.wav"
+    assert " ".join(row.text or "" for row in rows) == " ".join(heard.upper().split())
+    monkeypatch.setattr("asr.align.SURE", 1.1)
+    none = run(
+        folder, monkeypatch, "align", "m.safetensors", "tree/a.wav", tmp_path / "a.txt", "--make-corpus", tmp_path
+    )
+    assert "no segment is aligned well enough" in str(none.exception)
+    for text, message in (("gone.txt", "gone.txt: cannot be read"), ("tree/a.wav", "tree/a.wav: is not UTF-8")):
+        wrong = run(folder, monkeypatch, "align", "m.safetensors", "tree/a.wav", text)
+        assert message in str(wrong.exception)
+
+
+def test_standard_input_in_any_container(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples, rate = soundfile.read(folder / "tree" / "a.wav")
+    flac = io.BytesIO()
+    soundfile.write(flac, samples, rate, format="FLAC")
+    assert transcribe(folder, monkeypatch, "-", input=flac.getvalue()).stdout == (
+        transcribe(folder, monkeypatch, "tree/a.wav").stdout
+    )
