@@ -480,7 +480,7 @@ def tune(
     decoder = decoder.using(weights=best.weights, pruning=best.pruning)
     plain, tuned = validation.score(None, interval=True), validation.score(decoder, interval=True)
     print(f"best path: {plain.cer}\n           {plain.wer}\ntuned:     {tuned.cer}\n           {tuned.wer}")
-    helps = best.errors < (plain.wer.errors, plain.cer.errors)
+    helps = (tuned.wer.errors, tuned.cer.errors) < (plain.wer.errors, plain.cer.errors)
     recognizer.decoder = decoder if helps else None
     if helps:
         decoder.summary = {"utterances": len(utterances), "best path": str(plain.wer), "tuned": str(tuned.wer)}

@@ -11,13 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from flashlight.lib.text.decoder import CriterionType, LexiconFreeDecoder, LexiconFreeDecoderOptions
-from flashlight.lib.text.decoder.kenlm import KenLM
-from flashlight.lib.text.dictionary import Dictionary
-from pyctcdecode import build_ctcdecoder
+from flashlight.lib.text.decoder import CriterionType, LexiconFreeDecoder, LexiconFreeDecoderOptions  # type: ignore[import-not-found]
+from flashlight.lib.text.decoder.kenlm import KenLM  # type: ignore[import-not-found]
+from flashlight.lib.text.dictionary import Dictionary  # type: ignore[import-not-found]
+from pyctcdecode import build_ctcdecoder  # type: ignore[import-not-found]
 
 BEAM = 50
 Decode = Callable[[np.ndarray], str]
+Candidate = tuple[dict[str, float], Decode]
 
 
 def main() -> None:
@@ -43,9 +44,9 @@ def main() -> None:
         print(json.dumps({"decoder": name, "seconds": spent, "texts": texts, "beam": BEAM, **chosen[0]}), flush=True)
 
 
-def pyctcdecode_candidates(folder: Path, symbols: list[str], words: list[str]) -> list[tuple[dict, Decode]]:
-    candidates: list[tuple[dict, Decode]] = []
-    for alpha, beta, unknown in itertools.product((0.4, 0.7), (1.0, 3.0), (-10.0, -4.0)):
+def pyctcdecode_candidates(folder: Path, symbols: list[str], words: list[str]) -> list[Candidate]:
+    candidates: list[Candidate] = []
+    for alpha, beta, unknown in itertools.product((0.6, 0.8), (0.0, 1.0), (-14.0, -8.0)):
         decoder = build_ctcdecoder(
             ["", *symbols],
             str(folder / "words.arpa"),
@@ -54,15 +55,16 @@ def pyctcdecode_candidates(folder: Path, symbols: list[str], words: list[str]) -
             beta=beta,
             unk_score_offset=unknown,
         )
-        settings = {"alpha": alpha, "beta": beta, "unknown": unknown}
-        candidates.append((settings, partial(decoder.decode, beam_width=BEAM)))
+        candidates.append(
+            ({"alpha": alpha, "beta": beta, "unknown": unknown}, partial(decoder.decode, beam_width=BEAM))
+        )
     return candidates
 
 
-def flashlight_candidates(folder: Path, symbols: list[str]) -> list[tuple[dict, Decode]]:
+def flashlight_candidates(folder: Path, symbols: list[str]) -> list[Candidate]:
     tokens = Dictionary(["<blank>", *("<space>" if symbol == " " else symbol for symbol in symbols)])
     model = KenLM(str(folder / "characters.arpa"), tokens)
-    candidates: list[tuple[dict, Decode]] = []
+    candidates: list[Candidate] = []
     for weight, silence in itertools.product((0.5, 0.8, 1.1), (0.0, 1.0)):
         options = LexiconFreeDecoderOptions(
             beam_size=BEAM,
