@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pympi
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.corpus.manifest import read_manifest
@@ -135,6 +135,7 @@ def test_formats_are_named_in_any_case() -> None:
         parse_formats("srt,doc")
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.integers(1, 120), st.floats(0, 2), st.floats(0.02, 3)), max_size=60))
 def test_cues_hold_every_word_in_lines_that_fit(shapes: list[tuple[int, float, float]]) -> None:
     words, now = [], 0.0
