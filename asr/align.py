@@ -21,7 +21,7 @@ LONGEST = 20.0  # seconds of such a segment
 _PAUSE = 0.3  # seconds between words where such a segment may end
 _SHORTEST = 0.1  # seconds of speech that is worth naming
 _NAMED = 20  # words or places that are named in full
-_MARGIN = 0.1  # seconds before and after its words, where the pause allows
+_MARGIN = 0.1  # seconds before and after its words, or half the gap to the next word if that is less
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +121,15 @@ def well_aligned(alignment: Alignment, recording: Path, name: str) -> list[Utter
             waiting += [part[middle:], part[:middle]]
         elif np.mean([word.confidence for word in part]) >= SURE:
             chosen.append(part)
+    words = alignment.transcript.words
+    ends = dict(zip(words, [0.0, *(word.end for word in words[:-1])], strict=True))  # of the word before each
+    starts = dict(zip(words, [*(word.start for word in words[1:]), alignment.transcript.duration], strict=True))
     utterances = []
     for number, part in enumerate(chosen):
-        start = max(0.0, part[0].start - _MARGIN)
-        end = min(alignment.transcript.duration, part[-1].end + _MARGIN)
-        duration = round(end - start, 3)
-        utterances.append(Utterance(f"{name}-{number:04d}", recording, spoken(part), round(start, 3), duration))
+        first, last = part[0], part[-1]
+        start = round(max(first.start - _MARGIN, (ends[first] + first.start) / 2), 3)
+        end = round(min(last.end + _MARGIN, (last.end + starts[last]) / 2), 3)
+        utterances.append(Utterance(f"{name}-{number:04d}", recording, spoken(part), start, round(end - start, 3)))
     return utterances
 
 

@@ -1,5 +1,6 @@
 """Alignment of whole recordings, with log-probabilities made here in place of a model's."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,10 @@ def test_segments_to_train_on_are_sure_and_short(monkeypatch: pytest.MonkeyPatch
     assert [segment.text for segment in well_aligned(found, Path("x.wav"), "x")] == ["abc de fgh bad cafe"]
     monkeypatch.setattr(asr.align, "LONGEST", 3.2)
     assert [segment.text for segment in well_aligned(found, Path("x.wav"), "x")] == ["abc de fgh bad", "cafe"]
+    monkeypatch.setattr(asr.align, "_PAUSE", 0.01)
+    monkeypatch.setattr(asr.align, "_MARGIN", 9.0)  # halfway to the next word
+    spans = [(row.offset, row.offset + (row.duration or 0.0)) for row in well_aligned(found, Path("x.wav"), "x")]
+    assert len(spans) == 5 and all(a[1] == pytest.approx(b[0], abs=0.002) for a, b in itertools.pairwise(spans))
     monkeypatch.setattr(asr.align, "SURE", 1.0)
     assert well_aligned(found, Path("x.wav"), "x") == []
 
