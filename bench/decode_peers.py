@@ -11,10 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from flashlight.lib.text.decoder import CriterionType, LexiconFreeDecoder, LexiconFreeDecoderOptions  # type: ignore[import-not-found]
-from flashlight.lib.text.decoder.kenlm import KenLM  # type: ignore[import-not-found]
-from flashlight.lib.text.dictionary import Dictionary  # type: ignore[import-not-found]
-from pyctcdecode import build_ctcdecoder  # type: ignore[import-not-found]
+from flashlight.lib.text.decoder import CriterionType, LexiconFreeDecoder, LexiconFreeDecoderOptions
+from flashlight.lib.text.decoder.kenlm import KenLM
+from flashlight.lib.text.dictionary import Dictionary
+from pyctcdecode import build_ctcdecoder
 
 BEAM = 50
 Decode = Callable[[np.ndarray], str]
