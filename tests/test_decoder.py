@@ -122,7 +122,7 @@ def test_tuning_improves_step_by_step(recognizer: Recognizer) -> None:
     found = list(search_settings(validation, Decoder(UNITS, WORDS, CHARACTERS)))
     *steps, last = found
     assert [trial.loss for trial in steps] == sorted({trial.loss for trial in steps}, reverse=True)
-    assert last.loss <= 1.005 * steps[-1].loss
+    assert last.loss <= 1.01 * steps[-1].loss
     assert last.score.wer.errors < 0.8 * validation.score(None).wer.errors
     decoder = Decoder(UNITS, WORDS, CHARACTERS, weights=last.weights, pruning=last.pruning)
     assert str(validation.score(decoder)) == str(last.score)

@@ -1,6 +1,6 @@
 """Sets the weights of language models and the width of the beam on validation data, log-probabilities computed once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +20,11 @@ from asr.scoring.wer import Score, score
 from asr.text import Units
 
 WIDTHS = (4, 8, 16, 32, 64)
-_STARTS = (Weights(0.3, 0.0, 2.0, 0.0), Weights(0.6, 1.0, 4.0, 0.5), Weights(0.9, 2.0, 6.0, 1.0))
-_STEPS = Weights(0.2, 1.0, 2.0, 0.5)  # of each weight at first; halved as long as that helps
-_HALVINGS = 2
-_WORTH = 1.005  # the narrowest beam is taken whose loss is within this factor of the lowest
+_CENTRE = Weights(0.6, 0.5, 4.0, 0.5)  # where the search begins
+_SPREAD = Weights(0.3, 1.5, 3.0, 1.0)  # how far from there it looks at first
+_RADII = (1.0, 0.5, 0.25)
+_DRAWS = 20  # at each radius
+_WORTH = 1.01  # the narrowest beam is taken whose loss is within this factor of the lowest
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,43 +93,22 @@ def models_of_text(sentences: Sequence[str], units: Units) -> tuple[NGram | None
 def search_settings(validation: Validation, decoder: Decoder) -> Iterator[Trial]:
     """Yields each setting that is better than all before; the last is the one to use.
 
-    Weights by pattern search (Hooke and Jeeves 1961) from the best of a few starts: each weight a step up, else a
-    step down, as long as that lowers the loss; then with half the steps. Last the width of the beam.
+    Random search around the best weights so far, ever closer: on real speech the loss has many small local minima,
+    where a search along one weight after another stays. The draws are the same each time. Last the width of the beam.
     """
-    tried: dict[Weights, Trial] = {}
 
     def attempt(weights: Weights, pruning: Pruning = decoder.pruning) -> Trial:
-        if pruning != decoder.pruning:
-            return Trial(weights, pruning, validation.score(decoder.using(weights=weights, pruning=pruning)))
-        if weights not in tried:
-            tried[weights] = Trial(weights, pruning, validation.score(decoder.using(weights=weights)))
-        return tried[weights]
+        return Trial(weights, pruning, validation.score(decoder.using(weights=weights, pruning=pruning)))
 
-    best = min((attempt(start) for start in _STARTS), key=lambda trial: trial.loss)
-    yield best
-    for halving in range(_HALVINGS + 1):
-        steps = np.array(_STEPS) / 2**halving
-        for better in _descend(best, steps, attempt):
-            yield (best := better)
-    by_width = {width: attempt(best.weights, decoder.pruning._replace(width=width)) for width in WIDTHS}
-    lowest = min(trial.loss for trial in by_width.values())
-    yield next(trial for trial in by_width.values() if trial.loss <= _WORTH * lowest)
-
-
-def _descend(best: Trial, steps: np.ndarray, attempt: Callable[[Weights], Trial]) -> Iterator[Trial]:
-    """Steps along one weight after another until none lowers the loss; yields every improvement."""
-    stuck = 0
-    axis = 0
-    while stuck < len(steps):
-        stuck += 1
-        for sign in (1, -1):
-            moved = np.array(best.weights)
-            moved[axis] += sign * steps[axis]
-            moved[0] = max(0.0, moved[0])  # a negative weight would prefer what no one says
-            trial = attempt(Weights(*moved.round(4).tolist()))
+    generator = np.random.default_rng(0)
+    yield (best := attempt(_CENTRE))
+    for radius in _RADII:
+        for _ in range(_DRAWS):
+            drawn = np.array(best.weights) + radius * generator.uniform(-1, 1, len(_SPREAD)) * _SPREAD
+            drawn[0] = abs(drawn[0])  # a negative weight would prefer what no one says
+            trial = attempt(Weights(*drawn.round(3).tolist()))
             if trial.loss < best.loss:
                 yield (best := trial)
-                stuck = 0
-                break
-        else:
-            axis = (axis + 1) % len(steps)
+    by_width = [attempt(best.weights, decoder.pruning._replace(width=width)) for width in WIDTHS]
+    lowest = min(trial.loss for trial in by_width)
+    yield next(trial for trial in by_width if trial.loss <= _WORTH * lowest)
