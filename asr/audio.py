@@ -23,6 +23,10 @@ from asr.errors import AudioError
 
 logger = logging.getLogger(__name__)
 
+AUDIO_SUFFIXES = (  # of recordings, and of films with sound
+    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".sph"),
+    *(".m4a", ".aac", ".wma", ".amr", ".3gp", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"),
+)
 MAX_CHANNELS = 64
 MIN_RATE = 1000  # Hz
 _BLOCK_VALUES = 2**15  # samples of all channels; damage costs the block that it is in

@@ -1,7 +1,34 @@
-"""Files written whole or not at all."""
+"""Text files read with errors that name the line; files written whole or not at all."""
 
+import codecs
 import os
+import re
 from pathlib import Path
+
+from asr.errors import AsrError
+
+
+def read_text(path: Path, error: type[AsrError] = AsrError) -> str:
+    """The text of a file in UTF-8, or in UTF-16 as Praat and spreadsheets write it (with its byte order mark).
+
+    Raises `error` that names the file, and the line where it is neither.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as fault:
+        raise error(f"{path}: cannot be read: {fault.strerror}") from None
+    encoding = "utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as fault:
+        line = content.count(b"\n", 0, fault.start) + 1
+        name = encoding.removesuffix("-sig").upper()
+        raise error(f"{path}:{line}: is not {name} (byte {fault.start}); save it as UTF-8") from None
+
+
+def read_lines(path: Path, error: type[AsrError] = AsrError) -> list[str]:
+    """The lines of `read_text`, whatever ends them. Not str.splitlines: a transcript may hold U+2028."""
+    return re.split(r"\r\n|\n|\r", read_text(path, error))
 
 
 def write_whole(path: Path, *parts: bytes | memoryview) -> None:

@@ -6,14 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from asr.corpus.manifest import Utterance, read_manifest
+from asr.audio import AUDIO_SUFFIXES
+from asr.corpus.manifest import SUFFIXES, Utterance, read_manifest
 from asr.errors import AsrError
-
-MANIFESTS = (".jsonl", ".csv", ".tsv")
-RECORDINGS = (
-    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".m4a", ".aac"),
-    *(".wma", ".amr", ".3gp", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"),
-)
 
 
 def find_recordings(arguments: Sequence[str], folder: Path) -> list[tuple[Utterance, Path]]:
@@ -32,7 +27,7 @@ def find_recordings(arguments: Sequence[str], folder: Path) -> list[tuple[Uttera
             found.append((Utterance("-", path), Path("stdin")))
         elif path.is_dir():
             found += _all_in(argument, sorted(file for file in path.rglob("*") if file.is_file()), path)
-        elif path.suffix in MANIFESTS:
+        elif path.suffix in SUFFIXES:
             found += [(utterance, Path(utterance.id.strip("/"))) for utterance in read_manifest(path)]
         elif not path.exists() and glob.has_magic(argument):
             files = glob.glob(argument, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
@@ -68,9 +63,9 @@ def parse_channels(value: str) -> Literal["mix", "split"] | int:
 
 
 def _all_in(argument: str, files: Sequence[Path], root: Path | None) -> list[tuple[Utterance, Path]]:
-    recordings = [file for file in files if file.suffix.lower() in RECORDINGS]
+    recordings = [file for file in files if file.suffix.lower() in AUDIO_SUFFIXES]
     if not recordings:
-        raise AsrError(f"{argument}: holds no recordings ({' '.join(RECORDINGS)})")
+        raise AsrError(f"{argument}: holds no recordings ({' '.join(AUDIO_SUFFIXES)})")
     return [
         (Utterance(str(file), file), (file.relative_to(root) if root else Path(file.name)).with_suffix(""))
         for file in recordings

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from asr.errors import TextError
+from asr.files import read_lines
 
 BLANK = 0
 UnitKind = Literal["characters", "graphemes", "decomposed", "phones"]
@@ -150,12 +151,7 @@ def read_units(path: str | Path, kind: UnitKind = "characters") -> list[str]:
     Raises TextError that lists every faulty line: empty, holding white space, or there already (after NFC).
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
-    except UnicodeDecodeError as error:
-        raise TextError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    except OSError as error:
-        raise TextError(f"{path}: cannot read the units file: {error.strerror}") from None
+    lines = "\n".join(read_lines(path, TextError)).rstrip().split("\n")
     normalize = Normalizer()
     lines_of_units: dict[str, int] = {}
     problems = []

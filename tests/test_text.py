@@ -185,8 +185,8 @@ def test_units_file(tmp_path: Path) -> None:
         ("a\n\u200b\nb\n".encode(), r"units\.txt:2: is empty"),
         ("é\na\ne\u0301\n".encode(), r"units\.txt:3: 'é' stands already in line 1"),
         (b"a\nb c\nd\te\n", r"units\.txt:2: 'b c' holds white space.*\n.*units\.txt:3: 'd e' holds"),
-        (b"a\n\xff\n", r"units\.txt: is not UTF-8 \(byte 2\)"),
-        (None, r"units\.txt: cannot read the units file: No such file"),
+        (b"a\n\xff\n", r"units\.txt:2: is not UTF-8 \(byte 2\)"),
+        (None, r"units\.txt: cannot be read: No such file"),
     ],
 )
 def test_bad_units_files(content: bytes | None, message: str, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_align(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         folder, monkeypatch, "align", "m.safetensors", "tree/a.wav", tmp_path / "a.txt", "--make-corpus", tmp_path
     )
     assert "no segment is aligned well enough" in str(none.exception)
-    for text, message in (("gone.txt", "gone.txt: cannot be read"), ("tree/a.wav", "tree/a.wav: is not UTF-8")):
+    for text, message in (("gone.txt", "gone.txt: cannot be read"), ("tree/a.wav", "tree/a.wav:1: is not UTF-8")):
         wrong = run(folder, monkeypatch, "align", "m.safetensors", "tree/a.wav", text)
         assert message in str(wrong.exception)
 

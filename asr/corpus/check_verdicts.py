@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from asr.audio import AUDIO_SUFFIXES
 from asr.corpus.check_audio import Inspection
 from asr.corpus.check_text import Character, Scripts, hidden_characters
-from asr.corpus.manifest import Utterance, scan_manifest
+from asr.corpus.manifest import SUFFIXES, Utterance, scan_manifest
 from asr.errors import ManifestError
 from asr.lengths import required_frames, resampled_length
 from asr.text import describe_characters
@@ -52,7 +53,6 @@ DC_OFFSET = 0.01
 DEAD_BALANCE = 0.01  # 40 dB below the other channel
 INVERTED_CORRELATION = -0.5
 CLOSED_SET = 0.5  # share of a split's texts from which repeating them is what the corpus is about
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aiff", ".aif", ".wma", ".amr", ".webm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ def unlisted_audio(entries: Sequence[Entry], manifests: Sequence[Path]) -> Itera
     """Recordings in the folders of those checked that no line names, of these manifests or of others beside them."""
     listed = {entry.utterance.audio.absolute() for entry in entries}
     for manifest in {path for folder in {m.parent for m in manifests} for path in _files(folder)} - set(manifests):
-        if manifest.suffix in (".jsonl", ".csv", ".tsv"):
+        if manifest.suffix in SUFFIXES:
             try:
                 listed |= {utterance.audio.absolute() for _, utterance in scan_manifest(manifest)[0]}
             except ManifestError:

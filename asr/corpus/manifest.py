@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.errors import ManifestError
+from asr.files import read_text
 
 SUFFIXES = (".jsonl", ".csv", ".tsv")
 _NAMED = ("id", "audio_filepath", "text", "offset", "duration", "speaker")
@@ -58,12 +59,7 @@ def scan_manifest(
         raise ManifestError(
             f"{path}: no such manifest; for a recipe, run `make` with its name, which prepares the data"
         )
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read: {error.strerror}; check its permissions") from None
+    content = read_text(path, ManifestError)
     rows = _csv_rows(path, content) if path.suffix in (".csv", ".tsv") else json_rows(content)
     utterances: list[tuple[int, Utterance]] = []
     problems: list[tuple[int, str]] = []

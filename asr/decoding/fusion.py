@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from asr.decoding.ngram import END, SPACE, SPECIALS, UNKNOWN, Level, NGram, Tables, advance
+from asr.decoding.ngram import END, SPACE, SPECIALS, UNKNOWN, Level, NGram, Tables, advance, find
 from asr.errors import LanguageModelError
 from asr.text import BLANK, Units
 
@@ -131,15 +131,7 @@ def follow(lexicon: Lexicon, node: int, unit: int) -> int:
     """The node that `unit` leads to from `node`, or OFF."""
     if node == OFF:
         return OFF
-    low, end = lexicon.first[node], lexicon.first[node + 1]
-    high = end
-    while low < high:
-        middle = (low + high) // 2
-        if lexicon.unit[middle] < unit:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < end and lexicon.unit[low] == unit else OFF
+    return find(lexicon.unit, lexicon.first[node], lexicon.first[node + 1], unit)
 
 
 @njit(cache=True, nogil=True)

@@ -203,19 +203,24 @@ def advance(tables: Tables, state: int, token: int) -> tuple[float, int]:
 
 
 @numba.njit(cache=True, nogil=True)
+def find(values: np.ndarray, low: int, end: int, value: int) -> int:
+    """Where `value` stands in the sorted `values[low:end]`, or -1."""
+    high = end
+    while low < high:
+        middle = (low + high) // 2
+        if values[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < end and values[low] == value else -1
+
+
+@numba.njit(cache=True, nogil=True)
 def _child(tables: Tables, node: int, token: int) -> int:
     """The node that adds `token` to `node`, or -1. Every token follows the empty history."""
     if node == ROOT:
         return 1 + token
-    low, end = tables.first[node], tables.first[node + 1]
-    high = end
-    while low < high:
-        middle = (low + high) // 2
-        if tables.token[middle] < token:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < end and tables.token[low] == token else -1
+    return find(tables.token, tables.first[node], tables.first[node + 1], token)
 
 
 @numba.njit(cache=True, nogil=True)

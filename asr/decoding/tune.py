@@ -1,6 +1,6 @@
 """Sets the weights of language models and the width of the beam on validation data, log-probabilities computed once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from asr.decoding.ngram import SPECIALS, NGram
 from asr.errors import TextError
 from asr.model import Recognizer
 from asr.scoring.wer import Score, score
-from asr.text import Units
+from asr.text import Normalizer, Units
 
 WIDTHS = (4, 8, 16, 32, 64)
 _CENTRE = Weights(0.6, 0.5, 4.0, 0.5)  # where the search begins
@@ -84,7 +84,13 @@ def spelling_model(words: NGram) -> NGram:
     return estimate([" ".join(words.vocabulary[len(SPECIALS) :])], units="characters").model
 
 
-def models_of_text(sentences: Sequence[str], units: Units) -> tuple[NGram | None, NGram]:
+def said_verbatim(sentences: Iterable[str], utterances: Sequence[Utterance], normalizer: Normalizer) -> int:
+    """How many utterances have a text that stands word for word among normalised `sentences`."""
+    known = set(sentences)
+    return sum(normalizer(utterance.text or "") in known for utterance in utterances)
+
+
+def models_of_text(sentences: Sequence[str], units: Units) -> tuple[NGram | None, NGram | None]:
     """A word and a character model of normalised sentences; without a unit for the space, no word model."""
     words = estimate(sentences).model if " " in units.symbols else None
     return words, estimate(sentences, units="characters").model
@@ -112,3 +118,23 @@ def search_settings(validation: Validation, decoder: Decoder) -> Iterator[Trial]
     by_width = [attempt(best.weights, decoder.pruning._replace(width=width)) for width in WIDTHS]
     lowest = min(trial.loss for trial in by_width)
     yield next(trial for trial in by_width if trial.loss <= _WORTH * lowest)
+
+
+def tune(recognizer: Recognizer, utterances: Sequence[Utterance], decoder: Decoder, say: Callable[[str], None]) -> None:
+    """Gives `recognizer` the decoder with the best settings for validation data; none where best path is as good.
+
+    What is tried and what comes of it is said line by line. Raises AudioError and TextError as `Validation` does.
+    """
+    validation = Validation(recognizer, utterances)
+    say(HEADER)
+    for best in search_settings(validation, decoder):
+        say(str(best))
+    decoder = decoder.using(weights=best.weights, pruning=best.pruning)
+    plain, tuned = validation.score(None, interval=True), validation.score(decoder, interval=True)
+    say(f"best path: {plain.cer}\n           {plain.wer}\ntuned:     {tuned.cer}\n           {tuned.wer}")
+    if (tuned.wer.errors, tuned.cer.errors) < (plain.wer.errors, plain.cer.errors):
+        decoder.summary = {"utterances": len(utterances), "best path": str(plain.wer), "tuned": str(tuned.wer)}
+        recognizer.decoder = decoder
+    else:
+        say("no setting helps: no language model is stored, the model keeps to best path")
+        recognizer.decoder = None

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from asr.corpus.manifest import Utterance, read_manifest
+from asr.corpus.manifest import SUFFIXES, Utterance, read_manifest
 from asr.errors import ManifestError
+from asr.files import read_lines
 
-_MANIFESTS = (".jsonl", ".csv", ".tsv")
 _IGNORED = "ignore_time_segment_in_scoring"  # what NIST's STM files write as the text of such a segment
 _LONGEST = 1e7  # seconds; what is beyond is no time
 
@@ -59,7 +59,7 @@ def file_kind(path: Path) -> str:
     They are Kaldi text if every line begins with another word that has both a digit and something else in it,
     as ids do and words do not; plain text if not.
     """
-    if path.suffix in _MANIFESTS:
+    if path.suffix in SUFFIXES:
         return "manifest"
     if path.suffix in (".ctm", ".stm"):
         return path.suffix[1:]
@@ -179,10 +179,7 @@ def _hypothesis(path: Path, row: Utterance) -> Entry:
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise ManifestError(f"{path}: no such file")
-    try:
-        return path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    return "\n".join(read_lines(path, ManifestError)).removesuffix("\n").split("\n")
 
 
 def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -7,7 +7,7 @@ import soundfile
 from asr.cli import run
 from asr.corpus.download import Archive
 from asr.corpus.manifest import Utterance
-from asr.corpus.readers.files import SourceError, matches, raise_problems, read_lines
+from asr.corpus.readers.files import SourceError, matches, numbered_lines, raise_problems
 from asr.corpus.recipe import open_corpus, write_splits
 from asr.corpus.split import split
 
@@ -36,7 +36,7 @@ def read_part(source: Path, part: str) -> list[Utterance]:
     if not tables:
         raise SourceError(f"{source}: holds no etc/an4_{part}.transcription; is it the AN4 corpus?")
     utterances, problems = [], []
-    for line, content in read_lines(tables[0]):
+    for line, content in numbered_lines(tables[0]):
         try:
             utterances.append(describe(content, tables[0].parents[1] / "wav" / FOLDERS[part]))
         except ValueError as error:

@@ -5,8 +5,9 @@ from typing import Any
 
 from asr.corpus.manifest import Utterance, json_rows
 from asr.corpus.readers.columns import read_rows
-from asr.corpus.readers.files import Recordings, matches, read_text, split_name
+from asr.corpus.readers.files import Recordings, SourceError, matches, split_name
 from asr.corpus.readers.table import table_rows
+from asr.files import read_text
 
 NAME = "Hugging Face audiofolder"
 _PATTERNS = tuple(f"{folder}metadata.{suffix}" for folder in ("", "*/", "*/*/") for suffix in ("csv", "jsonl"))
@@ -22,7 +23,7 @@ def read(source: Path) -> dict[str, list[Utterance]]:
     recordings = Recordings(source)
     splits: dict[str, list[Utterance]] = {}
     for path in filter(_names_files, matches(source, *_PATTERNS)):
-        rows: Any = json_rows(read_text(path)) if path.suffix == ".jsonl" else table_rows(path, recordings)
+        rows: Any = json_rows(read_text(path, SourceError)) if path.suffix == ".jsonl" else table_rows(path, recordings)
         for split, utterances in read_rows(path, rows, recordings).items():
             own = split or (split_name(path.parent.name) if path.parent != source else "") or ""
             splits.setdefault(own, []).extend(utterances)

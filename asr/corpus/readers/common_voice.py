@@ -4,8 +4,9 @@ from pathlib import Path
 
 from asr.corpus.manifest import Utterance
 from asr.corpus.readers.columns import read_rows
-from asr.corpus.readers.files import Recordings, SourceError, read_text
+from asr.corpus.readers.files import Recordings, SourceError
 from asr.corpus.readers.table import named_row, parse
+from asr.files import read_text
 
 NAME = "Common Voice"
 _TABLES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
@@ -23,7 +24,8 @@ def read(source: Path) -> dict[str, list[Utterance]]:
     recordings = Recordings(source / "clips")
     splits: dict[str, list[Utterance]] = {}
     for split, path in (tables or {"": source / "validated.tsv"}).items():
-        (_, header), *rows = parse(path, read_text(path), "\t", quoted=False)  # they are written without quoting
+        content = read_text(path, SourceError)
+        (_, header), *rows = parse(path, content, "\t", quoted=False)  # they are written without quoting
         if not {"path", "sentence"} <= set(header):
             raise SourceError(f"{path}:1: must name the columns path and sentence; found: {', '.join(header)}")
         named = [(line, named_row(header, cells)) for line, cells in rows]

@@ -1,15 +1,15 @@
 """What all readers need of files: text in its encoding, recordings by their names, splits by theirs."""
 
-import codecs
 import os
 import re
 from collections import defaultdict
 from functools import cached_property
 from pathlib import Path
 
+from asr.audio import AUDIO_SUFFIXES
 from asr.errors import AsrError
+from asr.files import read_lines
 
-_AUDIO = re.compile(r"\.(3gp|aac|aif[cf]?|amr|au|caf|flac|m4a|mp[34]|og[ag]|opus|sph|w64|wav|webm|wma)", re.IGNORECASE)
 _SPLITS = {
     "train": "train",
     "training": "train",
@@ -32,29 +32,15 @@ def raise_problems(problems: list[str]) -> None:
         raise SourceError("\n".join(problems[:10]) + more)
 
 
-def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, or in UTF-16 as Praat and spreadsheets write it (with its byte order mark)."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
-    encoding = "utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise SourceError(f"{path}:{line}: is not {encoding[:6].rstrip('-')}; save the file as UTF-8") from None
-
-
-def read_lines(path: Path) -> list[tuple[int, str]]:
-    """Lines that are not empty, with their numbers. Not splitlines(): a transcript may hold U+2028."""
-    lines = enumerate(re.split(r"\r\n|\n|\r", read_text(path)), start=1)
+def numbered_lines(path: Path) -> list[tuple[int, str]]:
+    """Lines that are not empty, with their numbers."""
+    lines = enumerate(read_lines(path, SourceError), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
 
 
 def is_audio(path: Path) -> bool:
     """Whether the name is a recording's. Names with a leading dot are the leavings of file managers."""
-    return _AUDIO.fullmatch(path.suffix) is not None and not path.name.startswith(".")
+    return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
 
 
 def matches(source: Path, *patterns: str) -> list[Path]:

@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from asr.corpus.manifest import Utterance
-from asr.corpus.readers.files import Recordings, SourceError, is_audio, read_text, split_name, usual_split, walk
+from asr.corpus.readers.files import Recordings, SourceError, is_audio, split_name, usual_split, walk
+from asr.files import read_text
 
 NAME = "folder of recordings with text files"
 _NOTES = frozenset(["readme", "license", "licence", "copying", "changelog"])  # not transcripts, even as .txt
@@ -38,9 +39,11 @@ def read(source: Path, *, text_suffix: str | None = None, pattern: str | None = 
     for path in audio + _without_audio(texts, others):
         name = recordings.identify(path)
         groups = in_name.get(name, {})
-        text = " ".join(read_text(texts[path]).split()) if path in texts else groups.get("text", "").replace("_", " ")
+        text = read_text(texts[path], SourceError) if path in texts else groups.get("text", "").replace("_", " ")
         split = groups.get("split") or next(filter(None, map(split_name, Path(name).parts[:-1])), "")
-        utterances.append((usual_split(split), Utterance(name, path, text or None, speaker=groups.get("speaker"))))
+        utterances.append(
+            (usual_split(split), Utterance(name, path, " ".join(text.split()) or None, speaker=groups.get("speaker")))
+        )
     divided = all(split for split, _ in utterances)
     splits: dict[str, list[Utterance]] = defaultdict(list)
     for split, utterance in utterances:
@@ -95,7 +98,7 @@ def _choose(source: Path, kinds: dict[str, dict[Path, Path]], suffix: str | None
 def _sample(path: Path) -> str | None:
     """Text of a file, None where it is none."""
     try:
-        return " ".join(read_text(path).split()) if path.stat().st_size < 1_000_000 else None
+        return " ".join(read_text(path, SourceError).split()) if path.stat().st_size < 1_000_000 else None
     except SourceError:
         return None
 

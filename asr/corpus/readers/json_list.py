@@ -7,7 +7,8 @@ from typing import Any
 
 from asr.corpus.manifest import Utterance, json_rows, parse_json
 from asr.corpus.readers.columns import fields, read_rows
-from asr.corpus.readers.files import Recordings, SourceError, matches, read_text, split_files
+from asr.corpus.readers.files import Recordings, SourceError, matches, split_files
+from asr.files import read_text
 
 NAME = "JSON list (NeMo manifest)"
 _PATTERNS = ("*.jsonl", "*.json", "*.ndjson")
@@ -33,7 +34,7 @@ def read(source: Path) -> dict[str, list[Utterance]]:
 
 def _rows(path: Path) -> Iterable[tuple[int, Any]]:
     """Rows by line, or by their place in a list."""
-    text = read_text(path)
+    text = read_text(path, SourceError)
     if not text.lstrip().startswith("["):
         return json_rows(text)
     try:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from asr.corpus.manifest import Utterance
-from asr.corpus.readers.files import find_from_above, raise_problems, read_lines, usual_split
+from asr.corpus.readers.files import find_from_above, numbered_lines, raise_problems, usual_split
 
 NAME = "Kaldi data directory"
 
@@ -51,7 +51,7 @@ def _read_pairs(path: Path) -> dict[str, str]:
     """First word of each line -> the rest; nothing where there is no such file."""
     pairs: dict[str, str] = {}
     problems = []
-    for line, content in read_lines(path) if path.is_file() else []:
+    for line, content in numbered_lines(path) if path.is_file() else []:
         key, *rest = content.split(maxsplit=1)
         if key in pairs:
             problems.append(f"{path}:{line}: {key} stands there twice; run Kaldi's utils/fix_data_dir.sh")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from asr.corpus.manifest import Utterance
-from asr.corpus.readers.files import SourceError, is_audio, matches, read_lines
+from asr.corpus.readers.files import SourceError, is_audio, matches, numbered_lines
 
 NAME = "LibriSpeech layout"
 
@@ -36,7 +36,7 @@ def read_part(source: Path, part: str) -> list[Utterance]:
 def _read_chapter(transcript: Path) -> list[Utterance]:
     folder = transcript.parent
     recordings = {path.stem: path for path in matches(folder, "*.*") if is_audio(path)}
-    texts = dict(line.partition(" ")[::2] for _, line in read_lines(transcript))
+    texts = dict(line.partition(" ")[::2] for _, line in numbered_lines(transcript))
     return [
         Utterance(
             id=name,

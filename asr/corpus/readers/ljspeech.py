@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from asr.corpus.manifest import Utterance
-from asr.corpus.readers.files import SourceError, is_audio, matches, read_text
+from asr.corpus.readers.files import SourceError, is_audio, matches
 from asr.corpus.readers.table import parse
+from asr.files import read_text
 
 NAME = "LJ Speech layout"
 
@@ -24,7 +25,7 @@ def read(source: Path) -> dict[str, list[Utterance]]:
     table = source / "metadata.csv"
     recordings = {path.stem: path for path in matches(source / "wavs", "*.*") if is_audio(path)}
     utterances = []
-    for line, cells in parse(table, read_text(table), "|", quoted=False):
+    for line, cells in parse(table, read_text(table, SourceError), "|", quoted=False):
         if len(cells) not in (2, 3):
             raise SourceError(f"{table}:{line}: has {len(cells)} cells; must be id|text or id|text|normalised text")
         audio = recordings.pop(cells[0], source / "wavs" / f"{cells[0]}.wav")

@@ -7,7 +7,8 @@ from typing import Any
 
 from asr.corpus.manifest import Utterance
 from asr.corpus.readers.columns import has_audio_and_text, read_rows
-from asr.corpus.readers.files import Recordings, SourceError, is_audio, is_file, matches, read_text, split_files
+from asr.corpus.readers.files import Recordings, SourceError, is_audio, is_file, matches, split_files
+from asr.files import read_text
 
 NAME = "table (CSV or TSV)"
 DELIMITERS = "\t|;,"
@@ -37,7 +38,7 @@ def read(source: Path) -> dict[str, list[Utterance]]:
 
 def table_rows(path: Path, recordings: Recordings) -> list[tuple[int, Any]]:
     """Numbered rows, each a dict by column without empty cells, or a ValueError."""
-    text = read_text(path)
+    text = read_text(path, SourceError)
     header, delimiter = _header(text)
     rows = parse(path, text, delimiter)
     if has_audio_and_text(header):
@@ -108,6 +109,6 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 def _has_header(path: Path) -> bool:
     try:
-        return has_audio_and_text(_header(read_text(path))[0])
+        return has_audio_and_text(_header(read_text(path, SourceError))[0])
     except SourceError:
         return False

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asr.corpus.manifest import Utterance
-from asr.corpus.readers.files import Recordings, SourceError, is_audio, matches, read_text, walk
+from asr.corpus.readers.files import Recordings, SourceError, is_audio, matches, walk
 from asr.corpus.readers.tiers import Annotation, utterances_of_tier
+from asr.files import read_text
 
 NAME = "Praat TextGrids"
 _TOKEN = re.compile(r'"(?P<text>[^"]*(?:""[^"]*)*)"|(?P<flag><\w+>)|(?P<comment>!.*)|(?P<word>[^\s"]+)')
@@ -47,7 +48,7 @@ def _read_file(path: Path, recordings: Recordings) -> list[Annotation]:
                 raise ValueError("it is binary")
         beside = [other for other in matches(path.parent, "*.*") if other.stem == path.stem and is_audio(other)]
         audio = beside[0] if beside else recordings.find(path.stem)
-        return [Annotation(path, audio, *interval) for interval in _intervals(_tokens(read_text(path)))]
+        return [Annotation(path, audio, *interval) for interval in _intervals(_tokens(read_text(path, SourceError)))]
     except (ValueError, OverflowError, OSError) as error:
         raise SourceError(f"{path}: cannot be read ({error}); open it in Praat and save it as a text file") from None
 
