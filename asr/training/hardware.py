@@ -1,9 +1,15 @@
-"""What the processor is asked to do: its number formats, and the same numbers every time."""
+"""What training runs on: processes and their devices, number formats."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from accelerate import PartialState
+
+
+def processes() -> PartialState:
+    """This process among those of torchrun, and its device: CUDA or the CPU, as other devices have no CTC."""
+    return PartialState(cpu=not torch.cuda.is_available())
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
@@ -19,7 +18,7 @@ from asr.training import watch
 from asr.training.build import build_augment, describe, plan_epochs, start_from, summary
 from asr.training.data import TrainingData, open_data
 from asr.training.evaluate import evaluate
-from asr.training.hardware import denormals_flushed
+from asr.training.hardware import denormals_flushed, processes
 from asr.training.history import Row
 from asr.training.loop import MODEL_FILE, fit
 from asr.training.task import Task
@@ -40,18 +39,18 @@ def train(config: Config, out: str | Path, *, strict: bool = False) -> Recognize
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    processes = PartialState()
+    process = processes()
     set_seed(config.training.seed)
-    with processes.main_process_first():  # the others find the data checked and packed
+    with process.main_process_first():  # the others find the data checked and packed
         data = open_data(config, say, strict=strict)
-    task = RecognitionTask(config, data, processes.device)
-    say(describe(task.recognizer, data, processes.device))
+    task = RecognitionTask(config, data, process.device)
+    say(describe(task.recognizer, data))
     say(f"a model that does not listen would reach a loss of {task.not_listening:.3f} nats per unit")
-    if processes.is_main_process:
+    if process.is_main_process:
         (out / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
     log = fit(task, config.training, out)
-    recognizer = load(out / MODEL_FILE, processes.device)
-    if processes.is_main_process:
+    recognizer = load(out / MODEL_FILE, process.device)
+    if process.is_main_process:
         training_picture(out / PICTURE_FILE, log, recognizer, data.validation)
         say(f"learning curve, and what the model hears: {out / PICTURE_FILE}")
     return recognizer
