@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from conftest import REPOSITORY, train_config
-
-from asr.config import AugmentConfig, Config
+from conftest import REPOSITORY, train_config, without_chance
 
 PROCESSES = 2
 
@@ -32,15 +30,9 @@ def finish(process: "subprocess.Popen[str]") -> str:
     return said
 
 
-def plain(config: Config) -> Config:
-    """Without anything drawn at random in training, so that only the number of processes differs."""
-    model = config.model.model_copy(update={"dropout": 0.0})
-    return config.model_copy(update={"augment": AugmentConfig(), "model": model})
-
-
 def test_two_processes_train_as_one(tones: Path, tmp_path: Path) -> None:
     """7 utterances a batch at most: shares differ in size, and the last batch leaves one process without any."""
-    config = plain(train_config(tones, epochs=2, batch_utterances=7, learning_rate=1e-3, precision="fp32"))
+    config = without_chance(train_config(tones, epochs=2, batch_utterances=7, learning_rate=1e-3, precision="fp32"))
     (tmp_path / "config.yaml").write_text(config.to_yaml())
     said = finish(torchrun(tmp_path / "config.yaml", tmp_path / "two", "--standalone"))
     assert said.count("epoch 2/2") == 1  # one process speaks

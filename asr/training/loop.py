@@ -17,7 +17,7 @@ from asr.config import TrainingConfig
 from asr.errors import ConfigError, TrainingError
 from asr.progress import ProgressBar
 from asr.training.checkpoint import Checkpoints, StopSignals, random_state, set_random_state
-from asr.training.hardware import processes, use_bf16
+from asr.training.hardware import memory_mb, processes, use_bf16
 from asr.training.history import Row, epochs_without_gain, kept_row, write_log
 from asr.training.schedule import warmup_cosine
 from asr.training.task import Task
@@ -157,6 +157,7 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
                     "step": at.step,
                     "seconds": round(time.monotonic() - started, 1),
                     "load_share": loading / seconds,
+                    "memory_mb": round(memory_mb(device), 1),
                     "train_loss": at.nats / max(at.num_targets, 1),
                     **task.evaluate(),
                     "gradient_norms": gradient_norms(task.module, scale=max(1.0, norm / options.gradient_clip)),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from accelerate.utils import set_seed
+from accelerate.utils import broadcast_object_list, set_seed
 from torch import Tensor, nn
 
 from asr.batching import pad
@@ -18,7 +18,7 @@ from asr.training import watch
 from asr.training.build import build_augment, describe, plan_epochs, start_from, summary
 from asr.training.data import TrainingData, open_data
 from asr.training.evaluate import evaluate
-from asr.training.hardware import denormals_flushed, processes
+from asr.training.hardware import processes, steady_numbers
 from asr.training.history import Row
 from asr.training.loop import MODEL_FILE, fit
 from asr.training.task import Task
@@ -28,7 +28,7 @@ PICTURE_FILE, CONFIG_FILE = "training.png", "config.yaml"
 _SAMPLES = 3  # validation utterances shown after each epoch
 
 
-@denormals_flushed()
+@steady_numbers()
 def train(config: Config, out: str | Path, *, strict: bool = False) -> Recognizer:
     """Trains a recogniser; leaves `model.safetensors`, `config.yaml`, `log.jsonl` and `training.png` in `out`.
 
@@ -43,6 +43,9 @@ def train(config: Config, out: str | Path, *, strict: bool = False) -> Recognize
     set_seed(config.training.seed)
     with process.main_process_first():  # the others find the data checked and packed
         data = open_data(config, say, strict=strict)
+    if config.training.budget_minutes is not None:
+        config = _planned(config, data, out)
+        set_seed(config.training.seed)
     task = RecognitionTask(config, data, process.device)
     say(describe(task.recognizer, data))
     say(f"a model that does not listen would reach a loss of {task.not_listening:.3f} nats per unit")
@@ -54,6 +57,22 @@ def train(config: Config, out: str | Path, *, strict: bool = False) -> Recognize
         training_picture(out / PICTURE_FILE, log, recognizer, data.validation)
         say(f"learning curve, and what the model hears: {out / PICTURE_FILE}")
     return recognizer
+
+
+def _planned(config: Config, data: TrainingData, out: Path) -> Config:
+    """The configuration within its budget: as it was planned before in `out`, so that a run can go on, or anew."""
+    from asr.training.budget import within_budget
+
+    if (out / CONFIG_FILE).exists():
+        before = Config.load(out / CONFIG_FILE)
+        model = before.model.model_copy(update={"layers": config.model.layers, "hidden": config.model.hidden})
+        training = before.training.model_copy(update={"epochs": config.training.epochs})
+        if before.model_copy(update={"model": model, "training": training}) == config:
+            say(f"budget: {before.model.layers} x {before.model.hidden}, {before.training.epochs} epochs, as before")
+            return before
+    minutes = config.training.budget_minutes or 0.0
+    planned = [within_budget(config, data, processes().device, 60 * minutes, say)]
+    return broadcast_object_list(planned)[0]  # every process measures its own time
 
 
 class RecognitionTask(Task[list[int]]):
