@@ -5,6 +5,7 @@ as it is for the forward direction; for the backward one each sequence is revers
 forward, and reversed back, so that it starts at its last real frame.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -87,6 +88,41 @@ class RNNLayer(nn.Module):
         ahead, ahead_state = self.forward_rnn(x, ahead_state)
         back, back_state = self.backward_rnn(reverse(x, index), back_state)
         return torch.cat([ahead, reverse(back, index)], dim=-1), (ahead_state, back_state)
+
+
+def residual_layers(
+    *, cell: Cell, bidirectional: bool, hidden: int, layers: int
+) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """The recurrent layers that `recur` runs, for inputs of as many numbers as their outputs have, and its norms."""
+    size = hidden * (2 if bidirectional else 1)
+    stack = nn.ModuleList(
+        RNNLayer(input_size=size, hidden_size=hidden, cell=cell, bidirectional=bidirectional) for _ in range(layers)
+    )
+    return stack, nn.ModuleList(nn.LayerNorm(size) for _ in range(layers + 1))
+
+
+def recur(
+    x: Tensor,
+    layers: nn.ModuleList,
+    norms: nn.ModuleList,
+    dropout: nn.Module,
+    *,
+    index: Tensor | None = None,
+    states: Sequence[State] | None = None,
+) -> tuple[Tensor, list[State]]:
+    """Runs `x (B, S, D)` through `residual_layers`: outputs `(B, S, D)`, and the final state of each layer.
+
+    Each layer computes `x + dropout(rnn(layer_norm(x)))`; normalising before the layer keeps gradients of equal
+    size through the stack (Xiong et al. 2020, https://arxiv.org/abs/2002.04745). The last norm is the output's.
+    `index` and `states` are those that RNNLayer takes.
+    """
+    x = dropout(x)
+    final = []
+    for norm, layer, state in zip(norms, layers, states or [None] * len(layers), strict=False):
+        outputs, state = layer(norm(x), index, state)
+        x = x + dropout(outputs)
+        final.append(state)
+    return norms[-1](x), final
 
 
 def _rnn(cell: Cell, input_size: int, hidden_size: int) -> nn.RNNBase:
