@@ -5,7 +5,7 @@ as it is for the forward direction; for the backward one each sequence is revers
 forward, and reversed back, so that it starts at its last real frame.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -88,6 +88,14 @@ class RNNLayer(nn.Module):
         ahead, ahead_state = self.forward_rnn(x, ahead_state)
         back, back_state = self.backward_rnn(reverse(x, index), back_state)
         return torch.cat([ahead, reverse(back, index)], dim=-1), (ahead_state, back_state)
+
+
+def map_state(function: Callable[..., Tensor], *states: Any) -> Any:
+    """Applies a function to each tensor of a state, or of a list of them; of several alike, to each tensor of all."""
+    first = states[0]
+    if isinstance(first, Tensor):
+        return function(*states)
+    return type(first)(map_state(function, *parts) for parts in zip(*states, strict=True))
 
 
 def residual_layers(
