@@ -27,7 +27,7 @@ _PUBLIC = {
     "load_audio": "asr.audio",
     "read_manifest": "asr.corpus.manifest",
     "score": "asr.scoring.wer",
-    "train": "asr.training.loop",
+    "train": "asr.training.recognition",
     "write_manifest": "asr.corpus.manifest",
 }
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from asr.scoring.wer import Score as Score
     from asr.scoring.wer import score as score
     from asr.text import Units as Units
-    from asr.training.loop import train as train
+    from asr.training.recognition import train as train
     from asr.transcript import Transcript as Transcript
 
 

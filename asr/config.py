@@ -106,6 +106,7 @@ class TrainingConfig(_Section):
     patience: int = Field(default=20, ge=1, description="epochs without a better validation CER before training stops")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     checkpoint_minutes: float = Field(default=5.0, gt=0, description="between checkpoints; one also ends each epoch")
+    trackers: tuple[str, ...] = Field(default=(), description="tensorboard, wandb, … that Accelerate knows")
     seed: int = Field(default=0, ge=0)
 
 

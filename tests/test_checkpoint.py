@@ -13,8 +13,8 @@ import torch
 from conftest import REPOSITORY, train_config
 
 from asr.errors import TrainingError
-from asr.training.checkpoint import Checkpoints
-from asr.training.loop import train
+from asr.training.checkpoint import Checkpoints, random_state, set_random_state
+from asr.training.recognition import train
 
 KILLED = 3  # times that a run is killed, on the way to its end
 
@@ -79,7 +79,7 @@ def test_damaged_newest_falls_back_and_other_runs_are_not_taken(tmp_path: Path) 
     checkpoints, said = make(tmp_path), list[str]()
     cpu = torch.device("cpu")
     for step in (1, 2, 3):
-        checkpoints.save(step, {"step": step})
+        checkpoints.save(step, {"step": step, "random": random_state()})
     first, second = sorted(tmp_path.glob("checkpoint-*.pt"))  # two are kept
     draws = torch.rand(3)
     content = bytearray(second.read_bytes())
@@ -87,6 +87,7 @@ def test_damaged_newest_falls_back_and_other_runs_are_not_taken(tmp_path: Path) 
     second.write_bytes(content)
     state = checkpoints.restore(cpu, said.append)
     assert state is not None and state["step"] == 2
+    set_random_state(state["random"])
     assert torch.equal(torch.rand(3), draws)  # the generator stands where it stood
     assert "damaged" in said[0] and str(second) in said[0]
     first.write_bytes(b"")
@@ -121,16 +122,16 @@ def test_full_disk_leaves_the_old_one_valid(tmp_path: Path) -> None:
 def test_losses_that_are_not_finite_are_named_and_left_out(
     tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import asr.training.loop as loop
+    import asr.training.recognition as recognition
 
-    real, calls = loop.ctc_loss, []
+    real, calls = recognition.ctc_loss, []
 
     def sometimes(*arguments: object) -> torch.Tensor:
         calls.append(0)
         losses: torch.Tensor = real(*arguments)
         return losses * float("nan") if len(calls) in bad else losses
 
-    monkeypatch.setattr(loop, "ctc_loss", sometimes)
+    monkeypatch.setattr(recognition, "ctc_loss", sometimes)
     bad = {2}
     recognizer = train(train_config(tones, epochs=2), tmp_path / "once")
     assert all(torch.isfinite(p).all() for p in recognizer.acoustic_model.parameters())

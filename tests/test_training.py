@@ -14,9 +14,9 @@ from asr.config import Config, TextConfig
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, TextError, TrainingError
 from asr.text import Units
-from asr.training.build import use_bf16
 from asr.training.data import open_data
-from asr.training.loop import train
+from asr.training.hardware import use_bf16
+from asr.training.recognition import train
 
 
 def test_learns_and_leaves_its_results(tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

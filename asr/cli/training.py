@@ -28,7 +28,7 @@ def train(
     from asr.config import Config
 
     settings = Config.load(config, [*(override or []), *([f"training.start_from={start}"] if start else [])])
-    from asr.training.loop import train as train_recognizer
+    from asr.training.recognition import train as train_recognizer
 
     name = config.resolve().parent.name if config.stem == "config" else config.stem
     train_recognizer(settings, out or Path("runs") / name, strict=strict)

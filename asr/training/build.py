@@ -3,8 +3,6 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +14,11 @@ from asr.batching import plan_batches
 from asr.config import Config
 from asr.errors import ConfigError
 from asr.model import Recognizer, load
-from asr.scoring.wer import Score
 from asr.text import BLANK
 from asr.training.augment import Augment
 from asr.training.data import TrainingData
-
-
-@contextmanager
-def denormals_flushed() -> Iterator[None]:
-    """Numbers too small for float32's normal range count as 0 meanwhile: some processors are slow with them."""
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-
-
-def use_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16; with `auto`, only where the hardware multiplies matrices in it.
-
-    A CPU without such units emulates it, several times slower than float32.
-    """
-    if precision != "auto":
-        return precision == "bf16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+from asr.training.hardware import use_bf16
+from asr.training.history import Row
 
 
 def build_augment(config: Config, recognizer: Recognizer) -> Augment:
@@ -97,27 +74,28 @@ def plan_epochs(config: Config, data: TrainingData) -> list[list[list[int]]]:
     ]
 
 
-def describe(recognizer: Recognizer, data: TrainingData, device: torch.device, bf16: bool) -> str:
+def describe(recognizer: Recognizer, data: TrainingData, device: torch.device) -> str:
     """What is about to be trained, on what: the two lines before the first epoch."""
     parameters = sum(parameter.numel() for parameter in recognizer.acoustic_model.parameters())
     model = recognizer.config.model
+    precision = "bf16" if use_bf16(recognizer.config.training.precision, device) else "fp32"
     return (
         f"training on {len(data.training)} utterances ({data.training.seconds / 3600:.2f} h), validating on "
         f"{len(data.validation)} ({data.validation.seconds / 3600:.2f} h); {len(data.units)} units with blank\n"
         f"{model.layers} x {model.hidden} {'bidirectional ' if model.bidirectional else ''}{model.cell}, "
-        f"{parameters / 1e6:.2f} M parameters, {'bf16' if bf16 else 'fp32'} on {device}"
+        f"{parameters / 1e6:.2f} M parameters, {precision} on {device}"
     )
 
 
-def summary(recognizer: Recognizer, data: TrainingData, epoch: int, result: Score) -> dict[str, Any]:
+def summary(recognizer: Recognizer, data: TrainingData, row: Row) -> dict[str, Any]:
     """What `asr info` tells of the training: nothing that differs between two equal runs."""
     return {
         "training_hours": round(data.training.seconds / 3600, 4),
         "training_utterances": len(data.training),
         "validation_utterances": len(data.validation),
-        "epoch": epoch,
-        "validation_cer": round(result.cer.percent, 4),
-        "validation_wer": round(result.wer.percent, 4),
+        "epoch": row["epoch"],
+        "validation_cer": round(row["cer"], 4),
+        "validation_wer": round(row["wer"], 4),
         "seed": recognizer.config.training.seed,
         "git_commit": _git_commit(),
         "versions": {"asr": asr.__version__, "torch": torch.__version__, "python": sys.version.split()[0]},

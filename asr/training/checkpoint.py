@@ -39,7 +39,7 @@ class Checkpoints:
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Writes the checkpoint of `step`. Raises TrainingError if the disk is full; older ones stay valid."""
         buffer = io.BytesIO()
-        torch.save({"fingerprint": self.fingerprint, "rng": _rng_state(), **state}, buffer)
+        torch.save({"fingerprint": self.fingerprint, **state}, buffer)
         content = buffer.getbuffer()
         path = self.folder / f"checkpoint-{step:09d}.pt"
         try:
@@ -54,7 +54,7 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def restore(self, device: torch.device, say: Callable[[str], None]) -> dict[str, Any] | None:
-        """The state of the newest whole checkpoint, with the random generators set as they were; None without one.
+        """The state of the newest whole checkpoint; None without one.
 
         Damaged checkpoints, and those of another configuration or other data, are said and passed over.
         """
@@ -67,7 +67,6 @@ class Checkpoints:
             if state["fingerprint"] != self.fingerprint:
                 say(f"{path}: belongs to another configuration or other data; starting anew")
                 return None
-            _set_rng_state(state["rng"])
             return state
         return None
 
@@ -107,12 +106,13 @@ class StopSignals:
             signal.signal(*self._before.popitem())
 
 
-def _rng_state() -> dict[str, Any]:
+def random_state() -> dict[str, Any]:
     """The generators that training draws from; NumPy's and Python's it leaves alone."""
     return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
 
 
-def _set_rng_state(state: dict[str, Any]) -> None:
+def set_random_state(state: dict[str, Any]) -> None:
+    """Sets the generators as `random_state` found them."""
     torch.set_rng_state(state["cpu"].cpu())
     for index, generator in enumerate(state["cuda"]):
         torch.cuda.set_rng_state(generator.cpu(), index)

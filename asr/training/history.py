@@ -10,14 +10,14 @@ from asr.files import write_whole
 Row = dict[str, Any]
 
 
-def kept_row(log: Sequence[Row]) -> Row:
-    """The epoch whose model is kept: of those with the lowest validation CER the last, which annealed longest."""
-    return min(log, key=lambda row: (row["cer"], -row["epoch"]))
+def kept_row(log: Sequence[Row], criterion: str = "cer") -> Row:
+    """The epoch whose model is kept: of those with the lowest `criterion` the last, which annealed longest."""
+    return min(log, key=lambda row: (row[criterion], -row["epoch"]))
 
 
-def epochs_without_gain(log: Sequence[Row]) -> int:
-    """Epochs since validation CER last fell: what patience counts."""
-    return log[-1]["epoch"] - min(log, key=lambda row: (row["cer"], row["epoch"]))["epoch"]
+def epochs_without_gain(log: Sequence[Row], criterion: str = "cer") -> int:
+    """Epochs since the criterion last fell: what patience counts."""
+    return log[-1]["epoch"] - min(log, key=lambda row: (row[criterion], row["epoch"]))["epoch"]
 
 
 def write_log(path: Path, log: Sequence[Row]) -> None:

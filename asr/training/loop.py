@@ -1,41 +1,32 @@
-"""The training loop, in the order things happen."""
+"""The training loop, in the order things happen: one for every task."""
 
-import hashlib
-import sys
+import math
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import broadcast_object_list, gather_object
 
-from asr.batching import pad
-from asr.config import Config
-from asr.corpus.manifest import write_manifest
-from asr.errors import TrainingError
-from asr.model import Recognizer, load
-from asr.nn.ctc import ctc_loss, required_frames
+from asr.config import TrainingConfig
+from asr.errors import ConfigError, TrainingError
 from asr.progress import ProgressBar
-from asr.report.figures import training_picture
-from asr.training import watch
-from asr.training.build import build_augment, denormals_flushed, describe, plan_epochs, start_from, summary, use_bf16
-from asr.training.checkpoint import Checkpoints, StopSignals
-from asr.training.data import TrainingData, open_data
-from asr.training.evaluate import evaluate
+from asr.training.checkpoint import Checkpoints, StopSignals, random_state, set_random_state
+from asr.training.hardware import use_bf16
 from asr.training.history import Row, epochs_without_gain, kept_row, write_log
 from asr.training.schedule import warmup_cosine
+from asr.training.task import Task
+from asr.training.watch import epoch_lines, gradient_norms, say
 
 BEST_FILE = "best.safetensors"  # the best so far, until training is done: an interrupted run leaves no MODEL_FILE
-MODEL_FILE, LOG_FILE, PICTURE_FILE, CONFIG_FILE = (
-    "model.safetensors",
-    "log.jsonl",
-    "training.png",
-    "config.yaml",
-)
+MODEL_FILE, LOG_FILE = "model.safetensors", "log.jsonl"
 MAX_SKIPPED = 10  # batches without a finite loss or gradient, before training gives up
-_SAMPLES = 3  # validation utterances shown after each epoch
+_DRAWN_EVERY = 60.0  # seconds between two pictures
 
 
 @dataclass
@@ -46,170 +37,189 @@ class Position:
     batch: int = 0
     step: int = 0
     nats: float = 0.0
-    num_units: int = 0
+    num_targets: int = 0
     skipped: int = 0
+    parts: int = 1  # into which each batch is divided, where the whole does not fit in memory
     seconds: float = 0.0
     log: list[Row] = field(default_factory=list)
 
 
-@denormals_flushed()
-def train(config: Config, out: str | Path, *, strict: bool = False) -> Recognizer:
-    """Trains a recogniser; leaves `model.safetensors`, `config.yaml`, `log.jsonl` and `training.png` in `out`.
+def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
+    """Trains `task`; leaves `model.safetensors` and `log.jsonl` in `out`, and returns the rows of the log.
 
-    The model of the epoch with the lowest validation CER (of equals, the last, which has annealed longest) is kept,
-    in the file and in what is returned. The same configuration, seed and machine give the same model, byte for
-    byte, also when the run was interrupted in any way and the call repeated: it goes on from the last checkpoint
-    in `out`. Raises ManifestError, TextError, ConfigError or TrainingError where the data cannot be trained on.
+    The model of the epoch with the lowest criterion (of equals, the last, which has annealed longest) is kept. The
+    same task, seed and machine give the same model, byte for byte, also when the run was interrupted in any way and
+    the call repeated: it goes on from the last checkpoint in `out`. Under torchrun each process computes its share of
+    every batch. Raises TrainingError where going on is of no use.
     """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    options = config.training
-    accelerator = Accelerator()
-    device = accelerator.device
+    accelerator = _accelerator(options.trackers, out)
+    device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
     bf16 = use_bf16(options.precision, device)
-    set_seed(options.seed)
-
-    data = open_data(config, say, strict=strict)
-    corpus = data.training
-    recognizer = Recognizer(config, data.units).to(device)
-    if options.start_from is not None:
-        say(start_from(recognizer, options.start_from))
-    recognizer.features.fit(pad([corpus.audio(index)]) for index in range(0, len(corpus), len(corpus) // 1000 + 1))
-    targets = [data.units.encode(utterance.text or "") for utterance in corpus.utterances]
-    augment = build_augment(config, recognizer)
-    say(describe(recognizer, data, device, bf16))
-    frames_of = [recognizer.num_output_frames(int(samples)) for samples in corpus.num_samples]
-    not_listening = watch.no_listening_loss(frames_of, targets, len(data.units))
-    say(f"a model that does not listen would reach a loss of {not_listening:.3f} nats per unit")
-    (out / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
-
-    plans = plan_epochs(config, data)
+    plans = task.plans()
     total = sum(map(len, plans))
-    optimizer = torch.optim.AdamW(
-        recognizer.acoustic_model.parameters(), options.learning_rate, weight_decay=options.weight_decay
-    )
-    model, optimizer = accelerator.prepare(recognizer.acoustic_model, optimizer)
+    optimizer = torch.optim.AdamW(task.module.parameters(), options.learning_rate, weight_decay=options.weight_decay)
+    model, optimizer = accelerator.prepare(task.module, optimizer)
+    if rank > 0:
+        torch.manual_seed(options.seed + rank)  # the first weights are the same everywhere, augmentation is not
 
     at = Position()
-    parts = {"model": recognizer.acoustic_model, "optimizer": optimizer}
-    checkpoints = Checkpoints(out, fingerprint=_fingerprint(config, data), minutes=options.checkpoint_minutes)
+    checkpoints = Checkpoints(out, fingerprint=f"{task.fingerprint()} {world}", minutes=options.checkpoint_minutes)
     if state := checkpoints.restore(device, say):
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
+        task.module.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        task.load_state(state["task"])
+        set_random_state(state["random"][rank])
         at = Position(**state["position"])
         say(f"going on from the checkpoint in {out}: epoch {at.epoch}, batch {at.batch + 1}")
     started = time.monotonic() - at.seconds
+    loading = 0.0
+    drawn = time.monotonic()
 
-    def save_checkpoint() -> None:
+    def save_checkpoint(stopping: bool) -> None:
         at.seconds = time.monotonic() - started
-        state = {name: part.state_dict() for name, part in parts.items()}
-        checkpoints.save(at.step, {**state, "position": asdict(at)})
-        if stop.received:
-            bar.print(f"{stop.received.name}: saved in {out}; the same command goes on from here")
+        random = gather_object([random_state()])  # of every process
+        if accelerator.is_main_process:
+            parts = {"model": task.module.state_dict(), "optimizer": optimizer.state_dict(), "task": task.state()}
+            checkpoints.save(at.step, {**parts, "random": random, "position": asdict(at)})
+        if stopping:
+            why = stop.received.name if stop.received else "another process was stopped"
+            bar.print(f"{why}: saved in {out}; the same command goes on from here")
             raise KeyboardInterrupt
 
+    def backward(batch: Any) -> float:
+        """Gradients of this process's share of a batch, in as many parts as memory needs; its loss in nats."""
+        nonlocal loading
+        nats, mine = 0.0, task.split(batch, rank, world)
+        shares = [share for part in range(at.parts) if len(share := task.split(mine, part, at.parts))]
+        for share in shares or [task.split(batch, 0, len(batch))]:  # with nothing to do, it keeps step with the others
+            is_last = not shares or share is shares[-1]
+            with nullcontext() if is_last else accelerator.no_sync(model):
+                before = time.monotonic()
+                data = task.load(share)
+                loading += time.monotonic() - before
+                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                    loss = task.loss(model, data) * bool(shares)
+                accelerator.backward(loss / (task.num_targets(batch) / world))  # processes' gradients are averaged
+                nats += loss.item()
+        return nats
+
+    def backward_in_memory(batch: Any) -> float:
+        """`backward`, in ever smaller parts until they fit in the device's memory."""
+        while True:
+            optimizer.zero_grad()
+            try:
+                return backward(batch)
+            except torch.OutOfMemoryError:
+                if world > 1 or at.parts >= len(batch):
+                    raise TrainingError(
+                        f"{device} has too little memory for a batch; lower training.batch_seconds, "
+                        "or training.batch_utterances, or model.hidden; checkpoints stay valid"
+                    ) from None
+                at.parts *= 2
+                bar.print(f"{device} is out of memory: from here on each batch is computed in {at.parts} parts")
+                torch.cuda.empty_cache()
+
     with ProgressBar("training", total, done=at.step) as bar, StopSignals() as stop:
-        while at.epoch <= options.epochs and not (at.log and epochs_without_gain(at.log) >= options.patience):
+        if device.type == "cuda" and at.step < total:  # what does not fit shall be known at once, not after an hour
+            random, carried = random_state(), task.state()
+            backward_in_memory(task.heaviest([batch for plan in plans for batch in plan]))
+            set_random_state(random)
+            task.load_state(carried)
+        while at.epoch <= options.epochs and not (
+            at.log and epochs_without_gain(at.log, task.criterion) >= options.patience
+        ):
             model.train()
             plan = plans[at.epoch - 1]
+            epoch_started, loading = time.monotonic(), 0.0
             for batch in plan[at.batch :]:
-                audio, lengths = pad(corpus.audio(index) for index in batch)
-                audio, lengths = audio.to(device), lengths.to(device)
-                batch_targets = [targets[index] for index in batch]
-                shortest = torch.tensor([required_frames(target) for target in batch_targets], device=device)
-                features, frames = recognizer.features(augment.audio(audio, lengths), lengths)
-                features, frames = augment.features(features, frames, shortest * config.model.subsampling)
-                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                    log_probs, frames = model(features, frames)
-                loss = ctc_loss(log_probs, frames, batch_targets).sum()  # nats
-                batch_units = sum(map(len, batch_targets))
-                optimizer.zero_grad()
-                accelerator.backward(loss / batch_units)
-                norm = accelerator.clip_grad_norm_(model.parameters(), options.gradient_clip)
+                rate = options.learning_rate * warmup_cosine(at.step, total=total, warmup=options.warmup)
                 for group in optimizer.param_groups:
-                    group["lr"] = options.learning_rate * warmup_cosine(at.step, total=total, warmup=options.warmup)
-                if torch.isfinite(loss) and torch.isfinite(norm):
+                    group["lr"] = rate
+                nats = backward_in_memory(batch)
+                norm = float(accelerator.clip_grad_norm_(model.parameters(), options.gradient_clip))
+                nats, stopping, due = _sum(accelerator, nats, stop.received is not None, checkpoints.due())
+                if math.isfinite(nats) and math.isfinite(norm):
                     optimizer.step()
-                    at.nats, at.num_units = at.nats + loss.item(), at.num_units + batch_units
+                    at.nats, at.num_targets = at.nats + nats, at.num_targets + task.num_targets(batch)
                 else:
                     at.skipped += 1
-                    _leave_out(batch, corpus.utterances, at, out, bar)
+                    _leave_out(task, batch, at, out, bar)
                 at.batch, at.step = at.batch + 1, at.step + 1
-                bar.advance(note=f"epoch {at.epoch} loss {at.nats / max(at.num_units, 1):.3f}")
-                if at.batch < len(plan) and (stop.received or checkpoints.due()):
-                    save_checkpoint()
+                bar.advance(note=f"epoch {at.epoch} loss {at.nats / max(at.num_targets, 1):.3f}")
+                if at.batch < len(plan) and (stopping or due):
+                    save_checkpoint(bool(stopping))
 
-            result = evaluate(recognizer, data.validation)
-            at.log.append(
-                {
+            row = Row()
+            if accelerator.is_main_process:
+                seconds = time.monotonic() - epoch_started
+                row = {
                     "epoch": at.epoch,
                     "step": at.step,
                     "seconds": round(time.monotonic() - started, 1),
-                    "train_loss": at.nats / max(at.num_units, 1),
-                    "validation_loss": result.loss,
-                    "no_listening_loss": not_listening,
-                    "cer": result.score.cer.percent,
-                    "wer": result.score.wer.percent,
-                    "blank_share": result.blank_share,
-                    "gradient_norms": watch.gradient_norms(
-                        recognizer.acoustic_model, scale=max(1.0, float(norm) / options.gradient_clip)
-                    ),
-                    "samples": [
-                        (utterance.text, heard)
-                        for utterance, heard in zip(data.validation.utterances, result.hypotheses, strict=True)
-                    ][:_SAMPLES],
+                    "load_share": loading / seconds,
+                    "train_loss": at.nats / max(at.num_targets, 1),
+                    **task.evaluate(),
+                    "gradient_norms": gradient_norms(task.module, scale=max(1.0, norm / options.gradient_clip)),
                 }
-            )
-            is_best = kept_row(at.log) is at.log[-1]
-            if is_best:
-                recognizer.summary = summary(recognizer, data, at.epoch, result.score)
-                recognizer.save(out / BEST_FILE)
-            write_log(out / LOG_FILE, at.log)
+            (row,) = broadcast_object_list([row])
+            at.log.append(row)
+            is_best = kept_row(at.log, task.criterion) is row
             eta = (time.monotonic() - started) / at.step * (total - at.step)
-            bar.print(watch.epoch_lines(at.log[-1], epochs=options.epochs, best=is_best, eta=eta))
-            watch.stop_if_deaf(at.log, epochs=options.epochs, step=at.step)
-            at.epoch, at.batch, at.nats, at.num_units = at.epoch + 1, 0, 0.0, 0
-            save_checkpoint()
+            if accelerator.is_main_process:
+                if is_best:
+                    task.save(out / BEST_FILE, row)
+                write_log(out / LOG_FILE, at.log)
+                bar.print(epoch_lines(row, task.line(row), epochs=options.epochs, best=is_best, eta=eta))
+                if time.monotonic() - drawn > _DRAWN_EVERY and at.epoch < options.epochs:
+                    task.draw(out, at.log)
+                    drawn = time.monotonic()
+            accelerator.log({name: value for name, value in row.items() if isinstance(value, float)}, step=at.step)
+            task.check(at.log, at.step)
+            at.epoch, at.batch, at.nats, at.num_targets = at.epoch + 1, 0, 0.0, 0
+            _, stopping = _sum(accelerator, 0.0, stop.received is not None)
+            save_checkpoint(bool(stopping))
 
-    (out / BEST_FILE).replace(out / MODEL_FILE)
-    checkpoints.remove()
-    best, last = kept_row(at.log), at.log[-1]
-    recognizer = load(out / MODEL_FILE, device)
+    if accelerator.is_main_process:
+        (out / BEST_FILE).replace(out / MODEL_FILE)
+        checkpoints.remove()
+    accelerator.end_training()
+    best, last = kept_row(at.log, task.criterion), at.log[-1]
     if last["epoch"] < options.epochs:
-        say(f"no better validation CER for {options.patience} epochs: stopped early, after epoch {last['epoch']}")
+        say(f"no better {task.criterion} for {options.patience} epochs: stopped early, after epoch {last['epoch']}")
     say(
-        f"kept epoch {best['epoch']}, the best on validation (CER {best['cer']:.2f} %), after "
-        f"{time.monotonic() - started:.0f} s of training: {out / MODEL_FILE}"
+        f"kept epoch {best['epoch']}, the one of the lowest validation {task.criterion}, {best[task.criterion]:.2f}, "
+        f"after {time.monotonic() - started:.0f} s of training: {out / MODEL_FILE}"
     )
-    training_picture(out / PICTURE_FILE, at.log, recognizer, data.validation)
-    say(f"learning curve, and what the model hears: {out / PICTURE_FILE}")
-    return recognizer
+    return at.log
 
 
-def say(line: str) -> None:
-    """A line for the person watching; results go to stdout, everything else here."""
-    print(line, file=sys.stderr, flush=True)
+def _accelerator(trackers: Sequence[str], out: Path) -> Accelerator:
+    """Devices and processes, and trackers of the run by their names. Raises ConfigError for one that is not there."""
+    known = {str(tracker.value) for tracker in get_available_trackers()}
+    if missing := set(trackers) - known:
+        raise ConfigError(
+            f"training.trackers: {', '.join(sorted(missing))}: is not installed, or not known to Accelerate; "
+            f"install its package with pip; installed are: {', '.join(sorted(known)) or 'none'}"
+        )
+    accelerator = Accelerator(log_with=list(trackers) or None, project_dir=out)
+    accelerator.init_trackers(out.name)
+    return accelerator
 
 
-def _leave_out(batch: list[int], utterances: Any, at: Position, out: Path, bar: ProgressBar) -> None:
+def _sum(accelerator: Accelerator, nats: float, *flags: bool) -> tuple[float, ...]:
+    """The loss over all processes, and for each flag in how many it is set."""
+    if accelerator.num_processes == 1:
+        return nats, *flags
+    values = torch.tensor([nats, *flags], dtype=torch.float64, device=accelerator.device)
+    return tuple(accelerator.reduce(values, "sum").tolist())
+
+
+def _leave_out(task: Task[Any], batch: Any, at: Position, out: Path, bar: ProgressBar) -> None:
     """Names a batch whose loss or gradient is not finite, and saves it for study. Raises TrainingError after many."""
-    path = out / f"not-finite-{at.step}.jsonl"
-    write_manifest(path, [utterances[index] for index in batch])
-    names = ", ".join(utterances[index].id for index in batch[:5])
-    bar.print(f"the loss is not finite in epoch {at.epoch}, in the batch of {names}, …: left out, saved in {path}")
+    named = task.leave_out(batch, out / f"not-finite-{at.step}")
+    bar.print(f"the loss is not finite in epoch {at.epoch}, in the batch of {named}: left out")
     if at.skipped > MAX_SKIPPED:
         raise TrainingError(
-            f"{at.skipped} batches had no finite loss: stopped. Look at {path}, and lower training.learning_rate; "
-            f"the best model so far is {out / BEST_FILE}, if an epoch was completed"
+            f"{at.skipped} batches had no finite loss: stopped. Look at the last, {named}, and lower "
+            f"training.learning_rate; the best model so far is {out / BEST_FILE}, if an epoch was completed"
         )
-
-
-def _fingerprint(config: Config, data: TrainingData) -> str:
-    """What must be equal for a checkpoint to be this run's: configuration, first weights, audio, texts."""
-    digest = hashlib.sha256(config.to_yaml().encode())
-    if config.training.start_from is not None:
-        digest.update(Path(config.training.start_from).read_bytes())
-    for corpus in (data.training, data.validation):
-        digest.update(corpus.num_samples.tobytes())
-        digest.update(repr([(utterance.id, utterance.text) for utterance in corpus.utterances]).encode())
-    return digest.hexdigest()

@@ -1,8 +1,10 @@
 """Watching a run: is it learning, and what to say of each epoch."""
 
+import sys
 from collections.abc import Sequence
 
 import torch
+from accelerate import PartialState
 from torch import Tensor
 
 from asr.errors import TrainingError
@@ -67,13 +69,22 @@ def stop_if_deaf(log: Sequence[Row], *, epochs: int, step: int) -> None:
     )
 
 
-def epoch_lines(row: Row, *, epochs: int, best: bool, eta: float) -> str:
-    """One line on the epoch, and one for each of a few fixed validation utterances, reference and hypothesis."""
+def listening_line(row: Row, *, epochs: int) -> str:
+    """Whether a model listens, and if not, until when that is normal."""
     normal = min(epochs, max(epochs // 2, -(-MIN_STEPS * row["epoch"] // row["step"])))
-    listening = "listening" if is_listening(row) else f"not listening yet, normal before about epoch {normal}"
-    samples = "".join(f"\n    {reference!r} heard as {heard!r}" for reference, heard in row["samples"])
+    return "listening" if is_listening(row) else f"not listening yet, normal before about epoch {normal}"
+
+
+def epoch_lines(row: Row, told: str, *, epochs: int, best: bool, eta: float) -> str:
+    """What is printed after an epoch: one line, with what its task has `told`, and one for each sample in the row."""
+    samples = "".join(f"\n    {reference!r} heard as {heard!r}" for reference, heard in row.get("samples", ()))
     return (
         f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {row['seconds']:6.0f} s  loss {row['train_loss']:.3f}  "
-        f"validation loss {row['validation_loss']:.3f}  CER {row['cer']:6.2f}  WER {row['wer']:6.2f}  "
-        f"blank {row['blank_share']:3.0%}  {listening}  ETA {eta:.0f} s" + ("  best so far" if best else "") + samples
+        f"{told}  load {row['load_share']:.0%}  ETA {eta:.0f} s" + ("  best so far" if best else "") + samples
     )
+
+
+def say(line: str) -> None:
+    """A line for the person watching, once however many processes train; results go to stdout, all else here."""
+    if PartialState().is_main_process:
+        print(line, file=sys.stderr, flush=True)
