@@ -13,16 +13,56 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
+from accelerate.utils import set_seed
 from torch import Tensor, nn
 
-from asr.decoding.ngram import BEGIN, END, UNKNOWN, Perplexity, join_tokens
-from asr.decoding.recurrent import RecurrentLM
+from asr.config import TrainingConfig
+from asr.decoding.ngram import BEGIN, END, UNKNOWN, NGram, Perplexity, join_tokens
+from asr.decoding.recurrent import RecurrentLM, load_recurrent
 from asr.files import write_whole
 from asr.nn.rnn import State, map_state
+from asr.text import Normalizer
+from asr.training.build import program
+from asr.training.hardware import denormals_flushed
 from asr.training.history import Row
+from asr.training.loop import MODEL_FILE, fit
+from asr.training.task import Task
+from asr.training.watch import say
 
 NO_TARGET = -100  # in place of a token beyond the end of the stream
 RARE = 0.5  # share of the tokens seen once that an epoch reads as `<unk>`, so that the model learns what it is
+
+
+@denormals_flushed()
+def train(
+    training: Sequence[str],
+    validation: Sequence[str],
+    output: str | Path,
+    *,
+    ngrams: NGram,
+    normalizer: Normalizer,
+    options: TrainingConfig,
+    **settings: Any,
+) -> RecurrentLM:
+    """Trains a language model on sentences that `normalizer` gave; `settings` are those of `LanguageModel`.
+
+    Its tokens are those of `ngrams`, a model of the same sentences, so that their perplexities compare. The model of
+    the epoch with the lowest is written to `output`; what `fit` leaves, for an interrupted call to go on when it is
+    repeated, is in a folder beside it. Raises LanguageModelError if the validation text is empty.
+    """
+    set_seed(options.seed)
+    processes = PartialState()
+    lm = RecurrentLM(ngrams.vocabulary, ngrams.units, normalizer, settings)
+    lm.network.to(processes.device)
+    task = LanguageTask(lm, training, validation, ngram=ngrams.perplexity(validation), options=options)
+    say(task.describe())
+    out = Path(f"{output}.training")
+    fit(task, options, out)
+    if processes.is_main_process:
+        (out / MODEL_FILE).replace(output)
+    processes.wait_for_everyone()
+    return load_recurrent(output)
 
 
 def cut_stream(stream: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +80,7 @@ def cut_stream(stream: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
     return padded[0].reshape(rows, -1), padded[1].reshape(rows, -1)
 
 
-class LanguageTask:
+class LanguageTask(Task[range]):
     """A recurrent language model and the text it learns, told beside the perplexity of an n-gram model of that text.
 
     Piece `(epoch * chunks + chunk) * rows + row` is that chunk of that row; a batch is the range of those of all rows.
@@ -55,10 +95,9 @@ class LanguageTask:
         validation: Sequence[str],
         *,
         ngram: Perplexity,
-        epochs: int,
+        options: TrainingConfig,
         rows: int = 32,
         bptt: int = 64,
-        seed: int = 0,
     ) -> None:
         """`training` and `validation` are normalised sentences, `ngram` is what an n-gram model says of the latter."""
         self.lm = lm
@@ -66,7 +105,7 @@ class LanguageTask:
         self.sentences = lm.encode_sentences(training)
         self.validation = validation
         self.ngram = ngram
-        self.epochs, self.bptt, self.seed = epochs, bptt, seed
+        self.options, self.bptt = options, bptt
         counts = np.bincount(np.concatenate(self.sentences))
         self.is_rare = (counts == 1) & (np.arange(len(counts)) > END)
         self.rows = min(rows, counts.sum())
@@ -76,17 +115,26 @@ class LanguageTask:
         self._before: list[State] | None = None
         self._after: list[State] | None = None
 
+    def describe(self) -> str:
+        """What is about to be trained, on what."""
+        settings = ", ".join(f"{name} {value}" for name, value in self.lm.settings.items())
+        parameters = sum(parameter.numel() for parameter in self.module.parameters())
+        return (
+            f"training on {len(self.sentences)} sentences, {sum(map(len, self.sentences))} {self.lm.units} with their "
+            f"ends, {len(self.lm.vocabulary)} of them different; {settings}: {parameters / 1e6:.2f} M parameters"
+        )
+
     def plans(self) -> list[list[range]]:
-        starts = range(0, self.epochs * self.chunks * self.rows, self.rows)
+        starts = range(0, self.options.epochs * self.chunks * self.rows, self.rows)
         batches = [range(start, start + self.rows) for start in starts]
         return [batches[first : first + self.chunks] for first in range(0, len(batches), self.chunks)]
 
     def _read(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets of an epoch, as `cut_stream` gives them."""
-        generator = np.random.default_rng([self.seed, epoch])
+        generator = np.random.default_rng([self.options.seed, epoch])
         order = generator.permutation(len(self.sentences))
         sentences = [self.sentences[index] for index in order]
-        stream = np.concatenate(sentences)
+        stream = np.concatenate(sentences).astype(np.int64)
         stream[self.is_rare[stream] & (generator.random(len(stream)) < RARE)] = UNKNOWN
         return cut_stream(stream, self.rows)
 
@@ -149,7 +197,8 @@ class LanguageTask:
             "epoch": row["epoch"],
             "perplexity": round(row["perplexity"], 4),
             "ngram_perplexity": round(row["ngram_perplexity"], 4),
-            "seed": self.seed,
+            "seed": self.options.seed,
+            **program(),
         }
         self.lm.save(path)
 
@@ -163,8 +212,8 @@ class LanguageTask:
         return str(path)
 
     def fingerprint(self) -> str:
-        """A digest of the model's and the training's settings, its vocabulary, and the texts."""
-        settings = (self.lm.settings, self.lm.vocabulary, self.epochs, self.rows, self.bptt, self.seed, self.validation)
+        """A digest of all settings, the vocabulary, and the texts."""
+        settings = (self.lm.settings, self.options, self.rows, self.bptt, self.lm.vocabulary, self.validation)
         digest = hashlib.sha256(repr(settings).encode())
         digest.update(np.concatenate(self.sentences).tobytes())
         return digest.hexdigest()
