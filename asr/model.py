@@ -168,7 +168,6 @@ class Recognizer:
     def save(self, path: str | Path) -> None:
         """Writes the model file, whole or not at all. The same model gives the same bytes."""
         metadata = {
-            "format": FORMAT,
             "config": self.config.model_dump(mode="json"),
             "units": self.units.symbols,
             "training": self.summary,
@@ -179,9 +178,13 @@ class Recognizer:
             metadata["decoding"] = self.decoder.to_metadata()
             for name, array in self.decoder.to_tensors().items():
                 tensors[_DECODER_PREFIX + name] = torch.tensor(array)
-        write_whole(
-            Path(path), safetensors.torch.save(tensors, {_METADATA_KEY: json.dumps(metadata, ensure_ascii=False)})
-        )
+        write_model_file(path, tensors, metadata)
+
+
+def write_model_file(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    """Writes tensors and the JSON description that `read_metadata` reads, whole or not at all."""
+    description = json.dumps({"format": FORMAT, **metadata}, ensure_ascii=False)
+    write_whole(Path(path), safetensors.torch.save(tensors, {_METADATA_KEY: description}))
 
 
 def load(path: str | Path, device: str | torch.device | None = None) -> Recognizer:

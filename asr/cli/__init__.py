@@ -24,11 +24,11 @@ for command in (
     transcription.transcribe,
     transcription.align,
     scoring.score,
-    language.lm,
     language.tune,
     models.info,
 ):
     app.command()(command)
+app.add_typer(language.lm, name="lm")
 
 
 def main() -> None:

@@ -7,15 +7,22 @@ from typing import Annotated, Literal
 
 import typer
 
+from asr.cli.groups import DefaultGroup
 from asr.cli.options import Device, Model
 from asr.errors import AsrError
 
+Texts = Annotated[
+    list[Path],
+    typer.Argument(metavar="TEXT…", help="Texts, one sentence a line (.gz too), and manifests (.jsonl .csv .tsv)."),
+]
+Lower = Annotated[bool, typer.Option(help="Read text in lower case.")]
 
-def lm(
-    texts: Annotated[
-        list[Path],
-        typer.Argument(metavar="TEXT…", help="Texts, one sentence a line (.gz too), and manifests (.jsonl .csv .tsv)."),
-    ],
+lm = typer.Typer(cls=DefaultGroup)
+
+
+@lm.command()
+def of_n_grams(
+    texts: Texts,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The ARPA file to write; compressed if its name ends in .gz.")
     ],
@@ -30,7 +37,7 @@ def lm(
             help="Leave out n-grams seen N times or less, one N for each order, the last for all longer: 0,0,1.",
         ),
     ] = "0",
-    lower: Annotated[bool, typer.Option(help="Count in lower case.")] = False,
+    lower: Lower = False,
     validation: Annotated[Path | None, typer.Option(help="Also print the perplexity of this text or manifest.")] = None,
 ) -> None:
     """Estimate an n-gram language model from text, 50 sentences or many millions, and write it as an ARPA file.
@@ -55,6 +62,68 @@ def lm(
         print(found.model.perplexity(read_sentences([validation], normalizer)))
 
 
+@lm.command()
+def train_rnn(
+    texts: Texts,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write: lm.safetensors.")],
+    validation: Annotated[
+        Path, typer.Option(help="Text or manifest whose perplexity tells which epoch is kept, and when to stop.")
+    ],
+    units: Annotated[Literal["characters", "words"], typer.Option(help="What it reads and predicts.")] = "characters",
+    cell: Annotated[Literal["lstm", "gru", "rnn_tanh", "rnn_relu"], typer.Option(help="Of the layers.")] = "lstm",
+    hidden: Annotated[int, typer.Option(min=1, help="Size of each layer.")] = 256,
+    layers: Annotated[int, typer.Option(min=1, help="How many there are.")] = 1,
+    dropout: Annotated[float, typer.Option(min=0, max=0.9, help="Share of values left out in training.")] = 0.2,
+    epochs: Annotated[int, typer.Option(min=1, help="At most; it stops before if nothing improves.")] = 20,
+    learning_rate: Annotated[float, typer.Option(min=1e-6, max=1, help="The highest, after warm-up.")] = 4e-3,
+    seed: Annotated[int, typer.Option(min=0, help="Another gives other first weights.")] = 0,
+    lower: Lower = False,
+) -> None:
+    """Train a recurrent language model on text, and compare it with n-grams of the same text.
+
+    The same command goes on where an interrupted one stopped; until it is done, OUTPUT.training holds what it needs.
+    """
+    from asr.config import TrainingConfig
+    from asr.corpus.sentences import read_sentences
+    from asr.decoding.estimate import estimate
+    from asr.text import Normalizer
+    from asr.training.language import train
+
+    normalizer = Normalizer(lower=lower)
+    training, held_out = (list(read_sentences(paths, normalizer)) for paths in (texts, [validation]))
+    ngrams = estimate(training, units=units).model
+    model = train(
+        training,
+        held_out,
+        output,
+        ngrams=ngrams,
+        normalizer=normalizer,
+        options=TrainingConfig(epochs=epochs, learning_rate=learning_rate, patience=5, seed=seed),
+        cell=cell,
+        hidden=hidden,
+        layers=layers,
+        dropout=dropout,
+    )
+    print(f"{output}: {output.stat().st_size / 1e3:.0f} kB", file=sys.stderr)
+    print(f"recurrent: {model.perplexity(held_out)}\nn-grams:   {ngrams.perplexity(held_out)}")
+
+
+@lm.command()
+def generate(
+    model: Annotated[Path, typer.Argument(metavar="LM", help="What `asr lm train-rnn` wrote.")],
+    prompt: Annotated[str, typer.Option(help="How the text begins.")] = "",
+    length: Annotated[int, typer.Option(min=1, help="How many characters or words, ends of sentences too.")] = 200,
+    temperature: Annotated[
+        float, typer.Option(min=0, help="Below 1 likely text gets likelier; 0 takes the likeliest each time.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Another gives another text.")] = 0,
+) -> None:
+    """Write text as a recurrent language model expects it, one sentence a line."""
+    from asr.decoding.recurrent import load_recurrent
+
+    print(load_recurrent(model).generate(prompt, length=length, temperature=temperature, seed=seed))
+
+
 def tune(
     model: Model,
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="Validation data with texts: .jsonl .csv .tsv.")],
@@ -66,6 +135,10 @@ def tune(
         list[Path] | None,
         typer.Option(help="Instead of both: text or manifest to estimate them from, such as the training manifest."),
     ] = None,
+    rnn_lm: Annotated[
+        Path | None,
+        typer.Option(help="What `asr lm train-rnn` wrote: it rescores what the decoder, as it is then, leaves."),
+    ] = None,
     closed: Annotated[bool, typer.Option(help="Allow only words of the word model.")] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The model file to write; by default MODEL itself.")
@@ -76,8 +149,10 @@ def tune(
 
     Words the word model has never seen stay possible: they are scored by their characters.
     """
-    if (lm or character_lm) is None and not lm_text:
-        raise AsrError("give --lm-text with text to learn from, or --lm and --character-lm with ARPA files")
+    if (lm or character_lm or rnn_lm) is None and not lm_text:
+        raise AsrError(
+            "give --lm-text with text to learn from, or --lm and --character-lm with ARPA files, or --rnn-lm"
+        )
     if (lm or character_lm) is not None and lm_text:
         raise AsrError("--lm-text estimates both language models; leave out --lm and --character-lm, or --lm-text")
 
@@ -85,12 +160,16 @@ def tune(
     from asr.corpus.sentences import read_sentences
     from asr.decoding.arpa import read_arpa
     from asr.decoding.decoder import Decoder
+    from asr.decoding.recurrent import load_recurrent
+    from asr.decoding.rescoring import tune_rescoring
     from asr.decoding.tune import models_of_text, said_verbatim, spelling_model
     from asr.decoding.tune import tune as tune_decoder
     from asr.model import load
 
     recognizer = load(model, device)
     utterances = read_manifest(manifest, require_text=True)
+    say = partial(print, flush=True)
+    recurrent = load_recurrent(rnn_lm) if rnn_lm else None
     if lm_text:
         sentences = list(read_sentences(lm_text, recognizer.normalizer))
         if seen := said_verbatim(sentences, utterances, recognizer.normalizer):
@@ -98,9 +177,12 @@ def tune(
             warning = f"asr: {share} stand verbatim in the language model's text: it will be trusted too much"
             print(warning, file=sys.stderr)
         words, characters = models_of_text(sentences, recognizer.units)
-    else:
+    elif lm or character_lm:
         words = read_arpa(lm) if lm else None
         characters = read_arpa(character_lm) if character_lm else spelling_model(words) if words else None
-    decoder = Decoder(recognizer.units, words, characters, closed=closed)
-    tune_decoder(recognizer, utterances, decoder, partial(print, flush=True))
+    if lm_text or lm or character_lm:
+        decoder = Decoder(recognizer.units, words, characters, closed=closed)
+        tune_decoder(recognizer, utterances, decoder, say)
+    if recurrent is not None:
+        tune_rescoring(recognizer, utterances, recurrent, say)
     recognizer.save(output or model)

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.ngram import NGram
 from asr.errors import LanguageModelError
 from asr.text import Units
+
+if TYPE_CHECKING:
+    from asr.decoding.rescoring import Rescorer  # brings torch, which the beam needs not
 
 
 class Decoder:
@@ -39,6 +42,7 @@ class Decoder:
         self.fusion = build_fusion(units, words, characters, closed=closed, weights=weights)
         self.pruning = pruning or Pruning()
         self.summary = summary or {}
+        self.rescorer: Rescorer | None = None  # unless `asr tune --rnn-lm` has found that it helps
 
     @property
     def weights(self) -> Weights:
@@ -56,7 +60,14 @@ class Decoder:
         return [best for best, *_ in self.decode_n_best(log_probs, 1)]
 
     def decode_n_best(self, log_probs: Sequence[np.ndarray], count: int) -> list[list[Hypothesis]]:
-        """Up to `count` hypotheses of each utterance, best first; utterances are shared among threads."""
+        """Up to `count` hypotheses of each utterance, best first, of the whole beam if they are rescored."""
+        if self.rescorer is None:
+            return self._search(log_probs, count)
+        lists = self.rescorer.rescored(self._search(log_probs, max(count, self.pruning.width)))
+        return [hypotheses[:count] for hypotheses in lists]
+
+    def _search(self, log_probs: Sequence[np.ndarray], count: int) -> list[list[Hypothesis]]:
+        """What the beam leaves of each utterance, best first; utterances are shared among threads."""
         results: list[list[Hypothesis]] = [[] for _ in log_probs]
 
         def work(share: range) -> None:
@@ -75,7 +86,7 @@ class Decoder:
         """The language models in arrays, for the model file."""
         return {
             f"{kind}.{name}": tensor
-            for kind, model in self.models.items()
+            for kind, model in {**self.models, "rescorer": self.rescorer}.items()
             if model is not None
             for name, tensor in model.to_tensors().items()
         }
@@ -87,21 +98,27 @@ class Decoder:
             "pruning": self.pruning._asdict(),
             "closed": self.fusion.closed,
             "summary": self.summary,
+            **({"rescorer": self.rescorer.to_metadata()} if self.rescorer is not None else {}),
         }
 
     @classmethod
     def from_parts(cls, units: Units, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> "Decoder":
         """What `to_tensors` and `to_metadata` took apart. Raises LanguageModelError if the parts do not fit."""
-        models: dict[str, NGram] = {}
-        for kind in ("words", "characters"):
-            parts = {name.partition(".")[2]: tensor for name, tensor in tensors.items() if name.startswith(kind + ".")}
-            if parts:
-                models[kind] = NGram.from_tensors(parts)
+        parts: dict[str, dict[str, np.ndarray]] = {}
+        for name, tensor in tensors.items():
+            kind, _, part = name.partition(".")
+            parts.setdefault(kind, {})[part] = tensor
+        models = {kind: NGram.from_tensors(parts[kind]) for kind in ("words", "characters") if kind in parts}
         try:
             weights, pruning = Weights(**metadata["weights"]), Pruning(**metadata["pruning"])
             if not (all(map(math.isfinite, weights)) and 1 <= pruning.width <= 1 << 16 and pruning.units >= 1):
                 raise ValueError(f"{weights}, {pruning}")
             closed, summary = bool(metadata["closed"]), metadata.get("summary")
-            return cls(units, **models, closed=closed, weights=weights, pruning=pruning, summary=summary)
+            decoder = cls(units, **models, closed=closed, weights=weights, pruning=pruning, summary=summary)
         except (KeyError, TypeError, ValueError) as error:
             raise LanguageModelError(f"the stored settings of the decoder are damaged: {error!r}") from None
+        if "rescorer" in metadata:
+            from asr.decoding.rescoring import Rescorer
+
+            decoder.rescorer = Rescorer.from_parts(units, parts.get("rescorer", {}), metadata["rescorer"])
+        return decoder

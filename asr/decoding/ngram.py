@@ -44,7 +44,7 @@ class Tables(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Perplexity:
-    """What `NGram.perplexity` returns; the end of each sentence counts as a token."""
+    """What `TokenModel.perplexity` returns; the end of each sentence counts as a token."""
 
     log_prob: float  # natural, of all tokens
     log_prob_known: float  # of those in the vocabulary
@@ -64,16 +64,51 @@ class Perplexity:
         )
 
 
-class NGram:
-    """An n-gram model over `vocabulary`, which begins with `<unk>`, `<s>`, `</s>`."""
+class TokenModel:
+    """What every language model has: a vocabulary, which begins with `<unk>`, `<s>`, `</s>`, and probabilities."""
+
+    def __init__(self, vocabulary: Sequence[str], units: Kind) -> None:
+        self.vocabulary = tuple(vocabulary)
+        self.index = {token: number for number, token in enumerate(self.vocabulary)}
+        self.units = units
+
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of a normalised text."""
+        return split_tokens(text, self.units)
+
+    def encode(self, tokens: Iterable[str]) -> np.ndarray:
+        """Indices of tokens, int32; `<unk>` for those outside the vocabulary."""
+        return np.array([self.index.get(token, UNKNOWN) for token in tokens], dtype=np.int32)
+
+    def encode_sentences(self, texts: Iterable[str]) -> list[np.ndarray]:
+        """Indices of normalised sentences, each with `</s>` at its end; blank ones are left out."""
+        return [self.encode([*tokens, SPECIALS[END]]) for tokens in filter(None, map(self.tokens, texts))]
+
+    def log_probs(self, sentences: Sequence[np.ndarray]) -> Iterable[np.ndarray]:
+        """Natural logarithms of the probability of each token of sentences that `encode_sentences` gave."""
+        raise NotImplementedError
+
+    def perplexity(self, texts: Iterable[str]) -> Perplexity:
+        """Perplexity of normalised sentences, blank ones left out. Raises LanguageModelError if none is left."""
+        sentences = self.encode_sentences(texts)
+        if not sentences:
+            raise LanguageModelError("there is no text to compute a perplexity of")
+        indices = np.concatenate(sentences)
+        log_probs = np.concatenate(list(self.log_probs(sentences)))
+        known = indices != UNKNOWN
+        return Perplexity(
+            float(log_probs.sum()), float(log_probs[known].sum()), len(indices), int(np.count_nonzero(~known))
+        )
+
+
+class NGram(TokenModel):
+    """An n-gram model."""
 
     empty = ROOT  # the state without history
 
     def __init__(self, vocabulary: Sequence[str], levels: Sequence[Level], units: Kind = "words") -> None:
         """A model from its n-grams, shortest first; the first level holds every token of the vocabulary, in order."""
-        self.vocabulary = tuple(vocabulary)
-        self.index = {token: number for number, token in enumerate(self.vocabulary)}
-        self.units = units
+        super().__init__(vocabulary, units)
         children = [
             np.bincount(level.parent, minlength=len(below.token)) for below, level in itertools.pairwise(levels)
         ]
@@ -108,34 +143,13 @@ class NGram:
             bounds.append(end)
         return bounds
 
-    def tokens(self, text: str) -> list[str]:
-        """The tokens of a normalised text."""
-        return split_tokens(text, self.units)
-
-    def encode(self, tokens: Iterable[str]) -> np.ndarray:
-        """Indices of tokens, int32; `<unk>` for those outside the vocabulary."""
-        return np.array([self.index.get(token, UNKNOWN) for token in tokens], dtype=np.int32)
-
     def score(self, tokens: Sequence[str], *, start: bool = True, end: bool = True) -> float:
         """Natural logarithm of the probability of a sentence, or of a part without its `start` or `end`."""
         indices = self.encode([*tokens, SPECIALS[END]] if end else tokens)
         return float(_log_probs(self.tables, self.start if start else self.empty, indices).sum())
 
-    def perplexity(self, texts: Iterable[str]) -> Perplexity:
-        """Perplexity of normalised sentences, blank ones left out. Raises LanguageModelError if none is left."""
-        log_prob = log_prob_known = 0.0
-        count = unknown = 0
-        for tokens in filter(None, map(self.tokens, texts)):
-            indices = self.encode([*tokens, SPECIALS[END]])
-            log_probs = _log_probs(self.tables, self.start, indices)
-            known = indices != UNKNOWN
-            log_prob += log_probs.sum()
-            log_prob_known += log_probs[known].sum()
-            count += len(indices)
-            unknown += int((~known).sum())
-        if not count:
-            raise LanguageModelError("there is no text to compute a perplexity of")
-        return Perplexity(float(log_prob), float(log_prob_known), count, unknown)
+    def log_probs(self, sentences: Sequence[np.ndarray]) -> Iterable[np.ndarray]:
+        return (_log_probs(self.tables, self.start, sentence) for sentence in sentences)
 
     def to_tensors(self) -> dict[str, np.ndarray]:
         """Everything in arrays, for a safetensors file."""
@@ -185,6 +199,11 @@ class NGram:
 def split_tokens(text: str, units: Kind) -> list[str]:
     """Tokens of a normalised text: its words, or its characters with `<space>` for the space between words."""
     return text.split() if units == "words" else [SPACE if character == " " else character for character in text]
+
+
+def join_tokens(tokens: Iterable[str], units: Kind) -> str:
+    """The text whose tokens these are."""
+    return " ".join(tokens) if units == "words" else "".join(tokens).replace(SPACE, " ")
 
 
 @numba.njit(cache=True, nogil=True)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from asr.features import frame_mask
 from asr.lengths import Count, subsampled_length
-from asr.nn.rnn import Cell, RNNLayer, SequenceDropout, reversal_index
+from asr.nn.rnn import Cell, SequenceDropout, recur, residual_layers, reversal_index
 
 _TIME_STRIDES = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2)}
 
@@ -42,9 +42,6 @@ class AcousticModel(nn.Module):
     Shapes: `(B, T, F)`, lengths `(B,)` -> log-probabilities `(B, S, V)` in float32, lengths `(B,)`; index 0 of
     `V` is blank. The same in training and evaluation, except for dropout. An utterance gets the same
     log-probabilities alone, in any batch, at any padding.
-
-    Each layer computes `x + dropout(rnn(layer_norm(x)))`; normalising before the layer keeps gradients of equal
-    size through the stack (Xiong et al. 2020, https://arxiv.org/abs/2002.04745).
     """
 
     def __init__(
@@ -63,10 +60,7 @@ class AcousticModel(nn.Module):
         super().__init__()
         size = hidden * (2 if bidirectional else 1)
         self.subsampling = ConvSubsampling(num_bins=num_bins, factor=subsampling, channels=channels, output_size=size)
-        self.layers = nn.ModuleList(
-            RNNLayer(input_size=size, hidden_size=hidden, cell=cell, bidirectional=bidirectional) for _ in range(layers)
-        )
-        self.norms = nn.ModuleList(nn.LayerNorm(size) for _ in range(layers + 1))
+        self.layers, self.norms = residual_layers(cell=cell, bidirectional=bidirectional, hidden=hidden, layers=layers)
         self.dropout = SequenceDropout(dropout)
         self.output = nn.Linear(size, num_units)
 
@@ -77,8 +71,6 @@ class AcousticModel(nn.Module):
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         x, lengths = self.subsampling(features, lengths)  # (B, S, D)
         index = reversal_index(lengths, x.shape[1])
-        x = self.dropout(x)
-        for norm, layer in zip(self.norms, self.layers):  # noqa: B905 - the last norm is the output's
-            x = x + self.dropout(layer(norm(x), index))
-        logits = self.output(self.norms[-1](x))
+        outputs, _ = recur(x, self.layers, self.norms, self.dropout, index=index)
+        logits = self.output(outputs)
         return logits.float().log_softmax(dim=-1), lengths

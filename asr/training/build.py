@@ -98,6 +98,13 @@ def summary(recognizer: Recognizer, data: TrainingData, row: Row) -> dict[str, A
         "validation_cer": round(row["cer"], 4),
         "validation_wer": round(row["wer"], 4),
         "seed": recognizer.config.training.seed,
+        **program(),
+    }
+
+
+def program() -> dict[str, Any]:
+    """Which program trained a model, for its file."""
+    return {
         "git_commit": _git_commit(),
         "versions": {"asr": asr.__version__, "torch": torch.__version__, "python": sys.version.split()[0]},
     }

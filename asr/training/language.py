@@ -1,0 +1,219 @@
+"""Training of recurrent language models by truncated backpropagation through time.
+
+The sentences of an epoch, in random order, are one stream of tokens, cut into rows that are read side by side, `bptt`
+tokens at a time. Each such chunk begins in the state that the one before it ended in, but gradients stop at its border:
+what was read before counts, and computing time does not grow with it (Williams and Peng 1990; Mikolov et al. 2010).
+"""
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+
+from asr.config import TrainingConfig
+from asr.decoding.ngram import BEGIN, END, UNKNOWN, NGram, Perplexity, join_tokens
+from asr.decoding.recurrent import RecurrentLM, load_recurrent
+from asr.files import write_whole
+from asr.nn.rnn import State, map_state
+from asr.text import Normalizer
+from asr.training.build import program
+from asr.training.hardware import denormals_flushed
+from asr.training.history import Row
+from asr.training.loop import MODEL_FILE, fit
+from asr.training.task import Task
+from asr.training.watch import say
+
+NO_TARGET = -100  # in place of a token beyond the end of the stream
+RARE = 0.5  # share of the tokens seen once that an epoch reads as `<unk>`, so that the model learns what it is
+
+
+@denormals_flushed()
+def train(
+    training: Sequence[str],
+    validation: Sequence[str],
+    output: str | Path,
+    *,
+    ngrams: NGram,
+    normalizer: Normalizer,
+    options: TrainingConfig,
+    **settings: Any,
+) -> RecurrentLM:
+    """Trains a language model on sentences that `normalizer` gave; `settings` are those of `LanguageModel`.
+
+    Its tokens are those of `ngrams`, a model of the same sentences, so that their perplexities compare. The model of
+    the epoch with the lowest is written to `output`; what `fit` leaves, for an interrupted call to go on when it is
+    repeated, is in a folder beside it. Raises LanguageModelError if the validation text is empty.
+    """
+    set_seed(options.seed)
+    processes = PartialState()
+    lm = RecurrentLM(ngrams.vocabulary, ngrams.units, normalizer, settings)
+    lm.network.to(processes.device)
+    task = LanguageTask(lm, training, validation, ngram=ngrams.perplexity(validation), options=options)
+    say(task.describe())
+    out = Path(f"{output}.training")
+    fit(task, options, out)
+    if processes.is_main_process:
+        (out / MODEL_FILE).replace(output)
+    processes.wait_for_everyone()
+    return load_recurrent(output)
+
+
+def cut_stream(stream: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens `(n,)`, `</s>` after each sentence, as inputs and targets `(rows, ceil(n / rows))`: what follows what.
+
+    In place of `</s>` an input is `<s>`, which no one has to predict. The last rows are filled up with NO_TARGET.
+    """
+    before = np.concatenate([[END], stream[:-1]])
+    inputs = np.where(before == END, BEGIN, before)
+    missing = -len(stream) % rows
+    padded = (
+        np.pad(inputs, (0, missing), constant_values=BEGIN),
+        np.pad(stream, (0, missing), constant_values=NO_TARGET),
+    )
+    return padded[0].reshape(rows, -1), padded[1].reshape(rows, -1)
+
+
+class LanguageTask(Task[range]):
+    """A recurrent language model and the text it learns, told beside the perplexity of an n-gram model of that text.
+
+    Piece `(epoch * chunks + chunk) * rows + row` is that chunk of that row; a batch is the range of those of all rows.
+    """
+
+    criterion = "perplexity"
+
+    def __init__(
+        self,
+        lm: RecurrentLM,
+        training: Sequence[str],
+        validation: Sequence[str],
+        *,
+        ngram: Perplexity,
+        options: TrainingConfig,
+        rows: int = 32,
+        bptt: int = 64,
+    ) -> None:
+        """`training` and `validation` are normalised sentences, `ngram` is what an n-gram model says of the latter."""
+        self.lm = lm
+        self.module = lm.network
+        self.sentences = lm.encode_sentences(training)
+        self.validation = validation
+        self.ngram = ngram
+        self.options, self.bptt = options, bptt
+        counts = np.bincount(np.concatenate(self.sentences))
+        self.is_rare = (counts == 1) & (np.arange(len(counts)) > END)
+        self.rows = min(rows, counts.sum())
+        self.chunks = -(-counts.sum() // (self.rows * bptt))
+        self.read = functools.lru_cache(1)(self._read)
+        self._chunk: int | None = None  # the last to be read, and the states of all rows before and after it
+        self._before: list[State] | None = None
+        self._after: list[State] | None = None
+
+    def describe(self) -> str:
+        """What is about to be trained, on what."""
+        settings = ", ".join(f"{name} {value}" for name, value in self.lm.settings.items())
+        parameters = sum(parameter.numel() for parameter in self.module.parameters())
+        return (
+            f"training on {len(self.sentences)} sentences, {sum(map(len, self.sentences))} {self.lm.units} with their "
+            f"ends, {len(self.lm.vocabulary)} of them different; {settings}: {parameters / 1e6:.2f} M parameters"
+        )
+
+    def plans(self) -> list[list[range]]:
+        starts = range(0, self.options.epochs * self.chunks * self.rows, self.rows)
+        batches = [range(start, start + self.rows) for start in starts]
+        return [batches[first : first + self.chunks] for first in range(0, len(batches), self.chunks)]
+
+    def _read(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets of an epoch, as `cut_stream` gives them."""
+        generator = np.random.default_rng([self.options.seed, epoch])
+        order = generator.permutation(len(self.sentences))
+        sentences = [self.sentences[index] for index in order]
+        stream = np.concatenate(sentences).astype(np.int64)
+        stream[self.is_rare[stream] & (generator.random(len(stream)) < RARE)] = UNKNOWN
+        return cut_stream(stream, self.rows)
+
+    def _pieces(self, batch: range) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+        """Number of the chunk, rows `(B,)`, inputs and targets `(B, bptt)`."""
+        number, rows = batch.start // self.rows, np.array(batch) % self.rows
+        epoch, chunk = divmod(number, self.chunks)
+        columns = slice(chunk * self.bptt, (chunk + 1) * self.bptt)
+        inputs, targets = self.read(epoch)
+        return number, rows, inputs[rows, columns], targets[rows, columns]
+
+    def num_targets(self, batch: range) -> int:
+        _, _, _, targets = self._pieces(batch)
+        return int((targets != NO_TARGET).sum())
+
+    def load(self, batch: range) -> tuple[int, Tensor, Tensor, Tensor]:
+        """Number of the chunk, rows `(B,)`, inputs and targets `(B, S)`."""
+        number, *arrays = self._pieces(batch)
+        rows, inputs, targets = (torch.from_numpy(array).to(self.lm.device) for array in arrays)
+        return number, rows, inputs, targets
+
+    def loss(self, model: nn.Module, data: tuple[int, Tensor, Tensor, Tensor]) -> Tensor:
+        """Goes on from the states in which the chunk before ended; no gradient does."""
+        number, rows, inputs, targets = data
+        if number != self._chunk:  # not another share of the same rows, nor the same once more in smaller parts
+            self._chunk, self._before, self._after = number, self._after if number % self.chunks else None, None
+        states = map_state(lambda of_all: of_all[:, rows], self._before) if self._before else None
+        log_probs, states = model(inputs, states)
+        if self._after is None:
+            self._after = map_state(lambda s: s.new_zeros(s.shape[0], self.rows, s.shape[2]), states)
+        map_state(lambda of_all, s: of_all.index_copy_(1, rows, s.detach()), self._after, states)
+        return nn.functional.nll_loss(
+            log_probs.flatten(0, 1), targets.flatten(), ignore_index=NO_TARGET, reduction="sum"
+        )
+
+    def state(self) -> dict[str, Any]:
+        return {"states": self._after}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self._chunk, self._before, self._after = None, None, state["states"]
+
+    def evaluate(self) -> Row:
+        found = self.lm.perplexity(self.validation)
+        return {
+            "validation_loss": -found.log_prob / found.tokens,
+            "perplexity": found.value,
+            "ngram_perplexity": self.ngram.value,
+        }
+
+    def line(self, row: Row) -> str:
+        return (
+            f"validation loss {row['validation_loss']:.3f}  perplexity {row['perplexity']:.2f} "
+            f"(n-grams {row['ngram_perplexity']:.2f})"
+        )
+
+    def save(self, path: Path, row: Row) -> None:
+        self.lm.summary = {
+            "sentences": len(self.sentences),
+            "tokens": sum(map(len, self.sentences)),
+            "epoch": row["epoch"],
+            "perplexity": round(row["perplexity"], 4),
+            "ngram_perplexity": round(row["ngram_perplexity"], 4),
+            "seed": self.options.seed,
+            **program(),
+        }
+        self.lm.save(path)
+
+    def leave_out(self, batch: range, path: Path) -> str:
+        """Also forgets the states after it, which are not finite either."""
+        self.load_state({"states": None})
+        _, _, inputs, _ = self._pieces(batch)
+        path = path.with_suffix(".txt")
+        lines = [join_tokens([self.lm.vocabulary[token] for token in row], self.lm.units) for row in inputs]
+        write_whole(path, "\n".join(lines).encode())
+        return str(path)
+
+    def fingerprint(self) -> str:
+        """A digest of all settings, the vocabulary, and the texts."""
+        settings = (self.lm.settings, self.options, self.rows, self.bptt, self.lm.vocabulary, self.validation)
+        digest = hashlib.sha256(repr(settings).encode())
+        digest.update(np.concatenate(self.sentences).tobytes())
+        return digest.hexdigest()
