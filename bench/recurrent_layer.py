@@ -25,7 +25,7 @@ def main() -> None:
 
     def step_ours() -> None:
         index = reversal_index(lengths.to(device), FRAMES)
-        ours(x, index).square().mean().backward()
+        ours(x, index)[0].square().mean().backward()
 
     def step_packed() -> None:
         sequence = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)

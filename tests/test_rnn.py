@@ -16,13 +16,43 @@ def test_equal_to_packed_sequences(cell: str, bidirectional: bool) -> None:
     x = torch.randn(4, 12, 5, requires_grad=True)
     mask = (torch.arange(12) < LENGTHS[:, None])[:, :, None]
     expected = packed_rnn(layer, x, LENGTHS)
-    actual = layer(x, reversal_index(LENGTHS, 12)) * mask
+    actual = layer(x, reversal_index(LENGTHS, 12))[0] * mask
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
     weights = torch.randn_like(expected)
     (expected_gradient,) = torch.autograd.grad((expected * weights).sum(), x)
     (actual_gradient,) = torch.autograd.grad((actual * weights).sum(), x)
     torch.testing.assert_close(actual_gradient, expected_gradient, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn_tanh", "rnn_relu"])
+def test_parts_with_carried_state_give_the_whole(cell: str) -> None:
+    layer = RNNLayer(input_size=5, hidden_size=6, cell=cell, bidirectional=False)  # type: ignore[arg-type]
+    randomise(layer, 0)
+    x = torch.randn(3, 11, 5)
+    whole, final = layer(x)
+    state, outputs = None, []
+    for part in x.split([4, 1, 6], dim=1):
+        output, state = layer(part, state=state)
+        outputs.append(output)
+    torch.testing.assert_close(torch.cat(outputs, dim=1), whole)
+    torch.testing.assert_close(state, final)
+    hidden = final[0] if cell == "lstm" else final
+    torch.testing.assert_close(hidden[0], whole[:, -1])
+
+
+def test_two_directions_have_a_state_each() -> None:
+    layer = RNNLayer(input_size=5, hidden_size=6, cell="gru")
+    randomise(layer, 0)
+    x = torch.randn(2, 9, 5)
+    index = reversal_index(torch.tensor([9, 9]), 9)
+    outputs, (ahead, back) = layer(x, index)
+    torch.testing.assert_close(ahead[0], outputs[:, -1, :6])
+    torch.testing.assert_close(back[0], outputs[:, 0, 6:])
+    first, middle = layer(x[:, :4], reversal_index(torch.tensor([4, 4]), 4))
+    second, _ = layer(x[:, 4:], reversal_index(torch.tensor([5, 5]), 5), (middle[0], None))
+    torch.testing.assert_close(torch.cat([first, second], dim=1)[:, :, :6], outputs[:, :, :6])
+    torch.testing.assert_close(second[:, :, 6:], outputs[:, 4:, 6:])
 
 
 def test_reverse_is_within_lengths_and_its_own_gradient() -> None:

@@ -79,6 +79,7 @@ class AcousticModel(nn.Module):
         index = reversal_index(lengths, x.shape[1])
         x = self.dropout(x)
         for norm, layer in zip(self.norms, self.layers):  # noqa: B905 - the last norm is the output's
-            x = x + self.dropout(layer(norm(x), index))
+            outputs, _ = layer(norm(x), index)
+            x = x + self.dropout(outputs)
         logits = self.output(self.norms[-1](x))
         return logits.float().log_softmax(dim=-1), lengths

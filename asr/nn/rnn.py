@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 Cell = Literal["lstm", "gru", "rnn_tanh", "rnn_relu"]
+State = Any  # of one direction `(1, B, H)`, a pair of them (hidden, memory) for an LSTM; of two, a pair of such states
 
 
 class _Reverse(torch.autograd.Function):
@@ -62,10 +63,12 @@ class SequenceDropout(nn.Module):
 
 
 class RNNLayer(nn.Module):
-    """One recurrent layer. `x (B, S, input_size)`, `index (B * S)` -> `(B, S, output_size)`.
+    """One recurrent layer. `x (B, S, input_size)` -> `(B, S, output_size)` and the state after the last frame.
 
-    The outputs of the two directions stand side by side. Frames beyond the lengths hold values that no real
-    frame ever sees.
+    The outputs of the two directions stand side by side; the second needs the `index (B * S)` of `reversal_index`.
+    Frames beyond the lengths hold values that no real frame ever sees, but the states after them do: at the last real
+    frame of a padded sequence, take the output there. A `state` begins the sequence in place of zeros: what an earlier
+    part ended with, so that parts give what the whole does. Of two directions, either may be None.
     """
 
     def __init__(self, *, input_size: int, hidden_size: int, cell: Cell = "lstm", bidirectional: bool = True) -> None:
@@ -74,12 +77,16 @@ class RNNLayer(nn.Module):
         self.backward_rnn = _rnn(cell, input_size, hidden_size) if bidirectional else None
         self.output_size = hidden_size * (2 if bidirectional else 1)
 
-    def forward(self, x: Tensor, index: Tensor) -> Tensor:
-        ahead, _ = self.forward_rnn(x)
+    def forward(self, x: Tensor, index: Tensor | None = None, state: State | None = None) -> tuple[Tensor, State]:
         if self.backward_rnn is None:
-            return ahead
-        back, _ = self.backward_rnn(reverse(x, index))
-        return torch.cat([ahead, reverse(back, index)], dim=-1)
+            outputs, state = self.forward_rnn(x, state)
+            return outputs, state
+        if index is None:
+            raise TypeError("two directions need the index of reversal_index")
+        ahead_state, back_state = state or (None, None)
+        ahead, ahead_state = self.forward_rnn(x, ahead_state)
+        back, back_state = self.backward_rnn(reverse(x, index), back_state)
+        return torch.cat([ahead, reverse(back, index)], dim=-1), (ahead_state, back_state)
 
 
 def _rnn(cell: Cell, input_size: int, hidden_size: int) -> nn.RNNBase:
