@@ -1,12 +1,16 @@
-"""The acoustic model: convolutional subsampling, recurrent layers, log-probabilities of units."""
+"""The acoustic model: subsampling, recurrent layers, log-probabilities of units."""
+
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from asr.features import frame_mask
 from asr.lengths import Count, subsampled_length
-from asr.nn.rnn import Cell, RNNLayer, SequenceDropout, reversal_index
+from asr.nn.rnn import Cell, RNNLayer, SequenceDropout, State, reversal_index
 
+Frontend = Literal["conv", "stack"]
 _TIME_STRIDES = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2)}
 
 
@@ -21,6 +25,7 @@ class ConvSubsampling(nn.Module):
         super().__init__()
         self.factor = factor
         self.strides = _TIME_STRIDES[factor]
+        self.look_ahead = 1 + self.strides[0]  # feature frames after its own that an encoder frame sees
         self.convolutions = nn.ModuleList(
             nn.Conv2d(inputs, channels, kernel_size=3, stride=(stride, 2), padding=1)
             for inputs, stride in zip((1, channels), self.strides, strict=True)
@@ -34,6 +39,22 @@ class ConvSubsampling(nn.Module):
             x = torch.relu(convolution(x))  # (B, C, ceil(T / stride), ceil(F / 2))
             lengths = subsampled_length(lengths, stride)
         return self.projection(x.transpose(1, 2).flatten(2)), lengths  # (B, S, C * F / 4) -> (B, S, D)
+
+
+class FrameStacking(nn.Module):
+    """`factor` frames side by side, projected: subsampling without convolution. Shapes as in `ConvSubsampling`."""
+
+    def __init__(self, *, num_bins: int, factor: int, output_size: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.look_ahead = factor - 1
+        self.projection = nn.Linear(factor * num_bins, output_size)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        x = x * frame_mask(lengths, x.shape[1])[:, :, None]
+        x = nn.functional.pad(x, (0, 0, 0, -x.shape[1] % self.factor))
+        x = x.reshape(len(x), -1, self.factor * x.shape[2])  # (B, T, F) -> (B, S, factor * F)
+        return self.projection(x), subsampled_length(lengths, self.factor)
 
 
 class AcousticModel(nn.Module):
@@ -52,6 +73,7 @@ class AcousticModel(nn.Module):
         *,
         num_bins: int,
         num_units: int,
+        frontend: Frontend = "conv",
         subsampling: int = 4,
         channels: int = 32,
         cell: Cell = "lstm",
@@ -62,7 +84,11 @@ class AcousticModel(nn.Module):
     ) -> None:
         super().__init__()
         size = hidden * (2 if bidirectional else 1)
-        self.subsampling = ConvSubsampling(num_bins=num_bins, factor=subsampling, channels=channels, output_size=size)
+        self.subsampling: ConvSubsampling | FrameStacking = (
+            ConvSubsampling(num_bins=num_bins, factor=subsampling, channels=channels, output_size=size)
+            if frontend == "conv"
+            else FrameStacking(num_bins=num_bins, factor=subsampling, output_size=size)
+        )
         self.layers = nn.ModuleList(
             RNNLayer(input_size=size, hidden_size=hidden, cell=cell, bidirectional=bidirectional) for _ in range(layers)
         )
@@ -76,10 +102,21 @@ class AcousticModel(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         x, lengths = self.subsampling(features, lengths)  # (B, S, D)
-        index = reversal_index(lengths, x.shape[1])
+        log_probs, _ = self.recur(x, reversal_index(lengths, x.shape[1]))
+        return log_probs, lengths
+
+    def recur(
+        self, x: Tensor, index: Tensor | None = None, states: Sequence[State] | None = None
+    ) -> tuple[Tensor, list[State]]:
+        """Subsampled frames `(B, S, D)` -> log-probabilities `(B, S, V)`, and each layer's state after the last.
+
+        `states` begin the sequence in place of zeros, as in `RNNLayer`, whose `index` two directions need.
+        """
         x = self.dropout(x)
-        for norm, layer in zip(self.norms, self.layers):  # noqa: B905 - the last norm is the output's
-            outputs, _ = layer(norm(x), index)
+        finals = []
+        for norm, layer, state in zip(self.norms[:-1], self.layers, states or [None] * len(self.layers), strict=True):
+            outputs, final = layer(norm(x), index, state)
             x = x + self.dropout(outputs)
+            finals.append(final)
         logits = self.output(self.norms[-1](x))
-        return logits.float().log_softmax(dim=-1), lengths
+        return logits.float().log_softmax(dim=-1), finals
