@@ -38,6 +38,9 @@ class FeaturesConfig(_Section):
     coefficients: int = Field(default=20, ge=1, le=512, description="cepstral coefficients (mfcc)")
     window_ms: float = Field(default=25.0, gt=0, le=1000)
     hop_ms: float = Field(default=10.0, gt=0, le=1000)
+    level: Literal["utterance", "running"] = Field(
+        default="utterance", description="what it is normalised over; running: what was heard so far, as a stream needs"
+    )
 
 
 class TextConfig(_Section):
@@ -71,8 +74,9 @@ class TextConfig(_Section):
 
 
 class ModelConfig(_Section):
+    frontend: Literal["conv", "stack"] = Field(default="conv", description="stack: frames side by side, no convolution")
     subsampling: Literal[1, 2, 3, 4] = Field(default=4, description="feature frames per encoder frame")
-    channels: int = Field(default=32, ge=1, description="of the convolutional front end")
+    channels: int = Field(default=32, ge=1, description="of the convolutions (conv)")
     cell: Literal["lstm", "gru", "rnn_tanh", "rnn_relu"] = "lstm"
     bidirectional: bool = True
     hidden: int = Field(default=320, ge=1, description="per direction")

@@ -30,6 +30,7 @@ from asr.transcript import Transcript, Word
 
 if TYPE_CHECKING:
     from asr.decoding.decoder import Decoder
+    from asr.stream import Stream
 
 FORMAT = 1
 _METADATA_KEY = "asr"
@@ -40,12 +41,12 @@ _BATCH_UTTERANCES = 32
 
 def build_features(config: FeaturesConfig) -> Spectrogram:
     """The front end that a configuration describes."""
-    common = {"sample_rate": config.sample_rate, "window_ms": config.window_ms, "hop_ms": config.hop_ms}
+    common = config.model_dump(include={"sample_rate", "window_ms", "hop_ms", "level"})
     if config.kind == "log_mel":
-        return LogMel(bins=config.bins, **common)  # type: ignore[arg-type]
+        return LogMel(bins=config.bins, **common)
     if config.kind == "mfcc":
-        return MFCC(bins=config.bins, coefficients=config.coefficients, **common)  # type: ignore[arg-type]
-    return Spectrogram(**common)  # type: ignore[arg-type]
+        return MFCC(bins=config.bins, coefficients=config.coefficients, **common)
+    return Spectrogram(**common)
 
 
 class Recognizer:
@@ -164,6 +165,15 @@ class Recognizer:
         from asr.transcribe import transcribe_one
 
         return transcribe_one(self, source, sample_rate)
+
+    def stream(self, sample_rate: int | None = None) -> "Stream":
+        """Speech recognised while it is spoken: `feed` it samples at `sample_rate` Hz (the model's), `finish` it.
+
+        Raises ConfigError for a model that needs whole utterances.
+        """
+        from asr.stream import Stream
+
+        return Stream(self, sample_rate)
 
     def save(self, path: str | Path) -> None:
         """Writes the model file, whole or not at all. The same model gives the same bytes."""

@@ -63,11 +63,11 @@ def _transcripts(recognizer: Recognizer, parts: Iterator[tuple[Any, Any]]) -> It
             words += recognizer.words(part.log_probs, part.start)
             continue
         if not isinstance(part, AudioError):
-            part = Transcript(spoken(words), part, _inside(words, part))
+            part = Transcript(spoken(words), part, inside(words, part))
         yield source, part
         words = []
 
 
-def _inside(words: list[Word], end: float) -> tuple[Word, ...]:
+def inside(words: list[Word], end: float) -> tuple[Word, ...]:
     """The same words, none of them after the end of the recording."""
     return tuple(word if word.end <= end else replace(word, end=end) for word in words)

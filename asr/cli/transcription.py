@@ -1,5 +1,6 @@
 """`asr transcribe` and `asr align`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +15,13 @@ from asr.files import read_text
 def transcribe(
     model: Model,
     inputs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="INPUT…", help="Recordings, folders, globs, manifests (.jsonl .csv .tsv), - for stdin."),
-    ],
+    ] = None,
+    stream: Annotated[
+        str | None,
+        typer.Option(metavar="-|mic", help="Instead of INPUT: a pipe (16-bit WAV or raw) or the microphone, live."),
+    ] = None,
     formats: Formats = None,
     output: Annotated[
         Path | None,
@@ -33,6 +38,14 @@ def transcribe(
 
     A recording that cannot be read is named on stderr, the rest go on, and the exit status is 1.
     """
+    if stream is not None:
+        if inputs or formats or output or skip_existing or eaf or channels != "mix":
+            raise AsrError(f"--stream {stream}: goes without INPUT and without options of files; text goes to stdout")
+        _transcribe_live(model, stream, device)
+        return
+    if not inputs:
+        raise typer.BadParameter("name recordings, or --stream - for what a pipe brings", param_hint="INPUT…")
+
     import logging
     import tempfile
 
@@ -97,6 +110,47 @@ def transcribe(
     if failed:
         names = "\n  ".join(failed)
         raise AsrError(f"{len(failed)} of {len(utterances)} recordings could not be transcribed:\n  {names}")
+
+
+def _transcribe_live(model: Path, source: str, device: str | None) -> None:
+    """Each segment of text on stdout when it ends with a pause; until then what was understood so far on stderr."""
+    if source not in ("-", "mic"):
+        raise AsrError(f"--stream {source}: must be - for a pipe or mic; cat {source} | asr transcribe … --stream -")
+
+    from asr.live import microphone, piped
+    from asr.model import load
+    from asr.stream import describe
+    from asr.transcript import spoken
+
+    recognizer = load(model, device)
+    rate, blocks = microphone() if source == "mic" else piped(sys.stdin.buffer, recognizer.sample_rate)  # type: ignore[arg-type]
+    stream = recognizer.stream(rate)
+    print(f"listening at {rate} Hz; {describe(recognizer)}; Ctrl-C ends", file=sys.stderr)
+    told, shown = 0, ""
+    try:
+        for block in blocks:
+            ended, partial = stream.feed(block)
+            if ended:
+                _show("")
+                print(spoken(ended), flush=True)
+                told += len(ended)
+            if partial != shown:
+                _show(partial)
+                shown = partial
+    except KeyboardInterrupt:
+        pass
+    if rest := stream.finish().words[told:]:
+        _show("")
+        print(spoken(rest), flush=True)
+
+
+def _show(partial: str) -> None:
+    """A text that may still change: on a terminal in one line that is written anew, elsewhere in a line each time."""
+    if sys.stderr.isatty():
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        print(f"\r\033[K{partial[1 - columns :]}", end="", file=sys.stderr, flush=True)
+    elif partial:
+        print(f"… {partial}", file=sys.stderr, flush=True)
 
 
 def align(

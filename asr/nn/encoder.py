@@ -1,14 +1,16 @@
-"""The encoder: convolutional subsampling and recurrent layers; the acoustic model: log-probabilities of units on it."""
+"""The encoder: subsampling and recurrent layers; the acoustic model: log-probabilities of units on it."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from asr.features import frame_mask
 from asr.lengths import Count, subsampled_length
-from asr.nn.rnn import Cell, SequenceDropout, recur, residual_layers, reversal_index
+from asr.nn.rnn import Cell, SequenceDropout, State, recur, residual_layers, reversal_index
 
+Frontend = Literal["conv", "stack"]
 _TIME_STRIDES = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2)}
 
 
@@ -23,6 +25,7 @@ class ConvSubsampling(nn.Module):
         super().__init__()
         self.factor = factor
         self.strides = _TIME_STRIDES[factor]
+        self.look_ahead = 1 + self.strides[0]  # feature frames after its own that an encoder frame sees
         self.convolutions = nn.ModuleList(
             nn.Conv2d(inputs, channels, kernel_size=3, stride=(stride, 2), padding=1)
             for inputs, stride in zip((1, channels), self.strides, strict=True)
@@ -38,6 +41,22 @@ class ConvSubsampling(nn.Module):
         return self.projection(x.transpose(1, 2).flatten(2)), lengths  # (B, S, C * F / 4) -> (B, S, D)
 
 
+class FrameStacking(nn.Module):
+    """`factor` frames side by side, projected: subsampling without convolution. Shapes as in `ConvSubsampling`."""
+
+    def __init__(self, *, num_bins: int, factor: int, output_size: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.look_ahead = factor - 1
+        self.projection = nn.Linear(factor * num_bins, output_size)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        x = x * frame_mask(lengths, x.shape[1])[:, :, None]
+        x = nn.functional.pad(x, (0, 0, 0, -x.shape[1] % self.factor))
+        x = x.reshape(len(x), -1, self.factor * x.shape[2])  # (B, T, F) -> (B, S, factor * F)
+        return self.projection(x), subsampled_length(lengths, self.factor)
+
+
 class Encoder(nn.Module):
     """What every model begins with: features -> one vector for each encoder frame, by residual recurrent layers.
 
@@ -50,6 +69,7 @@ class Encoder(nn.Module):
         self,
         *,
         num_bins: int,
+        frontend: Frontend = "conv",
         subsampling: int = 4,
         channels: int = 32,
         cell: Cell = "lstm",
@@ -60,7 +80,11 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.size = size = hidden * (2 if bidirectional else 1)
-        self.subsampling = ConvSubsampling(num_bins=num_bins, factor=subsampling, channels=channels, output_size=size)
+        self.subsampling: ConvSubsampling | FrameStacking = (
+            ConvSubsampling(num_bins=num_bins, factor=subsampling, channels=channels, output_size=size)
+            if frontend == "conv"
+            else FrameStacking(num_bins=num_bins, factor=subsampling, output_size=size)
+        )
         self.layers, self.norms = residual_layers(cell=cell, bidirectional=bidirectional, hidden=hidden, layers=layers)
         self.dropout = SequenceDropout(dropout)
 
@@ -89,5 +113,16 @@ class AcousticModel(Encoder):
         self.output = nn.Linear(self.size, num_units)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        x, lengths = self.encode(features, lengths)
-        return self.output(x).float().log_softmax(dim=-1), lengths
+        x, lengths = self.subsampling(features, lengths)  # (B, S, D)
+        log_probs, _ = self.recur(x, reversal_index(lengths, x.shape[1]))
+        return log_probs, lengths
+
+    def recur(
+        self, x: Tensor, index: Tensor | None = None, states: Sequence[State] | None = None
+    ) -> tuple[Tensor, list[State]]:
+        """Subsampled frames `(B, S, D)` -> log-probabilities `(B, S, V)`, and each layer's state after the last.
+
+        `states` begin the sequence in place of zeros, as in `RNNLayer`, whose `index` two directions need.
+        """
+        x, states = recur(x, self.layers, self.norms, self.dropout, index=index, states=states)
+        return self.output(x).float().log_softmax(dim=-1), states

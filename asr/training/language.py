@@ -24,7 +24,7 @@ from asr.files import write_whole
 from asr.nn.rnn import State, map_state
 from asr.text import Normalizer
 from asr.training.build import program
-from asr.training.hardware import denormals_flushed
+from asr.training.hardware import steady_numbers
 from asr.training.history import Row
 from asr.training.loop import MODEL_FILE, fit
 from asr.training.task import Task
@@ -34,7 +34,7 @@ NO_TARGET = -100  # in place of a token beyond the end of the stream
 RARE = 0.5  # share of the tokens seen once that an epoch reads as `<unk>`, so that the model learns what it is
 
 
-@denormals_flushed()
+@steady_numbers()
 def train(
     training: Sequence[str],
     validation: Sequence[str],
