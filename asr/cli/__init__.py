@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from asr.cli import corpus, language, models, scoring, training, transcription
+from asr.cli import corpus, language, models, reports, scoring, training, transcription
 from asr.errors import AsrError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ for command in (
     transcription.transcribe,
     transcription.align,
     scoring.score,
+    reports.suspects,
     language.lm,
     language.tune,
     models.info,
