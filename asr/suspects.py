@@ -21,6 +21,7 @@ from asr.training.data import read_ids
 _SHORTLIST = 20  # transcripts of other utterances, nearest to what is heard, that are tried on a recording
 _CLEAR = 0.3  # share of the excess of its own transcript below which another's fits a recording clearly better
 _QUOTED = 60  # characters of a transcript
+_AUDIBLE = 0.3  # seconds of speech beside the text that are worth naming
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +190,12 @@ def _unspoken(words: Sequence[str], said: Sequence[bool]) -> Iterator[str]:
 def _unwritten(spans: Sequence[tuple[float, float]], start: float, end: float) -> Iterator[str]:
     """Speech beside the text, which is said from `start` to `end`."""
     before, after = sum(b - a for a, b in spans if b <= start), sum(b - a for a, b in spans if a >= end)
-    if after:
+    if after >= _AUDIBLE:
         yield f"audio continues {after:.1f} s after the text"
-    if before:
+    if before >= _AUDIBLE:
         yield f"audio begins {before:.1f} s before the text"
     for a, b in spans:
-        if start < b and a < end:
+        if start < b and a < end and b - a >= _AUDIBLE:
             yield f"{b - a:.1f} s at {a:.1f} s are not in the text"
 
 

@@ -30,6 +30,7 @@ for command in (
     models.info,
 ):
     app.command()(command)
+app.add_typer(reports.reports, name="report")
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from asr.cli.groups import DefaultGroup
 from asr.cli.options import Set
 from asr.errors import AsrError
 
@@ -81,3 +82,27 @@ def suspects(
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run: runs/NAME.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The page to write; by default RUN/report.html.")
+    ] = None,
+) -> None:
+    """Show a training run as one page: learning curves, errors, the worst utterances to see and to listen to.
+
+    The page needs no network and no server, and can be sent or printed. The data is looked for where the configuration
+    says, from the folder that this command is run in.
+    """
+    from asr.report.run import write_report
+
+    if not run.is_dir():
+        raise AsrError(f"{run}: no such folder; `asr train` leaves one in runs/NAME")
+    path = output or run / "report.html"
+    write_report(run, path)
+    _say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+reports = typer.Typer(cls=DefaultGroup)
+reports.command()(report)
