@@ -24,6 +24,9 @@ class DataConfig(_Section):
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
+    exclude: str | None = Field(
+        default=None, description="a file of ids, one a line, of training utterances to leave out: see `asr suspects`"
+    )
 
     @field_validator("train", "validation", mode="before")
     @classmethod
