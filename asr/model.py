@@ -130,14 +130,19 @@ class Recognizer:
         """The text of a unit sequence, normalised."""
         return self.normalizer(self.units.decode(units))
 
-    def words(self, log_probs: Tensor, start: int = 0) -> tuple[Word, ...]:
-        """The words of one utterance's `log_probs (S, V)`, with times and confidence; its first frame is `start`."""
+    def words(self, log_probs: Tensor, start: int = 0, units: Sequence[int] | None = None) -> tuple[Word, ...]:
+        """The words of one utterance's `log_probs (S, V)`, with times and confidence; its first frame is `start`.
+
+        `units` are what it was decoded to, if that has been done.
+        """
         rows = log_probs.cpu().numpy()
         path = rows.argmax(axis=1)
-        if self.decoder is not None:
+        if units is None and self.decoder is not None:
+            units = self.decoder.decode([rows])[0].units
+        if units is not None:
             from asr.decoding.forced import best_states, exact_target  # brings numba, which best path needs not
 
-            target = exact_target(self.decoder.decode([rows])[0].units)
+            target = exact_target(units)
             path = target.units[best_states(rows, target)]
         return words_on_path(
             path,
