@@ -6,6 +6,7 @@ the validation score in a training log is what `asr transcribe` and `asr score` 
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from asr.batching import pad, plan_batches
 from asr.config import Config, FeaturesConfig
+from asr.decoding.confidence import Calibration
 from asr.decoding.greedy import best_path
 from asr.decoding.times import words_on_path
 from asr.errors import LanguageModelError, ModelFileError
@@ -30,6 +32,7 @@ from asr.transcript import Transcript, Word
 
 if TYPE_CHECKING:
     from asr.decoding.decoder import Decoder
+    from asr.decoding.phrases import Rejection
 
 FORMAT = 1
 _METADATA_KEY = "asr"
@@ -57,6 +60,8 @@ class Recognizer:
         self.units = units
         self.summary = summary or {}
         self.decoder: Decoder | None = None  # best path, unless `asr tune` has found a language model that helps
+        self.confidence: Calibration | None = None  # what `asr tune` finds too
+        self.rejection: Rejection | None = None
         self.normalizer = config.text.normalizer
         self.features = build_features(config.features)
         self.acoustic_model = AcousticModel(
@@ -144,7 +149,7 @@ class Recognizer:
 
             target = exact_target(units)
             path = target.units[best_states(rows, target)]
-        return words_on_path(
+        words = words_on_path(
             path,
             rows[np.arange(len(path)), path],
             self.units,
@@ -152,6 +157,9 @@ class Recognizer:
             start=start,
             seconds_per_frame=self.stride / self.sample_rate,
         )
+        if self.confidence is None:
+            return words
+        return tuple(replace(word, confidence=self.confidence(word.confidence)) for word in words)
 
     def recognize(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Transcripts of waveforms `(N,)`, float32 at this model's sample rate, in their order."""
@@ -178,6 +186,10 @@ class Recognizer:
             "units": self.units.symbols,
             "training": self.summary,
         }
+        if self.confidence is not None:
+            metadata["confidence"] = self.confidence.model_dump()
+        if self.rejection is not None:
+            metadata["phrases"] = self.rejection.model_dump()
         state = self.modules.state_dict()
         tensors = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
         if self.decoder is not None:
@@ -209,6 +221,12 @@ def load(path: str | Path, device: str | torch.device | None = None) -> Recogniz
             from asr.decoding.decoder import Decoder  # brings numba, which best path needs not
 
             recognizer.decoder = Decoder.from_parts(recognizer.units, arrays, metadata["decoding"])
+        if "confidence" in metadata:
+            recognizer.confidence = Calibration.model_validate(metadata["confidence"])
+        if "phrases" in metadata:
+            from asr.decoding.phrases import Rejection
+
+            recognizer.rejection = Rejection.model_validate(metadata["phrases"])
     except (KeyError, ValidationError, RuntimeError, LanguageModelError, safetensors.SafetensorError) as error:
         raise ModelFileError(f"{path}: its parts do not fit together: {error}") from None
     return recognizer.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

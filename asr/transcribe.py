@@ -68,7 +68,8 @@ def _transcripts(
 ) -> Iterator[tuple[Any, Any]]:
     """One Transcript for the stretches of a source, at its end; an AudioError ends it too."""
     words: list[Word] = []
-    guesses = unsteered = (Guess("", 0.0),)
+    guesses: tuple[Guess, ...] = (Guess("", 0.0),)
+    unsteered = guesses
     for source, part in parts:
         if isinstance(part, Stretch):
             if steering is None:
@@ -76,7 +77,8 @@ def _transcripts(
                 continue
             rows, count = part.log_probs.numpy(), max(steering.nbest, 1)
             found = steering.decoder.decode_n_best([rows], count)[0]
-            words += recognizer.words(part.log_probs, part.start, found[0].units)
+            timed = recognizer.words(part.log_probs, part.start, found[0].units)
+            words += [replace(word, confidence=math.exp(found[0].score)) if steering.closed else word for word in timed]
             guesses = joined(guesses, [Guess(recognizer.text(h.units), h.score) for h in found], count)
             if steering.unsteered is not None:
                 (plain,) = steering.unsteered.decode([rows])
@@ -89,6 +91,7 @@ def _transcripts(
                     part,
                     nbest=guesses if steering.nbest else (),
                     unsteered=unsteered[0].text if steering.unsteered is not None else None,
+                    posterior=math.exp(guesses[0].score) if steering.closed else None,
                 )
         yield source, part
         words = []

@@ -29,7 +29,8 @@ class Transcript:
     """The text of a recording or of a part of it, its duration in seconds, and its words.
 
     Times count from the start of the whole recording. `channel` counts from 1; None is the average of all. `nbest` are
-    the best guesses if they were asked for, the first of them the text; `unsteered` is the text without hotwords.
+    the best guesses if they were asked for, the first of them the text; `unsteered` is the text without hotwords,
+    `posterior` that of the text in a closed set.
     """
 
     text: str
@@ -38,6 +39,7 @@ class Transcript:
     channel: int | None = None
     nbest: tuple[Guess, ...] = ()
     unsteered: str | None = None
+    posterior: float | None = None
 
     def segments(self) -> list[tuple[Word, ...]]:
         """The words between pauses."""

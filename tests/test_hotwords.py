@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from oracles import prefixes_by_enumeration
-from test_beam import EXHAUSTIVE, random_log_probs
+from test_beam import random_log_probs
 from test_fusion import CHARACTERS, UNITS, WEIGHTS, WORDS, decode, lm_score
 
 from asr.decoding.beam import Pruning

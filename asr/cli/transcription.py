@@ -31,6 +31,12 @@ def transcribe(
     hotwords: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Words and phrases to expect, one a line; weight after a tab.")
     ] = None,
+    phrases: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Phrases, one a line: the text is one of them, or nothing. docs/transcribe.md"
+        ),
+    ] = None,
     skip_existing: Annotated[bool, typer.Option(help="Leave out recordings whose files are all there.")] = False,
     eaf: Eaf = None,
     device: Device = None,
@@ -46,7 +52,7 @@ def transcribe(
     from asr.corpus.manifest import with_hypothesis, write_manifest
     from asr.inputs import find_recordings, parse_channels, require_distinct
     from asr.writers import output_path, parse_formats, write
-    from asr.writers.json import guesses
+    from asr.writers.json import certainty
 
     manifest = output if output is not None and output.suffix == ".jsonl" and not output.is_dir() else None
     if manifest is not None and (formats or skip_existing):
@@ -78,10 +84,10 @@ def transcribe(
         logging.getLogger("asr").setLevel(logging.INFO)  # channels averaged, levels changed: said, not hidden
         recognizer = load(model, device)
         steering = None
-        if nbest or hotwords is not None:
+        if nbest or (hotwords or phrases) is not None:
             from asr.decoding.steering import steer
 
-            steering = steer(recognizer, nbest=nbest, hotwords=hotwords)
+            steering = steer(recognizer, nbest=nbest, hotwords=hotwords, phrases=phrases)
         rows, failed, changed = [], [], 0
         with ProgressBar("transcribing", len(utterances)) as bar:
             for utterance, result in transcribe_all(recognizer, utterances, which, steering):
@@ -103,7 +109,7 @@ def transcribe(
                 if kinds:
                     continue
                 if manifest is not None:
-                    named = replace(named, extra={**named.extra, **guesses(result)})
+                    named = replace(named, extra={**named.extra, **certainty(result)})
                     rows.append(with_hypothesis(named, result.text))
                 else:
                     print(result.text if len(utterances) == 1 and channel is None else f"{named.id}\t{result.text}")

@@ -8,7 +8,7 @@ units have no space it is found everywhere.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ class Hotwords(NamedTuple):
     step: float  # the most that one unit can add
 
 
-def build_hotwords(weights: Mapping[Sequence[int], float], units: Units) -> Hotwords:
+def build_hotwords(weights: Mapping[tuple[int, ...], float], units: Units) -> Hotwords:
     """The automaton of hotwords, given in units with their weights in nats, none of them negative."""
     space = units.encode(" ") if " " in units.symbols else []
     edges: list[dict[int, int]] = [{}]

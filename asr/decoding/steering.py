@@ -10,6 +10,8 @@ import numpy as np
 from asr.decoding.decoder import Decoder
 from asr.decoding.hotwords import build_hotwords, read_hotwords
 from asr.decoding.hypothesis import Hypothesis
+from asr.decoding.phrases import Phrases, read_phrases
+from asr.errors import AsrError
 
 if TYPE_CHECKING:
     from asr.model import Recognizer
@@ -23,20 +25,29 @@ class NBestDecoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Steering:
-    """A decoder in place of the model's, how many guesses it gives, and one without hotwords to compare with."""
+    """A decoder in place of the model's, how many guesses it gives, and one without hotwords to compare with.
+
+    `closed`: its scores are log-posteriors of a closed set.
+    """
 
     decoder: NBestDecoder
     nbest: int = 0
     unsteered: Decoder | None = None
+    closed: bool = False
 
 
-def steer(recognizer: "Recognizer", *, nbest: int = 0, hotwords: Path | None = None) -> Steering | None:
-    """What the options of `asr transcribe` ask for; None for what the model does by itself.
+def steer(
+    recognizer: "Recognizer", *, nbest: int = 0, hotwords: Path | None = None, phrases: Path | None = None
+) -> Steering:
+    """What the options of `asr transcribe` ask for.
 
-    Raises TextError that names each hotword with a unit that the model lacks.
+    Raises TextError that names each hotword or phrase with a unit that the model lacks, and AsrError for both together.
     """
-    if not nbest and hotwords is None:
-        return None
+    if phrases is not None:
+        if hotwords is not None:
+            raise AsrError("--phrases leaves nothing to hotwords; leave out --hotwords, or the phrases of no use")
+        listed = read_phrases(phrases, recognizer.units, recognizer.normalizer)
+        return Steering(Phrases(listed, recognizer.units, recognizer.rejection), nbest, closed=True)
     plain = recognizer.decoder or Decoder(recognizer.units)
     if hotwords is None:
         return Steering(plain, nbest)
