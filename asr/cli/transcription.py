@@ -30,6 +30,18 @@ def transcribe(
     channels: Annotated[
         str, typer.Option(metavar="mix|split|N", help="Average all, transcribe each by itself, or take number N.")
     ] = "mix",
+    nbest: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Also the N best guesses, in the manifest and in json files.")
+    ] = 0,
+    hotwords: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Words and phrases to expect, one a line; weight after a tab.")
+    ] = None,
+    phrases: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Phrases, one a line: the text is one of them, or nothing. docs/transcribe.md"
+        ),
+    ] = None,
     skip_existing: Annotated[bool, typer.Option(help="Leave out recordings whose files are all there.")] = False,
     eaf: Eaf = None,
     device: Device = None,
@@ -48,10 +60,12 @@ def transcribe(
 
     import logging
     import tempfile
+    from dataclasses import replace
 
     from asr.corpus.manifest import with_hypothesis, write_manifest
     from asr.inputs import find_recordings, parse_channels, require_distinct
     from asr.writers import output_path, parse_formats, write
+    from asr.writers.json import certainty
 
     manifest = output if output is not None and output.suffix == ".jsonl" and not output.is_dir() else None
     if manifest is not None and (formats or skip_existing):
@@ -82,9 +96,14 @@ def transcribe(
         logging.basicConfig(format="%(message)s")
         logging.getLogger("asr").setLevel(logging.INFO)  # channels averaged, levels changed: said, not hidden
         recognizer = load(model, device)
-        rows, failed = [], []
+        steering = None
+        if nbest or (hotwords or phrases) is not None:
+            from asr.decoding.steering import steer
+
+            steering = steer(recognizer, nbest=nbest, hotwords=hotwords, phrases=phrases)
+        rows, failed, changed = [], [], 0
         with ProgressBar("transcribing", len(utterances)) as bar:
-            for utterance, result in transcribe_all(recognizer, utterances, which):
+            for utterance, result in transcribe_all(recognizer, utterances, which, steering):
                 bar.advance()
                 channel = result.channel if which == "split" and isinstance(result, Transcript) else None
                 try:
@@ -96,15 +115,19 @@ def transcribe(
                     failed.append(utterance.id)
                     bar.print(f"asr: {error}")
                     continue
+                changed += result.unsteered not in (None, result.text)
                 named = with_channel(utterance, channel)
                 if not result.text:
                     bar.print(f"{named.id}: no speech found")
                 if kinds:
                     continue
                 if manifest is not None:
+                    named = replace(named, extra={**named.extra, **certainty(result)})
                     rows.append(with_hypothesis(named, result.text))
                 else:
                     print(result.text if len(utterances) == 1 and channel is None else f"{named.id}\t{result.text}")
+    if hotwords is not None:
+        print(f"hotwords changed {changed} of {len(utterances)} texts", file=sys.stderr)
     if manifest is not None:
         write_manifest(manifest, rows)
     if failed:
