@@ -26,6 +26,9 @@ def test_learns_and_leaves_its_results(tones: Path, tmp_path: Path, capsys: pyte
     assert len(log) == 12 and log[-1]["train_loss"] < log[0]["train_loss"] / 3
     assert min(row["cer"] for row in log) < 5
     assert (tmp_path / "training.png").stat().st_size > 10_000
+    page = (tmp_path / "training.html").read_text()
+    assert "epoch 12 of 12, done" in page and "http-equiv" not in page and page.count("<img") == 3
+    assert page.count("<tr>") == 13 and log[-1]["samples"][0][0] in page
     assert Config.load(tmp_path / "config.yaml") == train_config(tones)
     assert "kept epoch" in capsys.readouterr().err
 
@@ -260,3 +263,21 @@ def test_memory_stays_flat(tones: Path, tmp_path: Path) -> None:
     train(train_config(tones, epochs=20, patience=20), tmp_path)
     used = [json.loads(line)["memory_mb"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert used[-1] - used[4] < 15
+
+
+def test_the_page_is_renewed_while_training_goes_on(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it stands when the third epoch begins."""
+    seen: list[str] = []
+    real = RecognitionTask.evaluate
+
+    def evaluate(task: RecognitionTask) -> dict[str, Any]:
+        page = tmp_path / "training.html"
+        seen.append(page.read_text() if page.exists() else "")
+        return real(task)
+
+    monkeypatch.setattr(RecognitionTask, "evaluate", evaluate)
+    monkeypatch.setattr("asr.training.loop._DRAWN_EVERY", 0.0)
+    train(train_config(tones, epochs=3), tmp_path)
+    assert seen[0] == "" and "epoch 1 of 3" in seen[1] and 'http-equiv="refresh"' in seen[2]

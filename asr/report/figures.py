@@ -53,6 +53,18 @@ def learning_curves(log: Sequence[Row]) -> list[str]:
     return pictures
 
 
+def gradient_curves(log: Sequence[Row]) -> str:
+    """The norm of the gradient in each part of the model at the end of each epoch: do they vanish, do they explode?"""
+    figure = plt.figure(figsize=(5.2, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for name in log[-1]["gradient_norms"]:
+        axes.plot([row["epoch"] for row in log], [row["gradient_norms"][name] for row in log], marker=".", label=name)
+    axes.set(xlabel="epoch", ylabel="norm of the gradient", yscale="log")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize=7, ncols=2)
+    return _uri(figure, "svg")
+
+
 def utterance_picture(recognizer: Recognizer, samples: np.ndarray) -> str:
     """The spectrogram of samples `(N,)` above the posteriors of units, as a picture for a page."""
     figure = plt.figure(figsize=(7.5, 4.5), layout="constrained")

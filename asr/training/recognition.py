@@ -14,6 +14,7 @@ from asr.corpus.manifest import write_manifest
 from asr.model import Recognizer, load
 from asr.nn.ctc import ctc_loss, required_frames
 from asr.report.figures import training_picture
+from asr.report.training import write_training_page
 from asr.training import watch
 from asr.training.build import build_augment, describe, plan_epochs, start_from, summary
 from asr.training.data import TrainingData, open_data
@@ -24,13 +25,13 @@ from asr.training.loop import MODEL_FILE, fit
 from asr.training.task import Task
 from asr.training.watch import say
 
-PICTURE_FILE, CONFIG_FILE = "training.png", "config.yaml"
+PICTURE_FILE, PAGE_FILE, CONFIG_FILE = "training.png", "training.html", "config.yaml"
 _SAMPLES = 3  # validation utterances shown after each epoch
 
 
 @steady_numbers()
 def train(config: Config, out: str | Path, *, strict: bool = False) -> Recognizer:
-    """Trains a recogniser; leaves `model.safetensors`, `config.yaml`, `log.jsonl` and `training.png` in `out`.
+    """Trains a recogniser; leaves `model.safetensors`, `config.yaml`, `log.jsonl`, `training.png` and a page in `out`.
 
     The model of the epoch with the lowest validation CER (of equals, the last, which has annealed longest) is kept,
     in the file and in what is returned. The same configuration, seed and machine give the same model, byte for
@@ -54,8 +55,9 @@ def train(config: Config, out: str | Path, *, strict: bool = False) -> Recognize
     log = fit(task, config.training, out)
     recognizer = load(out / MODEL_FILE, process.device)
     if process.is_main_process:
-        training_picture(out / PICTURE_FILE, log, recognizer, data.validation)
-        say(f"learning curve, and what the model hears: {out / PICTURE_FILE}")
+        task.recognizer = recognizer
+        task.draw(out, log, done=True)
+        say(f"learning curve, and what the model hears: {out / PICTURE_FILE}, {out / PAGE_FILE}")
     return recognizer
 
 
@@ -146,8 +148,10 @@ class RecognitionTask(Task[list[int]]):
         self.recognizer.summary = summary(self.recognizer, self.data, row)
         self.recognizer.save(path)
 
-    def draw(self, out: Path, log: Sequence[Row]) -> None:
+    def draw(self, out: Path, log: Sequence[Row], *, done: bool = False) -> None:
         training_picture(out / PICTURE_FILE, log, self.recognizer, self.data.validation)
+        epochs = self.config.training.epochs
+        write_training_page(out / PAGE_FILE, log, title=f"Training {out.resolve().name}", epochs=epochs, done=done)
 
     def leave_out(self, batch: list[int], path: Path) -> str:
         utterances = [self.data.training.utterances[index] for index in batch]
