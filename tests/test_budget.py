@@ -7,6 +7,7 @@ import torch
 from conftest import run_asr, train_config
 
 from asr.config import Config
+from asr.nn.encoder import AcousticModel
 from asr.training import budget
 from asr.training.data import TrainingData, open_data
 from asr.training.recognition import RecognitionTask, train
@@ -37,10 +38,10 @@ def test_the_largest_size_with_enough_epochs(
 ) -> None:
     times = dict(zip(budget.SIZES, (20.0, 30.0, 60.0, 150.0, 300.0, 500.0, 900.0), strict=True))
 
-    def epoch_seconds(task: object, batches: object, layers: int, hidden: int, device: object) -> float:
-        return times[layers, hidden]
+    def epoch_seconds(task: object, batches: object, model: AcousticModel) -> float:
+        return times[len(model.layers), model.size // 2]
 
-    monkeypatch.setattr(budget, "_epoch_seconds", epoch_seconds)
+    monkeypatch.setattr(budget, "epoch_seconds", epoch_seconds)
     monkeypatch.setattr(budget, "MIN_STEPS", 1)
     monkeypatch.setattr(type(data.training), "seconds", property(lambda corpus: 4 * 3600.0))
     lines: list[str] = []
@@ -56,19 +57,20 @@ def test_times_are_of_real_steps(data: TrainingData, tones: Path) -> None:
     config = train_config(tones)
     task = RecognitionTask(config, data, torch.device("cpu"))
     (batches,) = task.plans()[:1]
-    small, large = (budget._epoch_seconds(task, batches, *size, torch.device("cpu")) for size in ((1, 16), (4, 512)))
+    models = [AcousticModel(num_bins=24, num_units=4, layers=n, hidden=hidden) for n, hidden in ((1, 16), (4, 512))]
+    small, large = (budget.epoch_seconds(task, batches, model) for model in models)
     assert 0 < small < large / 3
 
 
 def test_a_run_goes_on_with_the_plan_it_began_with(
     tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(budget, "_epoch_seconds", lambda *_: 6.0)
+    monkeypatch.setattr(budget, "epoch_seconds", lambda *_: 6.0)
     config = train_config(tones, budget_minutes=0.25)
     train(config, tmp_path)
     first = Config.load(tmp_path / "config.yaml")
     assert (first.model.layers, first.model.hidden, first.training.epochs) == (2, 96, 2)
-    monkeypatch.setattr(budget, "_epoch_seconds", lambda *_: 1.0)  # the machine is quicker by now
+    monkeypatch.setattr(budget, "epoch_seconds", lambda *_: 1.0)  # the machine is quicker by now
     train(config, tmp_path)
     assert Config.load(tmp_path / "config.yaml") == first
     assert "2 x 96, 2 epochs, as before" in capsys.readouterr().err

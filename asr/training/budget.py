@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
 from asr.config import Config
 from asr.nn.encoder import AcousticModel
@@ -32,30 +33,31 @@ def within_budget(
     (batches,) = RecognitionTask.plans(task)[:1]
     hours = data.training.seconds / 3600
     worth = [size for size, least in zip(SIZES, HOURS, strict=True) if hours >= least]
-    layers, hidden, epochs, epoch_seconds = *worth[0], 1, 0.0
+    layers, hidden, epochs, each = *worth[0], 1, 0.0
     for layers, hidden in reversed(worth):
-        epoch_seconds = _epoch_seconds(task, batches, layers, hidden, device)
-        epochs = min(MAX_EPOCHS, int(_RESERVE * seconds / epoch_seconds))
+        settings = {**config.model.model_dump(), "layers": layers, "hidden": hidden}
+        features = task.recognizer.features
+        model = AcousticModel(num_bins=features.num_bins, num_units=len(data.units), **settings).to(device)
+        each = epoch_seconds(task, batches, model)
+        epochs = min(MAX_EPOCHS, int(_RESERVE * seconds / each))
         if epochs >= max(MIN_EPOCHS, MIN_STEPS / len(batches)):
             break
     say(
         f"budget of {seconds / 60:.3g} minutes: {layers} x {hidden}, {max(epochs, 1)} epochs of about "
-        f"{epoch_seconds:.1f} s on this machine"
+        f"{each:.1f} s on this machine"
         + ("" if epochs >= MIN_EPOCHS else "; it is too short for this much data, expect a poor model")
     )
-    model = config.model.model_copy(update={"layers": layers, "hidden": hidden})
+    sizes = config.model.model_copy(update={"layers": layers, "hidden": hidden})
     training = config.training.model_copy(update={"epochs": max(epochs, 1)})
-    return config.model_copy(update={"model": model, "training": training})
+    return config.model_copy(update={"model": sizes, "training": training})
 
 
-def _epoch_seconds(
-    task: RecognitionTask, batches: list[list[int]], layers: int, hidden: int, device: torch.device
-) -> float:
-    """Time of an epoch with its evaluation, from a few steps on batches of middling length."""
-    config, data = task.config, task.data
-    settings = {**config.model.model_dump(), "layers": layers, "hidden": hidden}
-    features = task.recognizer.features
-    model = AcousticModel(num_bins=features.num_bins, num_units=len(data.units), **settings).to(device)
+def epoch_seconds(task: RecognitionTask, batches: list[list[int]], model: nn.Module) -> float:
+    """Time of an epoch of `model` with its evaluation, from a few steps on batches of middling length.
+
+    The weights change as little as AdamW lets them: train another copy.
+    """
+    config, data, device = task.config, task.data, task.recognizer.device
     optimizer = torch.optim.AdamW(model.parameters(), 1e-9)
     samples = data.training.num_samples
     padded = [len(batch) * int(samples[batch].max()) for batch in batches]
