@@ -162,7 +162,7 @@ def tune(
     from asr.decoding.decoder import Decoder
     from asr.decoding.recurrent import load_recurrent
     from asr.decoding.rescoring import tune_rescoring
-    from asr.decoding.tune import models_of_text, said_verbatim, spelling_model
+    from asr.decoding.tune import Validation, models_of_text, said_verbatim, spelling_model
     from asr.decoding.tune import tune as tune_decoder
     from asr.model import load
 
@@ -184,5 +184,5 @@ def tune(
         decoder = Decoder(recognizer.units, words, characters, closed=closed)
         tune_decoder(recognizer, utterances, decoder, say)
     if recurrent is not None:
-        tune_rescoring(recognizer, utterances, recurrent, say)
+        tune_rescoring(Validation(recognizer, utterances), recurrent, say)
     recognizer.save(output or model)

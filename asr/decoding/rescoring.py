@@ -13,14 +13,12 @@ from typing import Any
 import jiwer
 import numpy as np
 
-from asr.corpus.manifest import Utterance
 from asr.decoding.decoder import Decoder
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.ngram import END, SPECIALS
 from asr.decoding.recurrent import RecurrentLM
 from asr.decoding.tune import Validation
 from asr.errors import LanguageModelError
-from asr.model import Recognizer
 from asr.scoring.wer import count_errors
 from asr.text import Units
 
@@ -93,14 +91,12 @@ def new_scores(hypotheses: Sequence[Hypothesis], read: np.ndarray, weight: float
     return np.array([hypothesis.score for hypothesis in hypotheses]) + read @ np.array([weight, bonus])
 
 
-def tune_rescoring(
-    recognizer: Recognizer, utterances: Sequence[Utterance], lm: RecurrentLM, say: Callable[[str], None]
-) -> None:
-    """Has `recognizer`'s decoder rescored by `lm`, weighted best for validation data; if that helps nothing, not.
+def tune_rescoring(validation: Validation, lm: RecurrentLM, say: Callable[[str], None]) -> None:
+    """Has the recogniser's decoder rescored by `lm`, with the best weights for validation data; if none helps, not.
 
-    The beam is searched once, every weight tried on what it leaves. Raises AudioError and TextError as `Validation`.
+    The beam is searched once, and every weight tried on what it leaves.
     """
-    validation = Validation(recognizer, utterances)
+    recognizer = validation.recognizer
     say(f"the language model on the references: {lm.perplexity(validation.references)}")
     if recognizer.decoder is not None:
         recognizer.decoder = copy.copy(recognizer.decoder)
@@ -134,7 +130,7 @@ def tune_rescoring(
     after = validation.score(decoder, interval=True)
     say(f"before:   {before.cer}\n          {before.wer}\nrescored: {after.cer}\n          {after.wer}")
     if (after.wer.errors, after.cer.errors) < (before.wer.errors, before.cer.errors):
-        rescorer.summary = {"utterances": len(utterances), "before": str(before.wer), "rescored": str(after.wer)}
+        rescorer.summary = {"utterances": len(lists), "before": str(before.wer), "rescored": str(after.wer)}
         recognizer.decoder = decoder
     else:
         say("no weight helps: the recurrent language model is not stored")
