@@ -118,13 +118,12 @@ def tune_rescoring(validation: Validation, lm: RecurrentLM, say: Callable[[str],
     cost = -sum(read[:, 0].sum() for read in reads) / sum(read[:, 1].sum() for read in reads)  # of a token
     say("weight  bonus      WER    CER")
     lowest = np.inf
-    for weight in _WEIGHTS:
-        for bonus in weight * _SHARES * cost:
+    for weight in _WEIGHTS.tolist():
+        for bonus in (weight * _SHARES * cost).round(3).tolist():
             first = [np.argmax(new_scores(*pair, weight, bonus)) for pair in zip(lists, reads, strict=True)]
             rates = sum(each[index] for each, index in zip(errors, first, strict=True)) / totals
             if rates.sum() < lowest:
-                lowest = rates.sum()
-                rescorer.weight, rescorer.bonus = round(float(weight), 2), round(float(bonus), 3)
+                lowest, rescorer.weight, rescorer.bonus = rates.sum(), weight, bonus
                 say(f"{weight:6.2f} {bonus:6.2f}   {rates[0]:6.2f} {rates[1]:6.2f}")
     decoder.rescorer = rescorer
     after = validation.score(decoder, interval=True)

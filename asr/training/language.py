@@ -33,7 +33,7 @@ from asr.training.watch import say
 NO_TARGET = -100  # in place of a token beyond the end of the stream
 BPTT = 64  # tokens that gradients go back at most
 MAX_ROWS = 32
-MIN_CHUNKS = 64  # in an epoch; a text too short for that has fewer rows, since it takes many steps to learn
+MIN_CHUNKS = 128  # in an epoch; a text too short for that has fewer rows, since it takes many steps to learn
 RARE = 0.5  # share of the tokens seen once that an epoch reads as `<unk>`, so that the model learns what it is
 
 
