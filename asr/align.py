@@ -59,6 +59,23 @@ def align(recognizer: Recognizer, recording: str | Path, text: str) -> Alignment
     """
     texts, spelled = spell(recognizer, text)
     log_probs, duration = _log_probs(recognizer, Path(recording))
+    words, unwritten = find_words(recognizer, log_probs, texts, spelled)
+    found = [one for one in words if one is not None]
+    return Alignment(
+        Transcript(spoken(found), duration, tuple(found)),
+        tuple(text for text, one in zip(texts, words, strict=True) if one is None),
+        unwritten,
+        _groups(words, unwritten),
+    )
+
+
+def find_words(
+    recognizer: Recognizer, log_probs: np.ndarray, texts: Sequence[str], spelled: Sequence[list[int]]
+) -> tuple[list[Word | None], tuple[tuple[float, float], ...]]:
+    """Where `log_probs (S, V)` say each word that `spell` gave, None where they do not, and what else they say.
+
+    The latter are starts and ends, in seconds, of speech that is not in the text.
+    """
     space = [] if recognizer.units.unknown(" ") else recognizer.units.encode(" ")
     target = words_target([spelled[0], *(space + units for units in spelled[1:])])
     states = best_states(log_probs, target)
@@ -78,14 +95,7 @@ def align(recognizer: Recognizer, recording: str | Path, text: str) -> Alignment
         words.append(word(texts[index], runs, seconds_per_frame=seconds) if runs else None)
     any_sound = log_probs[:, BLANK + 1 :].max(axis=1) - ANY_SOUND
     frames = np.flatnonzero(np.isin(states, target.boundaries) & (any_sound > log_probs[:, BLANK]))
-    unwritten = _spans(frames, seconds)
-    found = [one for one in words if one is not None]
-    return Alignment(
-        Transcript(spoken(found), duration, tuple(found)),
-        tuple(text for text, one in zip(texts, words, strict=True) if one is None),
-        unwritten,
-        _groups(words, unwritten),
-    )
+    return words, _spans(frames, seconds)
 
 
 def spell(recognizer: Recognizer, text: str) -> tuple[list[str], list[list[int]]]:

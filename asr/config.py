@@ -24,6 +24,9 @@ class DataConfig(_Section):
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
+    exclude: str | None = Field(
+        default=None, description="a file of ids, one a line, of training utterances to leave out: see `asr suspects`"
+    )
 
     @field_validator("train", "validation", mode="before")
     @classmethod
@@ -38,6 +41,9 @@ class FeaturesConfig(_Section):
     coefficients: int = Field(default=20, ge=1, le=512, description="cepstral coefficients (mfcc)")
     window_ms: float = Field(default=25.0, gt=0, le=1000)
     hop_ms: float = Field(default=10.0, gt=0, le=1000)
+    level: Literal["utterance", "running"] = Field(
+        default="utterance", description="what it is normalised over; running: what was heard so far, as a stream needs"
+    )
 
 
 class TextConfig(_Section):
@@ -71,8 +77,9 @@ class TextConfig(_Section):
 
 
 class ModelConfig(_Section):
+    frontend: Literal["conv", "stack"] = Field(default="conv", description="stack: frames side by side, no convolution")
     subsampling: Literal[1, 2, 3, 4] = Field(default=4, description="feature frames per encoder frame")
-    channels: int = Field(default=32, ge=1, description="of the convolutional front end")
+    channels: int = Field(default=32, ge=1, description="of the convolutions (conv)")
     cell: Literal["lstm", "gru", "rnn_tanh", "rnn_relu"] = "lstm"
     bidirectional: bool = True
     hidden: int = Field(default=320, ge=1, description="per direction")
@@ -97,6 +104,9 @@ class AugmentConfig(_Section):
 class TrainingConfig(_Section):
     start_from: str | None = Field(default=None, description="a model file whose weights to begin with")
     epochs: int = Field(default=30, ge=1)
+    budget_minutes: float | None = Field(
+        default=None, gt=0, description="chooses model.layers, model.hidden and epochs so that training takes so long"
+    )
     batch_seconds: float = Field(default=120.0, gt=0, description="audio in a batch, padding included")
     batch_utterances: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0, description="the highest, after warm-up")

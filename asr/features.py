@@ -1,12 +1,13 @@
 """Waveform -> spectral features, in batches with lengths, on whatever device the waveform is.
 
 Frame `t` is centred on sample `t * hop`; beyond either end of an utterance there are zeros, so padding in a
-batch changes nothing. Every front end ends with two normalisations: the level of each utterance over its real
-frames, then each bin by its mean and deviation over the training data, which the model carries.
+batch changes nothing. Every front end ends with two normalisations: the level, of the whole utterance or of what was
+heard so far, then each bin by its mean and deviation over the training data, which the model carries.
 """
 
 import math
 from collections.abc import Iterable
+from typing import Literal
 
 import librosa
 import torch
@@ -16,6 +17,11 @@ from torch import Tensor, nn
 from asr.lengths import Count, hop_samples, num_frames
 
 LOG_FLOOR = 1e-6  # below the power of one 16-bit step of noise: digital silence stays finite and quiet stays quiet
+LEVEL_SECONDS = 4.0  # after which what was heard counts 1/e in a running level
+_LEAST_VARIANCE = 1.0  # of a running level: what comes after digital silence is loud, but not without limit
+
+
+Level = Literal["utterance", "running"]
 
 
 class Spectrogram(nn.Module):
@@ -28,9 +34,12 @@ class Spectrogram(nn.Module):
     bin_mean: Tensor  # (F,), over the training data; 0 until `fit`
     bin_deviation: Tensor  # (F,), 1 until `fit`
 
-    def __init__(self, *, sample_rate: int, window_ms: float = 25.0, hop_ms: float = 10.0) -> None:
+    def __init__(
+        self, *, sample_rate: int, window_ms: float = 25.0, hop_ms: float = 10.0, level: Level = "utterance"
+    ) -> None:
         super().__init__()
         self.sample_rate = sample_rate
+        self.level = level
         self.window = max(2, round(sample_rate * window_ms / 1000))
         self.hop = hop_samples(sample_rate, hop_ms)
         self.n_fft = 2 ** math.ceil(math.log2(self.window))
@@ -40,6 +49,11 @@ class Spectrogram(nn.Module):
     @property
     def num_bins(self) -> int:
         return len(self.bin_mean)
+
+    @property
+    def level_decay(self) -> float:
+        """Of what a frame counts in a running level, from one frame to the next."""
+        return math.exp(-self.hop / self.sample_rate / LEVEL_SECONDS)
 
     @property
     def bin_frequencies(self) -> Tensor | None:
@@ -52,8 +66,11 @@ class Spectrogram(nn.Module):
 
     def forward(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         features, frames = self._level(audio, lengths)
-        features = (features - self.bin_mean) / self.bin_deviation
-        return features * frame_mask(frames, features.shape[1])[:, :, None], frames
+        return self.normalize_bins(features) * frame_mask(frames, features.shape[1])[:, :, None], frames
+
+    def normalize_bins(self, features: Tensor) -> Tensor:
+        """Features `(B, T, F)` without their level -> each bin by its mean and deviation over the training data."""
+        return (features - self.bin_mean) / self.bin_deviation
 
     def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Sets the mean and deviation of each bin from `(audio, lengths)` batches of training data."""
@@ -72,7 +89,10 @@ class Spectrogram(nn.Module):
         """Features `(B, T, F)` with the level of each utterance taken out, 0 beyond the lengths; lengths."""
         features = self.log_spectrum(audio * frame_mask(lengths, audio.shape[1]))
         frames = self.num_frames(lengths)
-        return normalize_level(features, frames), frames
+        if self.level == "utterance":
+            return normalize_level(features, frames), frames
+        features, _ = running_level(features, decay=self.level_decay)
+        return features * frame_mask(frames, features.shape[1])[:, :, None], frames
 
     def _reset_statistics(self, num_bins: int) -> None:
         self.register_buffer("bin_mean", torch.zeros(num_bins))
@@ -104,8 +124,16 @@ class LogMel(Spectrogram):
 
     filters: Tensor
 
-    def __init__(self, *, sample_rate: int, bins: int = 80, window_ms: float = 25.0, hop_ms: float = 10.0) -> None:
-        super().__init__(sample_rate=sample_rate, window_ms=window_ms, hop_ms=hop_ms)
+    def __init__(
+        self,
+        *,
+        sample_rate: int,
+        bins: int = 80,
+        window_ms: float = 25.0,
+        hop_ms: float = 10.0,
+        level: Level = "utterance",
+    ) -> None:
+        super().__init__(sample_rate=sample_rate, window_ms=window_ms, hop_ms=hop_ms, level=level)
         filters = torchaudio.functional.melscale_fbanks(
             n_freqs=self.n_fft // 2 + 1,
             f_min=0.0,
@@ -140,8 +168,9 @@ class MFCC(LogMel):
         bins: int = 80,
         window_ms: float = 25.0,
         hop_ms: float = 10.0,
+        level: Level = "utterance",
     ) -> None:
-        super().__init__(sample_rate=sample_rate, bins=bins, window_ms=window_ms, hop_ms=hop_ms)
+        super().__init__(sample_rate=sample_rate, bins=bins, window_ms=window_ms, hop_ms=hop_ms, level=level)
         transform = torchaudio.functional.create_dct(coefficients, bins, norm="ortho")
         self.register_buffer("transform", transform, persistent=False)  # (bins, F)
         self._reset_statistics(coefficients)
@@ -172,3 +201,24 @@ def normalize_level(features: Tensor, lengths: Tensor) -> Tensor:
     centred = (features - (features * mask).sum((1, 2), keepdim=True) / count) * mask
     variance = centred.square().sum((1, 2), keepdim=True) / count
     return centred / (variance + 1e-5).sqrt()
+
+
+def running_level(features: Tensor, sums: Tensor | None = None, *, decay: float) -> tuple[Tensor, Tensor]:
+    """Zero mean and unit variance over all bins of the frames heard so far: causal, so that a stream can have it.
+
+    A frame counts `decay` times as much as the next. `(B, T, F)` -> `(B, T, F)`, and the sums `(3, B)` over the frames,
+    as they count: of 1, of the features and of their squares. Given `sums`, the sequence goes on from there: parts give
+    what the whole does.
+    """
+    moments = torch.stack([torch.ones_like(features[:, :, 0]), features.mean(2), features.square().mean(2)]).double()
+    coefficients = torch.tensor([[1.0, -decay], [1.0, 0.0]], dtype=moments.dtype, device=moments.device)
+    heard = torchaudio.functional.lfilter(
+        moments, *coefficients, clamp=False
+    )  # (3, B, T): y[t] = x[t] + decay y[t - 1]
+    if sums is not None:
+        steps = torch.arange(1, features.shape[1] + 1, dtype=moments.dtype, device=moments.device)
+        heard = heard + sums[:, :, None] * decay**steps
+    count, total, squares = heard
+    mean = total / count
+    deviation = (squares / count - mean.square()).clamp_min(_LEAST_VARIANCE).sqrt()
+    return (features - mean.to(features)[:, :, None]) / deviation.to(features)[:, :, None], heard[:, :, -1]

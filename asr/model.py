@@ -6,6 +6,7 @@ the validation score in a training log is what `asr transcribe` and `asr score` 
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from asr.batching import pad, plan_batches
 from asr.config import Config, FeaturesConfig
+from asr.decoding.confidence import Calibration
 from asr.decoding.greedy import best_path
 from asr.decoding.times import words_on_path
 from asr.errors import LanguageModelError, ModelFileError
@@ -30,6 +32,8 @@ from asr.transcript import Transcript, Word
 
 if TYPE_CHECKING:
     from asr.decoding.decoder import Decoder
+    from asr.decoding.phrases import Rejection
+    from asr.stream import Stream
 
 FORMAT = 1
 _METADATA_KEY = "asr"
@@ -40,12 +44,12 @@ _BATCH_UTTERANCES = 32
 
 def build_features(config: FeaturesConfig) -> Spectrogram:
     """The front end that a configuration describes."""
-    common = {"sample_rate": config.sample_rate, "window_ms": config.window_ms, "hop_ms": config.hop_ms}
+    common = config.model_dump(include={"sample_rate", "window_ms", "hop_ms", "level"})
     if config.kind == "log_mel":
-        return LogMel(bins=config.bins, **common)  # type: ignore[arg-type]
+        return LogMel(bins=config.bins, **common)
     if config.kind == "mfcc":
-        return MFCC(bins=config.bins, coefficients=config.coefficients, **common)  # type: ignore[arg-type]
-    return Spectrogram(**common)  # type: ignore[arg-type]
+        return MFCC(bins=config.bins, coefficients=config.coefficients, **common)
+    return Spectrogram(**common)
 
 
 class Recognizer:
@@ -57,6 +61,8 @@ class Recognizer:
         self.units = units
         self.summary = summary or {}
         self.decoder: Decoder | None = None  # best path, unless `asr tune` has found a language model that helps
+        self.confidence: Calibration | None = None  # what `asr tune` finds too
+        self.rejection: Rejection | None = None
         self.normalizer = config.text.normalizer
         self.features = build_features(config.features)
         self.acoustic_model = AcousticModel(
@@ -130,16 +136,21 @@ class Recognizer:
         """The text of a unit sequence, normalised."""
         return self.normalizer(self.units.decode(units))
 
-    def words(self, log_probs: Tensor, start: int = 0) -> tuple[Word, ...]:
-        """The words of one utterance's `log_probs (S, V)`, with times and confidence; its first frame is `start`."""
+    def words(self, log_probs: Tensor, start: int = 0, units: Sequence[int] | None = None) -> tuple[Word, ...]:
+        """The words of one utterance's `log_probs (S, V)`, with times and confidence; its first frame is `start`.
+
+        `units` are what it was decoded to, if that has been done.
+        """
         rows = log_probs.cpu().numpy()
         path = rows.argmax(axis=1)
-        if self.decoder is not None:
+        if units is None and self.decoder is not None:
+            units = self.decoder.decode([rows])[0].units
+        if units is not None:
             from asr.decoding.forced import best_states, exact_target  # brings numba, which best path needs not
 
-            target = exact_target(self.decoder.decode([rows])[0].units)
+            target = exact_target(units)
             path = target.units[best_states(rows, target)]
-        return words_on_path(
+        words = words_on_path(
             path,
             rows[np.arange(len(path)), path],
             self.units,
@@ -147,6 +158,9 @@ class Recognizer:
             start=start,
             seconds_per_frame=self.stride / self.sample_rate,
         )
+        if self.confidence is None:
+            return words
+        return tuple(replace(word, confidence=self.confidence(word.confidence)) for word in words)
 
     def recognize(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Transcripts of waveforms `(N,)`, float32 at this model's sample rate, in their order."""
@@ -165,6 +179,15 @@ class Recognizer:
 
         return transcribe_one(self, source, sample_rate)
 
+    def stream(self, sample_rate: int | None = None) -> "Stream":
+        """Speech recognised while it is spoken: `feed` it samples at `sample_rate` Hz (the model's), `finish` it.
+
+        Raises ConfigError for a model that needs whole utterances.
+        """
+        from asr.stream import Stream
+
+        return Stream(self, sample_rate)
+
     def save(self, path: str | Path) -> None:
         """Writes the model file, whole or not at all. The same model gives the same bytes."""
         metadata = {
@@ -172,6 +195,10 @@ class Recognizer:
             "units": self.units.symbols,
             "training": self.summary,
         }
+        if self.confidence is not None:
+            metadata["confidence"] = self.confidence.model_dump()
+        if self.rejection is not None:
+            metadata["phrases"] = self.rejection.model_dump()
         state = self.modules.state_dict()
         tensors = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
         if self.decoder is not None:
@@ -207,6 +234,12 @@ def load(path: str | Path, device: str | torch.device | None = None) -> Recogniz
             from asr.decoding.decoder import Decoder  # brings numba, which best path needs not
 
             recognizer.decoder = Decoder.from_parts(recognizer.units, arrays, metadata["decoding"])
+        if "confidence" in metadata:
+            recognizer.confidence = Calibration.model_validate(metadata["confidence"])
+        if "phrases" in metadata:
+            from asr.decoding.phrases import Rejection
+
+            recognizer.rejection = Rejection.model_validate(metadata["phrases"])
     except (KeyError, ValidationError, RuntimeError, LanguageModelError, safetensors.SafetensorError) as error:
         raise ModelFileError(f"{path}: its parts do not fit together: {error}") from None
     return recognizer.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -1,9 +1,11 @@
 """Recordings -> transcripts: one model load, many inputs of any length, and no bad file stops the rest."""
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,17 +14,23 @@ from asr.corpus.manifest import Utterance
 from asr.errors import AudioError
 from asr.longform import Channels, Stretch, compute, cut, stretches
 from asr.model import Recognizer
-from asr.transcript import Transcript, Word, spoken
+from asr.transcript import Guess, Transcript, Word, spoken
+
+if TYPE_CHECKING:
+    from asr.decoding.steering import Steering  # brings numba, which best path needs not
 
 
 def transcribe(
-    recognizer: Recognizer, utterances: Iterable[Utterance], channels: Channels = "mix"
+    recognizer: Recognizer,
+    utterances: Iterable[Utterance],
+    channels: Channels = "mix",
+    steering: "Steering | None" = None,
 ) -> Iterator[tuple[Utterance, Transcript | AudioError]]:
     """Transcribes utterances in their order; `channels` is "mix", "split" (a transcript for each) or a number from 1.
 
     A recording that cannot be read gives its AudioError instead.
     """
-    for (utterance, channel), result in _transcripts(recognizer, stretches(recognizer, utterances, channels)):
+    for (utterance, channel), result in _transcripts(recognizer, stretches(recognizer, utterances, channels), steering):
         if not isinstance(result, AudioError):
             words = [replace(w, start=w.start + utterance.offset, end=w.end + utterance.offset) for w in result.words]
             result = replace(result, words=tuple(words), channel=channel)
@@ -55,19 +63,51 @@ def transcribe_one(recognizer: Recognizer, source: Any, sample_rate: int | None 
     return transcript
 
 
-def _transcripts(recognizer: Recognizer, parts: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+def _transcripts(
+    recognizer: Recognizer, parts: Iterator[tuple[Any, Any]], steering: "Steering | None" = None
+) -> Iterator[tuple[Any, Any]]:
     """One Transcript for the stretches of a source, at its end; an AudioError ends it too."""
     words: list[Word] = []
+    guesses: tuple[Guess, ...] = (Guess("", 0.0),)
+    unsteered = guesses
     for source, part in parts:
         if isinstance(part, Stretch):
-            words += recognizer.words(part.log_probs, part.start)
+            if steering is None:
+                words += recognizer.words(part.log_probs, part.start)
+                continue
+            rows, count = part.log_probs.numpy(), max(steering.nbest, 1)
+            found = steering.decoder.decode_n_best([rows], count)[0]
+            timed = recognizer.words(part.log_probs, part.start, found[0].units)
+            words += [replace(word, confidence=math.exp(found[0].score)) if steering.closed else word for word in timed]
+            guesses = joined(guesses, [Guess(recognizer.text(h.units), h.score) for h in found], count)
+            if steering.unsteered is not None:
+                (plain,) = steering.unsteered.decode([rows])
+                unsteered = joined(unsteered, [Guess(recognizer.text(plain.units), plain.score)], 1)
             continue
         if not isinstance(part, AudioError):
-            part = Transcript(spoken(words), part, _inside(words, part))
+            part = Transcript(spoken(words), part, inside(words, part))
+            if steering is not None:
+                part = replace(
+                    part,
+                    nbest=guesses if steering.nbest else (),
+                    unsteered=unsteered[0].text if steering.unsteered is not None else None,
+                    posterior=math.exp(guesses[0].score) if steering.closed else None,
+                )
         yield source, part
         words = []
+        guesses = unsteered = (Guess("", 0.0),)
 
 
-def _inside(words: list[Word], end: float) -> tuple[Word, ...]:
+def joined(before: Sequence[Guess], after: Sequence[Guess], count: int) -> tuple[Guess, ...]:
+    """The best `count` guesses at two stretches, one after the other, each text once; the first of both stay first."""
+    scores: dict[str, float] = {}
+    for left, right in product(before, after):
+        text = f"{left.text} {right.text}".strip()
+        scores[text] = max(scores.get(text, -math.inf), left.score + right.score)
+    first, *others = scores
+    return tuple(Guess(text, scores[text]) for text in [first, *sorted(others, key=lambda text: -scores[text])][:count])
+
+
+def inside(words: list[Word], end: float) -> tuple[Word, ...]:
     """The same words, none of them after the end of the recording."""
     return tuple(word if word.end <= end else replace(word, end=end) for word in words)

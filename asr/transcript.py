@@ -17,16 +17,29 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Guess:
+    """A text that may have been said, and its score in nats."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """The text of a recording or of a part of it, its duration in seconds, and its words.
 
-    Times count from the start of the whole recording. `channel` counts from 1; None is the average of all.
+    Times count from the start of the whole recording. `channel` counts from 1; None is the average of all. `nbest` are
+    the best guesses if they were asked for, the first of them the text; `unsteered` is the text without hotwords,
+    `posterior` that of the text in a closed set.
     """
 
     text: str
     duration: float
     words: tuple[Word, ...] = ()
     channel: int | None = None
+    nbest: tuple[Guess, ...] = ()
+    unsteered: str | None = None
+    posterior: float | None = None
 
     def segments(self) -> list[tuple[Word, ...]]:
         """The words between pauses."""

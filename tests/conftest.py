@@ -15,7 +15,7 @@ import torch
 from oracles import random_waveforms, randomise
 
 from asr.batching import pad
-from asr.config import Config
+from asr.config import AugmentConfig, Config
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.model import Recognizer
 from asr.text import Units
@@ -112,3 +112,9 @@ def train_config(folder: Path, **training: object) -> Config:
             "training": {"epochs": 12, "batch_seconds": 8, "learning_rate": 1e-2, **training},
         }
     )  # fmt: skip
+
+
+def without_chance(config: Config) -> Config:
+    """Nothing drawn at random in training but the first weights and the order: for runs that should be equal."""
+    model = config.model.model_copy(update={"dropout": 0.0})
+    return config.model_copy(update={"augment": AugmentConfig(), "model": model})

@@ -77,7 +77,6 @@ def make(folder: Path, fingerprint: str = "same") -> Checkpoints:
 
 def test_damaged_newest_falls_back_and_other_runs_are_not_taken(tmp_path: Path) -> None:
     checkpoints, said = make(tmp_path), list[str]()
-    cpu = torch.device("cpu")
     for step in (1, 2, 3):
         checkpoints.save(step, {"step": step, "random": random_state()})
     first, second = sorted(tmp_path.glob("checkpoint-*.pt"))  # two are kept
@@ -85,15 +84,15 @@ def test_damaged_newest_falls_back_and_other_runs_are_not_taken(tmp_path: Path) 
     content = bytearray(second.read_bytes())
     content[len(content) // 2] ^= 1
     second.write_bytes(content)
-    state = checkpoints.restore(cpu, said.append)
+    state = checkpoints.restore(said.append)
     assert state is not None and state["step"] == 2
     set_random_state(state["random"])
     assert torch.equal(torch.rand(3), draws)  # the generator stands where it stood
     assert "damaged" in said[0] and str(second) in said[0]
     first.write_bytes(b"")
-    assert checkpoints.restore(cpu, said.append) is None
+    assert checkpoints.restore(said.append) is None
     checkpoints.save(4, {"step": 4})
-    assert make(tmp_path, "other").restore(cpu, said.append) is None
+    assert make(tmp_path, "other").restore(said.append) is None
     assert "another configuration" in said[-1]
     checkpoints.remove()
     assert not list(tmp_path.iterdir())
@@ -114,7 +113,7 @@ def test_full_disk_leaves_the_old_one_valid(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         signal.signal(signal.SIGXFSZ, before)
-    state = checkpoints.restore(torch.device("cpu"), print)
+    state = checkpoints.restore(print)
     assert state is not None and state["step"] == 1
     assert not list(tmp_path.glob("*.part"))
 

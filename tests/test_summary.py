@@ -12,7 +12,7 @@ import pytest
 from conftest import REPOSITORY, run_asr
 
 from asr.errors import AsrError
-from asr.report.score import write_page
+from asr.report.score import write_score
 from asr.scoring.summary import Summary, summarise
 from asr.scoring.tables import write_rows
 from asr.scoring.tones import tone_marks, without_marks
@@ -134,7 +134,7 @@ class PageReader(HTMLParser):
 def test_page_holds_everything_and_needs_nothing(reference: Path, better: Path, tmp_path: Path) -> None:
     for systems in ((reference,), (reference, better), (better,)):
         summary = summary_of(reference, *systems, errors=True, anatomy=True, training=reference)
-        write_page(tmp_path / "page.html", summary, "a < b")
+        write_score(tmp_path / "page.html", summary, "a < b")
         page = (tmp_path / "page.html").read_text(encoding="utf-8")
         reader = PageReader(page)
         assert not {"script", "link", "img", "iframe", "b", "i"} & set(reader.tags)

@@ -4,10 +4,11 @@ import json
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from conftest import run_asr, train_config
+from conftest import run_asr, train_config, without_chance
 
 import asr
 from asr.config import Config, TextConfig
@@ -16,7 +17,7 @@ from asr.errors import ConfigError, TextError, TrainingError
 from asr.text import Units
 from asr.training.data import open_data
 from asr.training.hardware import use_bf16
-from asr.training.recognition import train
+from asr.training.recognition import RecognitionTask, train
 
 
 def test_learns_and_leaves_its_results(tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -25,6 +26,9 @@ def test_learns_and_leaves_its_results(tones: Path, tmp_path: Path, capsys: pyte
     assert len(log) == 12 and log[-1]["train_loss"] < log[0]["train_loss"] / 3
     assert min(row["cer"] for row in log) < 5
     assert (tmp_path / "training.png").stat().st_size > 10_000
+    page = (tmp_path / "training.html").read_text()
+    assert "epoch 12 of 12, done" in page and "http-equiv" not in page and page.count("<img") == 3
+    assert page.count("<tr>") == 13 and log[-1]["samples"][0][0] in page
     assert Config.load(tmp_path / "config.yaml") == train_config(tones)
     assert "kept epoch" in capsys.readouterr().err
 
@@ -215,3 +219,65 @@ def test_starting_from_another_model_keeps_what_it_knows(
     smaller = settings.model_copy(update={"model": settings.model.model_copy(update={"hidden": 8})})
     with pytest.raises(ConfigError, match=r"--set model.hidden=24"):
         train(smaller, tmp_path / "third")
+
+
+def test_what_does_not_fit_in_memory_is_computed_in_parts(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = without_chance(train_config(tones, epochs=2, precision="fp32"))
+    whole = train(config, tmp_path / "whole")
+    real = RecognitionTask.loss
+
+    def loss(task: RecognitionTask, model: torch.nn.Module, data: Any) -> torch.Tensor:
+        if len(data[0]) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(task, model, data)
+
+    monkeypatch.setattr(RecognitionTask, "loss", loss)
+    room = 3
+    parts = train(config, tmp_path / "parts")
+    assert "out of memory: from here on each batch is computed in 2 parts" in capsys.readouterr().err
+    for name, weights in whole.acoustic_model.state_dict().items():
+        torch.testing.assert_close(parts.acoustic_model.state_dict()[name], weights, atol=2e-3, rtol=0, msg=name)
+    room = 0
+    with pytest.raises(TrainingError, match=r"too little memory .* lower training\.batch_seconds"):
+        train(config, tmp_path / "none")
+
+
+def test_trackers_get_what_the_log_gets(tones: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(train_config(tones, epochs=2, trackers=["tensorboard"]), tmp_path)
+    (folder,) = {path.parent for path in tmp_path.rglob("events.out.tfevents*")}
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    for name in ("train_loss", "validation_loss", "cer", "wer"):
+        assert [event.value for event in events.Scalars(name)] == pytest.approx([row[name] for row in log], rel=1e-6)
+    with pytest.raises(ConfigError, match=r"training\.trackers: nosuch: is not installed"):
+        train(train_config(tones, epochs=2, trackers=["nosuch"]), tmp_path / "other")
+
+
+def test_memory_stays_flat(tones: Path, tmp_path: Path) -> None:
+    """A leak of one batch an epoch, 1.5 MB of features and activations, would be seen."""
+    train(train_config(tones, epochs=20, patience=20), tmp_path)
+    used = [json.loads(line)["memory_mb"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert used[-1] - used[4] < 15
+
+
+def test_the_page_is_renewed_while_training_goes_on(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it stands when the third epoch begins."""
+    seen: list[str] = []
+    real = RecognitionTask.evaluate
+
+    def evaluate(task: RecognitionTask) -> dict[str, Any]:
+        page = tmp_path / "training.html"
+        seen.append(page.read_text() if page.exists() else "")
+        return real(task)
+
+    monkeypatch.setattr(RecognitionTask, "evaluate", evaluate)
+    monkeypatch.setattr("asr.training.loop._DRAWN_EVERY", 0.0)
+    train(train_config(tones, epochs=3), tmp_path)
+    assert seen[0] == "" and "epoch 1 of 3" in seen[1] and 'http-equiv="refresh"' in seen[2]

@@ -15,6 +15,8 @@ from asr.cli import app
 from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
 from asr.inputs import find_recordings, parse_channels, require_distinct
+from asr.transcribe import joined
+from asr.transcript import Guess
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +162,37 @@ def test_standard_input_in_any_container(folder: Path, monkeypatch: pytest.Monke
     assert transcribe(folder, monkeypatch, "-", input=flac.getvalue()).stdout == (
         transcribe(folder, monkeypatch, "tree/a.wav").stdout
     )
+
+
+def test_nbest_and_hotwords(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hypotheses = tmp_path / "nbest.jsonl"
+    done = transcribe(folder, monkeypatch, "tree", "--nbest", "4", "-o", hypotheses)
+    assert done.exit_code == 0, done.stderr
+    for row in read_manifest(hypotheses):
+        guesses = row.extra["nbest"]
+        assert len(guesses) == 4 == len({guess["text"] for guess in guesses})
+        assert guesses[0]["text"] == row.extra["hypothesis"]
+        assert [g["score"] for g in guesses] == sorted((g["score"] for g in guesses), reverse=True)
+    transcribe(folder, monkeypatch, "tree/a.wav", "--nbest", "2", "-f", "json", "-o", tmp_path)
+    shown = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    first = read_manifest(hypotheses)[0]
+    assert shown["text"] == first.extra["hypothesis"] and shown["nbest"] == first.extra["nbest"][:2]
+
+    second = first.extra["nbest"][1]["text"]
+    (tmp_path / "names.txt").write_text(f"{second}\t30\n", encoding="utf-8")
+    steered = transcribe(folder, monkeypatch, "tree/a.wav", "--hotwords", tmp_path / "names.txt")
+    assert steered.stdout == second + "\n" and "hotwords changed 1 of 1 texts" in steered.stderr
+    (tmp_path / "names.txt").write_text(f"{second}\t0\n", encoding="utf-8")
+    idle = transcribe(folder, monkeypatch, "tree/a.wav", "--hotwords", tmp_path / "names.txt")
+    assert idle.stdout == shown["text"] + "\n" and "hotwords changed 0 of 1 texts" in idle.stderr
+    (tmp_path / "names.txt").write_text("ab\nZoë\n", encoding="utf-8")
+    wrong = transcribe(folder, monkeypatch, "tree/a.wav", "--hotwords", tmp_path / "names.txt")
+    assert "names.txt:2: 'Zoë' holds" in str(wrong.exception) and "'ë' (U+00EB" in str(wrong.exception)
+
+
+def test_guesses_at_stretches_are_joined() -> None:
+    left = (Guess("a", -1.0), Guess("", -2.0), Guess("b", -4.0))
+    right = (Guess("", -3.0), Guess("a", -1.5))
+    found = joined(left, right, 4)
+    assert found == (Guess("a", -3.5), Guess("a a", -2.5), Guess("", -5.0), Guess("b a", -5.5))
+    assert joined((Guess("", 0.0),), left, 2) == left[:2]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from asr.cli import corpus, language, models, scoring, training, transcription
+from asr.cli import corpus, language, models, reports, scoring, training, transcription
 from asr.errors import AsrError
 
 app = typer.Typer(
@@ -24,11 +24,13 @@ for command in (
     transcription.transcribe,
     transcription.align,
     scoring.score,
+    reports.suspects,
     language.tune,
     models.info,
 ):
     app.command()(command)
 app.add_typer(language.lm, name="lm")
+app.add_typer(reports.reports, name="report")
 
 
 def main() -> None:

@@ -139,6 +139,12 @@ def tune(
         Path | None,
         typer.Option(help="What `asr lm train-rnn` wrote: it rescores what the decoder, as it is then, leaves."),
     ] = None,
+    phrases: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Set how sure `transcribe --phrases FILE` must be of a phrase.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw how far word confidences can be trusted, before and after.")
+    ] = None,
     closed: Annotated[bool, typer.Option(help="Allow only words of the word model.")] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The model file to write; by default MODEL itself.")
@@ -147,12 +153,11 @@ def tune(
 ) -> None:
     """Add language models to a model file, their weights tuned on validation data; if they do not help, none is stored.
 
-    Words the word model has never seen stay possible: they are scored by their characters.
+    Words the word model has never seen stay possible: they are scored by their characters. With or without language
+    models, word confidences are calibrated: of the words with confidence 0.8, eight in ten shall be right.
     """
-    if (lm or character_lm or rnn_lm) is None and not lm_text:
-        raise AsrError(
-            "give --lm-text with text to learn from, or --lm and --character-lm with ARPA files, or --rnn-lm"
-        )
+    if closed and lm is None and not lm_text:
+        raise AsrError("--closed allows only words of a word model; give one with --lm, or --lm-text to learn it from")
     if (lm or character_lm) is not None and lm_text:
         raise AsrError("--lm-text estimates both language models; leave out --lm and --character-lm, or --lm-text")
 
@@ -160,16 +165,24 @@ def tune(
     from asr.corpus.sentences import read_sentences
     from asr.decoding.arpa import read_arpa
     from asr.decoding.decoder import Decoder
+    from asr.decoding.phrases import read_phrases
     from asr.decoding.recurrent import load_recurrent
     from asr.decoding.rescoring import tune_rescoring
-    from asr.decoding.tune import Validation, models_of_text, said_verbatim, spelling_model
+    from asr.decoding.tune import (
+        Validation,
+        models_of_text,
+        said_verbatim,
+        spelling_model,
+        tune_confidence,
+        tune_rejection,
+    )
     from asr.decoding.tune import tune as tune_decoder
     from asr.model import load
 
+    say = partial(print, flush=True)
+
     recognizer = load(model, device)
     utterances = read_manifest(manifest, require_text=True)
-    say = partial(print, flush=True)
-    recurrent = load_recurrent(rnn_lm) if rnn_lm else None
     if lm_text:
         sentences = list(read_sentences(lm_text, recognizer.normalizer))
         if seen := said_verbatim(sentences, utterances, recognizer.normalizer):
@@ -180,9 +193,17 @@ def tune(
     elif lm or character_lm:
         words = read_arpa(lm) if lm else None
         characters = read_arpa(character_lm) if character_lm else spelling_model(words) if words else None
-    if lm_text or lm or character_lm:
-        decoder = Decoder(recognizer.units, words, characters, closed=closed)
-        tune_decoder(recognizer, utterances, decoder, say)
+    else:
+        words = characters = None
+    listed = read_phrases(phrases, recognizer.units, recognizer.normalizer) if phrases is not None else []
+    recurrent = load_recurrent(rnn_lm) if rnn_lm else None
+    decoder = Decoder(recognizer.units, words, characters, closed=closed)
+    validation = Validation(recognizer, utterances)
+    if words or characters:
+        tune_decoder(validation, decoder, say)
     if recurrent is not None:
-        tune_rescoring(Validation(recognizer, utterances), recurrent, say)
+        tune_rescoring(validation, recurrent, say)
+    tune_confidence(validation, say, plot)
+    if listed:
+        tune_rejection(validation, listed, say)
     recognizer.save(output or model)

@@ -4,9 +4,11 @@ from asr.cli.options import Model
 
 
 def info(model: Model) -> None:
-    """Show what a model file holds: units, configuration, how it was trained."""
+    """Show what a model file holds: units, configuration, how it was trained, and whether it can stream."""
     import yaml
 
-    from asr.model import read_metadata
+    from asr.model import load, read_metadata
+    from asr.stream import describe
 
-    print(yaml.safe_dump(read_metadata(model), sort_keys=False, allow_unicode=True, width=100), end="")
+    shown = {**read_metadata(model), "streaming": describe(load(model, "cpu"))}
+    print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100), end="")

@@ -63,9 +63,9 @@ def score(
     if output is not None:
         write_rows(output, list(summary.rows()))
     if html is not None:
-        from asr.report.score import write_page
+        from asr.report.score import write_score
 
-        write_page(html, summary, f"{hypothesis.name} against {reference.name}")
+        write_score(html, summary, f"{hypothesis.name} against {reference.name}")
     if alignments:
         print("\n".join(summary.alignment_lines()))
     print("\n".join(summary.lines()))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from asr.cli.options import Set
+from asr.errors import AsrError
 
 
 def train(
@@ -18,6 +19,10 @@ def train(
         Path | None, typer.Option("--from", metavar="MODEL", help="Begin with the weights of this model.")
     ] = None,
     override: Set = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="20m or 2h: choose size and epochs so that training takes that long here."),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse if anything is unusable; see `asr check`.")] = False,
 ) -> None:
     """Train a recogniser; its one file is OUT/model.safetensors.
@@ -27,7 +32,12 @@ def train(
     """
     from asr.config import Config
 
-    settings = Config.load(config, [*(override or []), *([f"training.start_from={start}"] if start else [])])
+    overrides = list(override or [])
+    if start is not None:
+        overrides.append(f"training.start_from={start}")
+    if budget is not None:
+        overrides.append(f"training.budget_minutes={_minutes(budget)}")
+    settings = Config.load(config, overrides)
     from asr.training.recognition import train as train_recognizer
 
     name = config.resolve().parent.name if config.stem == "config" else config.stem
@@ -41,3 +51,15 @@ def selftest(
     from asr.training.selftest import selftest as run_selftest
 
     run_selftest(manifest, print)
+
+
+def _minutes(time: str) -> float:
+    """Minutes in 90s, 20m, 2h."""
+    units = {"s": 1 / 60, "m": 1.0, "h": 60.0}
+    try:
+        minutes = float(time[:-1]) * units[time[-1:]]
+    except (KeyError, ValueError):
+        minutes = 0.0
+    if not 0 < minutes < float("inf"):
+        raise AsrError(f"--budget {time}: must be a time such as 90s, 20m or 2h")
+    return minutes

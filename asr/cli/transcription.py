@@ -1,5 +1,6 @@
 """`asr transcribe` and `asr align`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +15,13 @@ from asr.files import read_text
 def transcribe(
     model: Model,
     inputs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="INPUT…", help="Recordings, folders, globs, manifests (.jsonl .csv .tsv), - for stdin."),
-    ],
+    ] = None,
+    stream: Annotated[
+        str | None,
+        typer.Option(metavar="-|mic", help="Instead of INPUT: a pipe (16-bit WAV or raw) or the microphone, live."),
+    ] = None,
     formats: Formats = None,
     output: Annotated[
         Path | None,
@@ -25,6 +30,18 @@ def transcribe(
     channels: Annotated[
         str, typer.Option(metavar="mix|split|N", help="Average all, transcribe each by itself, or take number N.")
     ] = "mix",
+    nbest: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Also the N best guesses, in the manifest and in json files.")
+    ] = 0,
+    hotwords: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Words and phrases to expect, one a line; weight after a tab.")
+    ] = None,
+    phrases: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Phrases, one a line: the text is one of them, or nothing. docs/transcribe.md"
+        ),
+    ] = None,
     skip_existing: Annotated[bool, typer.Option(help="Leave out recordings whose files are all there.")] = False,
     eaf: Eaf = None,
     device: Device = None,
@@ -33,12 +50,22 @@ def transcribe(
 
     A recording that cannot be read is named on stderr, the rest go on, and the exit status is 1.
     """
+    if stream is not None:
+        if inputs or formats or output or skip_existing or eaf or channels != "mix":
+            raise AsrError(f"--stream {stream}: goes without INPUT and without options of files; text goes to stdout")
+        _transcribe_live(model, stream, device)
+        return
+    if not inputs:
+        raise typer.BadParameter("name recordings, or --stream - for what a pipe brings", param_hint="INPUT…")
+
     import logging
     import tempfile
+    from dataclasses import replace
 
     from asr.corpus.manifest import with_hypothesis, write_manifest
     from asr.inputs import find_recordings, parse_channels, require_distinct
     from asr.writers import output_path, parse_formats, write
+    from asr.writers.json import certainty
 
     manifest = output if output is not None and output.suffix == ".jsonl" and not output.is_dir() else None
     if manifest is not None and (formats or skip_existing):
@@ -69,9 +96,14 @@ def transcribe(
         logging.basicConfig(format="%(message)s")
         logging.getLogger("asr").setLevel(logging.INFO)  # channels averaged, levels changed: said, not hidden
         recognizer = load(model, device)
-        rows, failed = [], []
+        steering = None
+        if nbest or (hotwords or phrases) is not None:
+            from asr.decoding.steering import steer
+
+            steering = steer(recognizer, nbest=nbest, hotwords=hotwords, phrases=phrases)
+        rows, failed, changed = [], [], 0
         with ProgressBar("transcribing", len(utterances)) as bar:
-            for utterance, result in transcribe_all(recognizer, utterances, which):
+            for utterance, result in transcribe_all(recognizer, utterances, which, steering):
                 bar.advance()
                 channel = result.channel if which == "split" and isinstance(result, Transcript) else None
                 try:
@@ -83,20 +115,65 @@ def transcribe(
                     failed.append(utterance.id)
                     bar.print(f"asr: {error}")
                     continue
+                changed += result.unsteered not in (None, result.text)
                 named = with_channel(utterance, channel)
                 if not result.text:
                     bar.print(f"{named.id}: no speech found")
                 if kinds:
                     continue
                 if manifest is not None:
+                    named = replace(named, extra={**named.extra, **certainty(result)})
                     rows.append(with_hypothesis(named, result.text))
                 else:
                     print(result.text if len(utterances) == 1 and channel is None else f"{named.id}\t{result.text}")
+    if hotwords is not None:
+        print(f"hotwords changed {changed} of {len(utterances)} texts", file=sys.stderr)
     if manifest is not None:
         write_manifest(manifest, rows)
     if failed:
         names = "\n  ".join(failed)
         raise AsrError(f"{len(failed)} of {len(utterances)} recordings could not be transcribed:\n  {names}")
+
+
+def _transcribe_live(model: Path, source: str, device: str | None) -> None:
+    """Each segment of text on stdout when it ends with a pause; until then what was understood so far on stderr."""
+    if source not in ("-", "mic"):
+        raise AsrError(f"--stream {source}: must be - for a pipe or mic; cat {source} | asr transcribe … --stream -")
+
+    from asr.live import microphone, piped
+    from asr.model import load
+    from asr.stream import describe
+    from asr.transcript import spoken
+
+    recognizer = load(model, device)
+    rate, blocks = microphone() if source == "mic" else piped(sys.stdin.buffer, recognizer.sample_rate)  # type: ignore[arg-type]
+    stream = recognizer.stream(rate)
+    print(f"listening at {rate} Hz; {describe(recognizer)}; Ctrl-C ends", file=sys.stderr)
+    told, shown = 0, ""
+    try:
+        for block in blocks:
+            ended, partial = stream.feed(block)
+            if ended:
+                _show("")
+                print(spoken(ended), flush=True)
+                told += len(ended)
+            if partial != shown:
+                _show(partial)
+                shown = partial
+    except KeyboardInterrupt:
+        pass
+    if rest := stream.finish().words[told:]:
+        _show("")
+        print(spoken(rest), flush=True)
+
+
+def _show(partial: str) -> None:
+    """A text that may still change: on a terminal in one line that is written anew, elsewhere in a line each time."""
+    if sys.stderr.isatty():
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        print(f"\r\033[K{partial[1 - columns :]}", end="", file=sys.stderr, flush=True)
+    elif partial:
+        print(f"… {partial}", file=sys.stderr, flush=True)
 
 
 def align(

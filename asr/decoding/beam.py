@@ -189,8 +189,8 @@ def draft_extensions(
             label = emitting(entry, unit) + frame[unit]
             floor = max(top - pruning.margin, draft[0].score if size == pruning.width else -math.inf)
             leads = entry.node == leader.parent and unit == leader.unit
-            # Within a word language models only take away; at its end they may give back.
-            if label + score < floor and unit != fusion.space and not leads:
+            # Within a word language models only take away; at its end they may give back. Hotwords may give anywhere.
+            if label + score + fusion.hotwords.step < floor and unit != fusion.space and not leads:
                 continue
             node = extended(state, fusion, entry.node, unit)
             if nodes[node].slot != OUTSIDE or not (label + nodes[node].score > floor or leads):

@@ -11,6 +11,7 @@ import numpy as np
 
 from asr.decoding.beam import BeamSearch, Pruning
 from asr.decoding.fusion import Weights, build_fusion
+from asr.decoding.hotwords import Hotwords
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.ngram import NGram
 from asr.errors import LanguageModelError
@@ -48,10 +49,14 @@ class Decoder:
     def weights(self) -> Weights:
         return self.fusion.weights
 
-    def using(self, *, weights: Weights | None = None, pruning: Pruning | None = None) -> "Decoder":
-        """The same language models with other settings."""
+    def using(
+        self, *, weights: Weights | None = None, pruning: Pruning | None = None, hotwords: Hotwords | None = None
+    ) -> "Decoder":
+        """The same language models with other settings; the model file does not hold hotwords."""
         other = copy.copy(self)
-        other.fusion = self.fusion._replace(weights=Weights(*map(float, weights or self.weights)))
+        other.fusion = self.fusion._replace(
+            weights=Weights(*map(float, weights or self.weights)), hotwords=hotwords or self.fusion.hotwords
+        )
         other.pruning = pruning or self.pruning
         return other
 
@@ -60,7 +65,7 @@ class Decoder:
         return [best for best, *_ in self.decode_n_best(log_probs, 1)]
 
     def decode_n_best(self, log_probs: Sequence[np.ndarray], count: int) -> list[list[Hypothesis]]:
-        """Up to `count` hypotheses of each utterance, best first, of the whole beam if they are rescored."""
+        """Up to `count` hypotheses of each utterance, best first, in a beam at least as wide; all of it is rescored."""
         if self.rescorer is None:
             return self._search(log_probs, count)
         lists = self.rescorer.rescored(self._search(log_probs, max(count, self.pruning.width)))
@@ -69,9 +74,10 @@ class Decoder:
     def _search(self, log_probs: Sequence[np.ndarray], count: int) -> list[list[Hypothesis]]:
         """What the beam leaves of each utterance, best first; utterances are shared among threads."""
         results: list[list[Hypothesis]] = [[] for _ in log_probs]
+        pruning = self.pruning._replace(width=max(self.pruning.width, count))
 
         def work(share: range) -> None:
-            search = BeamSearch(self.fusion, self.pruning)
+            search = BeamSearch(self.fusion, pruning)
             for index in share:
                 search.reset()
                 search.feed(log_probs[index])

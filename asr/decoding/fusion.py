@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from asr.decoding.hotwords import Hotwords, no_hotwords
 from asr.decoding.ngram import END, SPACE, SPECIALS, UNKNOWN, Level, NGram, Tables, advance, find
 from asr.errors import LanguageModelError
 from asr.text import BLANK, Units
@@ -55,6 +56,7 @@ class Fusion(NamedTuple):
     closed: bool  # whether words outside the lexicon are forbidden
     space: int  # the unit between words, or NEVER
     weights: Weights
+    hotwords: Hotwords
 
 
 # What language models remember of a prefix: fields of the search's nodes, beside `unit`, the last of the prefix.
@@ -65,6 +67,8 @@ MEMORY = [
     ("in_word", np.int32),  # whether there is an unfinished word
     ("spelled", np.float64),  # the character model's log-probability of it
     ("finished", np.float64),  # score of the finished words
+    ("hotword", np.int32),  # node among the hotwords
+    ("earned", np.float64),  # nats of finished hotwords
     ("score", np.float64),  # what the prefix is ranked by beside its acoustic score
 ]
 
@@ -96,6 +100,7 @@ def build_fusion(
         closed,
         1 + units.symbols.index(" ") if " " in units.symbols else NEVER,
         Weights(*map(float, weights or Weights())),
+        no_hotwords(units),
     )
 
 
@@ -138,6 +143,7 @@ def follow(lexicon: Lexicon, node: int, unit: int) -> int:
 def start(fusion: Fusion, node: Any) -> None:
     """Writes the memory of the empty prefix into its node, which holds zeros."""
     node.words, node.characters = fusion.start
+    node.hotword = fusion.hotwords.begin
 
 
 @njit(cache=True, nogil=True)
@@ -156,7 +162,9 @@ def remember(fusion: Fusion, parent: Any, node: Any) -> None:
     else:
         node.lexicon = follow(fusion.lexicon, parent.lexicon, node.unit)
         node.in_word = True
-    node.score = node.finished + fusion.weights.lm * node.spelled
+    node.hotword = fusion.hotwords.follow[parent.hotword, node.unit]
+    node.earned = parent.earned + fusion.hotwords.gain[node.hotword]
+    node.score = node.finished + fusion.weights.lm * node.spelled + node.earned + fusion.hotwords.credit[node.hotword]
     if fusion.closed and node.lexicon == OFF:
         node.score = -math.inf
 
@@ -183,4 +191,7 @@ def final_score(fusion: Fusion, node: Any) -> float:
         log_prob, _ = advance(fusion.characters, node.characters, END)
         score, state = finish_word(fusion, node, node.spelled + log_prob)
     log_prob, _ = advance(fusion.words, state, END)
-    return score + fusion.weights.lm * log_prob
+    earned = node.earned
+    if fusion.space != NEVER:  # which ends the last hotword
+        earned += fusion.hotwords.gain[fusion.hotwords.follow[node.hotword, fusion.space]]
+    return score + fusion.weights.lm * log_prob + earned

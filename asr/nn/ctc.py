@@ -17,16 +17,17 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]
     """Negative log-likelihood of each target summed over all its alignments, in nats; shape `(B,)`, float32.
 
     `log_probs (B, S, V)` with blank at index 0, `lengths (B,)` in frames, `targets` without blanks. A target
-    that needs more frames than it has (`required_frames`) gets infinity, never a silent zero.
+    that needs more frames than it has (`required_frames`) gets infinity, never a silent zero. Computed on
+    the CPU, whose gradient is the same every time.
     """
-    device = log_probs.device
     target_lengths = torch.tensor([len(target) for target in targets])
     flat = torch.tensor([unit for target in targets for unit in target], dtype=torch.long)
-    return functional.ctc_loss(
-        log_probs.float().transpose(0, 1),  # (S, B, V)
-        flat.to(device),
-        lengths.to(device),
-        target_lengths.to(device),
+    losses = functional.ctc_loss(
+        log_probs.float().cpu().transpose(0, 1),  # (S, B, V); the gradient on CUDA differs from run to run
+        flat,
+        lengths.cpu(),
+        target_lengths,
         blank=BLANK,
         reduction="none",
     )
+    return losses.to(log_probs.device)

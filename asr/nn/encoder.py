@@ -1,12 +1,16 @@
-"""The acoustic model: convolutional subsampling, recurrent layers, log-probabilities of units."""
+"""The encoder: subsampling and recurrent layers; the acoustic model: log-probabilities of units on it."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from asr.features import frame_mask
 from asr.lengths import Count, subsampled_length
-from asr.nn.rnn import Cell, SequenceDropout, recur, residual_layers, reversal_index
+from asr.nn.rnn import Cell, SequenceDropout, State, recur, residual_layers, reversal_index
 
+Frontend = Literal["conv", "stack"]
 _TIME_STRIDES = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2)}
 
 
@@ -21,6 +25,7 @@ class ConvSubsampling(nn.Module):
         super().__init__()
         self.factor = factor
         self.strides = _TIME_STRIDES[factor]
+        self.look_ahead = 1 + self.strides[0]  # feature frames after its own that an encoder frame sees
         self.convolutions = nn.ModuleList(
             nn.Conv2d(inputs, channels, kernel_size=3, stride=(stride, 2), padding=1)
             for inputs, stride in zip((1, channels), self.strides, strict=True)
@@ -36,19 +41,35 @@ class ConvSubsampling(nn.Module):
         return self.projection(x.transpose(1, 2).flatten(2)), lengths  # (B, S, C * F / 4) -> (B, S, D)
 
 
-class AcousticModel(nn.Module):
-    """Features -> log-probabilities of units, by a stack of residual recurrent layers.
+class FrameStacking(nn.Module):
+    """`factor` frames side by side, projected: subsampling without convolution. Shapes as in `ConvSubsampling`."""
 
-    Shapes: `(B, T, F)`, lengths `(B,)` -> log-probabilities `(B, S, V)` in float32, lengths `(B,)`; index 0 of
-    `V` is blank. The same in training and evaluation, except for dropout. An utterance gets the same
-    log-probabilities alone, in any batch, at any padding.
+    def __init__(self, *, num_bins: int, factor: int, output_size: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.look_ahead = factor - 1
+        self.projection = nn.Linear(factor * num_bins, output_size)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        x = x * frame_mask(lengths, x.shape[1])[:, :, None]
+        x = nn.functional.pad(x, (0, 0, 0, -x.shape[1] % self.factor))
+        x = x.reshape(len(x), -1, self.factor * x.shape[2])  # (B, T, F) -> (B, S, factor * F)
+        return self.projection(x), subsampled_length(lengths, self.factor)
+
+
+class Encoder(nn.Module):
+    """What every model begins with: features -> one vector for each encoder frame, by residual recurrent layers.
+
+    Models are encoders with something on top: they inherit, so that the encoder's parameters have the same names in
+    every model file, and call `encode`. The same in training and evaluation, except for dropout. An utterance gets
+    the same vectors alone, in any batch, at any padding; what stands beyond its length is arbitrary.
     """
 
     def __init__(
         self,
         *,
         num_bins: int,
-        num_units: int,
+        frontend: Frontend = "conv",
         subsampling: int = 4,
         channels: int = 32,
         cell: Cell = "lstm",
@@ -58,19 +79,50 @@ class AcousticModel(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        size = hidden * (2 if bidirectional else 1)
-        self.subsampling = ConvSubsampling(num_bins=num_bins, factor=subsampling, channels=channels, output_size=size)
+        self.size = size = hidden * (2 if bidirectional else 1)
+        self.subsampling: ConvSubsampling | FrameStacking = (
+            ConvSubsampling(num_bins=num_bins, factor=subsampling, channels=channels, output_size=size)
+            if frontend == "conv"
+            else FrameStacking(num_bins=num_bins, factor=subsampling, output_size=size)
+        )
         self.layers, self.norms = residual_layers(cell=cell, bidirectional=bidirectional, hidden=hidden, layers=layers)
         self.dropout = SequenceDropout(dropout)
-        self.output = nn.Linear(size, num_units)
 
     def num_output_frames(self, num_frames: Count) -> Count:
         """Encoder frames of `num_frames` feature frames."""
         return subsampled_length(num_frames, self.subsampling.factor)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """`(B, T, F)`, lengths `(B,)` -> `(B, S, D)`, where `D` is `size`, and lengths `(B,)`."""
         x, lengths = self.subsampling(features, lengths)  # (B, S, D)
         index = reversal_index(lengths, x.shape[1])
-        outputs, _ = recur(x, self.layers, self.norms, self.dropout, index=index)
-        logits = self.output(outputs)
-        return logits.float().log_softmax(dim=-1), lengths
+        x, _ = recur(x, self.layers, self.norms, self.dropout, index=index)
+        return x, lengths
+
+
+class AcousticModel(Encoder):
+    """Features -> log-probabilities of units: an encoder with a linear output layer.
+
+    Shapes: `(B, T, F)`, lengths `(B,)` -> log-probabilities `(B, S, V)` in float32, lengths `(B,)`; index 0 of
+    `V` is blank.
+    """
+
+    def __init__(self, *, num_units: int, **encoder: Any) -> None:
+        """`encoder` holds the arguments of `Encoder`."""
+        super().__init__(**encoder)
+        self.output = nn.Linear(self.size, num_units)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        x, lengths = self.subsampling(features, lengths)  # (B, S, D)
+        log_probs, _ = self.recur(x, reversal_index(lengths, x.shape[1]))
+        return log_probs, lengths
+
+    def recur(
+        self, x: Tensor, index: Tensor | None = None, states: Sequence[State] | None = None
+    ) -> tuple[Tensor, list[State]]:
+        """Subsampled frames `(B, S, D)` -> log-probabilities `(B, S, V)`, and each layer's state after the last.
+
+        `states` begin the sequence in place of zeros, as in `RNNLayer`, whose `index` two directions need.
+        """
+        x, states = recur(x, self.layers, self.norms, self.dropout, index=index, states=states)
+        return self.output(x).float().log_softmax(dim=-1), states

@@ -1,5 +1,6 @@
-"""Pictures of a training run, drawn with matplotlib into PNG files."""
+"""Pictures of a training run, drawn with matplotlib into PNG files and pages."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import numpy as np
 from asr.batching import pad
 from asr.corpus.pack import PackedCorpus
 from asr.model import Recognizer
+from asr.report.page import data_uri
 from asr.training.history import Row, kept_row
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
 
 _SHOWN_UNITS = 40  # rows of the posterior picture that stay readable
 
@@ -25,27 +28,68 @@ def training_picture(path: str | Path, log: Sequence[Row], recognizer: Recognize
     """
     index = int(np.argsort(corpus.num_samples, kind="stable")[len(corpus) // 2])
     utterance = corpus.utterances[index]
-    audio, lengths = pad([corpus.audio(index)])
-    log_probs, frames = recognizer.log_probs(audio, lengths)
-    features = recognizer.features.log_spectrum(audio.to(recognizer.device))[0].cpu().numpy()  # (T, F)
-    seconds = len(audio[0]) / recognizer.sample_rate
-
     figure = plt.figure(figsize=(13, 6.5), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.35), squeeze=False)[0]
     losses, errors = left.subplots(2, 1, sharex=True)
     _draw_losses(losses, log)
     _draw_errors(errors, log)
 
-    spectrum, posteriors = right.subplots(2, 1, sharex=True)
-    spectrum.imshow(features.T, origin="lower", aspect="auto", extent=(0, seconds, 0, features.shape[1]), cmap="magma")
-    spectrum.set(ylabel=f"{recognizer.config.features.kind} bin")
-    spectrum.set_title(
-        f"“{utterance.text}”\nheard: “{recognizer.texts(log_probs, frames)[0]}”", fontsize=10, loc="left"
-    )
-    _draw_posteriors(posteriors, log_probs[0].exp().cpu().numpy(), recognizer.units.symbols, seconds)
+    heard = _draw_utterance(right, recognizer, corpus.audio(index))
+    right.axes[0].set_title(f"“{utterance.text}”\nheard: “{heard}”", fontsize=10, loc="left")
     right.suptitle(f"validation utterance {utterance.id}", fontsize=9, color="0.4", x=0.99, ha="right")
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def learning_curves(log: Sequence[Row]) -> list[str]:
+    """The losses and the errors of each epoch, as pictures for a page."""
+    pictures = []
+    for draw in (_draw_losses, _draw_errors):
+        figure = plt.figure(figsize=(5.2, 3.2), layout="constrained")
+        axes = figure.subplots()
+        draw(axes, log)
+        axes.set(xlabel="epoch")
+        pictures.append(_uri(figure, "svg"))
+    return pictures
+
+
+def gradient_curves(log: Sequence[Row]) -> str:
+    """The norm of the gradient in each part of the model at the end of each epoch: do they vanish, do they explode?"""
+    figure = plt.figure(figsize=(5.2, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for name in log[-1]["gradient_norms"]:
+        axes.plot([row["epoch"] for row in log], [row["gradient_norms"][name] for row in log], marker=".", label=name)
+    axes.set(xlabel="epoch", ylabel="norm of the gradient", yscale="log")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize=7, ncols=2)
+    return _uri(figure, "svg")
+
+
+def utterance_picture(recognizer: Recognizer, samples: np.ndarray) -> str:
+    """The spectrogram of samples `(N,)` above the posteriors of units, as a picture for a page."""
+    figure = plt.figure(figsize=(7.5, 4.5), layout="constrained")
+    _draw_utterance(figure, recognizer, samples)
+    return _uri(figure, "png")
+
+
+def _uri(figure: Figure, kind: str) -> str:
+    file = io.BytesIO()
+    figure.savefig(file, format=kind, dpi=110)
+    plt.close(figure)
+    return data_uri({"svg": "image/svg+xml", "png": "image/png"}[kind], file.getvalue())
+
+
+def _draw_utterance(figure: FigureBase, recognizer: Recognizer, samples: np.ndarray) -> str:
+    """Draws the spectrogram of samples `(N,)` above the posteriors, and gives the text that is heard."""
+    audio, lengths = pad([samples])
+    log_probs, frames = recognizer.log_probs(audio, lengths)
+    features = recognizer.features.log_spectrum(audio.to(recognizer.device))[0].cpu().numpy()  # (T, F)
+    seconds = len(samples) / recognizer.sample_rate
+    spectrum, posteriors = figure.subplots(2, 1, sharex=True)
+    spectrum.imshow(features.T, origin="lower", aspect="auto", extent=(0, seconds, 0, features.shape[1]), cmap="magma")
+    spectrum.set(ylabel=f"{recognizer.config.features.kind} bin")
+    _draw_posteriors(posteriors, log_probs[0].exp().cpu().numpy(), recognizer.units.symbols, seconds)
+    return recognizer.texts(log_probs, frames)[0]
 
 
 def _draw_losses(axes: Axes, log: Sequence[Row]) -> None:

@@ -17,7 +17,7 @@ from asr.model import Recognizer, load
 from asr.text import BLANK
 from asr.training.augment import Augment
 from asr.training.data import TrainingData
-from asr.training.hardware import use_bf16
+from asr.training.hardware import processes, use_bf16
 from asr.training.history import Row
 
 
@@ -74,16 +74,17 @@ def plan_epochs(config: Config, data: TrainingData) -> list[list[list[int]]]:
     ]
 
 
-def describe(recognizer: Recognizer, data: TrainingData, device: torch.device) -> str:
+def describe(recognizer: Recognizer, data: TrainingData) -> str:
     """What is about to be trained, on what: the two lines before the first epoch."""
     parameters = sum(parameter.numel() for parameter in recognizer.acoustic_model.parameters())
     model = recognizer.config.model
-    precision = "bf16" if use_bf16(recognizer.config.training.precision, device) else "fp32"
+    process = processes()
+    precision = "bf16" if use_bf16(recognizer.config.training.precision, process.device) else "fp32"
     return (
         f"training on {len(data.training)} utterances ({data.training.seconds / 3600:.2f} h), validating on "
         f"{len(data.validation)} ({data.validation.seconds / 3600:.2f} h); {len(data.units)} units with blank\n"
         f"{model.layers} x {model.hidden} {'bidirectional ' if model.bidirectional else ''}{model.cell}, "
-        f"{parameters / 1e6:.2f} M parameters, {precision} on {device}"
+        f"{parameters / 1e6:.2f} M parameters, {precision} on {process.num_processes} x {process.device.type}"
     )
 
 

@@ -53,7 +53,7 @@ class Checkpoints:
             old.unlink()
         self._last = time.monotonic()
 
-    def restore(self, device: torch.device, say: Callable[[str], None]) -> dict[str, Any] | None:
+    def restore(self, say: Callable[[str], None]) -> dict[str, Any] | None:
         """The state of the newest whole checkpoint; None without one.
 
         Damaged checkpoints, and those of another configuration or other data, are said and passed over.
@@ -63,7 +63,7 @@ class Checkpoints:
             if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
                 say(f"{path}: is damaged; trying the one before")
                 continue
-            state: dict[str, Any] = torch.load(io.BytesIO(content[_DIGEST:]), map_location=device, weights_only=True)
+            state: dict[str, Any] = torch.load(io.BytesIO(content[_DIGEST:]), map_location="cpu", weights_only=True)
             if state["fingerprint"] != self.fingerprint:
                 say(f"{path}: belongs to another configuration or other data; starting anew")
                 return None

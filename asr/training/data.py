@@ -12,7 +12,8 @@ from asr.corpus.check import check, settings_of
 from asr.corpus.check_verdicts import SUSPECT
 from asr.corpus.manifest import Utterance
 from asr.corpus.pack import PackedCorpus, pack
-from asr.errors import TextError, TrainingError
+from asr.errors import ConfigError, TextError, TrainingError
+from asr.files import read_lines
 from asr.text import Units, describe_characters, read_units
 
 _NAMED = 5  # utterances named one by one before the rest are counted
@@ -28,8 +29,9 @@ class TrainingData:
 def open_data(config: Config, say: Callable[[str], None], *, strict: bool = False) -> TrainingData:
     """Checks and packs both corpora and learns the units. What is unusable is said and left out.
 
-    Raises ManifestError for a bad manifest, TextError if training has no text or text that its units file cannot
-    spell, TrainingError if nothing is left, or if anything is unusable and `strict`.
+    What `data.exclude` lists is left out of training, not of validation. Raises ManifestError for a bad manifest,
+    ConfigError for an exclude list that cannot be read, TextError if training has no text or text that its units file
+    cannot spell, TrainingError if nothing is left, or if anything is unusable and `strict`.
     """
     splits = {"train": config.data.train, "validation": config.data.validation}
     report = check(splits, training="train", **settings_of(config))
@@ -44,6 +46,8 @@ def open_data(config: Config, say: Callable[[str], None], *, strict: bool = Fals
             count = len(report.splits[split])
             raise TrainingError(f"{', '.join(paths)}: none of its {count} utterances can be used; see above")
     training, validation = (_pack(paths, report.usable(split), config, say) for split, paths in splits.items())
+    if config.data.exclude is not None:
+        _exclude(training, config.data.exclude, say)
     units = _units(config.text, training.utterances, say)
     say(f"texts: {config.text.normalizer}; units: {len(units.symbols)} {units.kind}")
     if unknown := _count(validation.utterances, units.unknown):
@@ -61,6 +65,23 @@ def _pack(
     if corpus.errors:  # changed since the check
         _say_left_out([error for _, error in corpus.errors], "unreadable", say)
     return corpus
+
+
+def read_ids(path: str | Path) -> set[str]:
+    """The ids that a file lists, one a line. Raises ConfigError if it cannot be read."""
+    return {line.strip() for line in read_lines(Path(path), ConfigError)} - {""}
+
+
+def _exclude(corpus: PackedCorpus, path: str, say: Callable[[str], None]) -> None:
+    """Takes the utterances that a file lists out of a corpus, and says how many."""
+    ids, count = read_ids(path), len(corpus)
+    kept = [index for index, utterance in enumerate(corpus.utterances) if utterance.id not in ids]
+    if not kept:
+        raise TrainingError(f"data.exclude: {path} lists all {count} training utterances; none is left")
+    corpus.select(kept)
+    excluded = count - len(kept)
+    others = f"; {len(ids) - excluded} more ids of it are not among them" if len(ids) > excluded else ""
+    say(f"excluded {excluded} of {count} training utterances, which {path} lists{others}")
 
 
 def _units(config: TextConfig, utterances: Sequence[Utterance], say: Callable[[str], None]) -> Units:

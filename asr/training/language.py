@@ -24,7 +24,7 @@ from asr.files import write_whole
 from asr.nn.rnn import State, map_state
 from asr.text import Normalizer
 from asr.training.build import program
-from asr.training.hardware import denormals_flushed
+from asr.training.hardware import steady_numbers
 from asr.training.history import Row
 from asr.training.loop import MODEL_FILE, fit
 from asr.training.task import Task
@@ -37,7 +37,7 @@ MIN_CHUNKS = 128  # in an epoch; a text too short for that has fewer rows, since
 RARE = 0.5  # share of the tokens seen once that an epoch reads as `<unk>`, so that the model learns what it is
 
 
-@denormals_flushed()
+@steady_numbers()
 def train(
     training: Sequence[str],
     validation: Sequence[str],

@@ -17,7 +17,7 @@ from asr.config import TrainingConfig
 from asr.errors import ConfigError, TrainingError
 from asr.progress import ProgressBar
 from asr.training.checkpoint import Checkpoints, StopSignals, random_state, set_random_state
-from asr.training.hardware import use_bf16
+from asr.training.hardware import memory_mb, processes, use_bf16
 from asr.training.history import Row, epochs_without_gain, kept_row, write_log
 from asr.training.schedule import warmup_cosine
 from asr.training.task import Task
@@ -64,7 +64,7 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
 
     at = Position()
     checkpoints = Checkpoints(out, fingerprint=f"{task.fingerprint()} {world}", minutes=options.checkpoint_minutes)
-    if state := checkpoints.restore(device, say):
+    if state := checkpoints.restore(say):
         task.module.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         task.load_state(state["task"])
@@ -157,6 +157,7 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
                     "step": at.step,
                     "seconds": round(time.monotonic() - started, 1),
                     "load_share": loading / seconds,
+                    "memory_mb": round(memory_mb(device), 1),
                     "train_loss": at.nats / max(at.num_targets, 1),
                     **task.evaluate(),
                     "gradient_norms": gradient_norms(task.module, scale=max(1.0, norm / options.gradient_clip)),
@@ -182,6 +183,7 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
     if accelerator.is_main_process:
         (out / BEST_FILE).replace(out / MODEL_FILE)
         checkpoints.remove()
+    accelerator.wait_for_everyone()
     accelerator.end_training()
     best, last = kept_row(at.log, task.criterion), at.log[-1]
     if last["epoch"] < options.epochs:
@@ -201,7 +203,7 @@ def _accelerator(trackers: Sequence[str], out: Path) -> Accelerator:
             f"training.trackers: {', '.join(sorted(missing))}: is not installed, or not known to Accelerate; "
             f"install its package with pip; installed are: {', '.join(sorted(known)) or 'none'}"
         )
-    accelerator = Accelerator(log_with=list(trackers) or None, project_dir=out)
+    accelerator = Accelerator(cpu=processes().device.type == "cpu", log_with=list(trackers) or None, project_dir=out)
     accelerator.init_trackers(out.name)
     return accelerator
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import set_seed
+from accelerate.utils import broadcast_object_list, set_seed
 from torch import Tensor, nn
 
 from asr.batching import pad
@@ -15,23 +14,24 @@ from asr.corpus.manifest import write_manifest
 from asr.model import Recognizer, load
 from asr.nn.ctc import ctc_loss, required_frames
 from asr.report.figures import training_picture
+from asr.report.training import write_training_page
 from asr.training import watch
 from asr.training.build import build_augment, describe, plan_epochs, start_from, summary
 from asr.training.data import TrainingData, open_data
 from asr.training.evaluate import evaluate
-from asr.training.hardware import denormals_flushed
+from asr.training.hardware import processes, steady_numbers
 from asr.training.history import Row
 from asr.training.loop import MODEL_FILE, fit
 from asr.training.task import Task
 from asr.training.watch import say
 
-PICTURE_FILE, CONFIG_FILE = "training.png", "config.yaml"
+PICTURE_FILE, PAGE_FILE, CONFIG_FILE = "training.png", "training.html", "config.yaml"
 _SAMPLES = 3  # validation utterances shown after each epoch
 
 
-@denormals_flushed()
+@steady_numbers()
 def train(config: Config, out: str | Path, *, strict: bool = False) -> Recognizer:
-    """Trains a recogniser; leaves `model.safetensors`, `config.yaml`, `log.jsonl` and `training.png` in `out`.
+    """Trains a recogniser; leaves `model.safetensors`, `config.yaml`, `log.jsonl`, `training.png` and a page in `out`.
 
     The model of the epoch with the lowest validation CER (of equals, the last, which has annealed longest) is kept,
     in the file and in what is returned. The same configuration, seed and machine give the same model, byte for
@@ -40,21 +40,41 @@ def train(config: Config, out: str | Path, *, strict: bool = False) -> Recognize
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    processes = PartialState()
+    process = processes()
     set_seed(config.training.seed)
-    with processes.main_process_first():  # the others find the data checked and packed
+    with process.main_process_first():  # the others find the data checked and packed
         data = open_data(config, say, strict=strict)
-    task = RecognitionTask(config, data, processes.device)
-    say(describe(task.recognizer, data, processes.device))
+    if config.training.budget_minutes is not None:
+        config = _planned(config, data, out)
+        set_seed(config.training.seed)
+    task = RecognitionTask(config, data, process.device)
+    say(describe(task.recognizer, data))
     say(f"a model that does not listen would reach a loss of {task.not_listening:.3f} nats per unit")
-    if processes.is_main_process:
+    if process.is_main_process:
         (out / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
     log = fit(task, config.training, out)
-    recognizer = load(out / MODEL_FILE, processes.device)
-    if processes.is_main_process:
-        training_picture(out / PICTURE_FILE, log, recognizer, data.validation)
-        say(f"learning curve, and what the model hears: {out / PICTURE_FILE}")
+    recognizer = load(out / MODEL_FILE, process.device)
+    if process.is_main_process:
+        task.recognizer = recognizer
+        task.draw(out, log, done=True)
+        say(f"learning curve, and what the model hears: {out / PICTURE_FILE}, {out / PAGE_FILE}")
     return recognizer
+
+
+def _planned(config: Config, data: TrainingData, out: Path) -> Config:
+    """The configuration within its budget: as it was planned before in `out`, so that a run can go on, or anew."""
+    from asr.training.budget import within_budget
+
+    if (out / CONFIG_FILE).exists():
+        before = Config.load(out / CONFIG_FILE)
+        model = before.model.model_copy(update={"layers": config.model.layers, "hidden": config.model.hidden})
+        training = before.training.model_copy(update={"epochs": config.training.epochs})
+        if before.model_copy(update={"model": model, "training": training}) == config:
+            say(f"budget: {before.model.layers} x {before.model.hidden}, {before.training.epochs} epochs, as before")
+            return before
+    minutes = config.training.budget_minutes or 0.0
+    planned = [within_budget(config, data, processes().device, 60 * minutes, say)]
+    return broadcast_object_list(planned)[0]  # every process measures its own time
 
 
 class RecognitionTask(Task[list[int]]):
@@ -128,8 +148,10 @@ class RecognitionTask(Task[list[int]]):
         self.recognizer.summary = summary(self.recognizer, self.data, row)
         self.recognizer.save(path)
 
-    def draw(self, out: Path, log: Sequence[Row]) -> None:
+    def draw(self, out: Path, log: Sequence[Row], *, done: bool = False) -> None:
         training_picture(out / PICTURE_FILE, log, self.recognizer, self.data.validation)
+        epochs = self.config.training.epochs
+        write_training_page(out / PAGE_FILE, log, title=f"Training {out.resolve().name}", epochs=epochs, done=done)
 
     def leave_out(self, batch: list[int], path: Path) -> str:
         utterances = [self.data.training.utterances[index] for index in batch]

@@ -4,11 +4,11 @@ import sys
 from collections.abc import Sequence
 
 import torch
-from accelerate import PartialState
 from torch import Tensor
 
 from asr.errors import TrainingError
 from asr.nn.ctc import ctc_loss
+from asr.training.hardware import processes
 from asr.training.history import Row
 
 LISTENING = 0.9  # share of the no-listening loss below which a model has begun to listen
@@ -86,5 +86,5 @@ def epoch_lines(row: Row, told: str, *, epochs: int, best: bool, eta: float) -> 
 
 def say(line: str) -> None:
     """A line for the person watching, once however many processes train; results go to stdout, all else here."""
-    if PartialState().is_main_process:
+    if processes().is_main_process:
         print(line, file=sys.stderr, flush=True)

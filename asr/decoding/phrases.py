@@ -1,0 +1,218 @@
+"""Closed sets: which phrase of a list was said, or none of them.
+
+The score of a phrase is its exact log-probability, by CTC's forward algorithm (Graves et al. 2006) over a trie of all
+phrases at once. What competes with them as "none of these" is any text: the same algorithm over a loop of all units,
+in which each unit costs `Rejection.cost` nats, so that a phrase need not be spelled as well as the best spelling there
+is. Posteriors are softmax(`Rejection.scale` * scores): the scores of a CTC model are too sure.
+
+Sums are of probabilities in float64, rescaled where they become small; a prefix 1e-260 times as probable as the best
+one counts as impossible. That is several times as fast as sums of logarithms.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from pydantic import BaseModel, ConfigDict, Field
+
+from asr.decoding.fusion import build_lexicon
+from asr.decoding.hypothesis import Hypothesis
+from asr.decoding.ngram import SPECIALS, UNKNOWN
+from asr.errors import TextError
+from asr.files import read_lines
+from asr.text import BLANK, Units
+
+MOST = 100_000  # phrases, slots filled in
+_SMALL, _NOTHING = 1e-20, 1e-280  # rescaled below; zero below
+_SLOT = re.compile(r"\{([^{}]*)\}")
+_DEFINITION = re.compile(r"\s*\{([^{}]*)\}\s*=(.*)")
+
+
+class Rejection(BaseModel):
+    """How sure a phrase must be; `asr tune --phrases` finds it, and the model file holds it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cost: float = Field(default=2.0, ge=0, allow_inf_nan=False)  # nats, of each unit of a text that is no phrase
+    scale: float = Field(default=0.5, gt=0, allow_inf_nan=False)  # of log-probabilities
+    threshold: float = Field(default=0.5, ge=0, le=1)  # a phrase of a lower posterior is rejected
+    summary: dict[str, str] = {}
+
+
+class Trie(NamedTuple):
+    """Phrases as a trie, numbered breadth first; node 0 is their beginning."""
+
+    parent: np.ndarray  # (nodes,) int32
+    unit: np.ndarray  # (nodes,) int32, that leads to the node
+    reach: np.ndarray  # (depths,) int64, how many nodes are at most so many units long
+
+
+@njit(cache=True, nogil=True)
+def forward(log_probs: np.ndarray, trie: Trie) -> np.ndarray:
+    """Log-probability `(nodes,)` of each node's units being all that `log_probs (S, V)` emit."""
+    parent, unit, reach = trie
+    blank, label = np.zeros(len(parent)), np.zeros(len(parent))  # of paths that end in blank, in the last unit
+    blank[0] = 1.0
+    scale = 0.0
+    for t in range(len(log_probs)):
+        frame = np.exp(log_probs[t].astype(np.float64))
+        top = 0.0
+        for node in range(reach[min(t + 1, len(reach) - 1)] - 1, -1, -1):  # children first: they need the old parent
+            both = blank[node] + label[node]
+            come = 0.0
+            if node > 0:
+                come = blank[parent[node]]
+                if unit[parent[node]] != unit[node]:
+                    come += label[parent[node]]
+            if both + come == 0.0:
+                continue
+            blank[node] = both * frame[BLANK]
+            label[node] = (label[node] + come) * frame[unit[node]]
+            if blank[node] < _NOTHING:
+                blank[node] = 0.0
+            if label[node] < _NOTHING:
+                label[node] = 0.0
+            top = max(top, blank[node], label[node])
+        if 0.0 < top < _SMALL:
+            blank /= top
+            label /= top
+            scale += np.log(top)
+    return np.log(blank + label) + scale
+
+
+@njit(cache=True, nogil=True)
+def forward_any(log_probs: np.ndarray, cost: float) -> float:
+    """Log of the summed probability of all texts that `log_probs (S, V)` emit, each times exp(-cost * its units)."""
+    label = np.zeros(log_probs.shape[1])  # of paths that end in each unit, and at index 0 in blank
+    label[BLANK] = 1.0
+    price = np.exp(-cost)
+    scale = 0.0
+    for t in range(len(log_probs)):
+        total = label.sum()
+        kept = label + price * (total - label)
+        kept[BLANK] = total
+        label = kept * np.exp(log_probs[t].astype(np.float64))
+        top = label.max()
+        if 0.0 < top < _SMALL:
+            label /= top
+            scale += np.log(top)
+    return np.log(label.sum()) + scale
+
+
+def build_trie(phrases: Sequence[str], units: Units) -> tuple[Trie, np.ndarray]:
+    """The trie of distinct phrases that `units` can spell, and the node of each."""
+    lexicon = build_lexicon([*SPECIALS, *phrases], units)
+    parent = np.concatenate([[0], np.repeat(np.arange(len(lexicon.unit)), np.diff(lexicon.first))]).astype(np.int32)
+    ends = np.flatnonzero(lexicon.word != UNKNOWN)
+    nodes = np.empty(len(phrases), np.int64)
+    nodes[lexicon.word[ends] - len(SPECIALS)] = ends
+    reach = [1]
+    while reach[-1] < len(parent):  # the first node that is longer is the first child of the longest before
+        reach.append(int(lexicon.first[reach[-1]]))
+    return Trie(parent, lexicon.unit, np.array(reach)), nodes
+
+
+class Phrases:
+    """A closed set of distinct normalised phrases, in place of a model's decoder."""
+
+    def __init__(self, phrases: Sequence[str], units: Units, rejection: Rejection | None = None) -> None:
+        """Raises TextError for a phrase that the units cannot spell."""
+        self.phrases = list(phrases)
+        self.rejection = rejection or Rejection()
+        self._spellings = [tuple(units.encode(phrase)) for phrase in self.phrases]
+        self._trie, self._nodes = build_trie(self.phrases, units)
+
+    def scores(self, log_probs: Sequence[np.ndarray]) -> np.ndarray:
+        """Log-probability of each phrase for each utterance `(S, V)`: `(utterances, phrases)`."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            rows = list(pool.map(lambda one: forward(one, self._trie)[self._nodes], log_probs))
+        return np.array(rows).reshape(len(log_probs), len(self.phrases))
+
+    def decode_n_best(self, log_probs: Sequence[np.ndarray], count: int) -> list[list[Hypothesis]]:
+        """The decision on each utterance, then other candidates, at most `count` in all; scores are log-posteriors.
+
+        An empty hypothesis stands for none of the phrases.
+        """
+        anything = none_of_these(log_probs, self.rejection.cost)
+        log_posteriors = posteriors(self.scores(log_probs), anything, self.rejection.scale)
+        return [self._ranked(row, count) for row in log_posteriors]
+
+    def _ranked(self, log_posteriors: np.ndarray, count: int) -> list[Hypothesis]:
+        order = np.argsort(-log_posteriors, kind="stable").tolist()
+        none = len(self.phrases)
+        best = next(index for index in order if index != none)
+        decision = best if np.exp(log_posteriors[best]) >= self.rejection.threshold else none
+        order.remove(decision)
+        spellings = [*self._spellings, ()]
+        return [Hypothesis(spellings[index], float(log_posteriors[index])) for index in [decision, *order[: count - 1]]]
+
+
+def none_of_these(log_probs: Sequence[np.ndarray], cost: float) -> np.ndarray:
+    """`forward_any` of each utterance, `(utterances,)`."""
+    return np.array([forward_any(one, cost) for one in log_probs])
+
+
+def posteriors(scores: np.ndarray, anything: np.ndarray, scale: float) -> np.ndarray:
+    """Log-posteriors `(utterances, phrases + 1)` from scores `(utterances, phrases)`; last that of none of these."""
+    scaled = scale * np.concatenate([scores, anything[:, None]], axis=1)
+    return scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)
+
+
+def read_phrases(path: Path, units: Units, normalizer: Callable[[str], str]) -> list[str]:
+    """Reads a phrase a line, slots like `{digit}` filled in by each of the `{digit} = zero | one` in the same file.
+
+    Raises TextError that lists every faulty line: a slot that is not defined, twice, or in terms of itself; a phrase
+    that is empty or that the units cannot spell; more than `MOST` phrases.
+    """
+    slots: dict[str, list[str]] = {}
+    templates: list[tuple[int, str]] = []
+    problems = []
+    for number, line in enumerate(read_lines(path, TextError), start=1):
+        if definition := _DEFINITION.fullmatch(line):
+            name, alternatives = definition[1].strip(), definition[2].split("|")
+            if name in slots:
+                problems.append(f"{path}:{number}: {{{name}}} is defined above already; write all of it in one line")
+            slots.setdefault(name, alternatives)
+        elif line.strip():
+            templates.append((number, line))
+    found: dict[str, None] = {}
+    for number, template in templates:
+        try:
+            for filled in _fill(template, slots, ()):
+                phrase = normalizer(filled)
+                if not phrase:
+                    raise TextError(f"{template.strip()!r} can be empty; to reject what is no phrase needs no line")
+                if phrase not in found:
+                    units.encode(phrase)
+                found[phrase] = None
+                if len(found) > MOST:
+                    raise TextError(f"{template.strip()!r} makes more than {MOST} phrases; use slots of fewer words")
+        except TextError as error:
+            problems.append(f"{path}:{number}: {error}")
+    if problems:
+        raise TextError("\n".join(problems))
+    if not found:
+        raise TextError(f"{path}: holds no phrases; give one a line")
+    return list(found)
+
+
+def _fill(template: str, slots: Mapping[str, Sequence[str]], within: tuple[str, ...]) -> Iterator[str]:
+    """The texts of a template, which is an alternative of the slots `within`. Raises TextError for a wrong slot."""
+    texts = _SLOT.split(template)
+    names = [name.strip() for name in texts[1::2]]
+    if any(brace in text for text in texts[::2] for brace in "{}"):
+        raise TextError(f"{template.strip()!r} has a brace that belongs to no {{slot}}")
+    for name in names:
+        if name not in slots:
+            raise TextError(f"{{{name}}} is not defined; add a line `{{{name}}} = one | two`")
+        if name in within:
+            raise TextError(f"{{{name}}} is defined by means of itself; write its words out")
+    fillings = [[text for one in slots[name] for text in _fill(one, slots, (*within, name))] for name in names]
+    for chosen in product(*fillings):
+        yield "".join(part for pair in zip(texts[::2], (*chosen, ""), strict=True) for part in pair)

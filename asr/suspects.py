@@ -1,0 +1,203 @@
+"""Which transcripts do not fit their recordings, and why: judged by a model that has not been trained on them."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rapidfuzz import process
+from rapidfuzz.distance import Levenshtein
+
+from asr.align import find_words, spell
+from asr.corpus.manifest import Utterance, read_manifest
+from asr.corpus.pack import PackedCorpus, pack
+from asr.decoding.greedy import best_path
+from asr.errors import AsrError
+from asr.model import Recognizer
+from asr.nn.ctc import ctc_loss
+from asr.training.data import read_ids
+
+_SHORTLIST = 20  # transcripts of other utterances, nearest to what is heard, that are tried on a recording
+_CLEAR = 0.3  # share of the excess of its own transcript below which another's fits a recording clearly better
+_QUOTED = 60  # characters of a transcript
+_AUDIBLE = 0.3  # seconds of speech beside the text that are worth naming
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How well the transcript of the utterance at `index` of a corpus fits what a model hears.
+
+    `excess` is the CTC loss of the transcript above that of the text `heard`, in nats per unit of the transcript: about
+    0 where both are equal, infinite where the recording is too short for its transcript.
+    """
+
+    index: int
+    heard: str
+    excess: float
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A judgement with its utterance and the reasons; `stands_out`: its excess is far beyond that of most others."""
+
+    utterance: Utterance
+    index: int
+    heard: str
+    excess: float
+    reasons: tuple[str, ...]
+    stands_out: bool
+
+
+def find_suspects(
+    judged: Sequence[tuple[Recognizer, Judgement]], corpus: PackedCorpus, num_shown: int
+) -> tuple[list[Suspect], float]:
+    """The utterances of the highest excess, highest first, with reasons, and the excess above which one stands out.
+
+    All that stand out are given, and as many more as make up `num_shown`.
+    """
+    ids_of_texts: dict[str, str] = {}
+    for _, judgement in judged:
+        utterance = corpus.utterances[judgement.index]
+        ids_of_texts.setdefault(utterance.text or "", utterance.id)
+    fence = outer_fence([judgement.excess for _, judgement in judged])
+    ranked = sorted(judged, key=lambda pair: (-pair[1].excess, pair[1].index))
+    suspects: list[Suspect] = []
+    for recognizer, judgement in ranked:
+        if judgement.excess <= fence and len(suspects) >= num_shown:
+            break
+        suspects.append(
+            Suspect(
+                corpus.utterances[judgement.index],
+                judgement.index,
+                judgement.heard,
+                judgement.excess,
+                tuple(explain(recognizer, corpus, judgement, ids_of_texts)),
+                judgement.excess > fence,
+            )
+        )
+    return suspects, fence
+
+
+def judge(recognizer: Recognizer, corpus: PackedCorpus, indices: Sequence[int]) -> Iterator[Judgement]:
+    """Judges the utterances of `corpus` (normalised texts) at `indices`; units that the model lacks are passed over."""
+    sizes = corpus.num_samples[np.asarray(indices)]
+    for rows, log_probs, lengths in recognizer.batches(sizes, lambda row: corpus.audio(indices[row])):
+        heard = [hypothesis.units for hypothesis in best_path(log_probs, lengths)]
+        written = [_known_units(recognizer, corpus.utterances[indices[row]].text or "") for row in rows]
+        losses = ctc_loss(log_probs, lengths, written) - ctc_loss(log_probs, lengths, heard)
+        for row, units, target, loss in zip(rows, heard, written, losses.tolist(), strict=True):
+            yield Judgement(indices[row], recognizer.text(units), loss / max(len(target), 1))
+
+
+def outer_fence(values: Sequence[float]) -> float:
+    """The value above which one stands out: Tukey's outer fence (1977), which outliers hardly move."""
+    low, high = np.percentile(values, [25, 75], method="lower")  # interpolation fails between infinities
+    return float(high + 3 * (high - low))
+
+
+def explain(
+    recognizer: Recognizer, corpus: PackedCorpus, judgement: Judgement, ids_of_texts: dict[str, str]
+) -> list[str]:
+    """Why a transcript may not fit, in a few words each; nothing where the differences follow no pattern.
+
+    `ids_of_texts` are the transcripts that may belong to this recording instead, with the id of the first that has it.
+    """
+    audio, text = corpus.audio(judgement.index), corpus.utterances[judgement.index].text or ""
+    if not judgement.heard:
+        return ["nothing is heard"]
+    ((_, log_probs, _),) = recognizer.batches([len(audio)], lambda _: audio)
+    other = _better_transcript(recognizer, log_probs, judgement, text, ids_of_texts)
+    if other is not None:
+        return [f"looks like the transcript of {ids_of_texts[other]}: “{_quote(other)}”"]
+    try:
+        words, spelled = spell(recognizer, text)
+        found, unwritten = find_words(recognizer, log_probs[0].cpu().numpy(), words, spelled)
+    except AsrError as error:
+        return [str(error)]
+    said = [one is not None for one in found]
+    if not any(said):
+        return ["none of its words is heard"]
+    spans = [(one.start, one.end) for one in found if one is not None]
+    return [*_unspoken(words, said), *_unwritten(unwritten, spans[0][0], spans[-1][1])]
+
+
+def open_corpus(recognizer: Recognizer, manifest: Path, folder: Path, say: Callable[[str], None]) -> PackedCorpus:
+    """The utterances of a manifest as `recognizer` takes them, packed in `folder`; what cannot be read is said."""
+    utterances = read_manifest(manifest, require_text=True)
+    normalized = [replace(u, text=recognizer.normalizer(u.text or "")) for u in utterances]
+    corpus = pack(normalized, recognizer.sample_rate, folder / "judged.arrow")
+    for _, error in corpus.errors:
+        say(f"left out: {error}")
+    if not len(corpus):
+        raise AsrError(f"{manifest}: none of its {len(utterances)} recordings can be read")
+    return corpus
+
+
+def said_of_training(recognizer: Recognizer, utterances: Iterable[Utterance]) -> str:
+    """Whether a model can judge these utterances, or was trained on some; that shows only in its training manifests."""
+    data = recognizer.config.data
+    try:
+        excluded = read_ids(data.exclude) if data.exclude is not None else set()
+        seen = {_place(u) for path in data.train for u in read_manifest(path) if u.id not in excluded}
+    except AsrError as error:
+        return f"whether it was trained on them cannot be told ({error})"
+    if known := sum(_place(utterance) in seen for utterance in utterances):
+        return (
+            f"WARNING: it was trained on {known} of them, and has learned their transcripts, right or wrong; "
+            "`asr suspects CONFIG` judges each by a model that has not seen it"
+        )
+    return "it was trained on none of them"
+
+
+def _place(utterance: Utterance) -> tuple[str, float]:
+    return str(utterance.audio.resolve()), utterance.offset
+
+
+def _known_units(recognizer: Recognizer, text: str) -> list[int]:
+    units = recognizer.units
+    return [index for part in units.split(text) if not units.unknown(part) for index in units.encode(part)]
+
+
+def _better_transcript(
+    recognizer: Recognizer, log_probs: torch.Tensor, judgement: Judgement, text: str, ids_of_texts: dict[str, str]
+) -> str | None:
+    """The transcript of another utterance that fits `log_probs (1, S, V)` clearly better, if there is one."""
+    nearest = process.extract(judgement.heard, ids_of_texts.keys(), scorer=Levenshtein.distance, limit=_SHORTLIST)
+    texts = [text, judgement.heard, *(other for other, *_ in nearest if other != text)]
+    targets = [_known_units(recognizer, other) for other in texts]
+    count, frames = len(targets), log_probs.shape[1]
+    own, heard, *others = ctc_loss(log_probs.expand(count, -1, -1), torch.full((count,), frames), targets).tolist()
+    if not others:
+        return None
+    best = int(np.argmin(others))
+    return texts[2 + best] if others[best] - heard < _CLEAR * (own - heard) else None
+
+
+def _unspoken(words: Sequence[str], said: Sequence[bool]) -> Iterator[str]:
+    """Words that are not said, at the end, at the beginning, in between."""
+    first, last = said.index(True), len(said) - said[::-1].index(True)
+    for name, missing in (("last", words[last:]), ("first", words[:first])):
+        if missing:
+            half = 0.4 <= len("".join(missing)) / len("".join(words)) <= 0.6
+            part = f"{'second' if name == 'last' else 'first'} half" if half else f"{name} words"
+            yield f"{part} not spoken: “{_quote(' '.join(missing))}”"
+    inside = [word for word, here in zip(words[first:last], said[first:last], strict=True) if not here]
+    if inside:
+        yield f"not spoken: “{_quote(' '.join(inside))}”"
+
+
+def _unwritten(spans: Sequence[tuple[float, float]], start: float, end: float) -> Iterator[str]:
+    """Speech beside the text, which is said from `start` to `end`."""
+    before, after = sum(b - a for a, b in spans if b <= start), sum(b - a for a, b in spans if a >= end)
+    if after >= _AUDIBLE:
+        yield f"audio continues {after:.1f} s after the text"
+    if before >= _AUDIBLE:
+        yield f"audio begins {before:.1f} s before the text"
+    for a, b in spans:
+        if start < b and a < end and b - a >= _AUDIBLE:
+            yield f"{b - a:.1f} s at {a:.1f} s are not in the text"
+
+
+def _quote(text: str) -> str:
+    return text if len(text) <= _QUOTED else text[: _QUOTED - 1] + "…"

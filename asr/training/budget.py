@@ -1,0 +1,76 @@
+"""How large a model, and how many epochs, a stated time allows on this machine."""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from asr.config import Config
+from asr.nn.encoder import AcousticModel
+from asr.training.data import TrainingData
+from asr.training.hardware import use_bf16
+from asr.training.recognition import RecognitionTask
+
+SIZES = ((2, 96), (2, 128), (2, 192), (3, 256), (3, 320), (4, 384), (4, 512))  # layers, hidden
+HOURS = (0.0, 0.1, 0.5, 1.0, 3.0, 20.0, 60.0)  # of training data from which each is worth its time
+MIN_EPOCHS, MIN_STEPS = 8, 3000  # fewer leave the larger model behind the smaller one
+MAX_EPOCHS = 100
+_RESERVE = 0.9  # of the time is planned for
+_EVALUATION = 0.35  # share of a training step that recognising as much audio takes
+_MEASURED = 3  # steps
+
+
+def within_budget(
+    config: Config, data: TrainingData, device: torch.device, seconds: float, say: Callable[[str], None]
+) -> Config:
+    """The configuration with layers, hidden size and epochs such that training ends, annealed, after `seconds`.
+
+    The largest model is taken that the hours of data are worth and that the time gives enough epochs and steps;
+    each is timed on real batches, so two calls may differ. What is chosen is said.
+    """
+    task = RecognitionTask(config, data, device)
+    (batches,) = RecognitionTask.plans(task)[:1]
+    hours = data.training.seconds / 3600
+    worth = [size for size, least in zip(SIZES, HOURS, strict=True) if hours >= least]
+    layers, hidden, epochs, epoch_seconds = *worth[0], 1, 0.0
+    for layers, hidden in reversed(worth):
+        epoch_seconds = _epoch_seconds(task, batches, layers, hidden, device)
+        epochs = min(MAX_EPOCHS, int(_RESERVE * seconds / epoch_seconds))
+        if epochs >= max(MIN_EPOCHS, MIN_STEPS / len(batches)):
+            break
+    say(
+        f"budget of {seconds / 60:.3g} minutes: {layers} x {hidden}, {max(epochs, 1)} epochs of about "
+        f"{epoch_seconds:.1f} s on this machine"
+        + ("" if epochs >= MIN_EPOCHS else "; it is too short for this much data, expect a poor model")
+    )
+    model = config.model.model_copy(update={"layers": layers, "hidden": hidden})
+    training = config.training.model_copy(update={"epochs": max(epochs, 1)})
+    return config.model_copy(update={"model": model, "training": training})
+
+
+def _epoch_seconds(
+    task: RecognitionTask, batches: list[list[int]], layers: int, hidden: int, device: torch.device
+) -> float:
+    """Time of an epoch with its evaluation, from a few steps on batches of middling length."""
+    config, data = task.config, task.data
+    settings = {**config.model.model_dump(), "layers": layers, "hidden": hidden}
+    features = task.recognizer.features
+    model = AcousticModel(num_bins=features.num_bins, num_units=len(data.units), **settings).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-9)
+    samples = data.training.num_samples
+    padded = [len(batch) * int(samples[batch].max()) for batch in batches]
+    middling = sorted(range(len(batches)), key=padded.__getitem__)[len(batches) // 2 :][: _MEASURED + 1]
+    started, spent = 0.0, 0
+    for number, index in enumerate(middling):
+        if number == 1 or len(middling) == 1:  # the first step warms up
+            started = time.perf_counter()
+            spent = 0
+        with torch.autocast(device.type, torch.bfloat16, enabled=use_bf16(config.training.precision, device)):
+            loss = task.loss(model, task.load(batches[index]))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        loss.item()
+        spent += padded[index]
+    per_sample = (time.perf_counter() - started) / spent
+    return per_sample * (sum(padded) + _EVALUATION * int(data.validation.num_samples.sum()))

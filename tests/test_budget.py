@@ -1,0 +1,85 @@
+"""A stated time chooses size and epochs, the same ones when the run goes on."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import run_asr, train_config
+
+from asr.config import Config
+from asr.training import budget
+from asr.training.data import TrainingData, open_data
+from asr.training.recognition import RecognitionTask, train
+
+
+@pytest.fixture
+def data(tones: Path) -> TrainingData:
+    return open_data(train_config(tones), lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "epochs", "said"),
+    [
+        (9000.0, (3, 320), 27, "3 x 320, 27 epochs of about 300.0 s"),
+        (900.0, (2, 192), 13, "2 x 192"),  # 300 s an epoch for the largest: 2 epochs, too few
+        (30.0, (2, 96), 1, "too short"),
+        (1e9, (3, 320), budget.MAX_EPOCHS, "100 epochs"),
+    ],
+)
+def test_the_largest_size_with_enough_epochs(
+    seconds: float,
+    size: tuple[int, int],
+    epochs: int,
+    said: str,
+    data: TrainingData,
+    tones: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = dict(zip(budget.SIZES, (20.0, 30.0, 60.0, 150.0, 300.0, 500.0, 900.0), strict=True))
+
+    def epoch_seconds(task: object, batches: object, layers: int, hidden: int, device: object) -> float:
+        return times[layers, hidden]
+
+    monkeypatch.setattr(budget, "_epoch_seconds", epoch_seconds)
+    monkeypatch.setattr(budget, "MIN_STEPS", 1)
+    monkeypatch.setattr(type(data.training), "seconds", property(lambda corpus: 4 * 3600.0))
+    lines: list[str] = []
+    config = train_config(tones)
+    planned = budget.within_budget(config, data, torch.device("cpu"), seconds, lines.append)
+    assert ((planned.model.layers, planned.model.hidden), planned.training.epochs) == (size, epochs)
+    assert said in lines[0]
+    kept = config.model.model_dump() | {"layers": size[0], "hidden": size[1]}
+    assert planned.model.model_dump() == kept  # nothing else
+
+
+def test_times_are_of_real_steps(data: TrainingData, tones: Path) -> None:
+    config = train_config(tones)
+    task = RecognitionTask(config, data, torch.device("cpu"))
+    (batches,) = task.plans()[:1]
+    small, large = (budget._epoch_seconds(task, batches, *size, torch.device("cpu")) for size in ((1, 16), (4, 512)))
+    assert 0 < small < large / 3
+
+
+def test_a_run_goes_on_with_the_plan_it_began_with(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(budget, "_epoch_seconds", lambda *_: 6.0)
+    config = train_config(tones, budget_minutes=0.25)
+    train(config, tmp_path)
+    first = Config.load(tmp_path / "config.yaml")
+    assert (first.model.layers, first.model.hidden, first.training.epochs) == (2, 96, 2)
+    monkeypatch.setattr(budget, "_epoch_seconds", lambda *_: 1.0)  # the machine is quicker by now
+    train(config, tmp_path)
+    assert Config.load(tmp_path / "config.yaml") == first
+    assert "2 x 96, 2 epochs, as before" in capsys.readouterr().err
+    train(train_config(tones, budget_minutes=0.05), tmp_path)  # another budget is another plan
+    assert Config.load(tmp_path / "config.yaml").training.budget_minutes == 0.05
+
+
+def test_times_on_the_command_line(tones: Path, tmp_path: Path) -> None:
+    (tmp_path / "words.yaml").write_text(train_config(tones).to_yaml())
+    done = run_asr("train", "words.yaml", "--budget", "2s", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "budget of 0.0333 minutes: 2 x 96," in done.stderr
+    for wrong in ("20", "m", "-1m", "nanm", "1d"):
+        assert "must be a time such as 90s" in run_asr("train", "words.yaml", f"--budget={wrong}", cwd=tmp_path).stderr
