@@ -54,6 +54,46 @@ def packed_rnn(layer: nn.Module, x: Tensor, lengths: Tensor) -> Tensor:
     return output
 
 
+def truncated_bptt(
+    lstm: bool, w: np.ndarray, u: np.ndarray, b: np.ndarray, x: np.ndarray, out: np.ndarray, chunk: int
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Outputs `(S, H)` of a tanh or LSTM cell for `x (S, I)`, and the gradients of `w (gates H, I)`, `u`, `b`, by hand.
+
+    `out (S, H)` is the gradient of the loss by each output. The state is carried through; going back from the last step
+    of a chunk, nothing comes from the one after it (Werbos 1990; Williams and Peng 1990; the gates as PyTorch's).
+    """
+    size = u.shape[1]
+    hs, cs, gates = [np.zeros(size)], [np.zeros(size)], []
+    for frame in x:
+        z = w @ frame + u @ hs[-1] + b
+        if lstm:
+            i, f, o = (1 / (1 + np.exp(-z[n * size : (n + 1) * size])) for n in (0, 1, 3))
+            g = np.tanh(z[2 * size : 3 * size])
+            cs.append(f * cs[-1] + i * g)
+            hs.append(o * np.tanh(cs[-1]))
+            gates.append((i, f, g, o))
+        else:
+            hs.append(np.tanh(z))
+    dw, du, db = np.zeros_like(w), np.zeros_like(u), np.zeros_like(b)
+    dh, dc = np.zeros(size), np.zeros(size)
+    for t in reversed(range(len(x))):
+        if (t + 1) % chunk == 0:
+            dh, dc = np.zeros(size), np.zeros(size)
+        dh = dh + out[t]
+        if lstm:
+            i, f, g, o = gates[t]
+            squashed = np.tanh(cs[t + 1])
+            dc = dc + dh * o * (1 - squashed**2)
+            by_gate = dc * g * i * (1 - i), dc * cs[t] * f * (1 - f), dc * i * (1 - g**2), dh * squashed * o * (1 - o)
+            dz = np.concatenate(by_gate)
+            dc = dc * f
+        else:
+            dz = dh * (1 - hs[t + 1] ** 2)
+        dw, du, db = dw + np.outer(dz, x[t]), du + np.outer(dz, hs[t]), db + dz
+        dh = u.T @ dz
+    return np.array(hs[1:]), (dw, du, db)
+
+
 def edit_distance(reference: list[str], hypothesis: list[str]) -> int:
     """Levenshtein distance by its recurrence."""
     row = list(range(len(hypothesis) + 1))

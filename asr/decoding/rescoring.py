@@ -92,9 +92,9 @@ def new_scores(hypotheses: Sequence[Hypothesis], read: np.ndarray, weight: float
 
 
 def tune_rescoring(validation: Validation, lm: RecurrentLM, say: Callable[[str], None]) -> None:
-    """Has the recogniser's decoder rescored by `lm`, weighted best for validation data; if that helps nothing, not.
+    """Has the recogniser's decoder rescored by `lm`, with the best weights for validation data; if none helps, not.
 
-    The beam is searched once, every weight tried on what it leaves.
+    The beam is searched once, and every weight tried on what it leaves.
     """
     recognizer = validation.recognizer
     say(f"the language model on the references: {lm.perplexity(validation.references)}")
@@ -118,23 +118,18 @@ def tune_rescoring(validation: Validation, lm: RecurrentLM, say: Callable[[str],
     cost = -sum(read[:, 0].sum() for read in reads) / sum(read[:, 1].sum() for read in reads)  # of a token
     say("weight  bonus      WER    CER")
     lowest = np.inf
-    for weight in _WEIGHTS:
-        for bonus in weight * _SHARES * cost:
+    for weight in _WEIGHTS.tolist():
+        for bonus in (weight * _SHARES * cost).round(3).tolist():
             first = [np.argmax(new_scores(*pair, weight, bonus)) for pair in zip(lists, reads, strict=True)]
             rates = sum(each[index] for each, index in zip(errors, first, strict=True)) / totals
             if rates.sum() < lowest:
-                lowest = rates.sum()
-                rescorer.weight, rescorer.bonus = round(float(weight), 2), round(float(bonus), 3)
+                lowest, rescorer.weight, rescorer.bonus = rates.sum(), weight, bonus
                 say(f"{weight:6.2f} {bonus:6.2f}   {rates[0]:6.2f} {rates[1]:6.2f}")
     decoder.rescorer = rescorer
     after = validation.score(decoder, interval=True)
     say(f"before:   {before.cer}\n          {before.wer}\nrescored: {after.cer}\n          {after.wer}")
     if (after.wer.errors, after.cer.errors) < (before.wer.errors, before.cer.errors):
-        rescorer.summary = {
-            "utterances": len(validation.references),
-            "before": str(before.wer),
-            "rescored": str(after.wer),
-        }
+        rescorer.summary = {"utterances": len(lists), "before": str(before.wer), "rescored": str(after.wer)}
         recognizer.decoder = decoder
     else:
         say("no weight helps: the recurrent language model is not stored")

@@ -31,6 +31,9 @@ from asr.training.task import Task
 from asr.training.watch import say
 
 NO_TARGET = -100  # in place of a token beyond the end of the stream
+BPTT = 64  # tokens that gradients go back at most
+MAX_ROWS = 32
+MIN_CHUNKS = 128  # in an epoch; a text too short for that has fewer rows, since it takes many steps to learn
 RARE = 0.5  # share of the tokens seen once that an epoch reads as `<unk>`, so that the model learns what it is
 
 
@@ -96,8 +99,8 @@ class LanguageTask(Task[range]):
         *,
         ngram: Perplexity,
         options: TrainingConfig,
-        rows: int = 32,
-        bptt: int = 64,
+        rows: int | None = None,
+        bptt: int = BPTT,
     ) -> None:
         """`training` and `validation` are normalised sentences, `ngram` is what an n-gram model says of the latter."""
         self.lm = lm
@@ -108,7 +111,7 @@ class LanguageTask(Task[range]):
         self.options, self.bptt = options, bptt
         counts = np.bincount(np.concatenate(self.sentences))
         self.is_rare = (counts == 1) & (np.arange(len(counts)) > END)
-        self.rows = min(rows, counts.sum())
+        self.rows = rows or min(MAX_ROWS, max(1, counts.sum() // (MIN_CHUNKS * bptt)))
         self.chunks = -(-counts.sum() // (self.rows * bptt))
         self.read = functools.lru_cache(1)(self._read)
         self._chunk: int | None = None  # the last to be read, and the states of all rows before and after it

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import torch
+from oracles import randomise, truncated_bptt
+from torch import Tensor
+
+from asr.nn.lm import LanguageModel
+from asr.nn.rnn import RNNLayer, map_state
+
+CELLS = ["lstm", "gru", "rnn_tanh", "rnn_relu"]
+
+
+def language_model(cell: str, **settings: int) -> LanguageModel:
+    model = LanguageModel(num_tokens=7, cell=cell, hidden=6, layers=2, **settings)  # type: ignore[arg-type]
+    randomise(model, 0)
+    return model.eval()
+
+
+@pytest.mark.parametrize("cell", ["rnn_tanh", "lstm"])
+@pytest.mark.parametrize("chunk", [9, 4, 1])
+def test_backpropagation_through_time_by_hand(cell: str, chunk: int) -> None:
+    """Chunks that carry a detached state: outputs as of the whole, gradients that stop at the borders."""
+    layer = RNNLayer(input_size=3, hidden_size=4, cell=cell, bidirectional=False).double()  # type: ignore[arg-type]
+    randomise(layer, 0)
+    x, out = torch.randn(1, 9, 3).double(), torch.randn(1, 9, 4).double()
+    state, outputs = None, []
+    for part, gradient in zip(x.split(chunk, dim=1), out.split(chunk, dim=1), strict=True):
+        output, state = layer(part, state=state)
+        output.backward(gradient)
+        outputs.append(output.detach())
+        state = map_state(Tensor.detach, state)
+    rnn = layer.forward_rnn
+    w, u, b = (p.detach().numpy() for p in (rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0 + rnn.bias_hh_l0))
+    expected, gradients = truncated_bptt(cell == "lstm", w, u, b, x[0].numpy(), out[0].numpy(), chunk)
+    np.testing.assert_allclose(torch.cat(outputs, dim=1)[0], expected, atol=1e-12)
+    for parameter, gradient in zip((rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0), gradients, strict=True):
+        np.testing.assert_allclose(parameter.grad, gradient, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_parts_with_carried_states_give_the_whole(cell: str, device: torch.device) -> None:
+    model = language_model(cell).to(device)
+    tokens = torch.randint(7, (3, 11), device=device)
+    whole, final = model(tokens)
+    states, parts = None, []
+    for part in tokens.split([5, 1, 5], dim=1):
+        log_probs, states = model(part, states)
+        parts.append(log_probs)
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(states, final, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(whole.exp().sum(-1), torch.ones(3, 11, device=device))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_vector_to_sequence(cell: str) -> None:
+    """One model learns to write another sequence for each vector."""
+    model = LanguageModel(num_tokens=4, cell=cell, hidden=16, layers=2, dropout=0.0, condition_size=3)  # type: ignore[arg-type]
+    vectors = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]])
+    sequences = torch.tensor([[0, 1, 1, 2, 3], [0, 2, 3, 2, 1], [0, 3, 1, 3, 3]])
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-2)
+    for _ in range(80):
+        log_probs, _ = model(sequences[:, :-1], model.begin(vectors))
+        loss = torch.nn.functional.nll_loss(log_probs.flatten(0, 1), sequences[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    states, token, written = model.begin(vectors), sequences[:, :1], []
+    for _ in range(4):
+        log_probs, states = model(token, states)
+        token = log_probs.argmax(-1)
+        written.append(token)
+    assert torch.equal(torch.cat(written, dim=1), sequences[:, 1:])
+
+
+def test_without_a_condition_there_is_nothing_to_begin_from() -> None:
+    with pytest.raises(ValueError, match="takes no vector"):
+        language_model("gru").begin(torch.zeros(1, 3))
