@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from asr.cli import corpus, language, models, scoring, training, transcription
+from asr.cli import corpus, gradients, language, models, scoring, training, transcription
 from asr.errors import AsrError
 
 app = typer.Typer(
@@ -29,6 +29,9 @@ for command in (
     models.info,
 ):
     app.command()(command)
+report = typer.Typer(help="Pictures of training and of the recurrent family.", rich_markup_mode=None)
+report.command()(gradients.gradients)
+app.add_typer(report, name="report")
 
 
 def main() -> None:
