@@ -3,6 +3,7 @@
 import wave
 from collections.abc import Iterator
 from io import BufferedReader
+from itertools import count
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def microphone() -> tuple[int, Iterator[np.ndarray]]:
         stream.start()
     except sounddevice.PortAudioError as error:
         raise AsrError(f"--stream mic: no microphone can be opened: {error}") from None
-    return rate, iter(lambda: stream.read(round(BLOCK_SECONDS * rate))[0].T, None)
+    return rate, (stream.read(round(BLOCK_SECONDS * rate))[0].T for _ in count())
 
 
 def _blocks(chunks: Iterator[bytes], channels: int) -> Iterator[np.ndarray]:

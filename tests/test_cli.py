@@ -47,6 +47,7 @@ def test_exit_statuses(tmp_path: Path) -> None:
         (["lm", "nothing.txt", "-o", "lm.arpa", "--prune", "few"], 1, "--prune few: must be whole numbers"),
         (["lm", "nothing.txt", "-o", "lm.arpa", "--units", "syllables"], 2, "syllables"),
         (["train"], 2, "CONFIG"),
+        (["transcribe", "m.safetensors"], 2, "name recordings, or --stream -"),
         (["dance"], 2, "dance"),
     ):
         done = run_asr(*arguments, cwd=tmp_path)

@@ -39,6 +39,8 @@ def test_overrides() -> None:
             r"--set training\.epoch=3: training\.epoch is not an option; there are start_from, epochs, ",
         ),
         ("model.subsampling=5", r"--set model\.subsampling=5: .*1, 2, 3 or 4.*found 5"),
+        ("model.frontend=transformer", r"model\.frontend .*'conv' or 'stack'.*found 'transformer'"),
+        ("features.level=none", r"features\.level .*'utterance' or 'running'.*found 'none'"),
         ("model.dropout=1.5", r"--set model\.dropout=1\.5: .*less than 1"),
         ("text.lower=turkish", r"--set text\.lower=turkish: text\.lower .*'turkic'"),
         ("text.units=words", r"--set text\.units=words: text\.units .*'characters', 'graphemes', .*found 'words'"),

@@ -6,13 +6,16 @@ from oracles import random_waveforms, randomise
 from asr.batching import pad
 from asr.config import Config
 from asr.model import Recognizer
-from asr.nn.encoder import AcousticModel
+from asr.nn.encoder import AcousticModel, FrameStacking, Frontend
 from asr.text import Units
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 4])
-def test_output_length_is_exact(factor: int) -> None:
-    model = AcousticModel(num_bins=13, num_units=4, subsampling=factor, channels=2, hidden=3, layers=1)
+@pytest.mark.parametrize("frontend", ["conv", "stack"])
+def test_output_length_is_exact(factor: int, frontend: Frontend) -> None:
+    model = AcousticModel(
+        num_bins=13, num_units=4, frontend=frontend, subsampling=factor, channels=2, hidden=3, layers=1
+    )
     for frames in range(1, 20):
         log_probs, lengths = model(torch.randn(1, frames, 13), torch.tensor([frames]))
         assert log_probs.shape[:2] == (1, model.num_output_frames(frames))
@@ -26,7 +29,15 @@ def test_log_probabilities_in_training_and_evaluation() -> None:
         torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(2, 3))
 
 
-@pytest.mark.parametrize("options", [{"subsampling": 4}, {"subsampling": 3, "cell": "gru"}, {"bidirectional": False}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"subsampling": 4},
+        {"subsampling": 3, "cell": "gru"},
+        {"bidirectional": False},
+        {"frontend": "stack", "subsampling": 3},
+    ],
+)
 def test_batch_order_and_padding_never_change_an_answer(options: dict, device: torch.device) -> None:
     """From the waveform on: alone, in batches of 7 and 32, in any order, with extra padding, to 1e-4."""
     model = {"hidden": 16, "layers": 2, "channels": 4, **options}
@@ -51,3 +62,11 @@ def test_batch_order_and_padding_never_change_an_answer(options: dict, device: t
                 assert frames[position] == len(alone[row]) == recognizer.num_output_frames(len(waveforms[row]))
                 torch.testing.assert_close(log_probs[position, : frames[position]].cpu(), alone[row], atol=1e-4, rtol=0)
             assert recognizer.texts(log_probs, frames) == [texts[row] for row in rows]
+
+
+def test_stacked_frames_stand_side_by_side() -> None:
+    stack = FrameStacking(num_bins=2, factor=3, output_size=6)
+    torch.nn.init.eye_(stack.projection.weight)
+    torch.nn.init.zeros_(stack.projection.bias)
+    frames, lengths = stack(torch.arange(1.0, 11.0).view(1, 5, 2), torch.tensor([4]))
+    assert frames.tolist() == [[[1, 2, 3, 4, 5, 6], [7, 8, 0, 0, 0, 0]]] and lengths.tolist() == [2]

@@ -5,7 +5,7 @@ import torch
 from oracles import random_waveforms
 
 from asr.batching import pad
-from asr.features import LOG_FLOOR, MFCC, LogMel, Spectrogram, normalize_level
+from asr.features import LOG_FLOOR, MFCC, LogMel, Spectrogram, normalize_level, running_level
 
 KINDS = {
     "log_mel": lambda rate: LogMel(sample_rate=rate, bins=40),
@@ -46,9 +46,11 @@ def test_num_frames_is_exact(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_padding_changes_nothing(kind: str, device: torch.device) -> None:
+@pytest.mark.parametrize("level", ["utterance", "running"])
+def test_padding_changes_nothing(kind: str, level: str, device: torch.device) -> None:
     """Not even when what lies in the padding is not zero."""
     module = KINDS[kind](8000).to(device)
+    module.level = level
     waveforms = random_waveforms(2, 5)
     audio, lengths = pad(waveforms)
     audio = torch.where(torch.arange(audio.shape[1]) < lengths[:, None], audio, torch.tensor(7.0))
@@ -87,3 +89,22 @@ def test_level_does_not_matter() -> None:
 def test_digital_silence_is_finite() -> None:
     features, _ = LogMel(sample_rate=16000)(torch.zeros(1, 1600), torch.tensor([1600]))
     torch.testing.assert_close(features, torch.zeros_like(features), atol=1e-2, rtol=0)
+
+
+def test_running_level_is_of_what_was_heard_so_far() -> None:
+    features, decay = torch.randn(2, 40, 3) * 3 + 5, 0.9
+    normal, sums = running_level(features, decay=decay)
+    for frame in (0, 1, 39):
+        heard = features[1, : frame + 1].double()
+        weights = decay ** torch.arange(frame, -1, -1)[:, None] / 3
+        weights = weights / (weights.sum() * 3)
+        mean = (weights * heard).sum()
+        deviation = (weights * (heard - mean).square()).sum().clamp_min(1).sqrt()
+        torch.testing.assert_close(normal[1, frame].double(), (heard[-1] - mean) / deviation, atol=1e-5, rtol=0)
+    first, middle = running_level(features[:, :7], decay=decay)
+    second, final = running_level(features[:, 7:], middle, decay=decay)
+    torch.testing.assert_close(torch.cat([first, second], dim=1), normal)
+    torch.testing.assert_close(final, sums)
+    silence = torch.full((1, 300, 3), -13.8)
+    loud, _ = running_level(torch.cat([silence, torch.zeros(1, 50, 3)], dim=1), decay=0.999)
+    assert (loud[0, :300] == 0).all() and 1 < loud.max() < 20

@@ -1,14 +1,24 @@
 """Streams hear what the offline model hears, however the sound is divided."""
 
+import io
+import sys
+import types
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from conftest import fresh_recognizer
 from oracles import random_waveforms, randomise
 
 from asr.batching import pad
+from asr.cli import app
 from asr.config import Config
+from asr.decoding.decoder import Decoder
+from asr.errors import AsrError, AudioError, ConfigError
+from asr.live import microphone, piped
 from asr.model import Recognizer
-from asr.stream import AcousticStream
+from asr.stream import PAUSE, AcousticStream, describe, latency
 from asr.text import Units
 
 RATE = 8000
@@ -75,3 +85,179 @@ def test_short_sounds_have_every_frame(length: int, options: dict) -> None:
     samples = random_waveforms(5, 1)[0][:length]
     expected = recognizer.log_probs(*pad([samples]))[0][0]
     torch.testing.assert_close(streamed(recognizer, chunks(samples, 33)), expected, atol=1e-4, rtol=0)
+
+
+def test_latency_is_what_is_stated() -> None:
+    """With that much sound after the middle of a frame it is there, with a sample less it is not."""
+    for options in ({"subsampling": 4}, {"subsampling": 3}, {"subsampling": 1}, {"frontend": "stack"}):
+        recognizer = streaming(**options)
+        samples = random_waveforms(6, 1)[0]
+        middle = 5 * recognizer.stride
+        needed = middle + round(latency(recognizer) * RATE) + 1
+        assert len(streamed_so_far(recognizer, samples[:needed])) == 6
+        assert len(streamed_so_far(recognizer, samples[: needed - 1])) == 5
+    assert describe(streaming(frontend="stack", subsampling=2)) == "a frame every 20 ms, 22 ms after its middle"
+
+
+def streamed_so_far(recognizer: Recognizer, samples: np.ndarray) -> torch.Tensor:
+    log_probs = AcousticStream(recognizer).feed(samples)
+    assert log_probs is not None
+    return log_probs
+
+
+@pytest.mark.parametrize("with_decoder", [False, True])
+def test_text_and_words_are_those_of_transcribe(with_decoder: bool) -> None:
+    recognizer = streaming()
+    if with_decoder:
+        recognizer.decoder = Decoder(recognizer.units)
+    samples = random_waveforms(7, 1)[0]
+    expected = recognizer.transcribe(samples, RATE)
+    assert expected.text
+    for size in (200, 800, len(samples)):
+        stream, heard = recognizer.stream(), []
+        for part in chunks(samples, size):
+            ended, partial = stream.feed(part)
+            assert not ended
+            heard.append(partial)
+        got = stream.finish()
+        assert (got.text, got.duration) == (expected.text, expected.duration)
+        assert [(w.text, w.start, w.end) for w in got.words] == [(w.text, w.start, w.end) for w in expected.words]
+        assert heard[-1] and expected.text.startswith(heard[-1][:-1].strip())
+    assert size == len(samples) or len(set(heard)) > 3
+
+
+def test_a_pause_ends_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the same frame however the sound is divided; its words are told once, and what comes after is a new text."""
+    recognizer = streaming()
+    stride = recognizer.stride / RATE
+    path = torch.tensor([0, 1, 1, 0, 2, *[0] * round(PAUSE / stride), 3, 4, *[0] * 40, 1])
+    rows = torch.nn.functional.one_hot(path, 6).float().mul(50).log_softmax(-1)
+    for size in (1, 7, len(rows)):
+        stream = recognizer.stream()
+        parts = iter(rows.split(size))
+        monkeypatch.setattr(stream._acoustic, "feed", lambda samples, last=False, parts=parts: next(parts, None))
+        heard = [stream.feed(np.zeros(round(size * recognizer.stride), np.float32)) for _ in rows.split(size)]
+        told = [word for ended, _ in heard for word in ended]
+        assert [word.text for word in told] == ["ab", "cé"] and heard[-1].partial == "a"
+        transcript = stream.finish()
+        assert transcript.text == "ab cé a" and transcript.words[:2] == tuple(told)
+        assert transcript.words[1].start == pytest.approx((5 + round(PAUSE / stride) - 0.5) * stride)
+
+
+def test_other_rates_and_kinds_of_samples() -> None:
+    recognizer = streaming()
+    samples = random_waveforms(8, 1, 16000)[0]
+    expected = recognizer.log_probs(*pad([load_audio(samples, RATE, source_rate=16000)]))[0][0]
+    for parts in (chunks(samples, 999), [samples]):
+        stream = recognizer.stream(16000)
+        given = [stream._at_model_rate(part) for part in parts] + [stream._at_model_rate(samples[:0], last=True)]
+        log_probs = streamed(recognizer, given)
+        assert len(log_probs) == len(expected)
+        torch.testing.assert_close(log_probs.exp(), expected.exp(), atol=0.02, rtol=0)
+    stereo = np.stack([samples, samples])
+    whole = (samples * 32768).astype(np.int16)
+    texts = set()
+    for sound in (samples, stereo, whole, torch.from_numpy(samples)):
+        stream = recognizer.stream(16000)
+        stream.feed(sound)
+        texts.add(stream.finish().text)
+    assert len(texts) == 1
+    with pytest.raises(AudioError, match="not a finite number"):
+        recognizer.stream().feed(np.full(10, np.nan, np.float32))
+    assert recognizer.stream().finish().text == ""
+
+
+def test_models_that_need_whole_utterances_say_how_to_train_one_that_streams() -> None:
+    with pytest.raises(ConfigError, match=r"--set model\.bidirectional=false --set features\.level=running$"):
+        fresh_recognizer().stream()
+    assert "cannot stream" in describe(fresh_recognizer())
+
+
+def wav(samples: np.ndarray, rate: int = RATE, subtype: str = "PCM_16") -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format="WAV", subtype=subtype)
+    return buffer.getvalue()
+
+
+def pipe(content: bytes) -> io.BufferedReader:
+    return io.BufferedReader(io.BytesIO(content))  # type: ignore[arg-type]
+
+
+def test_pipes() -> None:
+    samples = (random_waveforms(1, 1)[0] * 32768).astype(np.int16)
+    endless = bytearray(wav(samples))
+    endless[4:8] = endless[40:44] = b"\xff\xff\xff\xff"  # as ffmpeg writes into a pipe
+    for content in (wav(samples), bytes(endless), samples.tobytes() + b"x"):
+        rate, blocks = piped(pipe(content), RATE)
+        assert rate == RATE
+        np.testing.assert_array_equal(np.concatenate(list(blocks), axis=1), samples[None])
+    rate, blocks = piped(pipe(wav(np.stack([samples, samples // 2], axis=1), 44100)), RATE)
+    assert rate == 44100
+    np.testing.assert_array_equal(np.concatenate(list(blocks), axis=1), [samples, samples // 2])
+    assert list(piped(pipe(b""), RATE)[1]) == []
+    for content, message in (
+        (wav(samples, subtype="PCM_24"), "a WAV of 24 bits"),
+        (wav(samples, subtype="FLOAT"), "cannot be read"),
+        (b"RIFF\0\0", "cannot be read"),
+        (b"RIFFxxxxWAVE", "cannot be read"),
+        (b"fLaC....", "is FLAC"),
+    ):
+        with pytest.raises(AudioError, match=message) as caught:
+            piped(pipe(content), RATE)
+        assert "ffmpeg" in str(caught.value)
+
+
+def test_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(AsrError, match="pip install sounddevice"):
+        microphone()
+
+    class InputStream:
+        def __init__(self, **options: object) -> None:
+            assert options == {"samplerate": 44100, "channels": 1, "dtype": "int16"}
+
+        def start(self) -> None: ...
+
+        def read(self, frames: int) -> tuple[np.ndarray, bool]:
+            return np.full((frames, 1), 7, np.int16), False
+
+    def query_devices(kind: str) -> dict[str, float]:
+        return {"default_samplerate": 44100.0}
+
+    fake = types.SimpleNamespace(InputStream=InputStream, query_devices=query_devices, PortAudioError=RuntimeError)
+    monkeypatch.setitem(sys.modules, "sounddevice", fake)
+    rate, blocks = microphone()
+    assert rate == 44100 and next(blocks).shape == (1, 4410)
+
+    def no_device(kind: str) -> None:
+        raise RuntimeError("no default input device")
+
+    fake.query_devices = no_device
+    with pytest.raises(AsrError, match="no microphone can be opened: no default input"):
+        microphone()
+
+
+def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    recognizer = streaming()
+    recognizer.save(tmp_path / "m")
+    samples = random_waveforms(7, 1)[0]
+
+    def run(*arguments: object, stdin: bytes = b"") -> tuple[str, str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(pipe(stdin)))
+        app(["transcribe", *map(str, arguments), "--device", "cpu"], standalone_mode=False)
+        return tuple(capsys.readouterr())  # type: ignore[return-value]
+
+    out, err = run(tmp_path / "m", "--stream", "-", stdin=wav(samples))
+    assert out == recognizer.transcribe(samples, RATE).text + "\n"
+    assert err.startswith("listening at 8000 Hz; a frame every 40 ms") and err.count("\n… ") > 3
+    assert run(tmp_path / "m", "--stream", "-")[0] == ""
+    fresh_recognizer().save(tmp_path / "both")
+    for arguments, message in (
+        ([tmp_path / "both", "--stream", "-"], "this model cannot stream: "),
+        ([tmp_path / "m", "--stream", "x.wav"], "--stream x.wav: must be - for a pipe or mic"),
+        ([tmp_path / "m", "x.wav", "--stream", "-"], "goes without INPUT"),
+    ):
+        with pytest.raises(AsrError, match=message):
+            run(*arguments)
+    with pytest.raises(Exception, match="name recordings, or --stream -"):
+        run(tmp_path / "m")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from asr.cli import corpus, language, models, reports, scoring, training, transcription
+from asr.cli import corpus, gradients, language, models, reports, scoring, training, transcription
 from asr.errors import AsrError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ for command in (
     models.info,
 ):
     app.command()(command)
+reports.reports.command()(gradients.gradients)
 app.add_typer(language.lm, name="lm")
 app.add_typer(reports.reports, name="report")
 
