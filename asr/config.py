@@ -24,6 +24,7 @@ class DataConfig(_Section):
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
+    label: str = Field(default="text", description="the manifests' field that holds the class (task: classification)")
 
     @field_validator("train", "validation", mode="before")
     @classmethod
@@ -111,6 +112,9 @@ class TrainingConfig(_Section):
 
 
 class Config(_Section):
+    task: Literal["recognition", "classification"] = Field(
+        default="recognition", description="classification: one class for a whole utterance, that of data.label"
+    )
     data: DataConfig
     features: FeaturesConfig = FeaturesConfig()
     text: TextConfig = TextConfig()

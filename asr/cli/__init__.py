@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from asr.cli import corpus, language, models, scoring, training, transcription
+from asr.cli import classification, corpus, language, models, scoring, training, transcription
 from asr.errors import AsrError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ for command in (
     training.selftest,
     transcription.transcribe,
     transcription.align,
+    classification.classify,
     scoring.score,
     language.lm,
     language.tune,

@@ -20,7 +20,7 @@ def train(
     override: Set = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse if anything is unusable; see `asr check`.")] = False,
 ) -> None:
-    """Train a recogniser; its one file is OUT/model.safetensors.
+    """Train a recogniser, or with `task: classification` a classifier; its one file is OUT/model.safetensors.
 
     The data is checked first; what is unusable is named and left out. The same command goes on where an interrupted
     one stopped.
@@ -28,10 +28,10 @@ def train(
     from asr.config import Config
 
     settings = Config.load(config, [*(override or []), *([f"training.start_from={start}"] if start else [])])
-    from asr.training.recognition import train as train_recognizer
+    from asr.training.train import train as train_model
 
     name = config.resolve().parent.name if config.stem == "config" else config.stem
-    train_recognizer(settings, out or Path("runs") / name, strict=strict)
+    train_model(settings, out or Path("runs") / name, strict=strict)
 
 
 def selftest(

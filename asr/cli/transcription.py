@@ -6,17 +6,14 @@ from typing import Annotated
 
 import typer
 
-from asr.cli.options import Device, Eaf, Formats, Model
+from asr.cli.options import Device, Eaf, Formats, Inputs, Model
 from asr.errors import AsrError
 from asr.files import read_text
 
 
 def transcribe(
     model: Model,
-    inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="INPUT…", help="Recordings, folders, globs, manifests (.jsonl .csv .tsv), - for stdin."),
-    ],
+    inputs: Inputs,
     formats: Formats = None,
     output: Annotated[
         Path | None,
