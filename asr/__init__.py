@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "AsrError": "asr.errors",
     "AudioError": "asr.errors",
+    "Classifier": "asr.classify",
     "Config": "asr.config",
     "Recognizer": "asr.model",
     "Score": "asr.scoring.wer",
@@ -27,7 +28,7 @@ _PUBLIC = {
     "load_audio": "asr.audio",
     "read_manifest": "asr.corpus.manifest",
     "score": "asr.scoring.wer",
-    "train": "asr.training.recognition",
+    "train": "asr.training.train",
     "write_manifest": "asr.corpus.manifest",
 }
 
@@ -35,6 +36,7 @@ __all__ = ["__version__", *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
     from asr.audio import load_audio as load_audio
+    from asr.classify import Classifier as Classifier
     from asr.config import Config as Config
     from asr.corpus.manifest import read_manifest as read_manifest
     from asr.corpus.manifest import write_manifest as write_manifest
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from asr.scoring.wer import Score as Score
     from asr.scoring.wer import score as score
     from asr.text import Units as Units
-    from asr.training.recognition import train as train
+    from asr.training.train import train as train
     from asr.transcript import Transcript as Transcript
 
 

@@ -27,6 +27,7 @@ class DataConfig(_Section):
     exclude: str | None = Field(
         default=None, description="a file of ids, one a line, of training utterances to leave out: see `asr suspects`"
     )
+    label: str = Field(default="text", description="the manifests' field that holds the class (task: classification)")
 
     @field_validator("train", "validation", mode="before")
     @classmethod
@@ -121,6 +122,9 @@ class TrainingConfig(_Section):
 
 
 class Config(_Section):
+    task: Literal["recognition", "classification"] = Field(
+        default="recognition", description="classification: one class for a whole utterance, that of data.label"
+    )
     data: DataConfig
     features: FeaturesConfig = FeaturesConfig()
     text: TextConfig = TextConfig()

@@ -1,14 +1,16 @@
-"""The model file, and the recogniser it holds: waveforms in, texts out, by the one inference path.
+"""The model file, what all models of speech share, and the recogniser: waveforms in, texts out, by one inference path.
 
 Training's evaluation, `asr transcribe` and the library all go through `Recognizer.log_probs`, in float32, so
 the validation score in a training log is what `asr transcribe` and `asr score` give.
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import safetensors
@@ -18,14 +20,14 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from asr.batching import pad, plan_batches
-from asr.config import Config, FeaturesConfig
+from asr.config import Config, FeaturesConfig, ModelConfig
 from asr.decoding.confidence import Calibration
 from asr.decoding.greedy import best_path
 from asr.decoding.times import words_on_path
 from asr.errors import LanguageModelError, ModelFileError
 from asr.features import MFCC, LogMel, Spectrogram
 from asr.files import write_whole
-from asr.nn.encoder import AcousticModel
+from asr.nn.encoder import AcousticModel, Encoder
 from asr.steady import is_steady, silence
 from asr.text import Units
 from asr.transcript import Transcript, Word
@@ -36,7 +38,10 @@ if TYPE_CHECKING:
     from asr.stream import Stream
 
 FORMAT = 1
+COMMANDS = {"recognition": "asr transcribe", "classification": "asr classify"}  # that use a model of each task
+Network = TypeVar("Network", bound=Encoder)
 _METADATA_KEY = "asr"
+_DAMAGE = (KeyError, TypeError, ValidationError, RuntimeError, LanguageModelError, safetensors.SafetensorError)
 _DECODER_PREFIX = "decoder."  # of the tensors that are language models, not weights
 _BATCH_SECONDS = 120.0
 _BATCH_UTTERANCES = 32
@@ -52,40 +57,36 @@ def build_features(config: FeaturesConfig) -> Spectrogram:
     return Spectrogram(**common)
 
 
-class Recognizer:
-    """Features, acoustic model, units and normaliser of one model, and everything known of its training."""
+class SpeechModel(ABC, Generic[Network]):
+    """Features, a network on them, and everything known of its training."""
 
-    def __init__(self, config: Config, units: Units, summary: dict[str, Any] | None = None) -> None:
-        """A recogniser with fresh weights. `summary` is what `asr info` shows of its training."""
+    task: ClassVar[str]  # as configurations name it
+    outputs: ClassVar[str]  # what the network's outputs stand for, in words
+    symbols: tuple[str, ...]  # and one by one; an output before them is blank
+
+    def __init__(self, config: Config, network: Callable[..., Network], summary: dict[str, Any] | None = None) -> None:
+        """A model with fresh weights. `network` takes the arguments of `Encoder`, `summary` is for `asr info`."""
         self.config = config
-        self.units = units
         self.summary = summary or {}
-        self.decoder: Decoder | None = None  # best path, unless `asr tune` has found a language model that helps
-        self.confidence: Calibration | None = None  # what `asr tune` finds too
-        self.rejection: Rejection | None = None
         self.normalizer = config.text.normalizer
         self.features = build_features(config.features)
-        self.acoustic_model = AcousticModel(
-            num_bins=self.features.num_bins,
-            num_units=len(units),
-            **config.model.model_dump(),
-        )
+        self._network = network
+        self.acoustic_model = self.fresh_network(config.model)
         self.modules = nn.ModuleDict({"features": self.features, "acoustic_model": self.acoustic_model})
+
+    def fresh_network(self, config: ModelConfig) -> Network:
+        """A network of any shape for the same features and outputs."""
+        return self._network(num_bins=self.features.num_bins, **config.model_dump())
 
     @property
     def sample_rate(self) -> int:
         return self.config.features.sample_rate
 
     @property
-    def stride(self) -> int:
-        """Samples from the middle of an encoder frame to that of the next; the first is centred on the first sample."""
-        return self.features.hop * self.config.model.subsampling
-
-    @property
     def device(self) -> torch.device:
-        return self.acoustic_model.output.weight.device
+        return self.features.bin_mean.device
 
-    def to(self, device: str | torch.device) -> "Recognizer":
+    def to(self, device: str | torch.device) -> Self:
         self.modules.to(device)
         return self
 
@@ -94,19 +95,15 @@ class Recognizer:
         return self.acoustic_model.num_output_frames(self.features.num_frames(num_samples))
 
     @torch.inference_mode()
-    def log_probs(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Audio `(B, N)`, lengths `(B,)` in samples -> log-probabilities `(B, S, V)`, lengths `(B,)` in frames."""
+    def compute(self, audio: Tensor, lengths: Tensor) -> Any:
+        """What the network makes of audio `(B, N)`, lengths `(B,)` in samples."""
         self.acoustic_model.eval()
-        features, frames = self.features(audio.to(self.device), lengths.to(self.device))
-        log_probs, frames = self.acoustic_model(features, frames)
-        return log_probs, frames
+        return self.acoustic_model(*self.features(audio.to(self.device), lengths.to(self.device)))
 
-    def batches(
+    def read_batches(
         self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]
-    ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-        """Log-probabilities of many waveforms, in batches of like length: `(indices, log_probs, lengths)`.
-
-        Those of a steady sound are all blank: a model would guess words in it.
+    ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
+        """Many waveforms in batches of like length: `(indices, waveforms)`.
 
         `read(index)` gives a waveform of `num_samples[index]` samples when its batch comes.
         """
@@ -116,7 +113,75 @@ class Recognizer:
             max_utterances=_BATCH_UTTERANCES,
         )
         for indices in plan:
-            waveforms = [read(index) for index in indices]
+            yield indices, [read(index) for index in indices]
+
+    @abstractmethod
+    def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What a model file holds beside weights and configuration: tensors, and more for its JSON description."""
+
+    @classmethod
+    @abstractmethod
+    def from_parts(cls, config: Config, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Self:
+        """A model with fresh weights from what `parts` gave, whose tensors it takes out of `tensors`."""
+
+    def save(self, path: str | Path) -> None:
+        """Writes the model file, whole or not at all. The same model gives the same bytes."""
+        tensors, metadata = self.parts()
+        weights = {name: tensor.cpu().contiguous() for name, tensor in self.modules.state_dict().items()}
+        config = self.config.model_dump(mode="json")
+        write_model_file(path, {**weights, **tensors}, {"config": config, **metadata, "training": self.summary})
+
+    @classmethod
+    def from_file(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
+        """Loads a model file onto `device` (default: CUDA where there is one). Nothing in it is ever executed.
+
+        Raises ModelFileError that names the file if it is missing, damaged, of another task, or not one of ours.
+        """
+        metadata = read_metadata(path)
+        try:
+            config = Config.model_validate(metadata["config"])
+            if config.task != cls.task:
+                raise ModelFileError(f"{path}: was trained for {config.task}; use it with `{COMMANDS[config.task]}`")
+            tensors = safetensors.torch.load_file(path)
+            model = cls.from_parts(config, tensors, metadata)
+            model.modules.load_state_dict(tensors)
+        except _DAMAGE as error:
+            raise ModelFileError(f"{path}: its parts do not fit together: {error}") from None
+        return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+class Recognizer(SpeechModel[AcousticModel]):
+    """A speech recogniser: an acoustic model, the units it emits, and the decoder that makes texts of them."""
+
+    task, outputs = "recognition", "units"
+
+    def __init__(self, config: Config, units: Units, summary: dict[str, Any] | None = None) -> None:
+        """A recogniser with fresh weights. `summary` is what `asr info` shows of its training."""
+        super().__init__(config, partial(AcousticModel, num_units=len(units)), summary)
+        self.units = units
+        self.symbols = units.symbols
+        self.decoder: Decoder | None = None  # best path, unless `asr tune` has found a language model that helps
+        self.confidence: Calibration | None = None  # what `asr tune` finds too
+        self.rejection: Rejection | None = None
+
+    @property
+    def stride(self) -> int:
+        """Samples from the middle of an encoder frame to that of the next; the first is centred on the first sample."""
+        return self.features.hop * self.config.model.subsampling
+
+    def log_probs(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Audio `(B, N)`, lengths `(B,)` in samples -> log-probabilities `(B, S, V)`, lengths `(B,)` in frames."""
+        log_probs, frames = self.compute(audio, lengths)
+        return log_probs, frames
+
+    def batches(
+        self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]
+    ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+        """Log-probabilities of many waveforms, batched by `read_batches`: `(indices, log_probs, lengths)`.
+
+        Those of a steady sound are all blank: a model would guess words in it.
+        """
+        for indices, waveforms in self.read_batches(num_samples, read):
             log_probs, lengths = self.log_probs(*pad(waveforms))
             for row, waveform in zip(log_probs, waveforms, strict=True):
                 if is_steady(waveform, self.sample_rate):
@@ -188,48 +253,23 @@ class Recognizer:
 
         return Stream(self, sample_rate)
 
-    def save(self, path: str | Path) -> None:
-        """Writes the model file, whole or not at all. The same model gives the same bytes."""
-        metadata = {
-            "config": self.config.model_dump(mode="json"),
-            "units": self.units.symbols,
-            "training": self.summary,
-        }
+    def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors: dict[str, Tensor] = {}
+        metadata: dict[str, Any] = {"units": self.units.symbols}
         if self.confidence is not None:
             metadata["confidence"] = self.confidence.model_dump()
         if self.rejection is not None:
             metadata["phrases"] = self.rejection.model_dump()
-        state = self.modules.state_dict()
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
         if self.decoder is not None:
             metadata["decoding"] = self.decoder.to_metadata()
-            for name, array in self.decoder.to_tensors().items():
-                tensors[_DECODER_PREFIX + name] = torch.tensor(array)
-        write_model_file(path, tensors, metadata)
+            tensors = {_DECODER_PREFIX + name: torch.tensor(array) for name, array in self.decoder.to_tensors().items()}
+        return tensors, metadata
 
-
-def write_model_file(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-    """Writes tensors and the JSON description that `read_metadata` reads, whole or not at all."""
-    description = json.dumps({"format": FORMAT, **metadata}, ensure_ascii=False)
-    write_whole(Path(path), safetensors.torch.save(tensors, {_METADATA_KEY: description}))
-
-
-def load(path: str | Path, device: str | torch.device | None = None) -> Recognizer:
-    """Loads a model file onto `device` (default: CUDA where there is one). Nothing in it is ever executed.
-
-    Raises ModelFileError that names the file if it is missing, damaged, or not one of ours.
-    """
-    metadata = read_metadata(path)
-    try:
-        config = Config.model_validate(metadata["config"])
-        recognizer = Recognizer(config, Units(metadata["units"], config.text.units), metadata.get("training"))
-        tensors = safetensors.torch.load_file(path)
-        arrays = {
-            name.removeprefix(_DECODER_PREFIX): tensors.pop(name).numpy()
-            for name in list(tensors)
-            if name.startswith(_DECODER_PREFIX)
-        }
-        recognizer.modules.load_state_dict(tensors)
+    @classmethod
+    def from_parts(cls, config: Config, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Self:
+        recognizer = cls(config, Units(metadata["units"], config.text.units), metadata.get("training"))
+        names = [name for name in tensors if name.startswith(_DECODER_PREFIX)]
+        arrays = {name.removeprefix(_DECODER_PREFIX): tensors.pop(name).numpy() for name in names}
         if "decoding" in metadata:
             from asr.decoding.decoder import Decoder  # brings numba, which best path needs not
 
@@ -240,9 +280,18 @@ def load(path: str | Path, device: str | torch.device | None = None) -> Recogniz
             from asr.decoding.phrases import Rejection
 
             recognizer.rejection = Rejection.model_validate(metadata["phrases"])
-    except (KeyError, ValidationError, RuntimeError, LanguageModelError, safetensors.SafetensorError) as error:
-        raise ModelFileError(f"{path}: its parts do not fit together: {error}") from None
-    return recognizer.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return recognizer
+
+
+def load(path: str | Path, device: str | torch.device | None = None) -> Recognizer:
+    """Loads a recogniser, as `SpeechModel.from_file` does."""
+    return Recognizer.from_file(path, device)
+
+
+def write_model_file(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    """Writes tensors and the JSON description that `read_metadata` reads, whole or not at all."""
+    description = json.dumps({"format": FORMAT, **metadata}, ensure_ascii=False)
+    write_whole(Path(path), safetensors.torch.save(tensors, {_METADATA_KEY: description}))
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

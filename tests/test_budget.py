@@ -10,7 +10,8 @@ from asr.config import Config
 from asr.nn.encoder import AcousticModel
 from asr.training import budget
 from asr.training.data import TrainingData, open_data
-from asr.training.recognition import RecognitionTask, train
+from asr.training.recognition import RecognitionTask
+from asr.training.train import train
 
 
 @pytest.fixture
@@ -46,7 +47,8 @@ def test_the_largest_size_with_enough_epochs(
     monkeypatch.setattr(type(data.training), "seconds", property(lambda corpus: 4 * 3600.0))
     lines: list[str] = []
     config = train_config(tones)
-    planned = budget.within_budget(config, data, torch.device("cpu"), seconds, lines.append)
+    task = RecognitionTask(config, data, torch.device("cpu"))
+    planned = budget.within_budget(task, seconds, lines.append)
     assert ((planned.model.layers, planned.model.hidden), planned.training.epochs) == (size, epochs)
     assert said in lines[0]
     kept = config.model.model_dump() | {"layers": size[0], "hidden": size[1]}

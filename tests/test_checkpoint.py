@@ -14,7 +14,7 @@ from conftest import REPOSITORY, train_config
 
 from asr.errors import TrainingError
 from asr.training.checkpoint import Checkpoints, random_state, set_random_state
-from asr.training.recognition import train
+from asr.training.train import train
 
 KILLED = 3  # times that a run is killed, on the way to its end
 

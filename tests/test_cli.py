@@ -11,7 +11,19 @@ import asr
 def test_help_is_complete() -> None:
     shown = run_asr("--help")
     assert shown.returncode == 0
-    for command in ("prepare", "check", "train", "selftest", "transcribe", "align", "score", "lm", "tune", "info"):
+    for command in (
+        "prepare",
+        "check",
+        "train",
+        "selftest",
+        "transcribe",
+        "align",
+        "classify",
+        "score",
+        "lm",
+        "tune",
+        "info",
+    ):
         assert command in shown.stdout
         assert run_asr(command, "--help").returncode == 0
 

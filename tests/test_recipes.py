@@ -17,7 +17,7 @@ from conftest import REPOSITORY, run_asr
 from asr.audio import load_audio
 from asr.config import Config
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
-from asr.training.recognition import train
+from asr.training.train import train
 
 
 def run_prepare(recipe: str, out: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from conftest import fresh_recognizer
 from oracles import random_waveforms, randomise
 
+from asr.audio import load_audio
 from asr.batching import pad
 from asr.cli import app
 from asr.config import Config

@@ -17,7 +17,8 @@ from asr.errors import ConfigError, TextError, TrainingError
 from asr.text import Units
 from asr.training.data import open_data
 from asr.training.hardware import use_bf16
-from asr.training.recognition import RecognitionTask, train
+from asr.training.recognition import RecognitionTask
+from asr.training.train import train
 
 
 def test_learns_and_leaves_its_results(tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from asr.cli import corpus, gradients, language, models, reports, scoring, training, transcription
+from asr.cli import classification, corpus, gradients, language, models, reports, scoring, training, transcription
 from asr.errors import AsrError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ for command in (
     training.selftest,
     transcription.transcribe,
     transcription.align,
+    classification.classify,
     scoring.score,
     reports.suspects,
     language.tune,

@@ -7,6 +7,9 @@ import typer
 
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, e.g. training.epochs=20.")]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file: runs/NAME/model.safetensors.")]
+_INPUT = typer.Argument(metavar="INPUT…", help="Recordings, folders, globs, manifests (.jsonl .csv .tsv), - for stdin.")
+Inputs = Annotated[list[str], _INPUT]
+OptionalInputs = Annotated[list[str] | None, _INPUT]
 Formats = Annotated[
     str | None,
     typer.Option("-f", "--format", metavar="A,B…", help="txt, json, jsonl, srt, vtt, tsv, ctm, TextGrid, eaf."),

@@ -25,7 +25,7 @@ def train(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse if anything is unusable; see `asr check`.")] = False,
 ) -> None:
-    """Train a recogniser; its one file is OUT/model.safetensors.
+    """Train a recogniser, or with `task: classification` a classifier; its one file is OUT/model.safetensors.
 
     The data is checked first; what is unusable is named and left out. The same command goes on where an interrupted
     one stopped.
@@ -38,10 +38,10 @@ def train(
     if budget is not None:
         overrides.append(f"training.budget_minutes={_minutes(budget)}")
     settings = Config.load(config, overrides)
-    from asr.training.recognition import train as train_recognizer
+    from asr.training.train import train as train_model
 
     name = config.resolve().parent.name if config.stem == "config" else config.stem
-    train_recognizer(settings, out or Path("runs") / name, strict=strict)
+    train_model(settings, out or Path("runs") / name, strict=strict)
 
 
 def selftest(

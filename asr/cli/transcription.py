@@ -7,17 +7,14 @@ from typing import Annotated
 
 import typer
 
-from asr.cli.options import Device, Eaf, Formats, Model
+from asr.cli.options import Device, Eaf, Formats, Model, OptionalInputs
 from asr.errors import AsrError
 from asr.files import read_text
 
 
 def transcribe(
     model: Model,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="INPUT…", help="Recordings, folders, globs, manifests (.jsonl .csv .tsv), - for stdin."),
-    ] = None,
+    inputs: OptionalInputs = None,
     stream: Annotated[
         str | None,
         typer.Option(metavar="-|mic", help="Instead of INPUT: a pipe (16-bit WAV or raw) or the microphone, live."),

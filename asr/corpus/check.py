@@ -60,22 +60,24 @@ def check(
     subsampling: int,
     normalizer: Callable[[str], str],
     segment: Callable[[str], Sequence[str]],
+    label: str | None = None,
 ) -> Report:
     """Checks the manifests of each split for a model of these settings; `training` names the split it learns from.
 
-    `normalizer` and `segment` are the model's: text to normalised text, and that to units. Nothing in a recording
-    or a line stops it; recordings are decoded in parallel, once (see `inspect_files`). Raises ManifestError for a
-    manifest that cannot be read at all.
+    `normalizer` and `segment` are the model's: text to normalised text, and that to units. `label` is the field that a
+    classifier learns, instead of texts, which are then not looked at. Nothing in a recording or a line stops it;
+    recordings are decoded in parallel, once (see `inspect_files`). Raises ManifestError for a manifest that cannot be
+    read at all.
     """
     entries: list[Entry] = []
     findings: list[Finding] = []
     order = sorted(splits, key=lambda name: name != training)
     manifests = [(name, Path(path)) for name in order for path in splits[name]]
     for name, manifest in manifests:
-        utterances, bad_lines = scan_manifest(manifest)
+        utterances, bad_lines = scan_manifest(manifest, label=label)
         findings += [Finding("bad line", UNUSABLE, fault, manifest, line) for line, fault in bad_lines]
         entries += [
-            Entry(name, name == training, manifest, line, utterance, normalizer(utterance.text or ""))
+            Entry(name, name == training, manifest, line, utterance, "" if label else normalizer(utterance.text or ""))
             for line, utterance in utterances
         ]
     inspections = inspect_files((entry.manifest, entry.utterance) for entry in entries)
@@ -84,7 +86,7 @@ def check(
     scripts = Scripts(entry.text for entry in entries)
     slowest, fastest = usual_speeds([entry.speed for entry in entries if entry.speed])
     for entry in entries:
-        faults = [*audio_faults(entry, sample_rate), *text_faults(entry, scripts)]
+        faults = [*audio_faults(entry, sample_rate), *(() if label else text_faults(entry, scripts))]
         if entry.speed and not slowest <= entry.speed <= fastest:
             usual = f"usual are {slowest:.1f} to {fastest:.1f}"
             faults.append(("unusual speed", f"{entry.speed:.1f} characters a second, {usual}"))
@@ -120,6 +122,7 @@ def settings_of(config: Config) -> dict[str, Any]:
         "subsampling": config.model.subsampling,
         "normalizer": text.normalizer,
         "segment": Units(symbols, text.units).split,
+        "label": config.data.label if config.task == "classification" else None,
     }
 
 

@@ -33,6 +33,14 @@ class Utterance:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+def with_label(utterance: Utterance, name: str) -> Utterance:
+    """The same utterance with the value of a field in place of its text. Raises ValueError if it has no such field."""
+    value = {"text": utterance.text, "speaker": utterance.speaker, **utterance.extra}.get(name)
+    if value is None or not str(value).strip():
+        raise ValueError(f"{utterance.id} has no {name}, the field that holds the class; add it, or set data.label")
+    return replace(utterance, text=str(value))
+
+
 def read_manifest(path: str | Path, *, require_text: bool = False) -> list[Utterance]:
     """Reads `.jsonl`, `.csv` or `.tsv`; audio paths are taken relative to the manifest's folder.
 
@@ -48,10 +56,11 @@ def read_manifest(path: str | Path, *, require_text: bool = False) -> list[Utter
 
 
 def scan_manifest(
-    path: str | Path, *, require_text: bool = False
+    path: str | Path, *, require_text: bool = False, label: str | None = None
 ) -> tuple[list[tuple[int, Utterance]], list[tuple[int, str]]]:
     """Reads the lines of a manifest that can be read, and tells the others' faults, each with its number.
 
+    `label` names a field that every line must have, and that is read in place of the text: see `with_label`.
     Raises ManifestError only where the file as a whole cannot be read.
     """
     path = Path(path)
@@ -70,7 +79,7 @@ def scan_manifest(
             if utterance.id in lines_of_ids:
                 raise ValueError(f"id {utterance.id!r} stands already in line {lines_of_ids[utterance.id]}")
             lines_of_ids[utterance.id] = line
-            utterances.append((line, utterance))
+            utterances.append((line, utterance if label is None else with_label(utterance, label)))
         except ValueError as error:
             problems.append((line, str(error)))
     return utterances, problems

@@ -8,9 +8,11 @@ import matplotlib
 import numpy as np
 
 from asr.batching import pad
+from asr.classify import Classifier
 from asr.corpus.pack import PackedCorpus
 from asr.model import Recognizer
 from asr.report.page import data_uri
+from asr.scoring.accuracy import confusions
 from asr.training.history import Row, kept_row
 
 matplotlib.use("agg")
@@ -18,7 +20,12 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
+_CURVES = {  # by the criterion of a task: what its loss is, and its errors with names and colours
+    "cer": ("loss, nats per unit", {"wer": ("WER", "C3"), "cer": ("CER", "C2")}),
+    "error_rate": ("cross-entropy, nats per utterance", {"error_rate": ("in a wrong class", "C3")}),
+}
 _SHOWN_UNITS = 40  # rows of the posterior picture that stay readable
+_NAMED_CLASSES = 60  # of a confusion matrix in which names and numbers stay readable
 
 
 def training_picture(path: str | Path, log: Sequence[Row], recognizer: Recognizer, corpus: PackedCorpus) -> None:
@@ -92,26 +99,74 @@ def _draw_utterance(figure: FigureBase, recognizer: Recognizer, samples: np.ndar
     return recognizer.texts(log_probs, frames)[0]
 
 
+def classification_picture(path: str | Path, log: Sequence[Row], classifier: Classifier, corpus: PackedCorpus) -> None:
+    """Draws the learning curve of `log` beside what is confused with what in `corpus`."""
+    best = classifier.log_probs(corpus.num_samples, corpus.audio).argmax(1).tolist()
+    heard, references = [classifier.classes[index] for index in best], [u.text or "" for u in corpus.utterances]
+    figure = plt.figure(figsize=(13, 6.5), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.2), squeeze=False)[0]
+    losses, errors = left.subplots(2, 1, sharex=True)
+    _draw_losses(losses, log)
+    _draw_errors(errors, log)
+    _draw_confusions(right.subplots(), *confusions(references, heard, classifier.classes))
+    right.suptitle("validation", fontsize=9, color="0.4", x=0.99, ha="right")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def confusion_picture(path: Path, counts: np.ndarray, names: Sequence[str], title: str) -> None:
+    """Draws `counts` and the names of its rows, as `scoring.accuracy.confusions` gives them."""
+    size = 3 + 0.4 * min(len(names), _NAMED_CLASSES)
+    figure, axes = plt.subplots(figsize=(size + 1, size), layout="constrained")
+    _draw_confusions(axes, counts, names)
+    axes.set_title(title, fontsize=9, loc="left")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _draw_confusions(axes: Axes, counts: np.ndarray, names: Sequence[str]) -> None:
+    """Each row's shares as shades, its counts as numbers; of very many classes neither names nor numbers."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    axes.set(xlabel="heard as", ylabel="class")
+    if len(names) > _NAMED_CLASSES:
+        return
+    axes.set_xticks(range(counts.shape[1]), names[: counts.shape[1]], fontsize=8, rotation=90)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    for row, column in zip(*counts.nonzero(), strict=True):
+        color = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=color)
+
+
+def _criterion(log: Sequence[Row]) -> str:
+    return next(name for name in _CURVES if name in log[-1])
+
+
 def _draw_losses(axes: Axes, log: Sequence[Row]) -> None:
+    label, _ = _CURVES[_criterion(log)]
     epochs = [row["epoch"] for row in log]
     axes.plot(epochs, [row["train_loss"] for row in log], label="training", color="C0", marker=".")
     axes.plot(epochs, [row["validation_loss"] for row in log], label="validation", color="C1", marker=".")
-    axes.set(ylabel="CTC loss, nats per unit", yscale="log")
+    axes.set(ylabel=label, yscale="log")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
 
 
 def _draw_errors(axes: Axes, log: Sequence[Row]) -> None:
+    kept = _criterion(log)
+    _, curves = _CURVES[kept]
+    """`curves` are fields of the log, each with its label and colour; `kept` is the criterion among them."""
     epochs = [row["epoch"] for row in log]
-    best = kept_row(log)
-    axes.plot(epochs, [row["wer"] for row in log], label="WER", color="C3", marker=".")
-    axes.plot(epochs, [row["cer"] for row in log], label="CER", color="C2", marker=".")
+    for name, (label, color) in curves.items():
+        axes.plot(epochs, [row[name] for row in log], label=label, color=color, marker=".")
+    best, (label, color) = kept_row(log, kept), curves[kept]
     axes.plot(
         best["epoch"],
-        best["cer"],
+        best[kept],
         "o",
-        color="C2",
-        label=f"kept: epoch {best['epoch']}, CER {best['cer']:.2f} %",
+        color=color,
+        label=f"kept: epoch {best['epoch']}, {label} {best[kept]:.2f} %",
     )
     axes.set(xlabel="epoch", ylabel="validation error, %", ylim=(0, 105))
     axes.grid(alpha=0.3)

@@ -2,15 +2,14 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
 from asr.config import Config
-from asr.nn.encoder import AcousticModel
-from asr.training.data import TrainingData
 from asr.training.hardware import use_bf16
-from asr.training.recognition import RecognitionTask
+from asr.training.speech import SpeechTask
 
 SIZES = ((2, 96), (2, 128), (2, 192), (3, 256), (3, 320), (4, 384), (4, 512))  # layers, hidden
 HOURS = (0.0, 0.1, 0.5, 1.0, 3.0, 20.0, 60.0)  # of training data from which each is worth its time
@@ -21,24 +20,20 @@ _EVALUATION = 0.35  # share of a training step that recognising as much audio ta
 _MEASURED = 3  # steps
 
 
-def within_budget(
-    config: Config, data: TrainingData, device: torch.device, seconds: float, say: Callable[[str], None]
-) -> Config:
-    """The configuration with layers, hidden size and epochs such that training ends, annealed, after `seconds`.
+def within_budget(task: SpeechTask[Any, Any], seconds: float, say: Callable[[str], None]) -> Config:
+    """The configuration of `task` with size and epochs such that training ends, annealed, after `seconds`.
 
     The largest model is taken that the hours of data are worth and that the time gives enough epochs and steps;
     each is timed on real batches, so two calls may differ. What is chosen is said.
     """
-    task = RecognitionTask(config, data, device)
-    (batches,) = RecognitionTask.plans(task)[:1]
-    hours = data.training.seconds / 3600
+    config = task.config
+    batches = task.plans()[0]
+    hours = task.data.training.seconds / 3600
     worth = [size for size, least in zip(SIZES, HOURS, strict=True) if hours >= least]
     layers, hidden, epochs, each = *worth[0], 1, 0.0
     for layers, hidden in reversed(worth):
-        settings = {**config.model.model_dump(), "layers": layers, "hidden": hidden}
-        features = task.recognizer.features
-        model = AcousticModel(num_bins=features.num_bins, num_units=len(data.units), **settings).to(device)
-        each = epoch_seconds(task, batches, model)
+        sizes = config.model.model_copy(update={"layers": layers, "hidden": hidden})
+        each = epoch_seconds(task, batches, task.model.fresh_network(sizes).to(task.model.device))
         epochs = min(MAX_EPOCHS, int(_RESERVE * seconds / each))
         if epochs >= max(MIN_EPOCHS, MIN_STEPS / len(batches)):
             break
@@ -52,12 +47,12 @@ def within_budget(
     return config.model_copy(update={"model": sizes, "training": training})
 
 
-def epoch_seconds(task: RecognitionTask, batches: list[list[int]], model: nn.Module) -> float:
+def epoch_seconds(task: SpeechTask[Any, Any], batches: list[list[int]], model: nn.Module) -> float:
     """Time of an epoch of `model` with its evaluation, from a few steps on batches of middling length.
 
     The weights change as little as AdamW lets them: train another copy.
     """
-    config, data, device = task.config, task.data, task.recognizer.device
+    config, data, device = task.config, task.data, task.model.device
     optimizer = torch.optim.AdamW(model.parameters(), 1e-9)
     samples = data.training.num_samples
     padded = [len(batch) * int(samples[batch].max()) for batch in batches]

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,22 @@ import torch
 
 import asr
 from asr.batching import plan_batches
+from asr.classify import Classifier
 from asr.config import Config
 from asr.errors import ConfigError
-from asr.model import Recognizer, load
-from asr.text import BLANK
+from asr.model import Recognizer, SpeechModel, read_metadata
 from asr.training.augment import Augment
-from asr.training.data import TrainingData
+from asr.training.data import Corpora
 from asr.training.hardware import processes, use_bf16
 from asr.training.history import Row
 
 
-def build_augment(config: Config, recognizer: Recognizer) -> Augment:
+def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
     """The augmentations that a configuration describes. Raises ConfigError for those its features cannot have."""
-    frequencies = recognizer.features.bin_frequencies
+    features = model.features
+    frequencies = features.bin_frequencies
     if config.augment.frequency_warp and frequencies is None:
         raise ConfigError(f"augment.frequency_warp: {config.features.kind} has no frequency axis to warp; set it to 0")
-    features = recognizer.features
     return Augment(
         hop_seconds=features.hop / features.sample_rate,
         bin_frequencies=frequencies,
@@ -34,33 +35,40 @@ def build_augment(config: Config, recognizer: Recognizer) -> Augment:
     )
 
 
-def start_from(recognizer: Recognizer, path: str | Path) -> str:
-    """Gives `recognizer` the weights of a model file, and tells which units it keeps.
+def start_from(model: SpeechModel[Any], path: str | Path) -> str:
+    """Gives `model` the weights of a model file, and tells which units or classes it keeps.
 
-    Rows of the output layer go by their unit; those of new units stay fresh. Raises ModelFileError for a bad file,
-    ConfigError where features or model differ in shape.
+    Rows of the output layer go by what they stand for; those of new units stay fresh, as all do where the file is of
+    another task, which shares the encoder only. Raises ModelFileError for a bad file, ConfigError where features or
+    model differ in shape.
     """
-    other = load(path, recognizer.device)
+    is_classifier = read_metadata(path).get("config", {}).get("task") == Classifier.task
+    other: SpeechModel[Any] = (Classifier if is_classifier else Recognizer).from_file(path, model.device)
     for section in ("features", "model"):
-        ours, theirs = (getattr(r.config, section).model_dump() for r in (recognizer, other))
+        ours, theirs = (getattr(m.config, section).model_dump() for m in (model, other))
         if differences := [f"{section}.{key}={theirs[key]}" for key in ours if ours[key] != theirs[key]]:
             raise ConfigError(
                 f"{path}: was trained with other settings; to start from it, --set {' '.join(differences)}"
             )
-    old, new = other.units.symbols, recognizer.units.symbols
-    shared = [symbol for symbol in new if symbol in old]
-    rows_of_old, rows_of_new = ([BLANK, *(units.index(s) + 1 for s in shared)] for units in (old, new))
-    output = recognizer.acoustic_model.output
+    old, new = other.symbols, model.symbols
+    output, other_output = model.acoustic_model.output, other.acoustic_model.output
     fresh = {name: tensor.clone() for name, tensor in output.state_dict().items()}
-    for name, tensor in other.acoustic_model.output.state_dict().items():
-        fresh[name][rows_of_new] = tensor[rows_of_old]
+    shared = []
+    if model.task == other.task:
+        shared = [symbol for symbol in new if symbol in old]
+        before = output.out_features - len(new)  # the blank
+        rows_of_old, rows_of_new = (
+            [*range(before), *(before + symbols.index(symbol) for symbol in shared)] for symbols in (old, new)
+        )
+        for name, tensor in other_output.state_dict().items():
+            fresh[name][rows_of_new] = tensor[rows_of_old]
     weights = {**other.acoustic_model.state_dict(), **{f"output.{name}": tensor for name, tensor in fresh.items()}}
-    recognizer.acoustic_model.load_state_dict(weights)
+    model.acoustic_model.load_state_dict(weights)
     added, dropped = len(new) - len(shared), len(old) - len(shared)
-    return f"starting from {path}: units {len(shared)} kept, {added} new, {dropped} dropped"
+    return f"starting from {path}: {model.outputs} {len(shared)} kept, {added} new, {dropped} dropped"
 
 
-def plan_epochs(config: Config, data: TrainingData) -> list[list[list[int]]]:
+def plan_epochs(config: Config, data: Corpora) -> list[list[list[int]]]:
     """The batches of every epoch, drawn before the first, so that the schedule knows the number of steps."""
     generator = np.random.default_rng(config.training.seed)
     return [
@@ -74,30 +82,28 @@ def plan_epochs(config: Config, data: TrainingData) -> list[list[list[int]]]:
     ]
 
 
-def describe(recognizer: Recognizer, data: TrainingData) -> str:
+def describe(model: SpeechModel[Any], data: Corpora) -> str:
     """What is about to be trained, on what: the two lines before the first epoch."""
-    parameters = sum(parameter.numel() for parameter in recognizer.acoustic_model.parameters())
-    model = recognizer.config.model
-    process = processes()
-    precision = "bf16" if use_bf16(recognizer.config.training.precision, process.device) else "fp32"
+    parameters = sum(parameter.numel() for parameter in model.acoustic_model.parameters())
+    shape, process = model.config.model, processes()
+    precision = "bf16" if use_bf16(model.config.training.precision, process.device) else "fp32"
     return (
         f"training on {len(data.training)} utterances ({data.training.seconds / 3600:.2f} h), validating on "
-        f"{len(data.validation)} ({data.validation.seconds / 3600:.2f} h); {len(data.units)} units with blank\n"
-        f"{model.layers} x {model.hidden} {'bidirectional ' if model.bidirectional else ''}{model.cell}, "
+        f"{len(data.validation)} ({data.validation.seconds / 3600:.2f} h); {len(model.symbols)} {model.outputs}\n"
+        f"{shape.layers} x {shape.hidden} {'bidirectional ' if shape.bidirectional else ''}{shape.cell}, "
         f"{parameters / 1e6:.2f} M parameters, {precision} on {process.num_processes} x {process.device.type}"
     )
 
 
-def summary(recognizer: Recognizer, data: TrainingData, row: Row) -> dict[str, Any]:
-    """What `asr info` tells of the training: nothing that differs between two equal runs."""
+def summary(config: Config, data: Corpora, row: Row, errors: Sequence[str]) -> dict[str, Any]:
+    """What `asr info` tells of the training, `errors` of the row among it: nothing that differs between equal runs."""
     return {
         "training_hours": round(data.training.seconds / 3600, 4),
         "training_utterances": len(data.training),
         "validation_utterances": len(data.validation),
         "epoch": row["epoch"],
-        "validation_cer": round(row["cer"], 4),
-        "validation_wer": round(row["wer"], 4),
-        "seed": recognizer.config.training.seed,
+        **{f"validation_{name}": round(row[name], 4) for name in errors},
+        "seed": config.training.seed,
         **program(),
     }
 

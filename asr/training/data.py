@@ -20,18 +20,37 @@ _NAMED = 5  # utterances named one by one before the rest are counted
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingData:
+class Corpora:
+    """What is learned from and what is held out; the text of an utterance is normalised, or it is its class."""
+
     training: PackedCorpus
     validation: PackedCorpus
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData(Corpora):
     units: Units
 
 
 def open_data(config: Config, say: Callable[[str], None], *, strict: bool = False) -> TrainingData:
-    """Checks and packs both corpora and learns the units. What is unusable is said and left out.
+    """Opens both corpora, as `open_corpora` does, and learns the units.
+
+    Raises also TextError if training has no text, or text that its units file cannot spell.
+    """
+    corpora = open_corpora(config, say, strict=strict)
+    units = _units(config.text, corpora.training.utterances, say)
+    say(f"texts: {config.text.normalizer}; units: {len(units.symbols)} {units.kind}")
+    if unknown := _count(corpora.validation.utterances, units.unknown):
+        say(f"warning: validation text holds characters never seen in training: {describe_characters(unknown)}")
+    return TrainingData(corpora.training, corpora.validation, units)
+
+
+def open_corpora(config: Config, say: Callable[[str], None], *, strict: bool = False) -> Corpora:
+    """Checks and packs both corpora. What is unusable is said and left out.
 
     What `data.exclude` lists is left out of training, not of validation. Raises ManifestError for a bad manifest,
-    ConfigError for an exclude list that cannot be read, TextError if training has no text or text that its units file
-    cannot spell, TrainingError if nothing is left, or if anything is unusable and `strict`.
+    ConfigError for an exclude list that cannot be read, TrainingError if nothing is left, or if anything is unusable
+    and `strict`.
     """
     splits = {"train": config.data.train, "validation": config.data.validation}
     report = check(splits, training="train", **settings_of(config))
@@ -43,16 +62,13 @@ def open_data(config: Config, say: Callable[[str], None], *, strict: bool = Fals
         say("suspect, see `asr check`: " + ", ".join(f"{count} {verdict}" for verdict, count in suspects.items()))
     for split, paths in splits.items():
         if not report.usable(split):
-            count = len(report.splits[split])
-            raise TrainingError(f"{', '.join(paths)}: none of its {count} utterances can be used; see above")
+            faulty = {(f.manifest, f.line): f for f in report.unusable if f.manifest in [Path(path) for path in paths]}
+            first = next(iter(faulty.values()), "it holds none")
+            raise TrainingError(f"{', '.join(paths)}: none of its {len(faulty)} utterances can be used; {first}")
     training, validation = (_pack(paths, report.usable(split), config, say) for split, paths in splits.items())
     if config.data.exclude is not None:
         _exclude(training, config.data.exclude, say)
-    units = _units(config.text, training.utterances, say)
-    say(f"texts: {config.text.normalizer}; units: {len(units.symbols)} {units.kind}")
-    if unknown := _count(validation.utterances, units.unknown):
-        say(f"warning: validation text holds characters never seen in training: {describe_characters(unknown)}")
-    return TrainingData(training, validation, units)
+    return Corpora(training, validation)
 
 
 def _pack(

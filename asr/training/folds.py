@@ -11,7 +11,7 @@ from asr.files import write_whole
 from asr.model import Recognizer, load
 from asr.training.data import TrainingData, read_ids
 from asr.training.loop import MODEL_FILE
-from asr.training.recognition import train
+from asr.training.train import train
 
 
 def cross_validate(
@@ -38,9 +38,7 @@ def cross_validate(
         key = hashlib.sha256(repr((its_config, ids, state)).encode()).hexdigest().encode()
         model, trained_on = folder / MODEL_FILE, folder / "trained-on.sha256"
         say(f"fold {number + 1} of {folds}: a model that has not seen {len(fold)} of {len(utterances)} utterances")
-        if model.exists() and trained_on.exists() and trained_on.read_bytes() == key:
-            recognizer = load(model)
-        else:
-            recognizer = train(its_config, folder)
+        if not (model.exists() and trained_on.exists() and trained_on.read_bytes() == key):
+            train(its_config, folder)
             write_whole(trained_on, key)
-        yield recognizer, fold
+        yield load(model), fold

@@ -1,130 +1,52 @@
 """Training a recogniser: CTC on utterances and their texts."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from accelerate.utils import broadcast_object_list, set_seed
 from torch import Tensor, nn
 
-from asr.batching import pad
 from asr.config import Config
-from asr.corpus.manifest import write_manifest
-from asr.model import Recognizer, load
+from asr.model import Recognizer
 from asr.nn.ctc import ctc_loss, required_frames
 from asr.report.figures import training_picture
-from asr.report.training import write_training_page
 from asr.training import watch
-from asr.training.build import build_augment, describe, plan_epochs, start_from, summary
-from asr.training.data import TrainingData, open_data
+from asr.training.data import TrainingData
 from asr.training.evaluate import evaluate
-from asr.training.hardware import processes, steady_numbers
 from asr.training.history import Row
-from asr.training.loop import MODEL_FILE, fit
-from asr.training.task import Task
-from asr.training.watch import say
-
-PICTURE_FILE, PAGE_FILE, CONFIG_FILE = "training.png", "training.html", "config.yaml"
-_SAMPLES = 3  # validation utterances shown after each epoch
+from asr.training.speech import SAMPLES, SpeechTask
 
 
-@steady_numbers()
-def train(config: Config, out: str | Path, *, strict: bool = False) -> Recognizer:
-    """Trains a recogniser; leaves `model.safetensors`, `config.yaml`, `log.jsonl`, `training.png` and a page in `out`.
+class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
+    """Targets are the units of texts."""
 
-    The model of the epoch with the lowest validation CER (of equals, the last, which has annealed longest) is kept,
-    in the file and in what is returned. The same configuration, seed and machine give the same model, byte for
-    byte, also when the run was interrupted in any way and the call repeated: it goes on from the last checkpoint
-    in `out`. Raises ManifestError, TextError, ConfigError or TrainingError where the data cannot be trained on.
-    """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    process = processes()
-    set_seed(config.training.seed)
-    with process.main_process_first():  # the others find the data checked and packed
-        data = open_data(config, say, strict=strict)
-    if config.training.budget_minutes is not None:
-        config = _planned(config, data, out)
-        set_seed(config.training.seed)
-    task = RecognitionTask(config, data, process.device)
-    say(describe(task.recognizer, data))
-    say(f"a model that does not listen would reach a loss of {task.not_listening:.3f} nats per unit")
-    if process.is_main_process:
-        (out / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
-    log = fit(task, config.training, out)
-    recognizer = load(out / MODEL_FILE, process.device)
-    if process.is_main_process:
-        task.recognizer = recognizer
-        task.draw(out, log, done=True)
-        say(f"learning curve, and what the model hears: {out / PICTURE_FILE}, {out / PAGE_FILE}")
-    return recognizer
-
-
-def _planned(config: Config, data: TrainingData, out: Path) -> Config:
-    """The configuration within its budget: as it was planned before in `out`, so that a run can go on, or anew."""
-    from asr.training.budget import within_budget
-
-    if (out / CONFIG_FILE).exists():
-        before = Config.load(out / CONFIG_FILE)
-        model = before.model.model_copy(update={"layers": config.model.layers, "hidden": config.model.hidden})
-        training = before.training.model_copy(update={"epochs": config.training.epochs})
-        if before.model_copy(update={"model": model, "training": training}) == config:
-            say(f"budget: {before.model.layers} x {before.model.hidden}, {before.training.epochs} epochs, as before")
-            return before
-    minutes = config.training.budget_minutes or 0.0
-    planned = [within_budget(config, data, processes().device, 60 * minutes, say)]
-    return broadcast_object_list(planned)[0]  # every process measures its own time
-
-
-class RecognitionTask(Task[list[int]]):
-    """A batch is a list of utterances, by their indices in the training data."""
-
+    target = "unit"
     criterion = "cer"
+    errors = ("cer", "wer")
 
     def __init__(self, config: Config, data: TrainingData, device: torch.device) -> None:
-        """Draws the first weights, or takes those of `training.start_from`, and fits the statistics of features."""
+        """Draws the first weights, or takes those of `training.start_from`."""
+        super().__init__(config, data, Recognizer(config, data.units).to(device))
         corpus = data.training
-        self.config = config
-        self.data = data
-        self.recognizer = Recognizer(config, data.units).to(device)
-        self.module = self.recognizer.acoustic_model
-        if config.training.start_from is not None:
-            say(start_from(self.recognizer, config.training.start_from))
-        some = range(0, len(corpus), len(corpus) // 1000 + 1)
-        self.recognizer.features.fit(pad([corpus.audio(index)]) for index in some)
         self.targets = [data.units.encode(utterance.text or "") for utterance in corpus.utterances]
-        self.augment = build_augment(config, self.recognizer)
-        frames = [self.recognizer.num_output_frames(int(samples)) for samples in corpus.num_samples]
+        frames = [self.model.num_output_frames(int(samples)) for samples in corpus.num_samples]
         self.not_listening = watch.no_listening_loss(frames, self.targets, len(data.units))
-
-    def plans(self) -> list[list[list[int]]]:
-        return plan_epochs(self.config, self.data)
 
     def num_targets(self, batch: list[int]) -> int:
         return sum(len(self.targets[index]) for index in batch)
 
-    def heaviest(self, batches: Sequence[list[int]]) -> list[int]:
-        """The most audio, padding included."""
-        return max(batches, key=lambda batch: len(batch) * self.data.training.num_samples[batch].max())
-
     def load(self, batch: list[int]) -> tuple[Tensor, Tensor, list[list[int]]]:
         """Audio `(B, N)`, lengths `(B,)` in samples, targets."""
-        audio, lengths = pad(self.data.training.audio(index) for index in batch)
-        device = self.recognizer.device
-        return audio.to(device), lengths.to(device), [self.targets[index] for index in batch]
+        return *self.load_audio(batch), [self.targets[index] for index in batch]
 
     def loss(self, model: nn.Module, data: tuple[Tensor, Tensor, list[list[int]]]) -> Tensor:
         audio, lengths, targets = data
-        with torch.autocast(audio.device.type, enabled=False):  # spectrograms need more digits than bf16 has
-            shortest = torch.tensor([required_frames(target) for target in targets], device=audio.device)
-            features, frames = self.recognizer.features(self.augment.audio(audio, lengths), lengths)
-            features, frames = self.augment.features(features, frames, shortest * self.config.model.subsampling)
-        log_probs, frames = model(features, frames)
+        shortest = torch.tensor([required_frames(target) for target in targets], device=audio.device)
+        log_probs, frames = model(*self.features(audio, lengths, shortest))
         return ctc_loss(log_probs, frames, targets).sum()
 
     def evaluate(self) -> Row:
-        result = evaluate(self.recognizer, self.data.validation)
+        result = evaluate(self.model, self.data.validation)
         pairs = zip(self.data.validation.utterances, result.hypotheses, strict=True)
         return {
             "validation_loss": result.loss,
@@ -132,7 +54,7 @@ class RecognitionTask(Task[list[int]]):
             "cer": result.score.cer.percent,
             "wer": result.score.wer.percent,
             "blank_share": result.blank_share,
-            "samples": [[utterance.text, heard] for utterance, heard in pairs][:_SAMPLES],
+            "samples": [[utterance.text, heard] for utterance, heard in pairs][:SAMPLES],
         }
 
     def line(self, row: Row) -> str:
@@ -141,29 +63,5 @@ class RecognitionTask(Task[list[int]]):
             f"blank {row['blank_share']:3.0%}  {watch.listening_line(row, epochs=self.config.training.epochs)}"
         )
 
-    def check(self, log: Sequence[Row], step: int) -> None:
-        watch.stop_if_deaf(log, epochs=self.config.training.epochs, step=step)
-
-    def save(self, path: Path, row: Row) -> None:
-        self.recognizer.summary = summary(self.recognizer, self.data, row)
-        self.recognizer.save(path)
-
-    def draw(self, out: Path, log: Sequence[Row], *, done: bool = False) -> None:
-        training_picture(out / PICTURE_FILE, log, self.recognizer, self.data.validation)
-        epochs = self.config.training.epochs
-        write_training_page(out / PAGE_FILE, log, title=f"Training {out.resolve().name}", epochs=epochs, done=done)
-
-    def leave_out(self, batch: list[int], path: Path) -> str:
-        utterances = [self.data.training.utterances[index] for index in batch]
-        write_manifest(path.with_suffix(".jsonl"), utterances)
-        return ", ".join(utterance.id for utterance in utterances[:5]) + f", … ({path.with_suffix('.jsonl')})"
-
-    def fingerprint(self) -> str:
-        """A digest of configuration, first weights, audio and texts."""
-        digest = hashlib.sha256(self.config.to_yaml().encode())
-        if self.config.training.start_from is not None:
-            digest.update(Path(self.config.training.start_from).read_bytes())
-        for corpus in (self.data.training, self.data.validation):
-            digest.update(corpus.num_samples.tobytes())
-            digest.update(repr([(utterance.id, utterance.text) for utterance in corpus.utterances]).encode())
-        return digest.hexdigest()
+    def picture(self, path: Path, log: Sequence[Row]) -> None:
+        training_picture(path, log, self.model, self.data.validation)

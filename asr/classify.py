@@ -1,0 +1,83 @@
+"""The classifier of whole utterances, as a model file holds it, and what it says of many recordings."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asr.audio import load_audio
+from asr.batching import pad
+from asr.config import Config
+from asr.corpus.manifest import Utterance
+from asr.errors import AudioError
+from asr.model import SpeechModel
+from asr.nn.classifier import UtteranceClassifier
+
+_READ_TOGETHER = 64  # recordings held in memory at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """The likeliest class of an utterance, and its probability in 0..1."""
+
+    label: str
+    probability: float
+
+
+class Classifier(SpeechModel[UtteranceClassifier]):
+    """An utterance classifier and its classes."""
+
+    task, outputs = "classification", "classes"
+
+    def __init__(self, config: Config, classes: Sequence[str], summary: dict[str, Any] | None = None) -> None:
+        """A classifier with fresh weights. `summary` is what `asr info` shows of its training."""
+        super().__init__(config, partial(UtteranceClassifier, num_classes=len(classes)), summary)
+        self.symbols = self.classes = tuple(classes)
+
+    def log_probs(self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]) -> Tensor:
+        """Log-probabilities `(utterances, C)` of waveforms, given as to `read_batches`."""
+        log_probs = torch.empty(len(num_samples), len(self.classes))
+        for indices, waveforms in self.read_batches(num_samples, read):
+            log_probs[indices] = self.compute(*pad(waveforms)).cpu()
+        return log_probs
+
+    def classify(self, waveforms: Sequence[np.ndarray]) -> list[Classification]:
+        """The classes of waveforms `(N,)`, float32 at this model's sample rate, in their order."""
+        best = self.log_probs([len(waveform) for waveform in waveforms], waveforms.__getitem__).exp().max(1)
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [Classification(self.classes[index], probability) for index, probability in pairs]
+
+    def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return {}, {"classes": self.classes}
+
+    @classmethod
+    def from_parts(cls, config: Config, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Self:
+        return cls(config, metadata["classes"], metadata.get("training"))
+
+
+def classify(
+    classifier: Classifier, utterances: Iterable[Utterance]
+) -> Iterator[tuple[Utterance, Classification | AudioError]]:
+    """Classifies utterances in their order. A recording that cannot be read gives its AudioError instead."""
+
+    def read(utterance: Utterance) -> np.ndarray | AudioError:
+        part = {"offset": utterance.offset, "duration": utterance.duration, "channel": "mix"}
+        try:
+            return load_audio(utterance.audio, classifier.sample_rate, **part)  # type: ignore[arg-type]
+        except AudioError as error:
+            return error
+
+    remaining = iter(utterances)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while group := list(islice(remaining, _READ_TOGETHER)):
+            read_all = list(pool.map(read, group))
+            found = iter(classifier.classify([samples for samples in read_all if not isinstance(samples, AudioError)]))
+            for utterance, samples in zip(group, read_all, strict=True):
+                yield utterance, samples if isinstance(samples, AudioError) else next(found)

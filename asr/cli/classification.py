@@ -1,0 +1,81 @@
+"""`asr classify`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr.cli.options import Device, Inputs, Model
+from asr.errors import AsrError
+
+
+def classify(
+    model: Model,
+    inputs: Inputs,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="NAME.jsonl", help="Write a manifest with hypotheses.")
+    ] = None,
+    confusion: Annotated[
+        Path | None,
+        typer.Option(metavar="PNG", help="Draw which class is heard as which, for manifests with classes."),
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Classify recordings: the class of each on stdout, and its probability, after its name where there are several.
+
+    Where manifests hold the classes, the accuracy comes last, with counts and a 95 % bootstrap interval. A recording
+    that cannot be read is named on stderr, the rest go on, and the exit status is 1.
+    """
+    import tempfile
+
+    from asr.corpus.manifest import with_hypothesis, with_label, write_manifest
+    from asr.inputs import find_recordings
+
+    if output is not None and output.suffix != ".jsonl":
+        raise AsrError(f"-o {output}: must be NAME.jsonl, a manifest")
+    with tempfile.TemporaryDirectory(prefix="asr-") as temporary:
+        utterances = [utterance for utterance, _ in find_recordings(inputs, Path(temporary))]
+
+        from asr.classify import Classifier
+        from asr.classify import classify as classify_all
+        from asr.progress import ProgressBar
+
+        classifier = Classifier.from_file(model, device)
+        label = classifier.config.data.label
+        rows, failed, scored = [], [], []  # scored: (class, what it was heard as, speaker)
+        with ProgressBar("classifying", len(utterances)) as bar:
+            for utterance, result in classify_all(classifier, utterances):
+                bar.advance()
+                if isinstance(result, AsrError):
+                    failed.append(utterance.id)
+                    bar.print(f"asr: {result}")
+                    continue
+                rows.append(with_hypothesis(utterance, result.label))
+                if output is None:
+                    name = "" if len(utterances) == 1 else f"{utterance.id}\t"
+                    print(f"{name}{result.label}\t{result.probability:.3f}")
+                try:
+                    reference = classifier.normalizer(with_label(utterance, label).text or "")
+                except ValueError:
+                    continue  # to be classified, not to be scored
+                scored.append((reference, result.label, None if label == "speaker" else utterance.speaker))
+    if output is not None:
+        write_manifest(output, rows)
+    if scored:
+        from asr.scoring.accuracy import accuracy, confusions
+
+        references, hypotheses, speakers = zip(*scored, strict=True)
+        found = accuracy(references, hypotheses, speakers)
+        print(found)
+        if unlabelled := len(rows) - len(scored):
+            print(f"asr: {unlabelled} of {len(rows)} have no {label} and are not scored", file=sys.stderr)
+        if confusion is not None:
+            from asr.report.figures import confusion_picture
+
+            confusion_picture(confusion, *confusions(references, hypotheses, classifier.classes), str(found))
+    elif confusion is not None:
+        raise AsrError(f"--confusion {confusion}: needs a manifest whose lines have {label}, the class of each")
+    if failed:
+        names = "\n  ".join(failed)
+        raise AsrError(f"{len(failed)} of {len(utterances)} recordings could not be classified:\n  {names}")

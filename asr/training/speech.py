@@ -1,0 +1,96 @@
+"""What all tasks share that learn from recordings: batches of utterances, augmented features, checks of the data."""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from asr.batching import pad
+from asr.config import Config
+from asr.corpus.manifest import write_manifest
+from asr.model import SpeechModel
+from asr.report.training import write_training_page
+from asr.training import watch
+from asr.training.build import build_augment, plan_epochs, start_from, summary
+from asr.training.data import Corpora
+from asr.training.history import Row
+from asr.training.task import Task
+
+PICTURE_FILE, PAGE_FILE = "training.png", "training.html"
+SAMPLES = 3  # validation utterances shown after each epoch
+Model = TypeVar("Model", bound=SpeechModel[Any])
+Data = TypeVar("Data", bound=Corpora)
+
+
+class SpeechTask(Task[list[int]], Generic[Model, Data]):
+    """A batch is a list of utterances, by their indices in the training data."""
+
+    target: str  # what the loss is divided by
+    errors: tuple[str, ...]  # fields of a row, in percent, that the model file tells of its epoch
+    not_listening: float  # loss in nats of a model that ignores the recordings
+
+    def __init__(self, config: Config, data: Data, model: Model) -> None:
+        """Takes the weights of `training.start_from`, if it is set, and fits the statistics of features."""
+        corpus = data.training
+        self.config = config
+        self.data = data
+        self.model = model
+        self.module = model.acoustic_model
+        if config.training.start_from is not None:
+            watch.say(start_from(model, config.training.start_from))
+        some = range(0, len(corpus), len(corpus) // 1000 + 1)
+        model.features.fit(pad([corpus.audio(index)]) for index in some)
+        self.augment = build_augment(config, model)
+
+    def plans(self) -> list[list[list[int]]]:
+        return plan_epochs(self.config, self.data)
+
+    def heaviest(self, batches: Sequence[list[int]]) -> list[int]:
+        """The most audio, padding included."""
+        return max(batches, key=lambda batch: len(batch) * self.data.training.num_samples[batch].max())
+
+    def load_audio(self, batch: list[int]) -> tuple[Tensor, Tensor]:
+        """Audio `(B, N)`, lengths `(B,)` in samples, on the device."""
+        audio, lengths = pad(self.data.training.audio(index) for index in batch)
+        return audio.to(self.model.device), lengths.to(self.model.device)
+
+    def features(self, audio: Tensor, lengths: Tensor, shortest: Tensor) -> tuple[Tensor, Tensor]:
+        """Augmented features `(B, T, F)` and lengths `(B,)`, none below `shortest` `(B,)` encoder frames."""
+        with torch.autocast(audio.device.type, enabled=False):  # spectrograms need more digits than bf16 has
+            features, frames = self.model.features(self.augment.audio(audio, lengths), lengths)
+            return self.augment.features(features, frames, shortest * self.config.model.subsampling)
+
+    def check(self, log: Sequence[Row], step: int) -> None:
+        watch.stop_if_deaf(log, epochs=self.config.training.epochs, step=step)
+
+    def save(self, path: Path, row: Row) -> None:
+        self.model.summary = summary(self.config, self.data, row, self.errors)
+        self.model.save(path)
+
+    @abstractmethod
+    def picture(self, path: Path, log: Sequence[Row]) -> None:
+        """Draws the learning curve, and what the model hears."""
+
+    def draw(self, out: Path, log: Sequence[Row], *, done: bool = False) -> None:
+        self.picture(out / PICTURE_FILE, log)
+        epochs = self.config.training.epochs
+        write_training_page(out / PAGE_FILE, log, title=f"Training {out.resolve().name}", epochs=epochs, done=done)
+
+    def leave_out(self, batch: list[int], path: Path) -> str:
+        utterances = [self.data.training.utterances[index] for index in batch]
+        write_manifest(path.with_suffix(".jsonl"), utterances)
+        return ", ".join(utterance.id for utterance in utterances[:5]) + f", … ({path.with_suffix('.jsonl')})"
+
+    def fingerprint(self) -> str:
+        """A digest of configuration, first weights, audio and texts."""
+        digest = hashlib.sha256(self.config.to_yaml().encode())
+        if self.config.training.start_from is not None:
+            digest.update(Path(self.config.training.start_from).read_bytes())
+        for corpus in (self.data.training, self.data.validation):
+            digest.update(corpus.num_samples.tobytes())
+            digest.update(repr([(utterance.id, utterance.text) for utterance in corpus.utterances]).encode())
+        return digest.hexdigest()
