@@ -33,7 +33,7 @@ from asr.training.watch import say
 NO_TARGET = -100  # in place of a token beyond the end of the stream
 BPTT = 64  # tokens that gradients go back at most
 MAX_ROWS = 32
-MIN_CHUNKS = 128  # in an epoch; a text too short for that has fewer rows, since it takes many steps to learn
+MIN_LENGTH = 7000  # of a row; a text too short for that has fewer rows, since it takes many steps to learn
 RARE = 0.5  # share of the tokens seen once that an epoch reads as `<unk>`, so that the model learns what it is
 
 
@@ -111,7 +111,7 @@ class LanguageTask(Task[range]):
         self.options, self.bptt = options, bptt
         counts = np.bincount(np.concatenate(self.sentences))
         self.is_rare = (counts == 1) & (np.arange(len(counts)) > END)
-        self.rows = rows or min(MAX_ROWS, max(1, counts.sum() // (MIN_CHUNKS * bptt)))
+        self.rows = rows or min(MAX_ROWS, max(1, counts.sum() // MIN_LENGTH))
         self.chunks = -(-counts.sum() // (self.rows * bptt))
         self.read = functools.lru_cache(1)(self._read)
         self._chunk: int | None = None  # the last to be read, and the states of all rows before and after it
