@@ -21,6 +21,7 @@ from asr.training.data import read_ids
 _SHORTLIST = 20  # transcripts of other utterances, nearest to what is heard, that are tried on a recording
 _CLEAR = 0.3  # share of the excess of its own transcript below which another's fits a recording clearly better
 _QUOTED = 60  # characters of a transcript
+_LEAST = 2.0  # nats a unit: below that, utterances do not stand out, be the others ever so good
 _AUDIBLE = 0.3  # seconds of speech beside the text that are worth naming
 
 
@@ -60,7 +61,7 @@ def find_suspects(
     for _, judgement in judged:
         utterance = corpus.utterances[judgement.index]
         ids_of_texts.setdefault(utterance.text or "", utterance.id)
-    fence = outer_fence([judgement.excess for _, judgement in judged])
+    fence = max(outer_fence([judgement.excess for _, judgement in judged]), _LEAST)
     ranked = sorted(judged, key=lambda pair: (-pair[1].excess, pair[1].index))
     suspects: list[Suspect] = []
     for recognizer, judgement in ranked:
@@ -83,11 +84,12 @@ def judge(recognizer: Recognizer, corpus: PackedCorpus, indices: Sequence[int]) 
     """Judges the utterances of `corpus` (normalised texts) at `indices`; units that the model lacks are passed over."""
     sizes = corpus.num_samples[np.asarray(indices)]
     for rows, log_probs, lengths in recognizer.batches(sizes, lambda row: corpus.audio(indices[row])):
-        heard = [hypothesis.units for hypothesis in best_path(log_probs, lengths)]
-        written = [_known_units(recognizer, corpus.utterances[indices[row]].text or "") for row in rows]
-        losses = ctc_loss(log_probs, lengths, written) - ctc_loss(log_probs, lengths, heard)
-        for row, units, target, loss in zip(rows, heard, written, losses.tolist(), strict=True):
-            yield Judgement(indices[row], recognizer.text(units), loss / max(len(target), 1))
+        heard = [recognizer.text(hypothesis.units) for hypothesis in best_path(log_probs, lengths)]
+        written = [corpus.utterances[indices[row]].text or "" for row in rows]
+        ours, theirs = ([_known_units(recognizer, text) for text in texts] for texts in (written, heard))
+        losses = ctc_loss(log_probs, lengths, ours) - ctc_loss(log_probs, lengths, theirs)
+        for row, text, units, loss in zip(rows, heard, ours, losses.tolist(), strict=True):
+            yield Judgement(indices[row], text, loss / max(len(units), 1))
 
 
 def outer_fence(values: Sequence[float]) -> float:
