@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +197,22 @@ def test_guesses_at_stretches_are_joined() -> None:
     found = joined(left, right, 4)
     assert found == (Guess("a", -3.5), Guess("a a", -2.5), Guess("", -5.0), Guess("b a", -5.5))
     assert joined((Guess("", 0.0),), left, 2) == left[:2]
+
+
+def test_phrases(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = [line.split("\t")[1] for line in transcribe(folder, monkeypatch, "tree").stdout.splitlines()]
+    (tmp_path / "list.txt").write_text(
+        f"{heard[0]}\n{{x}} = {heard[1]} | \u00e9\u00e9\u00e9\n{{x}}\n", encoding="utf-8"
+    )
+    rows = tmp_path / "rows.jsonl"
+    done = transcribe(folder, monkeypatch, "tree", "--phrases", tmp_path / "list.txt", "--nbest", "2", "-o", rows)
+    assert done.exit_code == 0, done.stderr
+    for row, text in zip(read_manifest(rows), [*heard[:2], ""], strict=True):
+        assert row.extra["hypothesis"] == text and len(row.extra["nbest"]) == 2
+        assert row.extra["posterior"] == pytest.approx(math.exp(row.extra["nbest"][0]["score"]), abs=1e-3)
+    transcribe(folder, monkeypatch, "tree/a.wav", "--phrases", tmp_path / "list.txt", "-f", "json", "-o", tmp_path)
+    shown = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert shown["text"] == heard[0] and "nbest" not in shown
+    assert {word["confidence"] for word in shown["words"]} == {round(shown["posterior"], 3)}
+    wrong = transcribe(folder, monkeypatch, "tree", "--phrases", "x", "--hotwords", "y")
+    assert "--phrases leaves nothing to hotwords" in str(wrong.exception)

@@ -213,6 +213,6 @@ def _fill(template: str, slots: Mapping[str, Sequence[str]], within: tuple[str, 
             raise TextError(f"{{{name}}} is not defined; add a line `{{{name}}} = one | two`")
         if name in within:
             raise TextError(f"{{{name}}} is defined by means of itself; write its words out")
-    fillings = [[text for one in slots[name] for text in _fill(one, slots, (*within, name))] for name in names]
+    fillings = [[text.strip() for one in slots[name] for text in _fill(one, slots, (*within, name))] for name in names]
     for chosen in product(*fillings):
         yield "".join(part for pair in zip(texts[::2], (*chosen, ""), strict=True) for part in pair)
