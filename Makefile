@@ -15,7 +15,7 @@ FSDD_SPEAKERS := george jackson lucas nicolas theo yweweler
 export PYTHONUTF8 := 1
 
 .PHONY: help setup demo fsdd fsdd-seeds fsdd-speakers yesno mboshi an4 librispeech-mini librispeech \
-  ljspeech commonvoice test test-slow lint bench clean
+  ljspeech commonvoice family test test-slow lint bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -66,6 +66,10 @@ ljspeech: runs/ljspeech/test.hyp.jsonl ## one reader of English, 24 hours
 commonvoice: runs/commonvoice/test.hyp.jsonl ## any language, from a downloaded archive: SOURCE=FILE
 	@$(ASR) score --config recipes/commonvoice/config.yaml data/commonvoice/test.jsonl $<
 
+family: data/fsdd/train.jsonl data/mboshi/train.jsonl ## every cell, direction and decoder compared: docs/family.md
+	.venv/bin/python bench/family.py recipes/fsdd/config.yaml --minutes 2 --parameters 500000
+	.venv/bin/python bench/family.py recipes/mboshi/config.yaml --minutes 4 --parameters 2000000
+
 test: $(READY) ## the quick tests
 	.venv/bin/python -m pytest
 
@@ -78,7 +82,7 @@ lint: $(READY) ## style and types
 	.venv/bin/python -m mypy
 
 bench: $(READY) ## speed of each stage beside its baseline, one JSON line a result
-	@for script in $(filter-out %_peers.py,$(wildcard bench/*.py)); do .venv/bin/python "$$script"; done
+	@for script in $(filter-out %_peers.py bench/family.py,$(wildcard bench/*.py)); do .venv/bin/python "$$script"; done
 
 clean: ## remove what recipes made; .venv stays
 	rm -rf runs

@@ -1,0 +1,103 @@
+"""The members of the recurrent family on one corpus: equal numbers of parameters, equal training time.
+
+    python bench/family.py recipes/fsdd/config.yaml --minutes 2 --parameters 500000
+
+Each member is a run of `asr train` in runs/family/CORPUS/MEMBER, with a hidden size that makes its parameters those
+asked for and as many epochs as the minutes allow, timed on real batches just before. Prints one JSON line a member, and
+leaves all of them as a table in runs/family/CORPUS/table.md. A member that is trained already is not trained again.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import set_seed
+
+from asr.config import Config, ModelConfig
+from asr.files import write_whole
+from asr.training.budget import epoch_seconds
+from asr.training.data import open_data
+from asr.training.history import kept_row
+from asr.training.loop import LOG_FILE, MODEL_FILE
+from asr.training.recognition import RecognitionTask
+
+CELLS = ("rnn_tanh", "rnn_relu", "gru", "lstm")
+MEMBERS: dict[str, dict[str, Any]] = {
+    **{f"{cell}, two directions": {"cell": cell, "bidirectional": True} for cell in CELLS},
+    **{f"{cell}, one direction": {"cell": cell, "bidirectional": False} for cell in CELLS},
+    "lstm, two directions, no convolution": {"frontend": "stack"},
+}
+_HEADER = ("member", "hidden", "M parameters", "epochs", "% CER", "% WER", "hours of audio an hour", "MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--minutes", type=float, default=2.0, help="of training for each member")
+    parser.add_argument("--parameters", type=int, default=500_000)
+    arguments = parser.parse_args()
+    config = Config.load(arguments.config)
+    folder = Path("runs/family") / arguments.config.resolve().parent.name
+    rows = []
+    for name, settings in MEMBERS.items():
+        out = folder / name.replace(", ", "-").replace(" ", "-")
+        if not (out / MODEL_FILE).exists():
+            train(arguments.config, out, overrides(config, settings, arguments.parameters, arguments.minutes * 60))
+        rows.append(result(name, out))
+        print(json.dumps(dict(zip(_HEADER, rows[-1], strict=True))), flush=True)
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (_HEADER, ["---"] * len(_HEADER), *rows)]
+    write_whole(folder / "table.md", "\n".join([*lines, ""]).encode())
+
+
+def overrides(config: Config, settings: dict[str, Any], parameters: int, seconds: float) -> list[str]:
+    """What makes of a recipe's configuration that of a member."""
+    set_seed(config.training.seed)
+    model = config.model.model_copy(update=settings)
+    data = open_data(config, lambda line: None)
+    task = RecognitionTask(config.model_copy(update={"model": model}), data, torch.device("cpu"))
+    hidden = min(range(16, 1025, 8), key=lambda size: abs(count(task, with_hidden(model, size)) - parameters))
+    network = task.model.fresh_network(with_hidden(model, hidden))
+    epochs = max(1, int(seconds / epoch_seconds(task, task.plans()[0], network)))
+    chosen = {**settings, "hidden": hidden}
+    return [f"model.{key}={value}" for key, value in chosen.items()] + [f"training.epochs={epochs}"]
+
+
+def with_hidden(model: ModelConfig, hidden: int) -> ModelConfig:
+    return model.model_copy(update={"hidden": hidden})
+
+
+def count(task: RecognitionTask, model: ModelConfig) -> int:
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in task.model.fresh_network(model).parameters())
+
+
+def train(config: Path, out: Path, settings: list[str]) -> None:
+    command = [sys.executable, "-m", "asr", "train", str(config), "--out", str(out)]
+    subprocess.run([*command, *(part for setting in settings for part in ("--set", setting))], check=True)
+
+
+def result(name: str, out: Path) -> tuple[Any, ...]:
+    """A row of the table: what validation says of the epoch that was kept."""
+    log = [json.loads(line) for line in (out / LOG_FILE).read_text(encoding="utf-8").splitlines()]
+    config, best = Config.load(out / "config.yaml"), kept_row(log)
+    data = open_data(config, lambda line: None)
+    task = RecognitionTask(config, data, torch.device("cpu"))
+    speed = len(log) * data.training.seconds / log[-1]["seconds"]
+    return (
+        name,
+        config.model.hidden,
+        f"{count(task, config.model) / 1e6:.2f}",
+        len(log),
+        f"{best['cer']:.2f}",
+        f"{best['wer']:.2f}",
+        round(speed),
+        round(max(row["memory_mb"] for row in log)),
+    )
+
+
+if __name__ == "__main__":
+    main()
