@@ -9,10 +9,11 @@ from conftest import REPOSITORY
 
 from asr.decoding.decoder import Decoder
 from asr.decoding.phrases import Phrases
+from asr.errors import ModelFileError
 from asr.model import load
 
 RUNS = Path(os.environ.get("ASR_RUNS") or REPOSITORY / "runs")
-MODELS = sorted(RUNS.glob("*/model*.safetensors"))[:6]
+MODELS = sorted(RUNS.glob("*/model*.safetensors"), key=lambda path: path.stat().st_mtime)[-6:]
 
 
 def steady_sounds(rate: int) -> list[np.ndarray]:
@@ -28,7 +29,10 @@ def steady_sounds(rate: int) -> list[np.ndarray]:
 @pytest.mark.skipif(not MODELS, reason=f"no trained model in {RUNS}; train one with `make demo`, or set ASR_RUNS")
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_nothing_is_said_in_steady_sounds(path: Path) -> None:
-    recognizer = load(path, "cpu")
+    try:
+        recognizer = load(path, "cpu")
+    except ModelFileError as error:
+        pytest.skip(f"is of an older version: {error}"[:200])
     sounds = steady_sounds(recognizer.sample_rate)
     assert recognizer.recognize(sounds) == [""] * len(sounds)
     rows = [None] * len(sounds)

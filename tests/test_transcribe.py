@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from asr.cli import app
 from asr.corpus.manifest import read_manifest
+from asr.decoding.phrases import Rejection
 from asr.errors import AsrError
 from asr.inputs import find_recordings, parse_channels, require_distinct
 from asr.transcribe import joined
@@ -199,20 +200,25 @@ def test_guesses_at_stretches_are_joined() -> None:
     assert joined((Guess("", 0.0),), left, 2) == left[:2]
 
 
-def test_phrases(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard = [line.split("\t")[1] for line in transcribe(folder, monkeypatch, "tree").stdout.splitlines()]
-    (tmp_path / "list.txt").write_text(
-        f"{heard[0]}\n{{x}} = {heard[1]} | \u00e9\u00e9\u00e9\n{{x}}\n", encoding="utf-8"
-    )
-    rows = tmp_path / "rows.jsonl"
-    done = transcribe(folder, monkeypatch, "tree", "--phrases", tmp_path / "list.txt", "--nbest", "2", "-o", rows)
-    assert done.exit_code == 0, done.stderr
-    for row, text in zip(read_manifest(rows), [*heard[:2], ""], strict=True):
-        assert row.extra["hypothesis"] == text and len(row.extra["nbest"]) == 2
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_phrases(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threshold: float) -> None:
+    """What best path hears is the best of the phrases; whether it is accepted, the model file says."""
+    heard = [line.split("\t")[1] for line in transcribe(folder, monkeypatch, "tree").stdout.splitlines()[:2]]
+    listed, rows = tmp_path / "list.txt", tmp_path / "rows.jsonl"
+    listed.write_text(f"{heard[0]}\n{{x}} = {heard[1]} | \u00e9\u00e9\u00e9\n{{x}}\n", encoding="utf-8")
+    recognizer = fresh_recognizer()
+    recognizer.rejection = Rejection(threshold=threshold)
+    recognizer.save(tmp_path / "m")
+    options = (tmp_path / "m", "tree/a.wav", "tree/day 1/b.wav", "--device", "cpu", "--phrases", listed)
+    done = run(folder, monkeypatch, "transcribe", *options, "--nbest", "3", "-o", rows)
+    assert done.exit_code == 0 and done.stderr.count("no speech found") == 2 * threshold
+    for row, text in zip(read_manifest(rows), heard, strict=True):
+        texts = [guess["text"] for guess in row.extra["nbest"]]
+        assert row.extra["hypothesis"] == texts[0] == ("" if threshold else text) and text in texts
         assert row.extra["posterior"] == pytest.approx(math.exp(row.extra["nbest"][0]["score"]), abs=1e-3)
-    transcribe(folder, monkeypatch, "tree/a.wav", "--phrases", tmp_path / "list.txt", "-f", "json", "-o", tmp_path)
+    run(folder, monkeypatch, "transcribe", *options, "-f", "json", "-o", tmp_path)
     shown = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
-    assert shown["text"] == heard[0] and "nbest" not in shown
-    assert {word["confidence"] for word in shown["words"]} == {round(shown["posterior"], 3)}
+    assert shown["text"] == ("" if threshold else heard[0]) and "nbest" not in shown
+    assert {word["confidence"] for word in shown["words"]} <= {round(shown["posterior"], 3)}
     wrong = transcribe(folder, monkeypatch, "tree", "--phrases", "x", "--hotwords", "y")
     assert "--phrases leaves nothing to hotwords" in str(wrong.exception)
