@@ -99,7 +99,7 @@ def test_shares_of_a_batch_and_second_attempts_change_nothing() -> None:
 
 def test_long_texts_have_more_rows() -> None:
     made = task()
-    for repeats, rows in ((1, 1), (200, 4), (2_000, 32)):
+    for repeats, rows in ((1, 1), (200, 5), (2_000, 32)):
         chosen = LanguageTask(made.lm, TEXTS * repeats, VALIDATION, ngram=made.ngram, options=made.options)
         assert chosen.rows == rows
 

@@ -24,7 +24,7 @@ from asr.text import Units
 
 _WIDTH = 32  # hypotheses that are read, at least
 _WEIGHTS = np.arange(1, 13) / 10
-_SHARES = np.arange(7) / 4  # of what a token costs on average, given back
+_SHARES = np.arange(11) / 4  # of what a token costs on average, given back
 
 
 class Rescorer:

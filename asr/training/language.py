@@ -111,8 +111,9 @@ class LanguageTask(Task[range]):
         self.options, self.bptt = options, bptt
         counts = np.bincount(np.concatenate(self.sentences))
         self.is_rare = (counts == 1) & (np.arange(len(counts)) > END)
-        self.rows = rows or min(MAX_ROWS, max(1, counts.sum() // MIN_LENGTH))
-        self.chunks = -(-counts.sum() // (self.rows * bptt))
+        num_tokens = int(counts.sum())
+        self.rows = rows or min(MAX_ROWS, max(1, num_tokens // MIN_LENGTH))
+        self.chunks = -(-num_tokens // (self.rows * bptt))
         self.read = functools.lru_cache(1)(self._read)
         self._chunk: int | None = None  # the last to be read, and the states of all rows before and after it
         self._before: list[State] | None = None
