@@ -15,6 +15,11 @@ from asr.report.gradients import DEPTH, Stack, gradients, through_layers, throug
 FEATURES = torch.randn(60, 10, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asr.report.gradients.HIDDEN", 32)
+
+
 def test_norms_are_those_of_backpropagation_by_hand() -> None:
     layer = RNNLayer(input_size=10, hidden_size=6, cell="lstm", bidirectional=False)
     (norms,) = gradients(Stack([layer]), FEATURES[:30])

@@ -9,7 +9,7 @@ import typer
 def gradients(
     audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="A recording; its first seconds are taken.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The picture, a PNG file.")] = Path("gradients.png"),
-    seconds: Annotated[float, typer.Option(min=0.1, max=60.0, help="How much of the recording.")] = 4.0,
+    seconds: Annotated[float, typer.Option(min=0.1, max=60.0, help="How much of the recording.")] = 3.0,
 ) -> None:
     """Draw how far gradients reach back through time and layers, for every recurrent cell on one recording.
 
