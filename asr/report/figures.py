@@ -59,7 +59,7 @@ def classification_picture(path: str | Path, log: Sequence[Row], classifier: Cla
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.2), squeeze=False)[0]
     losses, errors = left.subplots(2, 1, sharex=True)
     _draw_losses(losses, log, "cross-entropy, nats per utterance")
-    _draw_errors(errors, log, {"error_rate": ("in a wrong class", "C3")}, kept="error_rate")
+    _draw_errors(errors, log, {"error_rate": ("error rate", "C3")}, kept="error_rate")
     _draw_confusions(right.subplots(), *confusions(references, heard, classifier.classes))
     right.suptitle("validation", fontsize=9, color="0.4", x=0.99, ha="right")
     figure.savefig(path, dpi=110)
