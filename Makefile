@@ -12,10 +12,11 @@ ASR := .venv/bin/python -m asr
 READY := .venv/ready
 SEEDS := 0 1 2
 FSDD_SPEAKERS := george jackson lucas nicolas theo yweweler
+FSDD_CLASSIFIERS := fsdd-words fsdd-speaker-id
 export PYTHONUTF8 := 1
 
-.PHONY: help setup demo fsdd fsdd-seeds fsdd-speakers yesno mboshi an4 librispeech-mini librispeech \
-  ljspeech commonvoice family test test-slow lint bench clean
+.PHONY: help setup demo fsdd fsdd-seeds fsdd-speakers fsdd-words fsdd-speaker-id yesno mboshi an4 librispeech-mini \
+  librispeech ljspeech commonvoice family test test-slow lint bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -44,6 +45,12 @@ fsdd-speakers: $(foreach name,$(FSDD_SPEAKERS),runs/fsdd-without-$(name)/test.hy
 	@cat $(FSDD_SPEAKERS:%=runs/fsdd-without-%/test.hyp.jsonl) > runs/fsdd-speakers/test.hyp.jsonl
 	@cat $(FSDD_SPEAKERS:%=runs/fsdd-without-%/test.lm.hyp.jsonl) > runs/fsdd-speakers/test.lm.hyp.jsonl
 	@$(call scores,--by speaker data/fsdd/speakers.jsonl,runs/fsdd-speakers)
+
+fsdd-words: runs/fsdd-words/test.accuracy ## which digit is said: one class for each recording of fsdd
+	@cat $<
+
+fsdd-speaker-id: runs/fsdd-speaker-id/test.accuracy ## who of the six speakers of fsdd says it
+	@cat $<
 
 yesno: runs/yesno/test.hyp.jsonl ## 60 recordings of eight Hebrew words each
 	@$(ASR) score data/yesno/test.jsonl $<
@@ -140,6 +147,14 @@ runs/fsdd-seed%/model.lm.safetensors: runs/fsdd-seed%/model.safetensors
 
 runs/fsdd-seed%/test.lm.hyp.jsonl: runs/fsdd-seed%/model.lm.safetensors
 	$(ASR) transcribe $< data/fsdd/test.jsonl -o $@
+
+# Classifiers of what fsdd has prepared; beside the accuracy, hypotheses and the picture of confusions.
+$(FSDD_CLASSIFIERS:%=runs/%/model.safetensors): runs/%/model.safetensors: \
+  recipes/%/config.yaml data/fsdd/train.jsonl | $(READY)
+	$(ASR) train $<
+
+$(FSDD_CLASSIFIERS:%=runs/%/test.accuracy): runs/%/test.accuracy: runs/%/model.safetensors
+	$(ASR) classify $< data/fsdd/test.jsonl -o $(@D)/test.hyp.jsonl --confusion $(@D)/test.confusion.png > $@
 
 # Half the epochs, so that six trainings take a quarter of an hour.
 runs/fsdd-without-%/model.safetensors: recipes/fsdd/config.yaml data/fsdd/train.jsonl | $(READY)

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure, FigureBase
 
 _CURVES = {  # by the criterion of a task: what its loss is, and its errors with names and colours
     "cer": ("loss, nats per unit", {"wer": ("WER", "C3"), "cer": ("CER", "C2")}),
-    "error_rate": ("cross-entropy, nats per utterance", {"error_rate": ("in a wrong class", "C3")}),
+    "error_rate": ("cross-entropy, nats per utterance", {"error_rate": ("error rate", "C3")}),
 }
 _SHOWN_UNITS = 40  # rows of the posterior picture that stay readable
 _NAMED_CLASSES = 60  # of a confusion matrix in which names and numbers stay readable
