@@ -12,7 +12,7 @@ def test_help_is_complete() -> None:
     shown = run_asr("--help")
     assert shown.returncode == 0
     corpora, models = ("prepare", "check"), ("train", "selftest", "lm", "tune", "info")
-    for command in (*corpora, *models, "transcribe", "align", "classify", "score"):
+    for command in (*corpora, *models, "transcribe", "align", "classify", "score", "report", "suspects"):
         assert command in shown.stdout
         assert run_asr(command, "--help").returncode == 0
 
@@ -28,6 +28,13 @@ def test_light_imports_stay_light(code: str) -> None:
 def test_scoring_does_not_load_torch() -> None:
     done = subprocess.run([sys.executable, "-c", "import asr.report.score, sys; sys.exit('torch' in sys.modules)"])
     assert done.returncode == 0
+
+
+def test_transcription_starts_without_what_it_does_not_need() -> None:
+    heavy = "{'accelerate', 'jiwer', 'matplotlib', 'numba', 'pandas', 'pyarrow', 'scipy', 'sympy', 'torch._dynamo'}"
+    code = f"import asr.transcribe, asr.progress, asr.writers, sys; sys.exit(str({heavy} & sys.modules.keys() or 0))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() in ("", "0"), done.stderr
 
 
 def test_every_public_name_is_there() -> None:
