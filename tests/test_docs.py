@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,13 +20,14 @@ import soundfile
 import typer
 from conftest import REPOSITORY, fresh_recognizer, spell
 from pympi.Elan import Eaf
+from test_stream import streaming
 from typer.testing import CliRunner
 
 from asr.cli import app
 from asr.corpus.manifest import read_manifest, with_hypothesis, write_manifest
 
 RUN = ("transcribe", "align", "score", "lm", "info", "check", "report", "suspects")
-FAILS_ON_PURPOSE = ("broken.wav", "data/fsdd/train.jsonl")  # commands that name these may end with status 1
+FAILS_ON_PURPOSE = ("broken.wav", "data/fsdd/train.jsonl", "mic")  # commands that name these may end with status 1
 NOT_INSTALLED = ("jq ", "uv ", "source ")
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 PLACEHOLDERS = {"MODEL": "runs/demo/model.safetensors", "AUDIO": "talk.wav", "TEXT": "talk.txt", "NAME": "demo"}
@@ -92,7 +94,14 @@ def field(tmp_path_factory: pytest.TempPathFactory, tones: Path) -> Path:
     Eaf().to_file(folder / "mine.eaf")
     for name in ("text.txt", "more-text.txt"):
         (folder / name).write_text("ab abc\nc a b\n" * 20)
-    for name in ("test.jsonl", "before.jsonl", "after.jsonl", "test.hyp.jsonl"):
+    (folder / "names.txt").write_text("abc\n")
+    (folder / "digits.txt").write_text("{digit}\n{digit} = a | b | c\n")
+    (folder / "runs/demo-stream").mkdir()
+    streaming(units="abc ").save(folder / "runs/demo-stream/model.safetensors")
+    shutil.copy(folder / "data/demo/test/0000.wav", folder / "data/demo/test/0001.wav")
+    shutil.copy(folder / "runs/mine/config.yaml", folder / "mine.yaml")
+    soundfile.write(folder / "LJ001-0079.flac", sound, 8000)
+    for name in ("test.jsonl", "validation.jsonl", "before.jsonl", "after.jsonl", "test.hyp.jsonl"):
         write_manifest(folder / name, read_manifest(folder / "runs/fsdd/test.hyp.jsonl"))
     return folder
 
@@ -123,7 +132,8 @@ def test_every_command(page: Path, field: Path, monkeypatch: pytest.MonkeyPatch)
         elif command.startswith(NOT_INSTALLED):
             continue
         elif not command.startswith("asr "):
-            subprocess.run(["bash", "-c", command], check=True, capture_output=True)
+            program = f"{shlex.quote(sys.executable)} -m asr "
+            subprocess.run(["bash", "-c", command.replace("asr ", program)], check=True, capture_output=True)
         else:
             arguments = arguments_of(command)
             for word in arguments:

@@ -26,7 +26,7 @@ from asr.text import Units
 RATE = 8000
 
 
-def streaming(**model: object) -> Recognizer:
+def streaming(units: str = "abcé ", **model: object) -> Recognizer:
     """A small one-directional recogniser with random weights, whose output depends visibly on every input."""
     settings = {
         "data": {"train": "t.jsonl", "validation": "v.jsonl"},
@@ -34,7 +34,7 @@ def streaming(**model: object) -> Recognizer:
         "model": {"hidden": 12, "layers": 2, "channels": 4, "bidirectional": False, **model},
     }
     torch.manual_seed(0)
-    recognizer = Recognizer(Config.model_validate(settings), Units("abcé "))
+    recognizer = Recognizer(Config.model_validate(settings), Units(units))
     randomise(recognizer.acoustic_model, 0)
     recognizer.features.fit([pad(random_waveforms(9, 4))])
     return recognizer
