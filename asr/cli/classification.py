@@ -66,14 +66,14 @@ def classify(
         from asr.scoring.accuracy import accuracy, confusions
 
         references, hypotheses, speakers = zip(*scored, strict=True)
-        found = accuracy(references, hypotheses, speakers)
-        print(found)
+        right = accuracy(references, hypotheses, speakers)
+        print(right)
         if unlabelled := len(rows) - len(scored):
             print(f"asr: {unlabelled} of {len(rows)} have no {label} and are not scored", file=sys.stderr)
         if confusion is not None:
             from asr.report.figures import confusion_picture
 
-            confusion_picture(confusion, *confusions(references, hypotheses, classifier.classes), str(found))
+            confusion_picture(confusion, *confusions(references, hypotheses, classifier.classes), str(right))
     elif confusion is not None:
         raise AsrError(f"--confusion {confusion}: needs a manifest whose lines have {label}, the class of each")
     if failed:
