@@ -1,4 +1,6 @@
-"""The acoustic model: convolutional subsampling, recurrent layers, log-probabilities of units."""
+"""The encoder: convolutional subsampling and recurrent layers; the acoustic model: log-probabilities of units on it."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,12 +38,12 @@ class ConvSubsampling(nn.Module):
         return self.projection(x.transpose(1, 2).flatten(2)), lengths  # (B, S, C * F / 4) -> (B, S, D)
 
 
-class AcousticModel(nn.Module):
-    """Features -> log-probabilities of units, by a stack of residual recurrent layers.
+class Encoder(nn.Module):
+    """What every model begins with: features -> one vector for each encoder frame, by residual recurrent layers.
 
-    Shapes: `(B, T, F)`, lengths `(B,)` -> log-probabilities `(B, S, V)` in float32, lengths `(B,)`; index 0 of
-    `V` is blank. The same in training and evaluation, except for dropout. An utterance gets the same
-    log-probabilities alone, in any batch, at any padding.
+    Models are encoders with something on top: they inherit, so that the encoder's parameters have the same names in
+    every model file, and call `encode`. The same in training and evaluation, except for dropout. An utterance gets
+    the same vectors alone, in any batch, at any padding; what stands beyond its length is arbitrary.
 
     Each layer computes `x + dropout(rnn(layer_norm(x)))`; normalising before the layer keeps gradients of equal
     size through the stack (Xiong et al. 2020, https://arxiv.org/abs/2002.04745).
@@ -51,7 +53,6 @@ class AcousticModel(nn.Module):
         self,
         *,
         num_bins: int,
-        num_units: int,
         subsampling: int = 4,
         channels: int = 32,
         cell: Cell = "lstm",
@@ -61,24 +62,40 @@ class AcousticModel(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        size = hidden * (2 if bidirectional else 1)
+        self.size = size = hidden * (2 if bidirectional else 1)
         self.subsampling = ConvSubsampling(num_bins=num_bins, factor=subsampling, channels=channels, output_size=size)
         self.layers = nn.ModuleList(
             RNNLayer(input_size=size, hidden_size=hidden, cell=cell, bidirectional=bidirectional) for _ in range(layers)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(size) for _ in range(layers + 1))
         self.dropout = SequenceDropout(dropout)
-        self.output = nn.Linear(size, num_units)
 
     def num_output_frames(self, num_frames: Count) -> Count:
         """Encoder frames of `num_frames` feature frames."""
         return subsampled_length(num_frames, self.subsampling.factor)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """`(B, T, F)`, lengths `(B,)` -> `(B, S, D)`, where `D` is `size`, and lengths `(B,)`."""
         x, lengths = self.subsampling(features, lengths)  # (B, S, D)
         index = reversal_index(lengths, x.shape[1])
         x = self.dropout(x)
         for norm, layer in zip(self.norms, self.layers):  # noqa: B905 - the last norm is the output's
             x = x + self.dropout(layer(norm(x), index))
-        logits = self.output(self.norms[-1](x))
-        return logits.float().log_softmax(dim=-1), lengths
+        return self.norms[-1](x), lengths
+
+
+class AcousticModel(Encoder):
+    """Features -> log-probabilities of units: an encoder with a linear output layer.
+
+    Shapes: `(B, T, F)`, lengths `(B,)` -> log-probabilities `(B, S, V)` in float32, lengths `(B,)`; index 0 of
+    `V` is blank.
+    """
+
+    def __init__(self, *, num_units: int, **encoder: Any) -> None:
+        """`encoder` holds the arguments of `Encoder`."""
+        super().__init__(**encoder)
+        self.output = nn.Linear(self.size, num_units)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        x, lengths = self.encode(features, lengths)
+        return self.output(x).float().log_softmax(dim=-1), lengths
