@@ -17,16 +17,20 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from asr.batching import pad, plan_batches
-from asr.config import Config, FeaturesConfig
+from asr.config import Config, FeaturesConfig, ModelConfig
+from asr.decoding.attention import decode
 from asr.decoding.greedy import best_path
+from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.times import words_on_path
-from asr.errors import LanguageModelError, ModelFileError
+from asr.errors import ConfigError, LanguageModelError, ModelFileError
 from asr.features import MFCC, LogMel, Spectrogram
 from asr.files import write_whole
+from asr.nn.attention import EncoderDecoder
+from asr.nn.ctc import ctc_loss
 from asr.nn.encoder import AcousticModel
-from asr.steady import is_steady, silence
+from asr.steady import blank, is_steady, silence
 from asr.text import Units
-from asr.transcript import Transcript, Word
+from asr.transcript import Transcript, Word, spoken
 
 if TYPE_CHECKING:
     from asr.decoding.decoder import Decoder
@@ -48,6 +52,14 @@ def build_features(config: FeaturesConfig) -> Spectrogram:
     return Spectrogram(**common)  # type: ignore[arg-type]
 
 
+def build_model(config: ModelConfig, *, num_bins: int, num_units: int) -> AcousticModel | EncoderDecoder:
+    """What a configuration puts on top of the features: an encoder with CTC, with an attention decoder, or with both."""
+    encoder = {"num_bins": num_bins, "num_units": num_units, **config.model_dump(exclude={"decoder", "ctc_weight"})}
+    if config.decoder == "ctc":
+        return AcousticModel(**encoder)
+    return EncoderDecoder(ctc_weight=config.loss_weights[0], **encoder)
+
+
 class Recognizer:
     """Features, acoustic model, units and normaliser of one model, and everything known of its training."""
 
@@ -59,11 +71,7 @@ class Recognizer:
         self.decoder: Decoder | None = None  # best path, unless `asr tune` has found a language model that helps
         self.normalizer = config.text.normalizer
         self.features = build_features(config.features)
-        self.acoustic_model = AcousticModel(
-            num_bins=self.features.num_bins,
-            num_units=len(units),
-            **config.model.model_dump(),
-        )
+        self.acoustic_model = build_model(config.model, num_bins=self.features.num_bins, num_units=len(units))
         self.modules = nn.ModuleDict({"features": self.features, "acoustic_model": self.acoustic_model})
 
     @property
@@ -77,7 +85,7 @@ class Recognizer:
 
     @property
     def device(self) -> torch.device:
-        return self.acoustic_model.output.weight.device
+        return self.features.bin_mean.device
 
     def to(self, device: str | torch.device) -> "Recognizer":
         self.modules.to(device)
@@ -87,20 +95,59 @@ class Recognizer:
         """Encoder frames that `num_samples` samples give: the `S` of `S >= L + repeats`."""
         return self.acoustic_model.num_output_frames(self.features.num_frames(num_samples))
 
+    @property
+    def has_ctc(self) -> bool:
+        """Whether the model tells what is said in each frame, and so when; attention alone does not."""
+        return self.config.model.decoder != "attention"
+
     @torch.inference_mode()
-    def log_probs(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Audio `(B, N)`, lengths `(B,)` in samples -> log-probabilities `(B, S, V)`, lengths `(B,)` in frames."""
+    def frames(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Audio `(B, N)`, lengths `(B,)` in samples -> what the model's decoder reads, lengths `(B,)` in frames.
+
+        That is CTC's log-probabilities `(B, S, V)`, or for an attention decoder encoder states `(B, S, D)`.
+        """
         self.acoustic_model.eval()
         features, frames = self.features(audio.to(self.device), lengths.to(self.device))
+        if isinstance(self.acoustic_model, EncoderDecoder):
+            return self.acoustic_model.encode(features, frames)
         log_probs, frames = self.acoustic_model(features, frames)
         return log_probs, frames
+
+    @torch.inference_mode()
+    def ctc(self, frames: Tensor) -> Tensor:
+        """CTC's log-probabilities `(B, S, V)` in `frames`. Raises ConfigError for a model that has attention alone."""
+        if not isinstance(self.acoustic_model, EncoderDecoder):
+            return frames
+        if not self.has_ctc:
+            raise ConfigError(
+                "this model has no CTC output (model.decoder: attention), so it cannot tell what is said when; "
+                "train one that can: asr train CONFIG --set model.decoder=joint"
+            )
+        log_probs = self.acoustic_model.log_probs(frames.to(self.device))
+        log_probs[~frames.any(dim=-1)] = blank(1, len(self.units)).to(self.device)
+        return log_probs
+
+    def log_probs(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Audio `(B, N)`, lengths `(B,)` in samples -> log-probabilities `(B, S, V)`, lengths `(B,)` in frames.
+
+        Raises ConfigError as `ctc` does.
+        """
+        frames, lengths = self.frames(audio, lengths)
+        return self.ctc(frames), lengths
+
+    @torch.inference_mode()
+    def losses(self, frames: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:
+        """The loss of each text in nats, `(B,)`, as training counts it."""
+        if isinstance(self.acoustic_model, EncoderDecoder):
+            return self.acoustic_model.losses(frames, lengths, targets)
+        return ctc_loss(frames, lengths, targets)
 
     def batches(
         self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]
     ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-        """Log-probabilities of many waveforms, in batches of like length: `(indices, log_probs, lengths)`.
+        """The `frames` of many waveforms, in batches of like length: `(indices, frames, lengths)`.
 
-        Those of a steady sound are all blank: a model would guess words in it.
+        Those of a steady sound say that nothing is said, all blank or all zero: a model would guess words in it.
 
         `read(index)` gives a waveform of `num_samples[index]` samples when its batch comes.
         """
@@ -111,33 +158,49 @@ class Recognizer:
         )
         for indices in plan:
             waveforms = [read(index) for index in indices]
-            log_probs, lengths = self.log_probs(*pad(waveforms))
-            for row, waveform in zip(log_probs, waveforms, strict=True):
+            frames, lengths = self.frames(*pad(waveforms))
+            for row, waveform in zip(frames, waveforms, strict=True):
                 if is_steady(waveform, self.sample_rate):
-                    silence(row)
-            yield indices, log_probs, lengths
+                    row.zero_() if isinstance(self.acoustic_model, EncoderDecoder) else silence(row)
+            yield indices, frames, lengths
 
-    def texts(self, log_probs: Tensor, lengths: Tensor) -> list[str]:
-        """The transcripts that log-probabilities `(B, S, V)` decode to."""
+    def texts(self, frames: Tensor, lengths: Tensor) -> list[str]:
+        """The transcripts that `frames` decode to."""
+        return [self.text(hypothesis.units) for hypothesis in self.hypotheses(frames, lengths)]
+
+    def hypotheses(self, frames: Tensor, lengths: Tensor) -> list[Hypothesis]:
+        """The same as units, by the model's own decoder."""
+        if isinstance(self.acoustic_model, EncoderDecoder):
+            states, lengths = frames.to(self.device), lengths.to(self.device)
+            return decode(self.acoustic_model, states, lengths, self.ctc(states) if self.has_ctc else None, self.units)
         if self.decoder is None:
-            hypotheses = best_path(log_probs, lengths)
-        else:
-            rows = zip(log_probs.cpu().numpy(), lengths.tolist(), strict=True)
-            hypotheses = self.decoder.decode([row[:length] for row, length in rows])
-        return [self.text(hypothesis.units) for hypothesis in hypotheses]
+            return best_path(frames, lengths)
+        rows = zip(frames.cpu().numpy(), lengths.tolist(), strict=True)
+        return self.decoder.decode([row[:length] for row, length in rows])
 
     def text(self, units: Sequence[int]) -> str:
         """The text of a unit sequence, normalised."""
         return self.normalizer(self.units.decode(units))
 
-    def words(self, log_probs: Tensor, start: int = 0) -> tuple[Word, ...]:
-        """The words of one utterance's `log_probs (S, V)`, with times and confidence; its first frame is `start`."""
-        rows = log_probs.cpu().numpy()
+    def hear(self, frames: Tensor, start: int = 0) -> tuple[str, tuple[Word, ...]]:
+        """The text of one utterance's `frames (S, V)` or `(S, D)`, and its `words` if the model can tell them."""
+        if self.has_ctc:
+            words = self.words(frames, start)
+            return spoken(words), words
+        return self.texts(frames[None], torch.tensor([len(frames)]))[0], ()
+
+    def words(self, frames: Tensor, start: int = 0) -> tuple[Word, ...]:
+        """The words of one utterance's `frames`, with times and confidence; its first frame is `start`.
+
+        Raises ConfigError as `ctc` does.
+        """
+        rows = self.ctc(frames).cpu().numpy()
         path = rows.argmax(axis=1)
-        if self.decoder is not None:
+        if self.decoder is not None or isinstance(self.acoustic_model, EncoderDecoder):
             from asr.decoding.forced import best_states, exact_target  # brings numba, which best path needs not
 
-            target = exact_target(self.decoder.decode([rows])[0].units)
+            (best,) = self.hypotheses(frames[None], torch.tensor([len(frames)]))
+            target = exact_target(best.units)
             path = target.units[best_states(rows, target)]
         return words_on_path(
             path,
@@ -151,8 +214,8 @@ class Recognizer:
     def recognize(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Transcripts of waveforms `(N,)`, float32 at this model's sample rate, in their order."""
         texts = [""] * len(waveforms)
-        for indices, log_probs, lengths in self.batches([len(w) for w in waveforms], waveforms.__getitem__):
-            for index, text in zip(indices, self.texts(log_probs, lengths), strict=True):
+        for indices, frames, lengths in self.batches([len(w) for w in waveforms], waveforms.__getitem__):
+            for index, text in zip(indices, self.texts(frames, lengths), strict=True):
                 texts[index] = text
         return texts
 

@@ -12,7 +12,7 @@ from asr.corpus.manifest import Utterance
 from asr.errors import AudioError
 from asr.longform import Channels, Stretch, compute, cut, stretches
 from asr.model import Recognizer
-from asr.transcript import Transcript, Word, spoken
+from asr.transcript import Transcript, Word
 
 
 def transcribe(
@@ -57,15 +57,18 @@ def transcribe_one(recognizer: Recognizer, source: Any, sample_rate: int | None 
 
 def _transcripts(recognizer: Recognizer, parts: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
     """One Transcript for the stretches of a source, at its end; an AudioError ends it too."""
+    texts: list[str] = []
     words: list[Word] = []
     for source, part in parts:
         if isinstance(part, Stretch):
-            words += recognizer.words(part.log_probs, part.start)
+            text, found = recognizer.hear(part.frames, part.start)
+            texts += [text] if text else []
+            words += found
             continue
         if not isinstance(part, AudioError):
-            part = Transcript(spoken(words), part, _inside(words, part))
+            part = Transcript(" ".join(texts), part, _inside(words, part))
         yield source, part
-        words = []
+        texts, words = [], []
 
 
 def _inside(words: list[Word], end: float) -> tuple[Word, ...]:

@@ -14,7 +14,7 @@ from asr.decoding.estimate import estimate
 from asr.decoding.fusion import Weights
 from asr.decoding.greedy import best_path
 from asr.decoding.ngram import SPECIALS, NGram
-from asr.errors import TextError
+from asr.errors import ConfigError, TextError
 from asr.model import Recognizer
 from asr.scoring.wer import Score, score
 from asr.text import Normalizer, Units
@@ -123,8 +123,14 @@ def search_settings(validation: Validation, decoder: Decoder) -> Iterator[Trial]
 def tune(recognizer: Recognizer, utterances: Sequence[Utterance], decoder: Decoder, say: Callable[[str], None]) -> None:
     """Gives `recognizer` the decoder with the best settings for validation data; none where best path is as good.
 
-    What is tried and what comes of it is said line by line. Raises AudioError and TextError as `Validation` does.
+    What is tried and what comes of it is said line by line. Raises AudioError and TextError as `Validation` does, and
+    ConfigError for a model that does not decode with CTC alone.
     """
+    if recognizer.config.model.decoder != "ctc":
+        raise ConfigError(
+            "language models join the search over CTC's log-probabilities, and this model decodes with attention; "
+            "tune one trained with model.decoder=ctc"
+        )
     validation = Validation(recognizer, utterances)
     say(HEADER)
     for best in search_settings(validation, decoder):

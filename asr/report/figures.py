@@ -23,11 +23,10 @@ def training_picture(path: str | Path, log: Sequence[Row], recognizer: Recognize
 
     The utterance is the one of median length.
     """
-    index = int(np.argsort(corpus.num_samples, kind="stable")[len(corpus) // 2])
+    index = median_utterance(corpus)
     utterance = corpus.utterances[index]
     audio, lengths = pad([corpus.audio(index)])
-    log_probs, frames = recognizer.log_probs(audio, lengths)
-    features = recognizer.features.log_spectrum(audio.to(recognizer.device))[0].cpu().numpy()  # (T, F)
+    frames, frame_lengths = recognizer.frames(audio, lengths)
     seconds = len(audio[0]) / recognizer.sample_rate
 
     figure = plt.figure(figsize=(13, 6.5), layout="constrained")
@@ -36,23 +35,37 @@ def training_picture(path: str | Path, log: Sequence[Row], recognizer: Recognize
     _draw_losses(losses, log)
     _draw_errors(errors, log)
 
-    spectrum, posteriors = right.subplots(2, 1, sharex=True)
-    spectrum.imshow(features.T, origin="lower", aspect="auto", extent=(0, seconds, 0, features.shape[1]), cmap="magma")
-    spectrum.set(ylabel=f"{recognizer.config.features.kind} bin")
-    spectrum.set_title(
-        f"“{utterance.text}”\nheard: “{recognizer.texts(log_probs, frames)[0]}”", fontsize=10, loc="left"
-    )
-    _draw_posteriors(posteriors, log_probs[0].exp().cpu().numpy(), recognizer.units.symbols, seconds)
+    spectrum, *below = right.subplots(1 + recognizer.has_ctc, 1, sharex=True, squeeze=False)[:, 0]
+    draw_spectrum(spectrum, recognizer, corpus.audio(index))
+    heard = recognizer.texts(frames, frame_lengths)[0]
+    spectrum.set_title(f"“{utterance.text}”\nheard: “{heard}”", fontsize=10, loc="left")
+    for posteriors in below:  # of CTC; the picture of attention shows what others do
+        log_probs = recognizer.ctc(frames)[0]
+        _draw_posteriors(posteriors, log_probs.exp().cpu().numpy(), recognizer.units.symbols, seconds)
     right.suptitle(f"validation utterance {utterance.id}", fontsize=9, color="0.4", x=0.99, ha="right")
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def median_utterance(corpus: PackedCorpus) -> int:
+    """The index of the utterance that pictures show: of median length."""
+    return int(np.argsort(corpus.num_samples, kind="stable")[len(corpus) // 2])
+
+
+def draw_spectrum(axes: Axes, recognizer: Recognizer, samples: np.ndarray) -> None:
+    """The features of a waveform `(N,)` before normalisation, over seconds."""
+    audio, _ = pad([samples])
+    features = recognizer.features.log_spectrum(audio.to(recognizer.device))[0].cpu().numpy()  # (T, F)
+    extent = (0, len(samples) / recognizer.sample_rate, 0, features.shape[1])
+    axes.imshow(features.T, origin="lower", aspect="auto", extent=extent, cmap="magma")
+    axes.set(ylabel=f"{recognizer.config.features.kind} bin")
 
 
 def _draw_losses(axes: Axes, log: Sequence[Row]) -> None:
     epochs = [row["epoch"] for row in log]
     axes.plot(epochs, [row["train_loss"] for row in log], label="training", color="C0", marker=".")
     axes.plot(epochs, [row["validation_loss"] for row in log], label="validation", color="C1", marker=".")
-    axes.set(ylabel="CTC loss, nats per unit", yscale="log")
+    axes.set(ylabel="loss, nats per unit", yscale="log")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
 

@@ -20,6 +20,8 @@ from asr.training.data import TrainingData
 from asr.training.hardware import use_bf16
 from asr.training.history import Row
 
+_BY_UNIT = ("output.", "decoder.output.", "decoder.embedding.")  # parameters with a row for each unit
+
 
 def build_augment(config: Config, recognizer: Recognizer) -> Augment:
     """The augmentations that a configuration describes. Raises ConfigError for those its features cannot have."""
@@ -37,12 +39,15 @@ def build_augment(config: Config, recognizer: Recognizer) -> Augment:
 def start_from(recognizer: Recognizer, path: str | Path) -> str:
     """Gives `recognizer` the weights of a model file, and tells which units it keeps.
 
-    Rows of the output layer go by their unit; those of new units stay fresh. Raises ModelFileError for a bad file,
-    ConfigError where features or model differ in shape.
+    Rows of output layers and embeddings go by their unit; those of new units stay fresh, and so does a decoder that the
+    other model does not have. Raises ModelFileError for a bad file, ConfigError where features or encoder differ in
+    shape.
     """
     other = load(path, recognizer.device)
     for section in ("features", "model"):
-        ours, theirs = (getattr(r.config, section).model_dump() for r in (recognizer, other))
+        ours, theirs = (
+            getattr(r.config, section).model_dump(exclude={"decoder", "ctc_weight"}) for r in (recognizer, other)
+        )
         if differences := [f"{section}.{key}={theirs[key]}" for key in ours if ours[key] != theirs[key]]:
             raise ConfigError(
                 f"{path}: was trained with other settings; to start from it, --set {' '.join(differences)}"
@@ -50,12 +55,12 @@ def start_from(recognizer: Recognizer, path: str | Path) -> str:
     old, new = other.units.symbols, recognizer.units.symbols
     shared = [symbol for symbol in new if symbol in old]
     rows_of_old, rows_of_new = ([BLANK, *(units.index(s) + 1 for s in shared)] for units in (old, new))
-    output = recognizer.acoustic_model.output
-    fresh = {name: tensor.clone() for name, tensor in output.state_dict().items()}
-    for name, tensor in other.acoustic_model.output.state_dict().items():
-        fresh[name][rows_of_new] = tensor[rows_of_old]
-    weights = {**other.acoustic_model.state_dict(), **{f"output.{name}": tensor for name, tensor in fresh.items()}}
-    recognizer.acoustic_model.load_state_dict(weights)
+    weights = recognizer.acoustic_model.state_dict()
+    for name, tensor in other.acoustic_model.state_dict().items():
+        if name.startswith(_BY_UNIT) and name in weights:
+            weights[name][rows_of_new] = tensor[rows_of_old]
+        elif name in weights:
+            weights[name].copy_(tensor)
     added, dropped = len(new) - len(shared), len(old) - len(shared)
     return f"starting from {path}: units {len(shared)} kept, {added} new, {dropped} dropped"
 
@@ -82,7 +87,8 @@ def describe(recognizer: Recognizer, data: TrainingData, device: torch.device) -
     return (
         f"training on {len(data.training)} utterances ({data.training.seconds / 3600:.2f} h), validating on "
         f"{len(data.validation)} ({data.validation.seconds / 3600:.2f} h); {len(data.units)} units with blank\n"
-        f"{model.layers} x {model.hidden} {'bidirectional ' if model.bidirectional else ''}{model.cell}, "
+        f"{model.layers} x {model.hidden} {'bidirectional ' if model.bidirectional else ''}{model.cell}"
+        f"{', attention decoder' if model.decoder != 'ctc' else ''}{' and CTC' if model.decoder == 'joint' else ''}, "
         f"{parameters / 1e6:.2f} M parameters, {precision} on {device}"
     )
 

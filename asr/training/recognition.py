@@ -1,4 +1,4 @@
-"""Training a recogniser: CTC on utterances and their texts."""
+"""Training a recogniser on utterances and their texts: with CTC, an attention decoder, or both."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,7 +13,9 @@ from asr.batching import pad
 from asr.config import Config
 from asr.corpus.manifest import write_manifest
 from asr.model import Recognizer, load
+from asr.nn.attention import EncoderDecoder
 from asr.nn.ctc import ctc_loss, required_frames
+from asr.report.attention import attention_picture
 from asr.report.figures import training_picture
 from asr.training import watch
 from asr.training.build import build_augment, describe, plan_epochs, start_from, summary
@@ -25,7 +27,7 @@ from asr.training.loop import MODEL_FILE, fit
 from asr.training.task import Task
 from asr.training.watch import say
 
-PICTURE_FILE, CONFIG_FILE = "training.png", "config.yaml"
+PICTURE_FILE, ATTENTION_FILE, CONFIG_FILE = "training.png", "attention.png", "config.yaml"
 _SAMPLES = 3  # validation utterances shown after each epoch
 
 
@@ -54,6 +56,9 @@ def train(config: Config, out: str | Path, *, strict: bool = False) -> Recognize
     if processes.is_main_process:
         training_picture(out / PICTURE_FILE, log, recognizer, data.validation)
         say(f"learning curve, and what the model hears: {out / PICTURE_FILE}")
+        if isinstance(recognizer.acoustic_model, EncoderDecoder):
+            attention_picture(out / ATTENTION_FILE, recognizer, data.validation)
+            say(f"where it listens for each unit: {out / ATTENTION_FILE}")
     return recognizer
 
 
@@ -76,7 +81,13 @@ class RecognitionTask(Task[list[int]]):
         self.targets = [data.units.encode(utterance.text or "") for utterance in corpus.utterances]
         self.augment = build_augment(config, self.recognizer)
         frames = [self.recognizer.num_output_frames(int(samples)) for samples in corpus.num_samples]
-        self.not_listening = watch.no_listening_loss(frames, self.targets, len(data.units))
+        by_ctc, by_attention = config.model.loss_weights
+        self.not_listening = 0.0
+        if by_ctc:
+            self.not_listening += by_ctc * watch.no_listening_loss(frames, self.targets, len(data.units))
+        if by_attention:
+            texts = ([utterance.text or "" for utterance in part.utterances] for part in (corpus, data.validation))
+            self.not_listening += by_attention * watch.reading_loss(*texts, data.units)
 
     def plans(self) -> list[list[list[int]]]:
         return plan_epochs(self.config, self.data)
@@ -100,6 +111,9 @@ class RecognitionTask(Task[list[int]]):
             shortest = torch.tensor([required_frames(target) for target in targets], device=audio.device)
             features, frames = self.recognizer.features(self.augment.audio(audio, lengths), lengths)
             features, frames = self.augment.features(features, frames, shortest * self.config.model.subsampling)
+        if isinstance(self.module, EncoderDecoder):
+            nats: Tensor = model(features, frames, targets)
+            return nats.sum()
         log_probs, frames = model(features, frames)
         return ctc_loss(log_probs, frames, targets).sum()
 
@@ -116,9 +130,10 @@ class RecognitionTask(Task[list[int]]):
         }
 
     def line(self, row: Row) -> str:
+        blank = "" if row["blank_share"] is None else f"blank {row['blank_share']:3.0%}  "
         return (
             f"validation loss {row['validation_loss']:.3f}  CER {row['cer']:6.2f}  WER {row['wer']:6.2f}  "
-            f"blank {row['blank_share']:3.0%}  {watch.listening_line(row, epochs=self.config.training.epochs)}"
+            f"{blank}{watch.listening_line(row, epochs=self.config.training.epochs)}"
         )
 
     def check(self, log: Sequence[Row], step: int) -> None:
