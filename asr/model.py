@@ -53,7 +53,7 @@ def build_features(config: FeaturesConfig) -> Spectrogram:
 
 
 def build_model(config: ModelConfig, *, num_bins: int, num_units: int) -> AcousticModel | EncoderDecoder:
-    """What a configuration puts on top of the features: an encoder with CTC, with an attention decoder, or with both."""
+    """What stands on top of the features: an encoder with CTC, with an attention decoder, or with both."""
     encoder = {"num_bins": num_bins, "num_units": num_units, **config.model_dump(exclude={"decoder", "ctc_weight"})}
     if config.decoder == "ctc":
         return AcousticModel(**encoder)

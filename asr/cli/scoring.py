@@ -21,7 +21,7 @@ def score(
     config: Annotated[
         Path | None,
         typer.Option(
-            metavar="YAML", help="Normalise as its text: section, score its data.text_field: runs/NAME/config.yaml."
+            metavar="YAML", help="Normalise and take references as this configuration: runs/NAME/config.yaml."
         ),
     ] = None,
     tones: Annotated[

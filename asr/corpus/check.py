@@ -64,10 +64,10 @@ def check(
 ) -> Report:
     """Checks the manifests of each split for a model of these settings; `training` names the split it learns from.
 
-    `text_field` is the field of a line that the model is to write. `subsampling` is None for a model without CTC, which
-    can write any text for any audio. `normalizer` and `segment` are the model's: text to normalised text, and that to units. Nothing in a recording
-    or a line stops it; recordings are decoded in parallel, once (see `inspect_files`). Raises ManifestError for a
-    manifest that cannot be read at all.
+    `text_field` is the field of a line that the model is to write; `normalizer` and `segment` are the model's: text to
+    normalised text, and that to units. `subsampling` is None for a model without CTC, which can write any text for any
+    audio. Nothing in a recording or a line stops it; recordings are decoded in parallel, once (see `inspect_files`).
+    Raises ManifestError for a manifest that cannot be read at all.
     """
     entries: list[Entry] = []
     findings: list[Finding] = []

@@ -13,7 +13,8 @@ from asr.text import Normalizer
 def read_sentences(paths: Iterable[Path], normalizer: Normalizer, text_field: str = "text") -> Iterator[str]:
     """Normalised sentences of manifests and of texts (`.gz` too), read as they are asked for; blank ones left out.
 
-    `text_field` is the field of a manifest's lines to read. Raises TextError naming file and line if a text is not UTF-8, ManifestError as `read_manifest` does.
+    `text_field` is the field of a manifest's lines to read. Raises TextError naming file and line if a text is not
+    UTF-8, ManifestError as `read_manifest` does.
     """
     for path in paths:
         is_manifest = path.suffix in SUFFIXES

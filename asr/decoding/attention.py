@@ -21,17 +21,18 @@ WIDTH = 8  # texts kept after each unit, and texts that CTC proposes
 def decode(
     model: EncoderDecoder, states: Tensor, lengths: Tensor, log_probs: Tensor | None, units: Units
 ) -> list[Hypothesis]:
-    """The best text of each utterance: encoder states `(B, S, D)`, lengths `(B,)`, CTC's `log_probs (B, S, V)` if any."""
+    """The best text of each utterance: `states (B, S, D)`, `lengths (B,)`, CTC's `log_probs (B, S, V)` if any.
+
+    Attention alone takes the best of `search`; joint decoding the best of `rescore`, of what both searches propose.
+    """
     found = search(model.decoder, states, lengths)
     if log_probs is None:
         return [best for best, *_ in found]
     from asr.decoding.decoder import Decoder  # brings numba, which attention alone needs not
 
     rows = [row[:length] for row, length in zip(log_probs.cpu().numpy(), lengths.tolist(), strict=True)]
-    proposed = zip(found, Decoder(units).decode_n_best(rows, WIDTH), strict=True)
-    texts = [
-        list(dict.fromkeys(hypothesis.units for hypotheses in both for hypothesis in hypotheses)) for both in proposed
-    ]
+    proposed = Decoder(units).decode_n_best(rows, WIDTH)
+    texts = [list(dict.fromkeys(one.units for one in [*a, *c])) for a, c in zip(found, proposed, strict=True)]
     return rescore(model.decoder, states, log_probs, lengths, texts, model.ctc_weight)
 
 

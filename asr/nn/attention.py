@@ -168,6 +168,6 @@ class EncoderDecoder(Encoder):
         return self.ctc_weight * ctc_loss(self.log_probs(states), lengths, texts) + (1 - self.ctc_weight) * loss
 
     def log_probs(self, states: Tensor) -> Tensor:
-        """Encoder states `(B, S, D)` -> CTC's log-probabilities `(B, S, V)` in float32, as `AcousticModel` gives them."""
+        """Encoder states `(B, S, D)` -> CTC's log-probabilities `(B, S, V)` in float32, as of an `AcousticModel`."""
         assert self.output is not None
         return self.output(states).float().log_softmax(dim=-1)

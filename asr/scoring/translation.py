@@ -13,9 +13,7 @@ def translation_lines(references: Sequence[str], hypotheses: Sequence[str]) -> l
     try:
         from sacrebleu.metrics import BLEU, CHRF
     except ImportError:
-        raise AsrError(
-            "BLEU and chrF are computed by sacrebleu, which is not installed: pip install sacrebleu"
-        ) from None
+        raise AsrError("BLEU and chrF need sacrebleu, which is not installed: pip install sacrebleu") from None
     lines = []
     for metric in (BLEU(), CHRF()):
         score = metric.corpus_score(hypotheses, [references])

@@ -86,8 +86,10 @@ class RecognitionTask(Task[list[int]]):
         if by_ctc:
             self.not_listening += by_ctc * watch.no_listening_loss(frames, self.targets, len(data.units))
         if by_attention:
-            texts = ([utterance.text or "" for utterance in part.utterances] for part in (corpus, data.validation))
-            self.not_listening += by_attention * watch.reading_loss(*texts, data.units)
+            training, validation = (
+                [utterance.text or "" for utterance in part.utterances] for part in (corpus, data.validation)
+            )
+            self.not_listening += by_attention * watch.reading_loss(training, validation, data.units)
 
     def plans(self) -> list[list[list[int]]]:
         return plan_epochs(self.config, self.data)
