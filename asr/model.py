@@ -161,8 +161,16 @@ class Recognizer:
             frames, lengths = self.frames(*pad(waveforms))
             for row, waveform in zip(frames, waveforms, strict=True):
                 if is_steady(waveform, self.sample_rate):
-                    row.zero_() if isinstance(self.acoustic_model, EncoderDecoder) else silence(row)
+                    self._silence(row)
             yield indices, frames, lengths
+
+    @torch.inference_mode()
+    def _silence(self, frames: Tensor) -> None:
+        """Makes `frames` those of an utterance in which nothing is said, in place."""
+        if isinstance(self.acoustic_model, EncoderDecoder):
+            frames.zero_()
+        else:
+            silence(frames)
 
     def texts(self, frames: Tensor, lengths: Tensor) -> list[str]:
         """The transcripts that `frames` decode to."""

@@ -40,7 +40,7 @@ def attention_picture(path: str | Path, recognizer: Recognizer, corpus: PackedCo
         interpolation="nearest",
     )  # fmt: skip
     matrix.set_yticks(range(len(labels)), labels, fontsize=7)
-    matrix.set(xlabel="seconds", ylabel="units, in the order they are written")
+    matrix.set(xlabel="seconds", ylabel="unit written")
     spectrum.set_xlim(0, len(samples) / recognizer.sample_rate)
     figure.suptitle(f"validation utterance {utterance.id}", fontsize=9, color="0.4", x=0.99, ha="right")
     figure.savefig(path, dpi=110)

@@ -39,6 +39,7 @@ def training_picture(path: str | Path, log: Sequence[Row], recognizer: Recognize
     draw_spectrum(spectrum, recognizer, corpus.audio(index))
     heard = recognizer.texts(frames, frame_lengths)[0]
     spectrum.set_title(f"“{utterance.text}”\nheard: “{heard}”", fontsize=10, loc="left")
+    spectrum.set(xlabel="" if below else "seconds")
     for posteriors in below:  # of CTC; the picture of attention shows what others do
         log_probs = recognizer.ctc(frames)[0]
         _draw_posteriors(posteriors, log_probs.exp().cpu().numpy(), recognizer.units.symbols, seconds)
