@@ -206,7 +206,7 @@ def test_model_files_and_transcripts(kind: str, tmp_path: Path, tone: Path) -> N
         write(transcript, tone, tmp_path / "out", ["srt"])
         return
     assert transcript.words == ()
-    with pytest.raises(ConfigError, match="no CTC output .*model.decoder=joint"):
+    with pytest.raises(ConfigError, match=r"no CTC output .*model\.decoder=joint"):
         align(loaded, tone, "a b")
     write(transcript, tone, tmp_path / "out", ["txt", "json"])
     assert (tmp_path / "out.txt").read_text() == transcript.text + "\n"
