@@ -15,8 +15,8 @@ FSDD_SPEAKERS := george jackson lucas nicolas theo yweweler
 FSDD_CLASSIFIERS := fsdd-words fsdd-speaker-id
 export PYTHONUTF8 := 1
 
-.PHONY: help setup demo fsdd fsdd-seeds fsdd-speakers fsdd-words fsdd-speaker-id yesno mboshi an4 librispeech-mini \
-  librispeech ljspeech commonvoice family test test-slow lint bench clean
+.PHONY: help setup demo fsdd fsdd-seeds fsdd-speakers fsdd-words fsdd-speaker-id yesno mboshi mboshi-translation an4 \
+  librispeech-mini librispeech ljspeech commonvoice family test test-slow lint bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ yesno: runs/yesno/test.hyp.jsonl ## 60 recordings of eight Hebrew words each
 
 mboshi: runs/mboshi/test.hyp.jsonl runs/mboshi/test.lm.hyp.jsonl ## field recordings of a Bantu language, 4 hours
 	@$(call scores,data/mboshi/test.jsonl,runs/mboshi)
+
+mboshi-translation: runs/mboshi-translation/test.hyp.jsonl ## the same recordings into French text
+	@$(ASR) score --bleu --config recipes/mboshi-translation/config.yaml data/mboshi/test.jsonl $<
 
 an4: runs/an4/test.hyp.jsonl ## names, addresses and numbers, spelled; under an hour
 	@$(ASR) score --config recipes/an4/config.yaml data/an4/test.jsonl $<
@@ -135,6 +138,12 @@ runs/%/model.lm.safetensors: runs/%/model.safetensors
 
 runs/%/test.lm.hyp.jsonl: runs/%/model.lm.safetensors
 	$(ASR) transcribe $< data/$*/test.jsonl -o $@
+
+runs/mboshi-translation/model.safetensors: recipes/mboshi-translation/config.yaml data/mboshi/train.jsonl | $(READY)
+	$(ASR) train $<
+
+runs/mboshi-translation/test.hyp.jsonl: runs/mboshi-translation/model.safetensors
+	$(ASR) transcribe $< data/mboshi/test.jsonl -o $@
 
 runs/fsdd-seed%/model.safetensors: recipes/fsdd/config.yaml data/fsdd/train.jsonl | $(READY)
 	$(ASR) train $< --set training.seed=$* --out runs/fsdd-seed$*

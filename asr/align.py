@@ -55,7 +55,8 @@ def align(recognizer: Recognizer, recording: str | Path, text: str) -> Alignment
     """Finds the words of `text` in a recording of any length.
 
     The confidence of a word is as in transcription. Characters that the model has no unit for are passed over, and a
-    word of nothing else stands with the word before it. Raises AudioError, or AsrError for a text without words.
+    word of nothing else stands with the word before it. Raises AudioError, AsrError for a text without words, or
+    ConfigError for a model without CTC.
     """
     texts, spelled = spell(recognizer, text)
     log_probs, duration = _log_probs(recognizer, Path(recording))
@@ -151,8 +152,9 @@ def _log_probs(recognizer: Recognizer, recording: Path) -> tuple[np.ndarray, flo
         if isinstance(part, AudioError):
             raise part
         if isinstance(part, Stretch):
-            parts += [blank(part.start - frames, len(recognizer.units)).numpy(), part.log_probs.numpy()]
-            frames = part.start + len(part.log_probs)
+            pause = blank(part.start - frames, len(recognizer.units))
+            parts += [pause.numpy(), recognizer.ctc(part.frames).cpu().numpy()]
+            frames = part.start + len(part.frames)
         else:
             total = recognizer.num_output_frames(round(part * recognizer.sample_rate))
             parts.append(blank(max(0, total - frames), len(recognizer.units)).numpy())

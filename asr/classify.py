@@ -14,7 +14,7 @@ from torch import Tensor
 
 from asr.audio import load_audio
 from asr.batching import pad
-from asr.config import Config
+from asr.config import Config, ModelConfig
 from asr.corpus.manifest import Utterance
 from asr.errors import AudioError
 from asr.model import SpeechModel
@@ -31,6 +31,11 @@ class Classification:
     probability: float
 
 
+def classification_network(config: ModelConfig, *, num_bins: int, num_classes: int) -> UtteranceClassifier:
+    """What stands on top of the features."""
+    return UtteranceClassifier(num_bins=num_bins, num_classes=num_classes, **config.encoder)
+
+
 class Classifier(SpeechModel[UtteranceClassifier]):
     """An utterance classifier and its classes."""
 
@@ -38,7 +43,7 @@ class Classifier(SpeechModel[UtteranceClassifier]):
 
     def __init__(self, config: Config, classes: Sequence[str], summary: dict[str, Any] | None = None) -> None:
         """A classifier with fresh weights. `summary` is what `asr info` shows of its training."""
-        super().__init__(config, partial(UtteranceClassifier, num_classes=len(classes)), summary)
+        super().__init__(config, partial(classification_network, num_classes=len(classes)), summary)
         self.symbols = self.classes = tuple(classes)
 
     def log_probs(self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]) -> Tensor:

@@ -28,6 +28,7 @@ class DataConfig(_Section):
         default=None, description="a file of ids, one a line, of training utterances to leave out: see `asr suspects`"
     )
     label: str = Field(default="text", description="the manifests' field that holds the class (task: classification)")
+    text_field: str = Field(default="text", min_length=1, description="of a line: what is to be written for its audio")
 
     @field_validator("train", "validation", mode="before")
     @classmethod
@@ -86,6 +87,19 @@ class ModelConfig(_Section):
     hidden: int = Field(default=320, ge=1, description="per direction")
     layers: int = Field(default=3, ge=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)
+    decoder: Literal["ctc", "attention", "joint"] = Field(default="ctc", description="joint: both on one encoder")
+    ctc_weight: float = Field(default=0.3, gt=0, lt=1, description="of CTC in the loss and the scores (joint)")
+
+    @property
+    def encoder(self) -> dict[str, Any]:
+        """The arguments of `Encoder` among these."""
+        return self.model_dump(exclude={"decoder", "ctc_weight"})
+
+    @property
+    def loss_weights(self) -> tuple[float, float]:
+        """Those of CTC and of the attention decoder; they sum to 1."""
+        by_ctc = {"ctc": 1.0, "attention": 0.0, "joint": self.ctc_weight}[self.decoder]
+        return by_ctc, 1 - by_ctc
 
 
 class AugmentConfig(_Section):

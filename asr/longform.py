@@ -53,9 +53,9 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Log-probabilities `(S, V)` between two pauses, from frame `start` of a recording on."""
+    """What `Recognizer.frames` gives between two pauses, `(S, V)` or `(S, D)`, from frame `start` of a recording on."""
 
-    log_probs: Tensor
+    frames: Tensor
     start: int
 
 
@@ -204,7 +204,7 @@ def _join(recognizer: Recognizer, windows: Iterator[list[tuple[Any, Any]]]) -> I
     """Computes each window in batches, and puts what stands between two pauses together."""
     kept: list[Tensor] = []
     for window in windows:
-        log_probs = iter(_log_probs(recognizer, [piece.samples for _, piece in window if isinstance(piece, Piece)]))
+        frames = iter(_frames(recognizer, [piece.samples for _, piece in window if isinstance(piece, Piece)]))
         for source, piece in window:
             if not isinstance(piece, Piece):
                 kept = []
@@ -212,16 +212,16 @@ def _join(recognizer: Recognizer, windows: Iterator[list[tuple[Any, Any]]]) -> I
                 continue
             if not kept:
                 start = piece.start + (piece.keep.start or 0)
-            kept.append(next(log_probs)[piece.keep])
+            kept.append(next(frames)[piece.keep])
             if piece.pause:
                 yield source, Stretch(torch.cat(kept), start)
                 kept = []
 
 
-def _log_probs(recognizer: Recognizer, waveforms: list[np.ndarray]) -> list[Tensor]:
-    """Log-probabilities `(S, V)` of each waveform."""
+def _frames(recognizer: Recognizer, waveforms: list[np.ndarray]) -> list[Tensor]:
+    """The frames of each waveform."""
     rows = [torch.empty(0)] * len(waveforms)
-    for indices, log_probs, lengths in recognizer.batches([len(w) for w in waveforms], waveforms.__getitem__):
-        for index, row, length in zip(indices, log_probs.cpu(), lengths.tolist(), strict=True):
+    for indices, frames, lengths in recognizer.batches([len(w) for w in waveforms], waveforms.__getitem__):
+        for index, row, length in zip(indices, frames.cpu(), lengths.tolist(), strict=True):
             rows[index] = row[:length].clone()  # not a view, which would keep the padded batch alive
     return rows

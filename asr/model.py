@@ -21,16 +21,20 @@ from torch import Tensor, nn
 
 from asr.batching import pad, plan_batches
 from asr.config import Config, FeaturesConfig, ModelConfig
+from asr.decoding.attention import decode
 from asr.decoding.confidence import Calibration
 from asr.decoding.greedy import best_path
+from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.times import words_on_path
-from asr.errors import LanguageModelError, ModelFileError
+from asr.errors import ConfigError, LanguageModelError, ModelFileError
 from asr.features import MFCC, LogMel, Spectrogram
 from asr.files import write_whole
+from asr.nn.attention import EncoderDecoder
+from asr.nn.ctc import ctc_loss
 from asr.nn.encoder import AcousticModel, Encoder
-from asr.steady import is_steady, silence
+from asr.steady import blank, is_steady, silence
 from asr.text import Units
-from asr.transcript import Transcript, Word
+from asr.transcript import Transcript, Word, spoken
 
 if TYPE_CHECKING:
     from asr.decoding.decoder import Decoder
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 COMMANDS = {"recognition": "asr transcribe", "classification": "asr classify"}  # that use a model of each task
+RecognitionNetwork = AcousticModel | EncoderDecoder
 Network = TypeVar("Network", bound=Encoder)
 _METADATA_KEY = "asr"
 _DAMAGE = (KeyError, TypeError, ValidationError, RuntimeError, LanguageModelError, safetensors.SafetensorError)
@@ -62,10 +67,11 @@ class SpeechModel(ABC, Generic[Network]):
 
     task: ClassVar[str]  # as configurations name it
     outputs: ClassVar[str]  # what the network's outputs stand for, in words
-    symbols: tuple[str, ...]  # and one by one; an output before them is blank
+    outputs_before: ClassVar[int] = 0  # outputs before those: the blank
+    symbols: tuple[str, ...]  # and one by one
 
     def __init__(self, config: Config, network: Callable[..., Network], summary: dict[str, Any] | None = None) -> None:
-        """A model with fresh weights. `network` takes the arguments of `Encoder`, `summary` is for `asr info`."""
+        """A model with fresh weights. `network` takes a ModelConfig and `num_bins`, `summary` is for `asr info`."""
         self.config = config
         self.summary = summary or {}
         self.normalizer = config.text.normalizer
@@ -76,7 +82,7 @@ class SpeechModel(ABC, Generic[Network]):
 
     def fresh_network(self, config: ModelConfig) -> Network:
         """A network of any shape for the same features and outputs."""
-        return self._network(num_bins=self.features.num_bins, **config.model_dump())
+        return self._network(config, num_bins=self.features.num_bins)
 
     @property
     def sample_rate(self) -> int:
@@ -95,10 +101,10 @@ class SpeechModel(ABC, Generic[Network]):
         return self.acoustic_model.num_output_frames(self.features.num_frames(num_samples))
 
     @torch.inference_mode()
-    def compute(self, audio: Tensor, lengths: Tensor) -> Any:
-        """What the network makes of audio `(B, N)`, lengths `(B,)` in samples."""
+    def compute(self, audio: Tensor, lengths: Tensor, part: Callable[..., Any] | None = None) -> Any:
+        """What the network, or a `part` of it, makes of audio `(B, N)`, lengths `(B,)` in samples."""
         self.acoustic_model.eval()
-        return self.acoustic_model(*self.features(audio.to(self.device), lengths.to(self.device)))
+        return (part or self.acoustic_model)(*self.features(audio.to(self.device), lengths.to(self.device)))
 
     def read_batches(
         self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]
@@ -150,14 +156,22 @@ class SpeechModel(ABC, Generic[Network]):
         return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-class Recognizer(SpeechModel[AcousticModel]):
+def recognition_network(config: ModelConfig, *, num_bins: int, num_units: int) -> RecognitionNetwork:
+    """What stands on top of the features: an encoder with CTC, with an attention decoder, or with both."""
+    if config.decoder == "ctc":
+        return AcousticModel(num_bins=num_bins, num_units=num_units, **config.encoder)
+    ctc_weight, _ = config.loss_weights
+    return EncoderDecoder(num_bins=num_bins, num_units=num_units, ctc_weight=ctc_weight, **config.encoder)
+
+
+class Recognizer(SpeechModel[RecognitionNetwork]):
     """A speech recogniser: an acoustic model, the units it emits, and the decoder that makes texts of them."""
 
-    task, outputs = "recognition", "units"
+    task, outputs, outputs_before = "recognition", "units", 1
 
     def __init__(self, config: Config, units: Units, summary: dict[str, Any] | None = None) -> None:
         """A recogniser with fresh weights. `summary` is what `asr info` shows of its training."""
-        super().__init__(config, partial(AcousticModel, num_units=len(units)), summary)
+        super().__init__(config, partial(recognition_network, num_units=len(units)), summary)
         self.units = units
         self.symbols = units.symbols
         self.decoder: Decoder | None = None  # best path, unless `asr tune` has found a language model that helps
@@ -165,51 +179,103 @@ class Recognizer(SpeechModel[AcousticModel]):
         self.rejection: Rejection | None = None
 
     @property
+    def has_ctc(self) -> bool:
+        """Whether the model tells what is said in each frame, and so when; attention alone does not."""
+        return self.config.model.decoder != "attention"
+
+    @property
     def stride(self) -> int:
         """Samples from the middle of an encoder frame to that of the next; the first is centred on the first sample."""
         return self.features.hop * self.config.model.subsampling
 
+    @torch.inference_mode()
+    def frames(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Audio `(B, N)`, lengths `(B,)` in samples -> what the model's decoder reads, lengths `(B,)` in frames.
+
+        That is CTC's log-probabilities `(B, S, V)`, or for an attention decoder encoder states `(B, S, D)`.
+        """
+        if isinstance(self.acoustic_model, EncoderDecoder):
+            return self.compute(audio, lengths, self.acoustic_model.encode)
+        frames, lengths = self.compute(audio, lengths)
+        return frames, lengths
+
+    @torch.inference_mode()
+    def ctc(self, frames: Tensor) -> Tensor:
+        """CTC's log-probabilities `(B, S, V)` in `frames`. Raises ConfigError for a model that has attention alone."""
+        if not isinstance(self.acoustic_model, EncoderDecoder):
+            return frames
+        if not self.has_ctc:
+            raise ConfigError(
+                "this model has no CTC output (model.decoder: attention), so it cannot tell what is said when; "
+                "train one that can: asr train CONFIG --set model.decoder=joint"
+            )
+        log_probs = self.acoustic_model.log_probs(frames.to(self.device))
+        log_probs[~frames.any(dim=-1)] = blank(1, len(self.units)).to(self.device)
+        return log_probs
+
     def log_probs(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Audio `(B, N)`, lengths `(B,)` in samples -> log-probabilities `(B, S, V)`, lengths `(B,)` in frames."""
-        log_probs, frames = self.compute(audio, lengths)
-        return log_probs, frames
+        """Audio `(B, N)`, lengths `(B,)` in samples -> log-probabilities `(B, S, V)`, lengths `(B,)` in frames.
+
+        Raises ConfigError as `ctc` does.
+        """
+        frames, lengths = self.frames(audio, lengths)
+        return self.ctc(frames), lengths
+
+    @torch.inference_mode()
+    def losses(self, frames: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:
+        """The loss of each text in nats, `(B,)`, as training counts it."""
+        if isinstance(self.acoustic_model, EncoderDecoder):
+            return self.acoustic_model.losses(frames, lengths, targets)
+        return ctc_loss(frames, lengths, targets)
 
     def batches(
         self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]
     ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-        """Log-probabilities of many waveforms, batched by `read_batches`: `(indices, log_probs, lengths)`.
+        """The `frames` of many waveforms, batched by `read_batches`: `(indices, frames, lengths)`.
 
-        Those of a steady sound are all blank: a model would guess words in it.
+        Those of a steady sound say that nothing is said, all blank or all zero: a model would guess words in it.
         """
         for indices, waveforms in self.read_batches(num_samples, read):
-            log_probs, lengths = self.log_probs(*pad(waveforms))
-            for row, waveform in zip(log_probs, waveforms, strict=True):
+            frames, lengths = self.frames(*pad(waveforms))
+            for row, waveform in zip(frames, waveforms, strict=True):
                 if is_steady(waveform, self.sample_rate):
-                    silence(row)
-            yield indices, log_probs, lengths
+                    row.zero_() if isinstance(self.acoustic_model, EncoderDecoder) else silence(row)
+            yield indices, frames, lengths
 
-    def texts(self, log_probs: Tensor, lengths: Tensor) -> list[str]:
-        """The transcripts that log-probabilities `(B, S, V)` decode to."""
+    def texts(self, frames: Tensor, lengths: Tensor) -> list[str]:
+        """The transcripts that `frames` decode to."""
+        return [self.text(hypothesis.units) for hypothesis in self.hypotheses(frames, lengths)]
+
+    def hypotheses(self, frames: Tensor, lengths: Tensor) -> list[Hypothesis]:
+        """The same as units, by the model's own decoder."""
+        if isinstance(self.acoustic_model, EncoderDecoder):
+            states, lengths = frames.to(self.device), lengths.to(self.device)
+            return decode(self.acoustic_model, states, lengths, self.ctc(states) if self.has_ctc else None, self.units)
         if self.decoder is None:
-            hypotheses = best_path(log_probs, lengths)
-        else:
-            rows = zip(log_probs.cpu().numpy(), lengths.tolist(), strict=True)
-            hypotheses = self.decoder.decode([row[:length] for row, length in rows])
-        return [self.text(hypothesis.units) for hypothesis in hypotheses]
+            return best_path(frames, lengths)
+        rows = zip(frames.cpu().numpy(), lengths.tolist(), strict=True)
+        return self.decoder.decode([row[:length] for row, length in rows])
 
     def text(self, units: Sequence[int]) -> str:
         """The text of a unit sequence, normalised."""
         return self.normalizer(self.units.decode(units))
 
-    def words(self, log_probs: Tensor, start: int = 0, units: Sequence[int] | None = None) -> tuple[Word, ...]:
-        """The words of one utterance's `log_probs (S, V)`, with times and confidence; its first frame is `start`.
+    def hear(self, frames: Tensor, start: int = 0) -> tuple[str, tuple[Word, ...]]:
+        """The text of one utterance's `frames (S, V)` or `(S, D)`, and its `words` if the model can tell them."""
+        if self.has_ctc:
+            words = self.words(frames, start)
+            return spoken(words), words
+        return self.texts(frames[None], torch.tensor([len(frames)]))[0], ()
 
-        `units` are what it was decoded to, if that has been done.
+    def words(self, frames: Tensor, start: int = 0, units: Sequence[int] | None = None) -> tuple[Word, ...]:
+        """The words of one utterance's `frames`, with times and confidence; its first frame is `start`.
+
+        `units` are what it was decoded to, if that has been done. Raises ConfigError as `ctc` does.
         """
-        rows = log_probs.cpu().numpy()
+        rows = self.ctc(frames).cpu().numpy()
         path = rows.argmax(axis=1)
-        if units is None and self.decoder is not None:
-            units = self.decoder.decode([rows])[0].units
+        if units is None and (self.decoder is not None or isinstance(self.acoustic_model, EncoderDecoder)):
+            units = self.hypotheses(frames[None], torch.tensor([len(frames)]))[0].units
         if units is not None:
             from asr.decoding.forced import best_states, exact_target  # brings numba, which best path needs not
 

@@ -16,6 +16,7 @@ from asr.audio import load_audio
 from asr.errors import ConfigError
 from asr.features import running_level
 from asr.model import Recognizer
+from asr.nn.encoder import AcousticModel
 from asr.nn.rnn import State
 from asr.text import BLANK
 from asr.transcribe import inside
@@ -24,19 +25,26 @@ from asr.transcript import Transcript, Word, spoken
 PAUSE = 1.0  # seconds of blank frames that end a segment of text
 
 
-def require_streamable(recognizer: Recognizer) -> None:
-    """Raises ConfigError that tells how to train a model that streams, if this one cannot."""
-    wanted = {"model.bidirectional": False, "features.level": "running"}
+def require_streamable(recognizer: Recognizer) -> AcousticModel:
+    """The model's network. Raises ConfigError that tells how to train a model that streams, if this one cannot."""
+    wanted = {"model.bidirectional": False, "model.decoder": "ctc", "features.level": "running"}
     model, features = recognizer.config.model, recognizer.config.features
-    found = {"model.bidirectional": model.bidirectional, "features.level": features.level}
-    if faults := [key for key in wanted if found[key] != wanted[key]]:
+    found = {
+        "model.bidirectional": model.bidirectional,
+        "model.decoder": model.decoder,
+        "features.level": features.level,
+    }
+    network = recognizer.acoustic_model
+    if (faults := [key for key in wanted if found[key] != wanted[key]]) or not isinstance(network, AcousticModel):
         needs = {"model.bidirectional": "it hears utterances in both directions, from their end too",
+                 "model.decoder": "its attention looks at whole utterances",
                  "features.level": "it takes the level of whole utterances"}  # fmt: skip
         options = " ".join(f"--set {key}={str(wanted[key]).lower()}" for key in faults)
         raise ConfigError(
             f"this model cannot stream: {' and '.join(needs[key] for key in faults)}; train one that can: "
             f"asr train CONFIG {options}"
         )
+    return network
 
 
 def latency(recognizer: Recognizer) -> float:
@@ -96,10 +104,9 @@ class AcousticStream:
 
     def __init__(self, recognizer: Recognizer) -> None:
         """Raises ConfigError for a model that needs the end of an utterance before its beginning."""
-        require_streamable(recognizer)
+        self.network = require_streamable(recognizer).eval()
         self.recognizer = recognizer
-        features, subsampling = recognizer.features, recognizer.acoustic_model.subsampling
-        recognizer.acoustic_model.eval()
+        features, subsampling = recognizer.features, self.network.subsampling
         self._spectra = Windowed(
             lambda samples: features.log_spectrum(samples[None])[0],
             stride=features.hop,
@@ -127,7 +134,7 @@ class AcousticStream:
         frames = self._frames.feed(spectra, last=last)
         if frames is None or not len(frames):
             return None
-        log_probs, self._states = self.recognizer.acoustic_model.recur(frames[None], states=self._states)
+        log_probs, self._states = self.network.recur(frames[None], states=self._states)
         return log_probs[0].cpu()
 
 

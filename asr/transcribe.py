@@ -67,25 +67,31 @@ def _transcripts(
     recognizer: Recognizer, parts: Iterator[tuple[Any, Any]], steering: "Steering | None" = None
 ) -> Iterator[tuple[Any, Any]]:
     """One Transcript for the stretches of a source, at its end; an AudioError ends it too."""
+    texts: list[str] = []
     words: list[Word] = []
     guesses: tuple[Guess, ...] = (Guess("", 0.0),)
     unsteered = guesses
     for source, part in parts:
         if isinstance(part, Stretch):
             if steering is None:
-                words += recognizer.words(part.log_probs, part.start)
+                text, found = recognizer.hear(part.frames, part.start)
+                texts += [text] if text else []
+                words += found
                 continue
-            rows, count = part.log_probs.numpy(), max(steering.nbest, 1)
-            found = steering.decoder.decode_n_best([rows], count)[0]
-            timed = recognizer.words(part.log_probs, part.start, found[0].units)
-            words += [replace(word, confidence=math.exp(found[0].score)) if steering.closed else word for word in timed]
-            guesses = joined(guesses, [Guess(recognizer.text(h.units), h.score) for h in found], count)
+            rows, count = part.frames.numpy(), max(steering.nbest, 1)
+            listed = steering.decoder.decode_n_best([rows], count)[0]
+            timed = recognizer.words(part.frames, part.start, listed[0].units)
+            words += [
+                replace(word, confidence=math.exp(listed[0].score)) if steering.closed else word for word in timed
+            ]
+            texts = [spoken(words)]
+            guesses = joined(guesses, [Guess(recognizer.text(h.units), h.score) for h in listed], count)
             if steering.unsteered is not None:
                 (plain,) = steering.unsteered.decode([rows])
                 unsteered = joined(unsteered, [Guess(recognizer.text(plain.units), plain.score)], 1)
             continue
         if not isinstance(part, AudioError):
-            part = Transcript(spoken(words), part, inside(words, part))
+            part = Transcript(" ".join(texts), part, inside(words, part))
             if steering is not None:
                 part = replace(
                     part,
@@ -94,7 +100,7 @@ def _transcripts(
                     posterior=math.exp(guesses[0].score) if steering.closed else None,
                 )
         yield source, part
-        words = []
+        texts, words = [], []
         guesses = unsteered = (Guess("", 0.0),)
 
 

@@ -83,6 +83,7 @@ def test_every_configuration_trains_a_few_steps(recipe: str, digits: Path, tmp_p
         [
             *(f"data.train={manifest}", f"data.validation={manifest}", "training.epochs=1"),
             *("training.batch_utterances=8", "model.hidden=16"),  # so that the large ones are quick
+            "data.text_field=text",
         ],
     )
     train(config, tmp_path)

@@ -182,9 +182,10 @@ def tune(
     say = partial(print, flush=True)
 
     recognizer = load(model, device)
-    utterances = read_manifest(manifest, require_text=True)
+    field = recognizer.config.data.text_field
+    utterances = read_manifest(manifest, require_text=True, text_field=field)
     if lm_text:
-        sentences = list(read_sentences(lm_text, recognizer.normalizer))
+        sentences = list(read_sentences(lm_text, recognizer.normalizer, field))
         if seen := said_verbatim(sentences, utterances, recognizer.normalizer):
             share = f"{seen} of {len(utterances)} texts of {manifest}"
             warning = f"asr: {share} stand verbatim in the language model's text: it will be trusted too much"

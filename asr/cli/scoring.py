@@ -20,7 +20,9 @@ def score(
     lower: Annotated[bool, typer.Option(help="Score in lower case.")] = False,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="YAML", help="Normalise as this configuration's text: section: runs/NAME/config.yaml."),
+        typer.Option(
+            metavar="YAML", help="Normalise and take references as this configuration: runs/NAME/config.yaml."
+        ),
     ] = None,
     tones: Annotated[
         str | None, typer.Option(metavar="LETTERS", help="Also the CER without the marks on these: --tones áà.")
@@ -30,6 +32,7 @@ def score(
     training: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Training texts: errors in words known and unknown from them.")
     ] = None,
+    bleu: Annotated[bool, typer.Option("--bleu", help="Also BLEU and chrF, of translations.")] = False,
     alignments: Annotated[bool, typer.Option("--alignments", help="The texts with errors, word under word.")] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A row for each utterance: .jsonl, .csv or .tsv.")
@@ -50,15 +53,18 @@ def score(
     if lower and config is not None:
         raise typer.BadParameter("give --lower or --config, not both")
     logging.basicConfig(format="asr: %(message)s")
+    settings = Config.load(config) if config else None
     summary = summarise(
         reference,
         [hypothesis] if other is None else [hypothesis, other],
-        Normalizer(lower=lower) if config is None else Config.load(config).text.normalizer,
+        settings.text.normalizer if settings else Normalizer(lower=lower),
         by=by,
         tones=tones,
         errors=errors,
         anatomy=anatomy,
         training=training,
+        bleu=bleu,
+        text_field=settings.data.text_field if settings else "text",
     )
     if output is not None:
         write_rows(output, list(summary.rows()))

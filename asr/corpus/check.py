@@ -55,26 +55,28 @@ def check(
     splits: Mapping[str, Sequence[str | Path]],
     *,
     training: str,
+    text_field: str = "text",
     sample_rate: int,
     hop_ms: float,
-    subsampling: int,
+    subsampling: int | None,
     normalizer: Callable[[str], str],
     segment: Callable[[str], Sequence[str]],
     label: str | None = None,
 ) -> Report:
     """Checks the manifests of each split for a model of these settings; `training` names the split it learns from.
 
-    `normalizer` and `segment` are the model's: text to normalised text, and that to units. `label` is the field that a
-    classifier learns, instead of texts, which are then not looked at. Nothing in a recording or a line stops it;
-    recordings are decoded in parallel, once (see `inspect_files`). Raises ManifestError for a manifest that cannot be
-    read at all.
+    `text_field` is the field of a line that the model is to write; `normalizer` and `segment` are the model's: text to
+    normalised text, and that to units. `subsampling` is None for a model without CTC, which can write any text for any
+    audio. `label` is the field that a classifier learns, instead of texts, which are then not looked at. Nothing in a
+    recording or a line stops it; recordings are decoded in parallel, once (see `inspect_files`). Raises ManifestError
+    for a manifest that cannot be read at all.
     """
     entries: list[Entry] = []
     findings: list[Finding] = []
     order = sorted(splits, key=lambda name: name != training)
     manifests = [(name, Path(path)) for name in order for path in splits[name]]
     for name, manifest in manifests:
-        utterances, bad_lines = scan_manifest(manifest, label=label)
+        utterances, bad_lines = scan_manifest(manifest, text_field=text_field, label=label)
         findings += [Finding("bad line", UNUSABLE, fault, manifest, line) for line, fault in bad_lines]
         entries += [
             Entry(name, name == training, manifest, line, utterance, "" if label else normalizer(utterance.text or ""))
@@ -86,11 +88,11 @@ def check(
     scripts = Scripts(entry.text for entry in entries)
     slowest, fastest = usual_speeds([entry.speed for entry in entries if entry.speed])
     for entry in entries:
-        faults = [*audio_faults(entry, sample_rate), *(() if label else text_faults(entry, scripts))]
+        faults = [*audio_faults(entry, sample_rate), *(() if label else text_faults(entry, scripts, text_field))]
         if entry.speed and not slowest <= entry.speed <= fastest:
             usual = f"usual are {slowest:.1f} to {fastest:.1f}"
             faults.append(("unusual speed", f"{entry.speed:.1f} characters a second, {usual}"))
-        if entry.text and (figures := entry.inspection.figures):
+        if subsampling and entry.text and (figures := entry.inspection.figures):
             num_samples = resampled_length(figures.num_samples, figures.sample_rate, sample_rate)
             frames = num_frames(num_samples, hop_samples(sample_rate, hop_ms))
             faults += ctc_faults(segment(entry.text), subsampled_length(frames, subsampling))
@@ -117,9 +119,10 @@ def settings_of(config: Config) -> dict[str, Any]:
     text = config.text
     symbols = read_units(text.units_file, text.units) if text.units_file else ()
     return {
+        "text_field": config.data.text_field,
         "sample_rate": config.features.sample_rate,
         "hop_ms": config.features.hop_ms,
-        "subsampling": config.model.subsampling,
+        "subsampling": config.model.subsampling if config.model.loss_weights[0] else None,
         "normalizer": text.normalizer,
         "segment": Units(symbols, text.units).split,
         "label": config.data.label if config.task == "classification" else None,

@@ -134,11 +134,11 @@ def audio_faults(entry: Entry, sample_rate: int) -> Iterator[tuple[str, str]]:
         yield "low sample rate", f"{figures.sample_rate} Hz, the model takes {sample_rate} Hz"
 
 
-def text_faults(entry: Entry, scripts: Scripts) -> Iterator[tuple[str, str]]:
+def text_faults(entry: Entry, scripts: Scripts, text_field: str) -> Iterator[tuple[str, str]]:
     """`(verdict, what was found)` for the transcript of a line."""
     text = entry.utterance.text
     if text is None:
-        yield "audio without transcript", "the line has no text"
+        yield "audio without transcript", f"the line has no {text_field}"
         return
     if not entry.text:
         yield "empty transcript", f"the text is {text!r}"

@@ -41,12 +41,12 @@ def with_label(utterance: Utterance, name: str) -> Utterance:
     return replace(utterance, text=str(value))
 
 
-def read_manifest(path: str | Path, *, require_text: bool = False) -> list[Utterance]:
+def read_manifest(path: str | Path, *, require_text: bool = False, text_field: str = "text") -> list[Utterance]:
     """Reads `.jsonl`, `.csv` or `.tsv`; audio paths are taken relative to the manifest's folder.
 
     Raises ManifestError that lists every faulty line (the first ten in full), not only the first.
     """
-    utterances, problems = scan_manifest(path, require_text=require_text)
+    utterances, problems = scan_manifest(path, require_text=require_text, text_field=text_field)
     if problems:
         more = f"\n… and {len(problems) - 10} more lines" if len(problems) > 10 else ""
         raise ManifestError("\n".join(f"{path}:{line}: {fault}" for line, fault in problems[:10]) + more)
@@ -56,11 +56,12 @@ def read_manifest(path: str | Path, *, require_text: bool = False) -> list[Utter
 
 
 def scan_manifest(
-    path: str | Path, *, require_text: bool = False, label: str | None = None
+    path: str | Path, *, require_text: bool = False, text_field: str = "text", label: str | None = None
 ) -> tuple[list[tuple[int, Utterance]], list[tuple[int, str]]]:
     """Reads the lines of a manifest that can be read, and tells the others' faults, each with its number.
 
-    `label` names a field that every line must have, and that is read in place of the text: see `with_label`.
+    `text_field` is the field that becomes the text of an utterance. `label` names one that every line must have, and
+    that is read in place of the text: see `with_label`.
     Raises ManifestError only where the file as a whole cannot be read.
     """
     path = Path(path)
@@ -75,7 +76,7 @@ def scan_manifest(
     lines_of_ids: dict[str, int] = {}
     for line, row in rows:
         try:
-            utterance = from_row(row, path.parent, require_text)
+            utterance = from_row(row, path.parent, require_text, text_field)
             if utterance.id in lines_of_ids:
                 raise ValueError(f"id {utterance.id!r} stands already in line {lines_of_ids[utterance.id]}")
             lines_of_ids[utterance.id] = line
@@ -151,19 +152,19 @@ def _csv_rows(path: Path, content: str) -> Iterable[tuple[int, Any]]:
         raise ManifestError(f"{path}:{reader.line_num}: is not CSV: {error}") from None
 
 
-def from_row(row: Any, folder: Path, require_text: bool = False) -> Utterance:
+def from_row(row: Any, folder: Path, require_text: bool = False, text_field: str = "text") -> Utterance:
     """The utterance of a manifest row, the inverse of `to_row`. Raises ValueError that says what is wrong with it."""
     if isinstance(row, ValueError):
         raise row
     if not isinstance(row, dict):
         raise ValueError(f"is a {type(row).__name__}; every line must be one JSON object")
-    name, text = row.get("audio_filepath"), row.get("text")
+    name, text = row.get("audio_filepath"), row.get(text_field)
     if not isinstance(name, str) or not name or "\0" in name:
         raise ValueError("has no audio_filepath")
     if text is not None and not isinstance(text, str):
-        raise ValueError(f"text is {text!r}, not a string")
+        raise ValueError(f"{text_field} is {text!r}, not a string")
     if require_text and not (text or "").strip():
-        raise ValueError(f"{name} has no text; transcribe it or take the line out")
+        raise ValueError(f"{name} has no {text_field}; transcribe it or take the line out")
     offset, duration = _seconds(row, "offset"), _seconds(row, "duration")
     if duration == 0.0:
         raise ValueError(f"{name}: duration is 0 s")

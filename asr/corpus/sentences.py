@@ -10,13 +10,15 @@ from asr.errors import TextError
 from asr.text import Normalizer
 
 
-def read_sentences(paths: Iterable[Path], normalizer: Normalizer) -> Iterator[str]:
+def read_sentences(paths: Iterable[Path], normalizer: Normalizer, text_field: str = "text") -> Iterator[str]:
     """Normalised sentences of manifests and of texts (`.gz` too), read as they are asked for; blank ones left out.
 
-    Raises TextError naming file and line if a text is not UTF-8, ManifestError as `read_manifest` does.
+    `text_field` is the field of a manifest's lines to read. Raises TextError naming file and line if a text is not
+    UTF-8, ManifestError as `read_manifest` does.
     """
     for path in paths:
-        lines = (u.text or "" for u in read_manifest(path)) if path.suffix in SUFFIXES else _lines(path)
+        is_manifest = path.suffix in SUFFIXES
+        lines = (u.text or "" for u in read_manifest(path, text_field=text_field)) if is_manifest else _lines(path)
         yield from filter(None, map(normalizer, lines))
 
 

@@ -33,7 +33,7 @@ def training_picture(path: str | Path, log: Sequence[Row], recognizer: Recognize
 
     The utterance is the one of median length.
     """
-    index = int(np.argsort(corpus.num_samples, kind="stable")[len(corpus) // 2])
+    index = median_utterance(corpus)
     utterance = corpus.utterances[index]
     figure = plt.figure(figsize=(13, 6.5), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.35), squeeze=False)[0]
@@ -87,16 +87,16 @@ def _uri(figure: Figure, kind: str) -> str:
 
 
 def _draw_utterance(figure: FigureBase, recognizer: Recognizer, samples: np.ndarray) -> str:
-    """Draws the spectrogram of samples `(N,)` above the posteriors, and gives the text that is heard."""
+    """Draws the spectrogram of samples `(N,)` above the posteriors of CTC, if any, and gives the text that is heard."""
     audio, lengths = pad([samples])
-    log_probs, frames = recognizer.log_probs(audio, lengths)
-    features = recognizer.features.log_spectrum(audio.to(recognizer.device))[0].cpu().numpy()  # (T, F)
-    seconds = len(samples) / recognizer.sample_rate
-    spectrum, posteriors = figure.subplots(2, 1, sharex=True)
-    spectrum.imshow(features.T, origin="lower", aspect="auto", extent=(0, seconds, 0, features.shape[1]), cmap="magma")
-    spectrum.set(ylabel=f"{recognizer.config.features.kind} bin")
-    _draw_posteriors(posteriors, log_probs[0].exp().cpu().numpy(), recognizer.units.symbols, seconds)
-    return recognizer.texts(log_probs, frames)[0]
+    frames, frame_lengths = recognizer.frames(audio, lengths)
+    spectrum, *below = figure.subplots(1 + recognizer.has_ctc, 1, sharex=True, squeeze=False)[:, 0]
+    draw_spectrum(spectrum, recognizer, samples)
+    spectrum.set(xlabel="" if below else "seconds")
+    for posteriors in below:  # the picture of attention shows what others do
+        log_probs, seconds = recognizer.ctc(frames)[0], len(samples) / recognizer.sample_rate
+        _draw_posteriors(posteriors, log_probs.exp().cpu().numpy(), recognizer.units.symbols, seconds)
+    return recognizer.texts(frames, frame_lengths)[0]
 
 
 def classification_picture(path: str | Path, log: Sequence[Row], classifier: Classifier, corpus: PackedCorpus) -> None:
@@ -141,6 +141,20 @@ def _draw_confusions(axes: Axes, counts: np.ndarray, names: Sequence[str]) -> No
 
 def _criterion(log: Sequence[Row]) -> str:
     return next(name for name in _CURVES if name in log[-1])
+
+
+def median_utterance(corpus: PackedCorpus) -> int:
+    """The index of the utterance that pictures show: of median length."""
+    return int(np.argsort(corpus.num_samples, kind="stable")[len(corpus) // 2])
+
+
+def draw_spectrum(axes: Axes, recognizer: Recognizer, samples: np.ndarray) -> None:
+    """The features of a waveform `(N,)` before normalisation, over seconds."""
+    audio, _ = pad([samples])
+    features = recognizer.features.log_spectrum(audio.to(recognizer.device))[0].cpu().numpy()  # (T, F)
+    extent = (0, len(samples) / recognizer.sample_rate, 0, features.shape[1])
+    axes.imshow(features.T, origin="lower", aspect="auto", extent=extent, cmap="magma")
+    axes.set(ylabel=f"{recognizer.config.features.kind} bin")
 
 
 def _draw_losses(axes: Axes, log: Sequence[Row]) -> None:

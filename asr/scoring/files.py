@@ -40,13 +40,13 @@ class Pair:
     nbest: tuple[str, ...] = ()
 
 
-def pair_files(reference: Path, hypothesis: Path, normalizer: Normalizer) -> list[Pair]:
+def pair_files(reference: Path, hypothesis: Path, normalizer: Normalizer, text_field: str = "text") -> list[Pair]:
     """Pairs references with hypotheses: plain texts line by line, CTM with STM by time, all others by id.
 
-    Raises ManifestError naming ids or lines that have no partner.
+    `text_field` is the field of a manifest's references. Raises ManifestError naming ids or lines that have no partner.
     """
     kinds = file_kind(reference), file_kind(hypothesis)
-    entries = read_entries(reference, hypotheses=False)
+    entries = read_entries(reference, hypotheses=False, text_field=text_field)
     if kinds == ("stm", "ctm"):
         found = _cut_by_time(reference, hypothesis)
     else:

@@ -70,22 +70,23 @@ def file_kind(path: Path) -> str:
     return "kaldi" if ids else "plain"
 
 
-def read_entries(path: Path, *, hypotheses: bool) -> list[Entry]:
+def read_entries(path: Path, *, hypotheses: bool, text_field: str = "text") -> list[Entry]:
     """Reads any kind but STM beside CTM (`cut`). Ids of plain text are its line numbers.
 
-    A manifest's text is its field `text`, or for `hypotheses` its `hypothesis` (or NeMo's `pred_text`). Raises
+    A manifest's text is its `text_field`, or for `hypotheses` its `hypothesis` (or NeMo's `pred_text`). Raises
     ManifestError naming the file and every line that cannot be read, and ids that stand there twice.
     """
     match file_kind(path):
         case "manifest":
-            entries = [(_hypothesis if hypotheses else _reference)(path, row) for row in read_manifest(path)]
+            rows = read_manifest(path, text_field=text_field)
+            entries = [_hypothesis(path, row) if hypotheses else _reference(path, row, text_field) for row in rows]
         case "ctm":
             entries = list(_whole_recordings(read_ctm(path)))
         case "stm":
             entries = [Entry(part.id, part.text, part.speaker) for part in read_stm(path) if not part.ignored]
         case "kaldi":
-            rows = [line.split() for line in _lines(path) if line.strip()]
-            entries = [Entry(identifier, " ".join(words)) for identifier, *words in rows]
+            lines = [line.split() for line in _lines(path) if line.strip()]
+            entries = [Entry(identifier, " ".join(words)) for identifier, *words in lines]
         case _:
             return [Entry(str(number), line) for number, line in enumerate(_lines(path), start=1)]
     seen: set[str] = set()
@@ -159,9 +160,9 @@ def _whole_recordings(words: list[TimedWord]) -> Iterator[Entry]:
         yield Entry("-".join(channel) if several else channel[0], " ".join(text))
 
 
-def _reference(path: Path, row: Utterance) -> Entry:
+def _reference(path: Path, row: Utterance, text_field: str) -> Entry:
     if row.text is None:
-        raise ManifestError(f"{path}: {row.id} has no text to score against; transcribe it or take the line out")
+        raise ManifestError(f"{path}: {row.id} has no {text_field} to score against; add it or take the line out")
     return Entry(row.id, row.text, row.speaker, row)
 
 

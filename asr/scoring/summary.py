@@ -14,6 +14,7 @@ from asr.scoring.readers import read_entries
 from asr.scoring.significance import Comparison, compare
 from asr.scoring.tables import Table
 from asr.scoring.tones import tone_marks, without_marks
+from asr.scoring.translation import translation_lines
 from asr.scoring.wer import Score, count_errors
 from asr.text import Normalizer
 
@@ -97,27 +98,33 @@ def summarise(
     errors: bool = False,
     anatomy: bool = False,
     training: Path | None = None,
+    bleu: bool = False,
+    text_field: str = "text",
 ) -> Summary:
     """Scores one hypothesis file, or two and their difference.
 
     `by` adds the score of each value of a field, `tones` the CER without the marks on those letters, `errors` the
     tables of confusions and missed words, `anatomy` those by length and level, `training`, a file of texts, those by
-    how well training knew the words.
+    how well training knew the words, `bleu` BLEU and chrF. `text_field` is the field of a manifest's references.
     """
     systems = []
     for name, path in zip("AB", hypotheses, strict=False):
-        pairs = pair_files(reference, path, normalizer)
+        pairs = pair_files(reference, path, normalizer, text_field)
         result = score_pairs(pairs)
         tables: list[Table] = []
         if errors:
             tables += [confusions(result.words), confusions(result.characters), missed(result.words)]
         if training is not None:
             tables += by_training(
-                result, [normalizer(entry.text) for entry in read_entries(training, hypotheses=False)]
+                result,
+                [normalizer(e.text) for e in read_entries(training, hypotheses=False, text_field=text_field)],
             )
         if anatomy:
             tables += _anatomy(pairs, result)
         lines = list(_score_lines(pairs, result, normalizer, by, tones))
+        if bleu:
+            references, texts = ([getattr(pair, side) for pair in pairs] for side in ("reference", "hypothesis"))
+            lines = [*translation_lines(references, texts), *lines]
         systems.append(System(name if len(hypotheses) > 1 else "", path, pairs, result, tables, lines))
     if len(systems) == 1:
         return Summary(systems, None)

@@ -21,6 +21,9 @@ from asr.training.data import Corpora
 from asr.training.hardware import processes, use_bf16
 from asr.training.history import Row
 
+_HEADS = {"decoder", "ctc_weight"}  # settings of what stands on the encoder
+_BY_UNIT = ("output.", "decoder.output.", "decoder.embedding.")  # parameters with a row for each unit
+
 
 def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
     """The augmentations that a configuration describes. Raises ConfigError for those its features cannot have."""
@@ -38,32 +41,31 @@ def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
 def start_from(model: SpeechModel[Any], path: str | Path) -> str:
     """Gives `model` the weights of a model file, and tells which units or classes it keeps.
 
-    Rows of the output layer go by what they stand for; those of new units stay fresh, as all do where the file is of
-    another task, which shares the encoder only. Raises ModelFileError for a bad file, ConfigError where features or
-    model differ in shape.
+    Rows of output layers and embeddings go by what they stand for; those of new units stay fresh, as all do where the
+    file is of another task, which shares the encoder only, and so does a decoder that the other model does not have.
+    Raises ModelFileError for a bad file, ConfigError where features or encoder differ in shape.
     """
     is_classifier = read_metadata(path).get("config", {}).get("task") == Classifier.task
     other: SpeechModel[Any] = (Classifier if is_classifier else Recognizer).from_file(path, model.device)
     for section in ("features", "model"):
-        ours, theirs = (getattr(m.config, section).model_dump() for m in (model, other))
+        ours, theirs = (getattr(m.config, section).model_dump(exclude=_HEADS) for m in (model, other))
         if differences := [f"{section}.{key}={theirs[key]}" for key in ours if ours[key] != theirs[key]]:
             raise ConfigError(
                 f"{path}: was trained with other settings; to start from it, --set {' '.join(differences)}"
             )
     old, new = other.symbols, model.symbols
-    output, other_output = model.acoustic_model.output, other.acoustic_model.output
-    fresh = {name: tensor.clone() for name, tensor in output.state_dict().items()}
-    shared = []
-    if model.task == other.task:
-        shared = [symbol for symbol in new if symbol in old]
-        before = output.out_features - len(new)  # the blank
-        rows_of_old, rows_of_new = (
-            [*range(before), *(before + symbols.index(symbol) for symbol in shared)] for symbols in (old, new)
-        )
-        for name, tensor in other_output.state_dict().items():
-            fresh[name][rows_of_new] = tensor[rows_of_old]
-    weights = {**other.acoustic_model.state_dict(), **{f"output.{name}": tensor for name, tensor in fresh.items()}}
-    model.acoustic_model.load_state_dict(weights)
+    same_task = model.task == other.task
+    shared = [symbol for symbol in new if symbol in old] if same_task else []
+    before = model.outputs_before  # the blank
+    rows_of_old, rows_of_new = (
+        [*range(before), *(before + symbols.index(symbol) for symbol in shared)] for symbols in (old, new)
+    )
+    weights = model.acoustic_model.state_dict()
+    for name, tensor in other.acoustic_model.state_dict().items():
+        if name in weights and not name.startswith(_BY_UNIT):
+            weights[name].copy_(tensor)
+        elif name in weights and same_task:
+            weights[name][rows_of_new] = tensor[rows_of_old]
     added, dropped = len(new) - len(shared), len(old) - len(shared)
     return f"starting from {path}: {model.outputs} {len(shared)} kept, {added} new, {dropped} dropped"
 
@@ -90,7 +92,8 @@ def describe(model: SpeechModel[Any], data: Corpora) -> str:
     return (
         f"training on {len(data.training)} utterances ({data.training.seconds / 3600:.2f} h), validating on "
         f"{len(data.validation)} ({data.validation.seconds / 3600:.2f} h); {len(model.symbols)} {model.outputs}\n"
-        f"{shape.layers} x {shape.hidden} {'bidirectional ' if shape.bidirectional else ''}{shape.cell}, "
+        f"{shape.layers} x {shape.hidden} {'bidirectional ' if shape.bidirectional else ''}{shape.cell}"
+        f"{', attention decoder' if shape.decoder != 'ctc' else ''}{' and CTC' if shape.decoder == 'joint' else ''}, "
         f"{parameters / 1e6:.2f} M parameters, {precision} on {process.num_processes} x {process.device.type}"
     )
 

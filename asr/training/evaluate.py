@@ -7,19 +7,18 @@ import torch
 from asr.corpus.pack import PackedCorpus
 from asr.features import frame_mask
 from asr.model import Recognizer
-from asr.nn.ctc import ctc_loss
 from asr.scoring.wer import Score, score
 from asr.text import BLANK
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Loss in nats per unit, the score, what was heard, and the share of frames whose best unit is blank."""
+    """Loss in nats per unit, the score, what was heard, and the share of frames in which CTC's best unit is blank."""
 
     loss: float
     score: Score
     hypotheses: list[str]
-    blank_share: float
+    blank_share: float | None  # None without CTC
 
 
 def evaluate(recognizer: Recognizer, corpus: PackedCorpus) -> Evaluation:
@@ -31,14 +30,16 @@ def evaluate(recognizer: Recognizer, corpus: PackedCorpus) -> Evaluation:
     references = [utterance.text or "" for utterance in corpus.utterances]
     hypotheses = [""] * len(corpus)
     nats, num_units, blanks, num_frames = 0.0, 0, 0, 0
-    for indices, log_probs, lengths in recognizer.batches(corpus.num_samples, corpus.audio):
-        for index, text in zip(indices, recognizer.texts(log_probs, lengths), strict=True):
+    for indices, frames, lengths in recognizer.batches(corpus.num_samples, corpus.audio):
+        for index, text in zip(indices, recognizer.texts(frames, lengths), strict=True):
             hypotheses[index] = text
-        blanks += int(((log_probs.argmax(-1) == BLANK) & frame_mask(lengths, log_probs.shape[1])).sum())
+        if recognizer.has_ctc:
+            best = recognizer.ctc(frames).argmax(-1)
+            blanks += int(((best == BLANK) & frame_mask(lengths, best.shape[1])).sum())
         num_frames += int(lengths.sum())
         known = [row for row, i in enumerate(indices) if not recognizer.units.unknown(references[i])]
         targets = [recognizer.units.encode(references[indices[row]]) for row in known]
-        losses = ctc_loss(log_probs[known], lengths[known], targets).cpu()
+        losses = recognizer.losses(frames[known], lengths[known], targets).cpu() if known else torch.empty(0)
         finite = torch.isfinite(losses)
         nats += losses[finite].sum().item()
         num_units += sum(len(target) for target, keep in zip(targets, finite.tolist(), strict=True) if keep)
@@ -46,5 +47,5 @@ def evaluate(recognizer: Recognizer, corpus: PackedCorpus) -> Evaluation:
         loss=nats / max(num_units, 1),
         score=score(references, hypotheses, interval=False),
         hypotheses=hypotheses,
-        blank_share=blanks / num_frames,
+        blank_share=blanks / num_frames if recognizer.has_ctc else None,
     )

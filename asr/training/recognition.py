@@ -1,4 +1,4 @@
-"""Training a recogniser: CTC on utterances and their texts."""
+"""Training a recogniser on utterances and their texts: with CTC, an attention decoder, or both."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,13 +8,17 @@ from torch import Tensor, nn
 
 from asr.config import Config
 from asr.model import Recognizer
+from asr.nn.attention import EncoderDecoder
 from asr.nn.ctc import ctc_loss, required_frames
+from asr.report.attention import attention_picture
 from asr.report.figures import training_picture
 from asr.training import watch
 from asr.training.data import TrainingData
 from asr.training.evaluate import evaluate
 from asr.training.history import Row
 from asr.training.speech import SAMPLES, SpeechTask
+
+ATTENTION_FILE = "attention.png"
 
 
 class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
@@ -30,7 +34,15 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
         corpus = data.training
         self.targets = [data.units.encode(utterance.text or "") for utterance in corpus.utterances]
         frames = [self.model.num_output_frames(int(samples)) for samples in corpus.num_samples]
-        self.not_listening = watch.no_listening_loss(frames, self.targets, len(data.units))
+        by_ctc, by_attention = config.model.loss_weights
+        self.not_listening = 0.0
+        if by_ctc:
+            self.not_listening += by_ctc * watch.no_listening_loss(frames, self.targets, len(data.units))
+        if by_attention:
+            training, validation = (
+                [utterance.text or "" for utterance in part.utterances] for part in (corpus, data.validation)
+            )
+            self.not_listening += by_attention * watch.reading_loss(training, validation, data.units)
 
     def num_targets(self, batch: list[int]) -> int:
         return sum(len(self.targets[index]) for index in batch)
@@ -42,7 +54,11 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
     def loss(self, model: nn.Module, data: tuple[Tensor, Tensor, list[list[int]]]) -> Tensor:
         audio, lengths, targets = data
         shortest = torch.tensor([required_frames(target) for target in targets], device=audio.device)
-        log_probs, frames = model(*self.features(audio, lengths, shortest))
+        features, frames = self.features(audio, lengths, shortest)
+        if isinstance(self.module, EncoderDecoder):
+            nats: Tensor = model(features, frames, targets)
+            return nats.sum()
+        log_probs, frames = model(features, frames)
         return ctc_loss(log_probs, frames, targets).sum()
 
     def evaluate(self) -> Row:
@@ -58,10 +74,13 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
         }
 
     def line(self, row: Row) -> str:
+        blank = "" if row["blank_share"] is None else f"blank {row['blank_share']:3.0%}  "
         return (
             f"validation loss {row['validation_loss']:.3f}  CER {row['cer']:6.2f}  WER {row['wer']:6.2f}  "
-            f"blank {row['blank_share']:3.0%}  {watch.listening_line(row, epochs=self.config.training.epochs)}"
+            f"{blank}{watch.listening_line(row, epochs=self.config.training.epochs)}"
         )
 
     def picture(self, path: Path, log: Sequence[Row]) -> None:
         training_picture(path, log, self.model, self.data.validation)
+        if isinstance(self.module, EncoderDecoder):
+            attention_picture(path.with_name(ATTENTION_FILE), self.model, self.data.validation)

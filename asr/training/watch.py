@@ -6,8 +6,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from asr.decoding.estimate import estimate
 from asr.errors import TrainingError
 from asr.nn.ctc import ctc_loss
+from asr.text import Units
 from asr.training.hardware import processes
 from asr.training.history import Row
 
@@ -37,6 +39,16 @@ def no_listening_loss(frames: Sequence[int], targets: Sequence[Sequence[int]], n
         counts = total * logits.detach().softmax(0) - gradient  # expected, of each unit
         logits = (counts / total).clamp_min(1e-8).log()
     return loss.item() / max(1, sum(map(len, targets)))
+
+
+def reading_loss(training: Sequence[str], validation: Sequence[str], units: Units) -> float:
+    """Nats per unit of validation texts under the n-gram model of normalised training texts, ends of texts included.
+
+    It is what an attention decoder can reach that ignores the audio: unlike CTC it knows the units before each, and
+    so may well learn to write the language without listening.
+    """
+    model = estimate(training, units="words" if units.kind == "phones" else "characters").model
+    return -model.perplexity(validation).log_prob / sum(len(units.split(text)) for text in validation)
 
 
 def gradient_norms(model: torch.nn.Module, *, scale: float) -> dict[str, float]:

@@ -8,6 +8,7 @@ from asr.errors import AsrError
 from asr.transcript import Transcript
 
 FORMATS = ("txt", "json", "jsonl", "srt", "vtt", "tsv", "ctm", "TextGrid", "eaf")
+_UNTIMED = ("txt", "json")
 
 
 def parse_formats(value: str) -> tuple[str, ...]:
@@ -31,7 +32,13 @@ def write(
     """Writes one file for each format, whole or not at all, into folders it makes.
 
     `eaf` is the ELAN file that gets a tier; without it, one beside the recording if there is one, else a new one.
+    Raises AsrError for a format that tells when words are said, if the transcript does not.
     """
+    if transcript.text and not transcript.words and (timed := [name for name in formats if name not in _UNTIMED]):
+        raise AsrError(
+            f"{recording}: -f {','.join(timed)} needs the times of words, and a model without CTC (model.decoder: "
+            "attention) does not tell them; write txt or json, or train with model.decoder=joint"
+        )
     stem.parent.mkdir(parents=True, exist_ok=True)
     for name in formats:
         path = output_path(stem, name, channel)

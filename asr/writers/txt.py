@@ -1,4 +1,4 @@
-"""Plain text: one line a segment between pauses."""
+"""Plain text: one line a segment between pauses; one line where it is not known when words are said."""
 
 from pathlib import Path
 
@@ -6,4 +6,5 @@ from asr.transcript import Transcript, spoken
 
 
 def render(transcript: Transcript, recording: Path) -> str:
-    return "".join(spoken(words) + "\n" for words in transcript.segments())
+    lines = [spoken(words) for words in transcript.segments()] or [transcript.text]
+    return "".join(line + "\n" for line in lines if line)
