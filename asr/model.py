@@ -239,7 +239,8 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
             frames, lengths = self.frames(*pad(waveforms))
             for row, waveform in zip(frames, waveforms, strict=True):
                 if is_steady(waveform, self.sample_rate):
-                    row.zero_() if isinstance(self.acoustic_model, EncoderDecoder) else silence(row)
+                    with torch.inference_mode():
+                        row.zero_() if isinstance(self.acoustic_model, EncoderDecoder) else silence(row)
             yield indices, frames, lengths
 
     def texts(self, frames: Tensor, lengths: Tensor) -> list[str]:

@@ -30,6 +30,8 @@ MEMBERS: dict[str, dict[str, Any]] = {
     **{f"{cell}, two directions": {"cell": cell, "bidirectional": True} for cell in CELLS},
     **{f"{cell}, one direction": {"cell": cell, "bidirectional": False} for cell in CELLS},
     "lstm, two directions, no convolution": {"frontend": "stack"},
+    "lstm, two directions, CTC and attention": {"decoder": "joint"},
+    "lstm, two directions, attention": {"decoder": "attention"},
 }
 _HEADER = ("member", "hidden", "M parameters", "epochs", "% CER", "% WER", "hours of audio an hour", "MB")
 

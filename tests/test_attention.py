@@ -25,7 +25,7 @@ from asr.errors import AsrError, ConfigError
 from asr.model import Recognizer, load, read_metadata
 from asr.nn.attention import END, AttentionDecoder, EncoderDecoder, attention_loss, pad_units
 from asr.text import Units
-from asr.training.recognition import train
+from asr.training.train import train
 from asr.training.watch import reading_loss
 from asr.transcript import spoken
 from asr.writers import write
