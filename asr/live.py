@@ -38,7 +38,7 @@ def piped(pipe: BufferedReader, sample_rate: int) -> tuple[int, Iterator[np.ndar
 def microphone() -> tuple[int, Iterator[np.ndarray]]:
     """The default microphone at its own rate. Raises AsrError where there is none, or no sounddevice."""
     try:
-        import sounddevice  # type: ignore[import-not-found] - optional, and then it is there
+        import sounddevice  # type: ignore[import-not-found]  # optional
     except (ImportError, OSError):  # OSError: it is there, its PortAudio is not
         raise AsrError(
             "--stream mic: needs the package sounddevice: pip install sounddevice (and on Linux: apt install "

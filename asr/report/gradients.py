@@ -107,7 +107,7 @@ def gradients(stack: Stack, features: Tensor) -> list[np.ndarray]:
         tensor.retain_grad()
     stack.zero_grad()
     (outputs[:, -1] * directions).sum().backward()
-    return [tensor.grad.square().sum(2).mean(0).sqrt().numpy() for tensor in inputs]  # type: ignore[union-attr]
+    return [tensor.grad.square().sum(2).mean(0).sqrt().numpy() for tensor in inputs]
 
 
 def through_time(features: Tensor) -> list[Curve]:
