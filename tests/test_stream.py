@@ -182,7 +182,7 @@ def wav(samples: np.ndarray, rate: int = RATE, subtype: str = "PCM_16") -> bytes
 
 
 def pipe(content: bytes) -> io.BufferedReader:
-    return io.BufferedReader(io.BytesIO(content))  # type: ignore[arg-type]
+    return io.BufferedReader(io.BytesIO(content))
 
 
 def test_pipes() -> None:
