@@ -116,7 +116,7 @@ def classification_picture(path: str | Path, log: Sequence[Row], classifier: Cla
 
 def confusion_picture(path: Path, counts: np.ndarray, names: Sequence[str], title: str) -> None:
     """Draws `counts` and the names of its rows, as `scoring.accuracy.confusions` gives them."""
-    size = 3 + 0.4 * min(len(names), _NAMED_CLASSES)
+    size = 4 + 0.35 * min(len(names), _NAMED_CLASSES)
     figure, axes = plt.subplots(figsize=(size + 1, size), layout="constrained")
     _draw_confusions(axes, counts, names)
     axes.set_title(title, fontsize=9, loc="left")
