@@ -52,6 +52,10 @@ def small_recognizer(decoder: str, **model: object) -> Recognizer:
     }
     recognizer = Recognizer(Config.model_validate(settings), Units("abcé "), {"training_hours": 1.5})
     randomise(recognizer.acoustic_model, 0)
+    if isinstance(recognizer.acoustic_model, EncoderDecoder):
+        randomise(recognizer.acoustic_model.decoder, 2, 1.0)
+        with torch.no_grad():
+            recognizer.acoustic_model.decoder.output.bias[END] = -3.0  # so that texts do not end at once
     recognizer.features.fit([pad(random_waveforms(9, 4))])
     return recognizer
 
