@@ -92,6 +92,7 @@ def field(tmp_path_factory: pytest.TempPathFactory, tones: Path) -> Path:
     (folder / "talk.txt").write_text("abc abc")
     (folder / "0001.txt").write_text("Abc, b!")
     Eaf().to_file(folder / "mine.eaf")
+    shutil.copy(folder / "runs/mine/config.yaml", folder / "mine.yaml")
     for name in ("text.txt", "more-text.txt"):
         (folder / name).write_text("ab abc\nc a b\n" * 20)
     (folder / "names.txt").write_text("abc\n")
