@@ -18,9 +18,8 @@ from asr.batching import pad
 from asr.config import Config
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.decoding.attention import decode, rescore, search
-from asr.decoding.decoder import Decoder
 from asr.decoding.estimate import estimate
-from asr.decoding.tune import tune
+from asr.decoding.tune import Validation
 from asr.errors import AsrError, ConfigError
 from asr.model import Recognizer, load, read_metadata
 from asr.nn.attention import END, AttentionDecoder, EncoderDecoder, attention_loss, pad_units
@@ -217,7 +216,7 @@ def test_model_files_and_transcripts(kind: str, tmp_path: Path, tone: Path) -> N
     with pytest.raises(AsrError, match="-f srt needs the times of words"):
         write(transcript, tone, tmp_path / "out", ["txt", "srt"])
     with pytest.raises(ConfigError, match="decodes with attention"):
-        tune(loaded, [Utterance("a", tone, "a")], Decoder(loaded.units), print)
+        Validation(loaded, [Utterance("a", tone, "a")])
 
 
 def test_models_from_before_there_were_decoders_are_ctc(tmp_path: Path) -> None:
