@@ -203,7 +203,8 @@ def test_checking_looks_at_classes_not_at_texts(first_tones: Path) -> None:
     config = classifier_config(first_tones)
     splits = {"train": config.data.train, "validation": config.data.validation}
     assert not check(splits, training="train", **settings_of(config)).unusable
-    as_texts = config.model_copy(update={"task": "recognition"})
+    data = config.data.model_copy(update={"text_field": "text"})
+    as_texts = config.model_copy(update={"task": "recognition", "data": data})
     assert len(check(splits, training="train", **settings_of(as_texts)).unusable) == 112
 
 
