@@ -191,7 +191,9 @@ def test_classes_that_cannot_be_learned(first_tones: Path, tmp_path: Path, capsy
     assert "every utterance is of one class, 'a'" in refused(alike)
     without = copy_with(first_tones, tmp_path / "without", "train", **{str(n): None for n in range(96)})
     message = refused(without)
-    assert "none of its 96 utterances" in message and "train.jsonl:1: " in message and "train/0.wav has no tone" in message
+    assert (
+        "none of its 96 utterances" in message and "train.jsonl:1: " in message and "train/0.wav has no tone" in message
+    )
     capsys.readouterr()
     some = copy_with(first_tones, tmp_path / "some", "train", first="a", second=None)
     train(classifier_config(some, epochs=1), tmp_path / "run")
