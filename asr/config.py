@@ -27,8 +27,9 @@ class DataConfig(_Section):
     exclude: str | None = Field(
         default=None, description="a file of ids, one a line, of training utterances to leave out: see `asr suspects`"
     )
-    label: str = Field(default="text", description="the manifests' field that holds the class (task: classification)")
-    text_field: str = Field(default="text", min_length=1, description="of a line: what is to be written for its audio")
+    text_field: str = Field(
+        default="text", min_length=1, description="of a line: what is to be written for its audio, or its class"
+    )
 
     @field_validator("train", "validation", mode="before")
     @classmethod
@@ -137,7 +138,7 @@ class TrainingConfig(_Section):
 
 class Config(_Section):
     task: Literal["recognition", "classification"] = Field(
-        default="recognition", description="classification: one class for a whole utterance, that of data.label"
+        default="recognition", description="classification: one class for a whole utterance, that in data.text_field"
     )
     data: DataConfig
     features: FeaturesConfig = FeaturesConfig()

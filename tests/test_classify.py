@@ -32,7 +32,7 @@ from asr.training.train import train
 def classifier_config(folder: Path, **training: object) -> Config:
     """The first tone of each recording is its class."""
     config = train_config(folder, **{"learning_rate": 2e-2, **training})
-    data = config.data.model_copy(update={"label": "tone"})
+    data = config.data.model_copy(update={"text_field": "tone"})
     return config.model_copy(update={"task": "classification", "data": data})
 
 
@@ -191,19 +191,22 @@ def test_classes_that_cannot_be_learned(first_tones: Path, tmp_path: Path, capsy
     assert "every utterance is of one class, 'a'" in refused(alike)
     without = copy_with(first_tones, tmp_path / "without", "train", **{str(n): None for n in range(96)})
     message = refused(without)
-    assert "none of its 96 utterances" in message and "train.jsonl:1: train-0 has no tone" in message
+    assert (
+        "none of its 96 utterances" in message and "train.jsonl:1: " in message and "train/0.wav has no tone" in message
+    )
     capsys.readouterr()
     some = copy_with(first_tones, tmp_path / "some", "train", first="a", second=None)
     train(classifier_config(some, epochs=1), tmp_path / "run")
     said = capsys.readouterr().err
-    assert "left out 1 utterances, bad line" in said and "train.jsonl:2: train-1 has no tone" in said
+    assert "left out 1 utterances, bad line" in said and "train.jsonl:2: " in said and "train/1.wav has no tone" in said
 
 
 def test_checking_looks_at_classes_not_at_texts(first_tones: Path) -> None:
     config = classifier_config(first_tones)
     splits = {"train": config.data.train, "validation": config.data.validation}
     assert not check(splits, training="train", **settings_of(config)).unusable
-    as_texts = config.model_copy(update={"task": "recognition"})
+    data = config.data.model_copy(update={"text_field": "text"})
+    as_texts = config.model_copy(update={"task": "recognition", "data": data})
     assert len(check(splits, training="train", **settings_of(as_texts)).unusable) == 112
 
 

@@ -29,7 +29,7 @@ def classify(
     """
     import tempfile
 
-    from asr.corpus.manifest import with_hypothesis, with_label, write_manifest
+    from asr.corpus.manifest import with_hypothesis, write_manifest
     from asr.inputs import find_recordings
 
     if output is not None and output.suffix != ".jsonl":
@@ -42,7 +42,7 @@ def classify(
         from asr.progress import ProgressBar
 
         classifier = Classifier.from_file(model, device)
-        label = classifier.config.data.label
+        field = classifier.config.data.text_field
         rows, failed, scored = [], [], []  # scored: (class, what it was heard as, speaker)
         with ProgressBar("classifying", len(utterances)) as bar:
             for utterance, result in classify_all(classifier, utterances):
@@ -55,11 +55,9 @@ def classify(
                 if output is None:
                     name = "" if len(utterances) == 1 else f"{utterance.id}\t"
                     print(f"{name}{result.label}\t{result.probability:.3f}")
-                try:
-                    reference = classifier.normalizer(with_label(utterance, label).text or "")
-                except ValueError:
-                    continue  # to be classified, not to be scored
-                scored.append((reference, result.label, None if label == "speaker" else utterance.speaker))
+                known = {"text": utterance.text, "speaker": utterance.speaker, **utterance.extra}.get(field)
+                if known is not None and (reference := classifier.normalizer(str(known))):
+                    scored.append((reference, result.label, None if field == "speaker" else utterance.speaker))
     if output is not None:
         write_manifest(output, rows)
     if scored:
@@ -69,13 +67,13 @@ def classify(
         right = accuracy(references, hypotheses, speakers)
         print(right)
         if unlabelled := len(rows) - len(scored):
-            print(f"asr: {unlabelled} of {len(rows)} have no {label} and are not scored", file=sys.stderr)
+            print(f"asr: {unlabelled} of {len(rows)} have no {field} and are not scored", file=sys.stderr)
         if confusion is not None:
             from asr.report.figures import confusion_picture
 
             confusion_picture(confusion, *confusions(references, hypotheses, classifier.classes), str(right))
     elif confusion is not None:
-        raise AsrError(f"--confusion {confusion}: needs a manifest whose lines have {label}, the class of each")
+        raise AsrError(f"--confusion {confusion}: needs a manifest whose lines have {field}, the class of each")
     if failed:
         names = "\n  ".join(failed)
         raise AsrError(f"{len(failed)} of {len(utterances)} recordings could not be classified:\n  {names}")

@@ -61,25 +61,27 @@ def check(
     subsampling: int | None,
     normalizer: Callable[[str], str],
     segment: Callable[[str], Sequence[str]],
-    label: str | None = None,
+    classes: bool = False,
 ) -> Report:
     """Checks the manifests of each split for a model of these settings; `training` names the split it learns from.
 
     `text_field` is the field of a line that the model is to write; `normalizer` and `segment` are the model's: text to
     normalised text, and that to units. `subsampling` is None for a model without CTC, which can write any text for any
-    audio. `label` is the field that a classifier learns, instead of texts, which are then not looked at. Nothing in a
-    recording or a line stops it; recordings are decoded in parallel, once (see `inspect_files`). Raises ManifestError
-    for a manifest that cannot be read at all.
+    audio. With `classes` that field is the class of an utterance, which every line must have, and no text to look at.
+    Nothing in a recording or a line stops it; recordings are decoded in parallel, once (see `inspect_files`). Raises
+    ManifestError for a manifest that cannot be read at all.
     """
     entries: list[Entry] = []
     findings: list[Finding] = []
     order = sorted(splits, key=lambda name: name != training)
     manifests = [(name, Path(path)) for name in order for path in splits[name]]
     for name, manifest in manifests:
-        utterances, bad_lines = scan_manifest(manifest, text_field=text_field, label=label)
+        utterances, bad_lines = scan_manifest(manifest, require_text=classes, text_field=text_field)
         findings += [Finding("bad line", UNUSABLE, fault, manifest, line) for line, fault in bad_lines]
         entries += [
-            Entry(name, name == training, manifest, line, utterance, "" if label else normalizer(utterance.text or ""))
+            Entry(
+                name, name == training, manifest, line, utterance, "" if classes else normalizer(utterance.text or "")
+            )
             for line, utterance in utterances
         ]
     inspections = inspect_files((entry.manifest, entry.utterance) for entry in entries)
@@ -88,7 +90,7 @@ def check(
     scripts = Scripts(entry.text for entry in entries)
     slowest, fastest = usual_speeds([entry.speed for entry in entries if entry.speed])
     for entry in entries:
-        faults = [*audio_faults(entry, sample_rate), *(() if label else text_faults(entry, scripts, text_field))]
+        faults = [*audio_faults(entry, sample_rate), *(() if classes else text_faults(entry, scripts, text_field))]
         if entry.speed and not slowest <= entry.speed <= fastest:
             usual = f"usual are {slowest:.1f} to {fastest:.1f}"
             faults.append(("unusual speed", f"{entry.speed:.1f} characters a second, {usual}"))
@@ -125,7 +127,7 @@ def settings_of(config: Config) -> dict[str, Any]:
         "subsampling": config.model.subsampling if config.model.loss_weights[0] else None,
         "normalizer": text.normalizer,
         "segment": Units(symbols, text.units).split,
-        "label": config.data.label if config.task == "classification" else None,
+        "classes": config.task == "classification",
     }
 
 

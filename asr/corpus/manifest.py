@@ -33,14 +33,6 @@ class Utterance:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-def with_label(utterance: Utterance, name: str) -> Utterance:
-    """The same utterance with the value of a field in place of its text. Raises ValueError if it has no such field."""
-    value = {"text": utterance.text, "speaker": utterance.speaker, **utterance.extra}.get(name)
-    if value is None or not str(value).strip():
-        raise ValueError(f"{utterance.id} has no {name}, the field that holds the class; add it, or set data.label")
-    return replace(utterance, text=str(value))
-
-
 def read_manifest(path: str | Path, *, require_text: bool = False, text_field: str = "text") -> list[Utterance]:
     """Reads `.jsonl`, `.csv` or `.tsv`; audio paths are taken relative to the manifest's folder.
 
@@ -56,12 +48,11 @@ def read_manifest(path: str | Path, *, require_text: bool = False, text_field: s
 
 
 def scan_manifest(
-    path: str | Path, *, require_text: bool = False, text_field: str = "text", label: str | None = None
+    path: str | Path, *, require_text: bool = False, text_field: str = "text"
 ) -> tuple[list[tuple[int, Utterance]], list[tuple[int, str]]]:
     """Reads the lines of a manifest that can be read, and tells the others' faults, each with its number.
 
-    `text_field` is the field that becomes the text of an utterance. `label` names one that every line must have, and
-    that is read in place of the text: see `with_label`.
+    `text_field` is the field that becomes the text of an utterance.
     Raises ManifestError only where the file as a whole cannot be read.
     """
     path = Path(path)
@@ -80,7 +71,7 @@ def scan_manifest(
             if utterance.id in lines_of_ids:
                 raise ValueError(f"id {utterance.id!r} stands already in line {lines_of_ids[utterance.id]}")
             lines_of_ids[utterance.id] = line
-            utterances.append((line, utterance if label is None else with_label(utterance, label)))
+            utterances.append((line, utterance))
         except ValueError as error:
             problems.append((line, str(error)))
     return utterances, problems
@@ -161,10 +152,13 @@ def from_row(row: Any, folder: Path, require_text: bool = False, text_field: str
     name, text = row.get("audio_filepath"), row.get(text_field)
     if not isinstance(name, str) or not name or "\0" in name:
         raise ValueError("has no audio_filepath")
+    if text_field != "text" and isinstance(text, int | float):
+        text = str(text)  # the number of a speaker, say
     if text is not None and not isinstance(text, str):
         raise ValueError(f"{text_field} is {text!r}, not a string")
     if require_text and not (text or "").strip():
-        raise ValueError(f"{name} has no {text_field}; transcribe it or take the line out")
+        cure = "transcribe it" if text_field == "text" else "add it"
+        raise ValueError(f"{name} has no {text_field}; {cure} or take the line out")
     offset, duration = _seconds(row, "offset"), _seconds(row, "duration")
     if duration == 0.0:
         raise ValueError(f"{name}: duration is 0 s")

@@ -29,7 +29,7 @@ def learn_classes(config: Config, data: Corpora, say: Callable[[str], None]) -> 
     if len(classes) == 1:
         raise TrainingError(
             f"{', '.join(config.data.train)}: every utterance is of one class, {next(iter(classes))!r}; there must be "
-            f"two or more to tell apart; data.label is {config.data.label}, the field that holds the class"
+            f"two or more to tell apart; data.text_field is {config.data.text_field}, the field that holds the class"
         )
     unseen = ", ".join(f"{name!r} {count} times" for name, count in held_out.items() if name not in classes)
     if not held_out.keys() & classes.keys():
