@@ -4,7 +4,8 @@
 
 Each member is a run of `asr train` in runs/family/CORPUS/MEMBER, with a hidden size that makes its parameters those
 asked for and as many epochs as the minutes allow, timed on real batches just before. Prints one JSON line a member, and
-leaves all of them as a table in runs/family/CORPUS/table.md. A member that is trained already is not trained again.
+leaves all of them as a table in runs/family/CORPUS/table.md. A member that is trained already is not trained again; one
+that training stopped, because its loss exploded, say, stands there without numbers.
 """
 
 import argparse
@@ -49,7 +50,7 @@ def main() -> None:
         out = folder / name.replace(", ", "-").replace(" ", "-")
         if not (out / MODEL_FILE).exists():
             train(arguments.config, out, overrides(config, settings, arguments.parameters, arguments.minutes * 60))
-        rows.append(result(name, out))
+        rows.append(result(name, out) if (out / MODEL_FILE).exists() else (name, *["stopped"] * (len(_HEADER) - 1)))
         print(json.dumps(dict(zip(_HEADER, rows[-1], strict=True))), flush=True)
     lines = ["| " + " | ".join(map(str, row)) + " |" for row in (_HEADER, ["---"] * len(_HEADER), *rows)]
     write_whole(folder / "table.md", "\n".join([*lines, ""]).encode())
@@ -79,7 +80,7 @@ def count(task: RecognitionTask, model: ModelConfig) -> int:
 
 def train(config: Path, out: Path, settings: list[str]) -> None:
     command = [sys.executable, "-m", "asr", "train", str(config), "--out", str(out)]
-    subprocess.run([*command, *(part for setting in settings for part in ("--set", setting))], check=True)
+    subprocess.run([*command, *(part for setting in settings for part in ("--set", setting))], check=False)
 
 
 def result(name: str, out: Path) -> tuple[Any, ...]:
