@@ -1,5 +1,7 @@
 """Every error a user can cause. The message says what is wrong, where, what was found and what to do."""
 
+from collections.abc import Sequence
+
 
 class AsrError(Exception):
     """Base of all errors that come from input, not from a bug; the command line prints it without a traceback."""
@@ -35,3 +37,10 @@ class ModelFileError(AsrError):
 
 class TrainingError(AsrError):
     """Training cannot start or cannot go on."""
+
+
+def raise_problems(problems: Sequence[str], error: type[AsrError]) -> None:
+    """Raises `error` that lists the first ten problems and counts the others, if there are any."""
+    if problems:
+        more = f"\n… and {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise error("\n".join(problems[:10]) + more)

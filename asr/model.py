@@ -1,6 +1,6 @@
 """The model file, what all models of speech share, and the recogniser: waveforms in, texts out, by one inference path.
 
-Training's evaluation, `asr transcribe` and the library all go through `Recognizer.log_probs`, in float32, so
+Training's evaluation, `asr transcribe` and the library all go through `Recognizer.frames`, in float32, so
 the validation score in a training log is what `asr transcribe` and `asr score` give.
 """
 
@@ -182,6 +182,14 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
     def has_ctc(self) -> bool:
         """Whether the model tells what is said in each frame, and so when; attention alone does not."""
         return self.config.model.decoder != "attention"
+
+    def require_ctc_search(self) -> None:
+        """Raises ConfigError unless the model's texts come from a search over CTC's log-probabilities alone."""
+        if self.config.model.decoder != "ctc":
+            raise ConfigError(
+                "language models, hotwords, phrases and n-best lists belong to the search over CTC's log-probabilities "
+                "and this model decodes with attention; train one with --set model.decoder=ctc"
+            )
 
     @property
     def stride(self) -> int:

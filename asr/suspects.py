@@ -81,9 +81,13 @@ def find_suspects(
 
 
 def judge(recognizer: Recognizer, corpus: PackedCorpus, indices: Sequence[int]) -> Iterator[Judgement]:
-    """Judges the utterances of `corpus` (normalised texts) at `indices`; units that the model lacks are passed over."""
+    """Judges the utterances of `corpus` (normalised texts) at `indices`; units that the model lacks are passed over.
+
+    Raises ConfigError for a model without CTC.
+    """
     sizes = corpus.num_samples[np.asarray(indices)]
-    for rows, log_probs, lengths in recognizer.batches(sizes, lambda row: corpus.audio(indices[row])):
+    for rows, frames, lengths in recognizer.batches(sizes, lambda row: corpus.audio(indices[row])):
+        log_probs = recognizer.ctc(frames)
         heard = [recognizer.text(hypothesis.units) for hypothesis in best_path(log_probs, lengths)]
         written = [corpus.utterances[indices[row]].text or "" for row in rows]
         ours, theirs = ([_known_units(recognizer, text) for text in texts] for texts in (written, heard))
@@ -108,7 +112,8 @@ def explain(
     audio, text = corpus.audio(judgement.index), corpus.utterances[judgement.index].text or ""
     if not judgement.heard:
         return ["nothing is heard"]
-    ((_, log_probs, _),) = recognizer.batches([len(audio)], lambda _: audio)
+    ((_, frames, _),) = recognizer.batches([len(audio)], lambda _: audio)
+    log_probs = recognizer.ctc(frames)
     other = _better_transcript(recognizer, log_probs, judgement, text, ids_of_texts)
     if other is not None:
         return [f"looks like the transcript of {ids_of_texts[other]}: “{_quote(other)}”"]
@@ -126,7 +131,7 @@ def explain(
 
 def open_corpus(recognizer: Recognizer, manifest: Path, folder: Path, say: Callable[[str], None]) -> PackedCorpus:
     """The utterances of a manifest as `recognizer` takes them, packed in `folder`; what cannot be read is said."""
-    utterances = read_manifest(manifest, require_text=True)
+    utterances = read_manifest(manifest, require_text=True, text_field=recognizer.config.data.text_field)
     normalized = [replace(u, text=recognizer.normalizer(u.text or "")) for u in utterances]
     corpus = pack(normalized, recognizer.sample_rate, folder / "judged.arrow")
     for _, error in corpus.errors:

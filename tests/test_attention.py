@@ -19,6 +19,7 @@ from asr.config import Config
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.decoding.attention import decode, rescore, search
 from asr.decoding.estimate import estimate
+from asr.decoding.steering import steer
 from asr.decoding.tune import Validation
 from asr.errors import AsrError, ConfigError
 from asr.model import Recognizer, load, read_metadata
@@ -215,6 +216,8 @@ def test_model_files_and_transcripts(kind: str, tmp_path: Path, tone: Path) -> N
     assert (tmp_path / "out.txt").read_text() == transcript.text + "\n"
     with pytest.raises(AsrError, match="-f srt needs the times of words"):
         write(transcript, tone, tmp_path / "out", ["txt", "srt"])
+    with pytest.raises(ConfigError, match="decodes with attention"):
+        steer(loaded, nbest=3)
     with pytest.raises(ConfigError, match="decodes with attention"):
         Validation(loaded, [Utterance("a", tone, "a")])
 

@@ -23,8 +23,9 @@ from asr.corpus.readers import (
     table,
     textgrid,
 )
-from asr.corpus.readers.files import SourceError, is_file, raise_problems
+from asr.corpus.readers.files import SourceError, is_file
 from asr.corpus.split import split
+from asr.errors import raise_problems
 
 # In the order in which they are tried: what could be taken for something else first.
 _READERS = (kaldi, librispeech, common_voice, audiofolder, lhotse, json_list, ljspeech, table, eaf, textgrid, folder)
@@ -234,7 +235,7 @@ def _require_sound(source: Path, splits: dict[str, list[Utterance]]) -> None:
                     f"{place}: its id {utterance.id} is also that of {places[utterance.id]}; ids must differ"
                 )
             places[utterance.id] = place
-    raise_problems(problems)
+    raise_problems(problems, SourceError)
 
 
 def _set_aside(source: Path, splits: dict[str, list[Utterance]]) -> dict[str, list[Utterance]]:

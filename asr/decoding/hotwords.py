@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asr.errors import TextError
+from asr.errors import TextError, raise_problems
 from asr.files import read_lines
 from asr.text import Units
 
@@ -92,8 +92,7 @@ def read_hotwords(path: Path, units: Units, normalizer: Callable[[str], str]) ->
             found[tuple(units.encode(text))] = weight
         except TextError as error:
             problems.append(f"{path}:{number}: {error}")
-    if problems:
-        raise TextError("\n".join(problems))
+    raise_problems(problems, TextError)
     if not found:
         raise TextError(f"{path}: holds no hotwords; give one word or phrase a line, a weight after a tab")
     return found

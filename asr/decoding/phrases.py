@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from asr.decoding.fusion import build_lexicon
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.ngram import SPECIALS, UNKNOWN
-from asr.errors import TextError
+from asr.errors import TextError, raise_problems
 from asr.files import read_lines
 from asr.text import BLANK, Units
 
@@ -195,8 +195,7 @@ def read_phrases(path: Path, units: Units, normalizer: Callable[[str], str]) -> 
                     raise TextError(f"{template.strip()!r} makes more than {MOST} phrases; use slots of fewer words")
         except TextError as error:
             problems.append(f"{path}:{number}: {error}")
-    if problems:
-        raise TextError("\n".join(problems))
+    raise_problems(problems, TextError)
     if not found:
         raise TextError(f"{path}: holds no phrases; give one a line")
     return list(found)

@@ -41,8 +41,10 @@ def steer(
 ) -> Steering:
     """What the options of `asr transcribe` ask for.
 
-    Raises TextError that names each hotword or phrase with a unit that the model lacks, and AsrError for both together.
+    Raises TextError that names each hotword or phrase with a unit that the model lacks, ConfigError for a model that
+    does not decode with CTC alone, and AsrError for both lists together.
     """
+    recognizer.require_ctc_search()
     if phrases is not None:
         if hotwords is not None:
             raise AsrError("--phrases leaves nothing to hotwords; leave out --hotwords, or the phrases of no use")

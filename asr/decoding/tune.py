@@ -18,7 +18,7 @@ from asr.decoding.fusion import Weights
 from asr.decoding.greedy import best_path
 from asr.decoding.ngram import SPECIALS, NGram
 from asr.decoding.phrases import Phrases, Rejection, none_of_these, posteriors
-from asr.errors import ConfigError, TextError
+from asr.errors import TextError
 from asr.model import Recognizer
 from asr.scoring.alignment import edits
 from asr.scoring.wer import Score, score
@@ -69,11 +69,7 @@ class Validation:
         Raises AudioError, TextError where there is no word to score, and ConfigError for a model that does not decode
         with CTC alone.
         """
-        if recognizer.config.model.decoder != "ctc":
-            raise ConfigError(
-                "what is tuned is the search over CTC's log-probabilities, and this model decodes with attention; "
-                "tune one trained with model.decoder=ctc"
-            )
+        recognizer.require_ctc_search()
         self.recognizer = recognizer
         self.references = [recognizer.normalizer(utterance.text or "") for utterance in utterances]
         if not any(self.references):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asr.corpus.manifest import SUFFIXES, Utterance, read_manifest
-from asr.errors import ManifestError
+from asr.errors import ManifestError, raise_problems
 from asr.files import read_lines
 
 _IGNORED = "ignore_time_segment_in_scoring"  # what NIST's STM files write as the text of such a segment
@@ -110,7 +110,7 @@ def read_ctm(path: Path) -> list[TimedWord]:
             words.append(TimedWord((recording, channel), _seconds(start), _seconds(duration), word))
         except ValueError as error:
             problems.append(f"{path}:{line}: {error}")
-    _raise(problems)
+    raise_problems(problems, ManifestError)
     return words
 
 
@@ -128,7 +128,7 @@ def read_stm(path: Path) -> list[Segment]:
                 raise ValueError(f"ends at {end} s, where or before it starts ({start} s)")
         except ValueError as error:
             problems.append(f"{path}:{line}: {error}")
-    _raise(problems)
+    raise_problems(problems, ManifestError)
     return segments
 
 
@@ -197,9 +197,3 @@ def _seconds(text: str) -> float:
     if not 0.0 <= seconds < _LONGEST:
         raise ValueError(f"{text!r} is not a number of seconds")
     return seconds
-
-
-def _raise(problems: list[str]) -> None:
-    if problems:
-        more = f"\n… and {len(problems) - 10} more lines" if len(problems) > 10 else ""
-        raise ManifestError("\n".join(problems[:10]) + more)

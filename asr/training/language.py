@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
@@ -24,7 +23,7 @@ from asr.files import write_whole
 from asr.nn.rnn import State, map_state
 from asr.text import Normalizer
 from asr.training.build import program
-from asr.training.hardware import steady_numbers
+from asr.training.hardware import processes, steady_numbers
 from asr.training.history import Row
 from asr.training.loop import MODEL_FILE, fit
 from asr.training.task import Task
@@ -55,16 +54,16 @@ def train(
     repeated, is in a folder beside it. Raises LanguageModelError if the validation text is empty.
     """
     set_seed(options.seed)
-    processes = PartialState()
+    process = processes()
     lm = RecurrentLM(ngrams.vocabulary, ngrams.units, normalizer, settings)
-    lm.network.to(processes.device)
+    lm.network.to(process.device)
     task = LanguageTask(lm, training, validation, ngram=ngrams.perplexity(validation), options=options)
     say(task.describe())
     out = Path(f"{output}.training")
     fit(task, options, out)
-    if processes.is_main_process:
+    if process.is_main_process:
         (out / MODEL_FILE).replace(output)
-    processes.wait_for_everyone()
+    process.wait_for_everyone()
     return load_recurrent(output)
 
 

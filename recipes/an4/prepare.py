@@ -7,9 +7,10 @@ import soundfile
 from asr.cli import run
 from asr.corpus.download import Archive
 from asr.corpus.manifest import Utterance
-from asr.corpus.readers.files import SourceError, matches, numbered_lines, raise_problems
+from asr.corpus.readers.files import SourceError, matches, numbered_lines
 from asr.corpus.recipe import open_corpus, write_splits
 from asr.corpus.split import split
+from asr.errors import raise_problems
 
 # NVIDIA's copy, which NeMo's tutorials use; CMU's own server, speech.cs.cmu.edu, has no https. The sum is one that
 # other users of this copy publish; there is no official one.
@@ -41,7 +42,7 @@ def read_part(source: Path, part: str) -> list[Utterance]:
             utterances.append(describe(content, tables[0].parents[1] / "wav" / FOLDERS[part]))
         except ValueError as error:
             problems.append(f"{tables[0]}:{line}: {error}")
-    raise_problems(problems)
+    raise_problems(problems, SourceError)
     return utterances
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from asr.corpus.manifest import Utterance, from_row
-from asr.corpus.readers.files import Recordings, raise_problems, usual_split
+from asr.corpus.readers.files import Recordings, SourceError, usual_split
+from asr.errors import raise_problems
 
 # Names of the field, the more telling ones first: where a table has several of a line, the first is taken.
 _NAMES = {
@@ -54,7 +55,7 @@ def read_rows(
     if len(splits) > 1 and "" in splits:
         first = splits[""][0].id
         problems.append(f"{path}: {len(splits[''])} rows name no split, the first is {first}; fill in that column")
-    raise_problems(problems)
+    raise_problems(problems, SourceError)
     return dict(splits)
 
 

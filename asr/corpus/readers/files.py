@@ -25,13 +25,6 @@ class SourceError(AsrError):
     """A corpus cannot be read as it lies there."""
 
 
-def raise_problems(problems: list[str]) -> None:
-    """Raises SourceError that lists the first ten problems and counts the others, if there are any."""
-    if problems:
-        more = f"\n… and {len(problems) - 10} more" if len(problems) > 10 else ""
-        raise SourceError("\n".join(problems[:10]) + more)
-
-
 def numbered_lines(path: Path) -> list[tuple[int, str]]:
     """Lines that are not empty, with their numbers."""
     lines = enumerate(read_lines(path, SourceError), start=1)

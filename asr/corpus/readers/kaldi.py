@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from asr.corpus.manifest import Utterance
-from asr.corpus.readers.files import find_from_above, numbered_lines, raise_problems, usual_split
+from asr.corpus.readers.files import SourceError, find_from_above, numbered_lines, usual_split
+from asr.errors import raise_problems
 
 NAME = "Kaldi data directory"
 
@@ -56,7 +57,7 @@ def _read_pairs(path: Path) -> dict[str, str]:
         if key in pairs:
             problems.append(f"{path}:{line}: {key} stands there twice; run Kaldi's utils/fix_data_dir.sh")
         pairs[key] = rest[0] if rest else ""
-    raise_problems(problems)
+    raise_problems(problems, SourceError)
     return pairs
 
 
@@ -72,7 +73,7 @@ def _read_recordings(path: Path) -> dict[str, Path]:
             problems.append(f"{path}: {name} is {value or 'empty'}, not a file; extract it with Kaldi's wav-copy")
         else:
             recordings[name] = find_from_above(path.parent, value)
-    raise_problems(problems)
+    raise_problems(problems, SourceError)
     return recordings
 
 
@@ -89,5 +90,5 @@ def _read_segments(path: Path) -> dict[str, tuple[str, float, float | None]]:
             segments[name] = recording, start, None if end == -1 else round(end - start, 6)
         except ValueError:
             problems.append(f"{path}: {name} is {value!r}; must be: recording, start, and a later end in seconds")
-    raise_problems(problems)
+    raise_problems(problems, SourceError)
     return segments

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from asr.corpus.manifest import Utterance, parse_json
-from asr.corpus.readers.files import SourceError, find_from_above, matches, raise_problems, split_files
+from asr.corpus.readers.files import SourceError, find_from_above, matches, split_files
+from asr.errors import raise_problems
 
 NAME = "lhotse CutSet"
 _MAX_LINE = 1 << 22  # characters
@@ -64,7 +65,7 @@ def _read_file(path: Path) -> list[Utterance]:
                 problems.append(f"{path}:{number}: {error}")
     except (OSError, ValueError, EOFError, zlib.error) as error:
         raise SourceError(f"{path}: cannot be read ({error}); copy it again from its source") from None
-    raise_problems(problems)
+    raise_problems(problems, SourceError)
     return utterances
 
 
