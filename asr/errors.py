@@ -42,5 +42,5 @@ class TrainingError(AsrError):
 def raise_problems(problems: Sequence[str], error: type[AsrError]) -> None:
     """Raises `error` that lists the first ten problems and counts the others, if there are any."""
     if problems:
-        more = f"\n… and {len(problems) - 10} more" if len(problems) > 10 else ""
+        more = f"\n… and {len(problems) - 10} more lines" if len(problems) > 10 else ""
         raise error("\n".join(problems[:10]) + more)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from asr.errors import TextError
+from asr.errors import TextError, raise_problems
 from asr.files import read_lines
 
 BLANK = 0
@@ -164,8 +164,7 @@ def read_units(path: str | Path, kind: UnitKind = "characters") -> list[str]:
         elif unit in lines_of_units:
             problems.append(f"{path}:{number}: {unit!r} stands already in line {lines_of_units[unit]}")
         lines_of_units.setdefault(unit, number)
-    if problems:
-        raise TextError("\n".join(problems))
+    raise_problems(problems, TextError)
     return list(lines_of_units)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from asr.errors import ManifestError
+from asr.errors import ManifestError, raise_problems
 from asr.files import read_text
 
 SUFFIXES = (".jsonl", ".csv", ".tsv")
@@ -39,9 +39,7 @@ def read_manifest(path: str | Path, *, require_text: bool = False, text_field: s
     Raises ManifestError that lists every faulty line (the first ten in full), not only the first.
     """
     utterances, problems = scan_manifest(path, require_text=require_text, text_field=text_field)
-    if problems:
-        more = f"\n… and {len(problems) - 10} more lines" if len(problems) > 10 else ""
-        raise ManifestError("\n".join(f"{path}:{line}: {fault}" for line, fault in problems[:10]) + more)
+    raise_problems([f"{path}:{line}: {fault}" for line, fault in problems], ManifestError)
     if not utterances:
         raise ManifestError(f"{path}: holds no utterances")
     return [utterance for _, utterance in utterances]
