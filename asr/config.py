@@ -121,7 +121,7 @@ class TrainingConfig(_Section):
     start_from: str | None = Field(default=None, description="a model file whose weights to begin with")
     epochs: int = Field(default=30, ge=1)
     budget_minutes: float | None = Field(
-        default=None, gt=0, description="chooses model.layers, model.hidden and epochs so that training takes so long"
+        default=None, gt=0, description="chooses size, epochs and batch_utterances so that training takes so long"
     )
     batch_seconds: float = Field(default=120.0, gt=0, description="audio in a batch, padding included")
     batch_utterances: int = Field(default=64, ge=1)

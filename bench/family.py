@@ -1,9 +1,10 @@
 """The members of the recurrent family on one corpus: equal numbers of parameters, equal training time.
 
-    python bench/family.py recipes/fsdd/config.yaml --minutes 2 --parameters 500000
+    python bench/family.py recipes/fsdd/config.yaml --minutes 2 --parameters 500000 [--set training.batch_utterances=8 …]
 
 Each member is a run of `asr train` in runs/family/CORPUS/MEMBER, with a hidden size that makes its parameters those
-asked for and as many epochs as the minutes allow, timed on real batches just before. Prints one JSON line a member, and
+asked for and as many epochs as the minutes allow, timed on real batches just before. `--set` is that of `asr train`,
+for all of them. Prints one JSON line a member, and
 leaves all of them as a table in runs/family/CORPUS/table.md. A member that is trained already is not trained again; one
 that training stopped, because its loss exploded, say, stands there without numbers.
 """
@@ -42,14 +43,16 @@ def main() -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("--minutes", type=float, default=2.0, help="of training for each member")
     parser.add_argument("--parameters", type=int, default=500_000)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of the configuration")
     arguments = parser.parse_args()
-    config = Config.load(arguments.config)
+    config = Config.load(arguments.config, arguments.set)
     folder = Path("runs/family") / arguments.config.resolve().parent.name
     rows = []
     for name, settings in MEMBERS.items():
         out = folder / name.replace(", ", "-").replace(" ", "-")
         if not (out / MODEL_FILE).exists():
-            train(arguments.config, out, overrides(config, settings, arguments.parameters, arguments.minutes * 60))
+            of_member = overrides(config, settings, arguments.parameters, arguments.minutes * 60)
+            train(arguments.config, out, [*arguments.set, *of_member])
         rows.append(result(name, out) if (out / MODEL_FILE).exists() else (name, *["stopped"] * (len(_HEADER) - 1)))
         print(json.dumps(dict(zip(_HEADER, rows[-1], strict=True))), flush=True)
     lines = ["| " + " | ".join(map(str, row)) + " |" for row in (_HEADER, ["---"] * len(_HEADER), *rows)]

@@ -22,7 +22,7 @@ def data(tones: Path) -> TrainingData:
 @pytest.mark.parametrize(
     ("seconds", "size", "epochs", "said"),
     [
-        (9000.0, (3, 320), 27, "3 x 320, 27 epochs of about 300.0 s"),
+        (9000.0, (3, 320), 27, "27 epochs of about 300.0 s"),
         (900.0, (2, 192), 13, "2 x 192"),  # 300 s an epoch for the largest: 2 epochs, too few
         (30.0, (2, 96), 1, "too short"),
         (1e9, (3, 320), budget.MAX_EPOCHS, "100 epochs"),
@@ -53,6 +53,20 @@ def test_the_largest_size_with_enough_epochs(
     assert said in lines[0]
     kept = config.model.model_dump() | {"layers": size[0], "hidden": size[1]}
     assert planned.model.model_dump() == kept  # nothing else
+
+
+@pytest.mark.parametrize(("hidden", "utterances"), [(320, 32), (320, 16), (320, 8), (96, 8)])
+def test_too_few_steps_make_batches_smaller_and_only_then_the_model(
+    hidden: int, utterances: int, data: TrainingData, tones: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 20 * -(-len(data.training) // utterances)  # of 20 epochs
+    monkeypatch.setattr(budget, "epoch_seconds", lambda *_: 9.0)
+    monkeypatch.setattr(budget, "MIN_STEPS", steps if hidden == 320 else 2 * steps)
+    monkeypatch.setattr(type(data.training), "seconds", property(lambda corpus: 4 * 3600.0))
+    config = train_config(tones, batch_seconds=1000, batch_utterances=32)
+    planned = budget.within_budget(RecognitionTask(config, data, torch.device("cpu")), 200.0, lambda line: None)
+    assert (planned.model.hidden, planned.training.batch_utterances) == (hidden, utterances)
+    assert planned.training.epochs == 20
 
 
 def test_times_are_of_real_steps(data: TrainingData, tones: Path) -> None:

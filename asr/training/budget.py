@@ -1,13 +1,15 @@
-"""How large a model, and how many epochs, a stated time allows on this machine."""
+"""How large a model, how many epochs, and of which batches, a stated time allows on this machine."""
 
 import time
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import torch
 from torch import nn
 
 from asr.config import Config
+from asr.training.build import plan_epochs
 from asr.training.hardware import use_bf16
 from asr.training.speech import SpeechTask
 
@@ -15,36 +17,46 @@ SIZES = ((2, 96), (2, 128), (2, 192), (3, 256), (3, 320), (4, 384), (4, 512))  #
 HOURS = (0.0, 0.1, 0.5, 1.0, 3.0, 20.0, 60.0)  # of training data from which each is worth its time
 MIN_EPOCHS, MIN_STEPS = 8, 3000  # fewer leave the larger model behind the smaller one
 MAX_EPOCHS = 100
+MIN_UTTERANCES = 8  # in a batch; smaller ones use the processor badly
 _RESERVE = 0.9  # of the time is planned for
 _EVALUATION = 0.35  # share of a training step that recognising as much audio takes
 _MEASURED = 3  # steps
 
 
 def within_budget(task: SpeechTask[Any, Any], seconds: float, say: Callable[[str], None]) -> Config:
-    """The configuration of `task` with size and epochs such that training ends, annealed, after `seconds`.
+    """The configuration of `task` with size, batches and epochs such that training ends, annealed, after `seconds`.
 
-    The largest model is taken that the hours of data are worth and that the time gives enough epochs and steps;
-    each is timed on real batches, so two calls may differ. What is chosen is said.
+    The largest model is taken that the hours of data are worth and that the time gives enough epochs and steps, if
+    need be by smaller batches; each is timed on real batches, so two calls may differ. What is chosen is said.
     """
-    config = task.config
-    batches = task.plans()[0]
     hours = task.data.training.seconds / 3600
     worth = [size for size, least in zip(SIZES, HOURS, strict=True) if hours >= least]
-    layers, hidden, epochs, each = *worth[0], 1, 0.0
-    for layers, hidden in reversed(worth):
-        sizes = config.model.model_copy(update={"layers": layers, "hidden": hidden})
-        each = epoch_seconds(task, batches, task.model.fresh_network(sizes).to(task.model.device))
+    planned, epochs, each = task.config, 0, 0.0
+    for (layers, hidden), utterances in product(reversed(worth), halves(task.config.training.batch_utterances)):
+        if utterances < planned.training.batch_utterances and epochs < MIN_EPOCHS:
+            continue  # smaller batches take longer
+        model = task.config.model.model_copy(update={"layers": layers, "hidden": hidden})
+        training = task.config.training.model_copy(update={"batch_utterances": utterances, "epochs": 1})
+        planned = task.config.model_copy(update={"model": model, "training": training})
+        (batches,) = plan_epochs(planned, task.data)
+        each = epoch_seconds(task, batches, task.model.fresh_network(model).to(task.model.device))
         epochs = min(MAX_EPOCHS, int(_RESERVE * seconds / each))
         if epochs >= max(MIN_EPOCHS, MIN_STEPS / len(batches)):
             break
     say(
-        f"budget of {seconds / 60:.3g} minutes: {layers} x {hidden}, {max(epochs, 1)} epochs of about "
-        f"{each:.1f} s on this machine"
+        f"budget of {seconds / 60:.3g} minutes: {planned.model.layers} x {planned.model.hidden}, batches of up to "
+        f"{planned.training.batch_utterances} utterances, {max(epochs, 1)} epochs of about {each:.1f} s on this machine"
         + ("" if epochs >= MIN_EPOCHS else "; it is too short for this much data, expect a poor model")
     )
-    sizes = config.model.model_copy(update={"layers": layers, "hidden": hidden})
-    training = config.training.model_copy(update={"epochs": max(epochs, 1)})
-    return config.model_copy(update={"model": sizes, "training": training})
+    return planned.model_copy(update={"training": planned.training.model_copy(update={"epochs": max(epochs, 1)})})
+
+
+def halves(utterances: int) -> list[int]:
+    """Numbers of utterances in a batch to try: `utterances`, and halves of it down to MIN_UTTERANCES."""
+    found = [utterances]
+    while found[-1] >= 2 * MIN_UTTERANCES:
+        found.append(found[-1] // 2)
+    return found
 
 
 def epoch_seconds(task: SpeechTask[Any, Any], batches: list[list[int]], model: nn.Module) -> float:

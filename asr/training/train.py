@@ -65,7 +65,8 @@ def _planned(task: SpeechTask[Any, Any], out: Path) -> Config:
     if (out / CONFIG_FILE).exists():
         before = Config.load(out / CONFIG_FILE)
         model = before.model.model_copy(update={"layers": config.model.layers, "hidden": config.model.hidden})
-        training = before.training.model_copy(update={"epochs": config.training.epochs})
+        asked = {"epochs": config.training.epochs, "batch_utterances": config.training.batch_utterances}
+        training = before.training.model_copy(update=asked)
         if before.model_copy(update={"model": model, "training": training}) == config:
             say(f"budget: {before.model.layers} x {before.model.hidden}, {before.training.epochs} epochs, as before")
             return before
