@@ -85,8 +85,8 @@ class ModelConfig(_Section):
     channels: int = Field(default=32, ge=1, description="of the convolutions (conv)")
     cell: Literal["lstm", "gru", "rnn_tanh", "rnn_relu"] = "lstm"
     bidirectional: bool = True
-    hidden: int = Field(default=320, ge=1, description="per direction")
-    layers: int = Field(default=3, ge=1)
+    hidden: int = Field(default=320, ge=1, description="per direction; unless set, chosen by the hours of data")
+    layers: int = Field(default=3, ge=1, description="like hidden, chosen unless set")
     dropout: float = Field(default=0.2, ge=0, lt=1)
     decoder: Literal["ctc", "attention", "joint"] = Field(default="ctc", description="joint: both on one encoder")
     ctc_weight: float = Field(default=0.3, gt=0, lt=1, description="of CTC in the loss and the scores (joint)")
@@ -119,12 +119,12 @@ class AugmentConfig(_Section):
 
 class TrainingConfig(_Section):
     start_from: str | None = Field(default=None, description="a model file whose weights to begin with")
-    epochs: int = Field(default=30, ge=1)
+    epochs: int = Field(default=30, ge=1, description="unless set, chosen by the number of utterances")
     budget_minutes: float | None = Field(
         default=None, gt=0, description="chooses size, epochs and batch_utterances so that training takes so long"
     )
     batch_seconds: float = Field(default=120.0, gt=0, description="audio in a batch, padding included")
-    batch_utterances: int = Field(default=64, ge=1)
+    batch_utterances: int = Field(default=64, ge=1, description="at most; like epochs, chosen unless set")
     learning_rate: float = Field(default=2e-3, gt=0, description="the highest, after warm-up")
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of all steps")
     weight_decay: float = Field(default=0.01, ge=0)

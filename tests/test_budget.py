@@ -8,7 +8,7 @@ from conftest import run_asr, train_config
 
 from asr.config import Config
 from asr.nn.encoder import AcousticModel
-from asr.training import budget
+from asr.training import budget, sizes
 from asr.training.data import TrainingData, open_data
 from asr.training.recognition import RecognitionTask
 from asr.training.train import train
@@ -37,7 +37,7 @@ def test_the_largest_size_with_enough_epochs(
     tones: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    times = dict(zip(budget.SIZES, (20.0, 30.0, 60.0, 150.0, 300.0, 500.0, 900.0), strict=True))
+    times = dict(zip(sizes.SIZES, (20.0, 30.0, 60.0, 150.0, 300.0, 500.0, 900.0), strict=True))
 
     def epoch_seconds(task: object, batches: object, model: AcousticModel) -> float:
         return times[len(model.layers), model.size // 2]

@@ -13,7 +13,7 @@ from conftest import RATE
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import TrainingError
 from asr.training.selftest import selftest
-from asr.training.watch import MIN_STEPS, gradient_norms, no_listening_loss, stop_if_deaf
+from asr.training.watch import MIN_STEPS, gradient_norms, listening_line, no_listening_loss, stop_if_deaf
 
 
 def constant_loss(share: float, frames: int, target: list[int]) -> float:
@@ -45,6 +45,20 @@ def test_a_deaf_model_is_stopped_with_a_diagnosis_and_no_other() -> None:
     stop_if_deaf(deaf, epochs=16, step=MIN_STEPS - 1)
     stop_if_deaf(deaf, epochs=17, step=MIN_STEPS)
     stop_if_deaf(hears, epochs=3, step=MIN_STEPS)
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "said"),
+    [
+        (0.8, 0.8, "listening"),
+        (0.1, 0.8, "listening"),
+        (0.1, 2.0, "learned by heart"),
+        (0.9, 2.0, "not listening yet, normal before about epoch 15"),
+    ],
+)
+def test_what_the_losses_tell_of_listening(training: float, validation: float, said: str) -> None:
+    row = {"epoch": 2, "step": 200, "train_loss": training, "validation_loss": validation, "no_listening_loss": 1.0}
+    assert listening_line(row, epochs=20) == said
 
 
 def test_gradient_norms_add_up() -> None:

@@ -11,10 +11,9 @@ from torch import nn
 from asr.config import Config
 from asr.training.build import plan_epochs
 from asr.training.hardware import use_bf16
+from asr.training.sizes import worth_training
 from asr.training.speech import SpeechTask
 
-SIZES = ((2, 96), (2, 128), (2, 192), (3, 256), (3, 320), (4, 384), (4, 512))  # layers, hidden
-HOURS = (0.0, 0.1, 0.5, 1.0, 3.0, 20.0, 60.0)  # of training data from which each is worth its time
 MIN_EPOCHS, MIN_STEPS = 8, 3000  # fewer leave the larger model behind the smaller one
 MAX_EPOCHS = 100
 MIN_UTTERANCES = 8  # in a batch; smaller ones use the processor badly
@@ -29,8 +28,7 @@ def within_budget(task: SpeechTask[Any, Any], seconds: float, say: Callable[[str
     The largest model is taken that the hours of data are worth and that the time gives enough epochs and steps, if
     need be by smaller batches; each is timed on real batches, so two calls may differ. What is chosen is said.
     """
-    hours = task.data.training.seconds / 3600
-    worth = [size for size, least in zip(SIZES, HOURS, strict=True) if hours >= least]
+    worth = worth_training(task.data.training.seconds / 3600)
     planned, epochs, each = task.config, 0, 0.0
     for (layers, hidden), utterances in product(reversed(worth), halves(task.config.training.batch_utterances)):
         if utterances < planned.training.batch_utterances and epochs < MIN_EPOCHS:

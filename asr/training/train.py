@@ -15,6 +15,7 @@ from asr.training.data import open_corpora, open_data
 from asr.training.hardware import processes, steady_numbers
 from asr.training.loop import MODEL_FILE, fit
 from asr.training.recognition import RecognitionTask
+from asr.training.sizes import sized
 from asr.training.speech import PAGE_FILE, PICTURE_FILE, SpeechTask
 from asr.training.watch import say
 
@@ -42,6 +43,7 @@ def train(config: Config, out: str | Path, *, strict: bool = False) -> SpeechMod
     open_its_data, make_task = _TASKS[config.task]
     with process.main_process_first():  # the others find the data checked and packed
         data = open_its_data(config, say, strict=strict)
+    config = sized(config, data, say)
     task = make_task(config, data, process.device)
     if config.training.budget_minutes is not None:
         config = _planned(task, out)

@@ -14,6 +14,7 @@ from asr.training.hardware import processes
 from asr.training.history import Row
 
 LISTENING = 0.9  # share of the no-listening loss below which a model has begun to listen
+BY_HEART = 0.5  # the same of the training loss, where validation loss is not: it knows these recordings and no others
 MIN_STEPS = 1500  # a model that does not listen gets at least so many steps, and half its epochs
 _SAMPLE = 256  # utterances that the no-listening loss is fitted on
 _ITERATIONS = 30
@@ -82,9 +83,13 @@ def stop_if_deaf(log: Sequence[Row], *, epochs: int, step: int) -> None:
 
 
 def listening_line(row: Row, *, epochs: int) -> str:
-    """Whether a model listens, and if not, until when that is normal."""
+    """Whether a model listens; if not, whether it knows what it was trained on by heart, or until when that is normal."""
+    if is_listening(row):
+        return "listening"
+    if row["train_loss"] < BY_HEART * row["no_listening_loss"]:
+        return "learned by heart"
     normal = min(epochs, max(epochs // 2, -(-MIN_STEPS * row["epoch"] // row["step"])))
-    return "listening" if is_listening(row) else f"not listening yet, normal before about epoch {normal}"
+    return f"not listening yet, normal before about epoch {normal}"
 
 
 def epoch_lines(row: Row, told: str, *, epochs: int, best: bool, eta: float) -> str:

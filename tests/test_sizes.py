@@ -1,0 +1,61 @@
+"""What a configuration leaves open is chosen by the data; what it sets stays."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import run_asr, train_config
+
+from asr.config import Config
+from asr.training.sizes import sized
+
+
+class Corpus(list[int]):
+    """So many utterances, of so many hours."""
+
+    def __init__(self, number: int, hours: float) -> None:
+        super().__init__(range(number))
+        self.seconds = 3600 * hours
+
+
+def choose(number: int, hours: float, **sections: Any) -> tuple[Config, list[str]]:
+    config = Config.model_validate({"data": {"train": "t", "validation": "v"}, **sections})
+    lines: list[str] = []
+    return sized(config, SimpleNamespace(training=Corpus(number, hours)), lines.append), lines  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("number", "hours", "size", "utterances", "epochs"),
+    [
+        (49, 0.08, (2, 96), 4, 100),
+        (2400, 0.3, (2, 128), 12, 40),
+        (3759, 3.3, (3, 320), 18, 39),
+        (28539, 100.0, (4, 512), 64, 30),
+    ],
+)
+def test_few_data_get_a_small_model_in_small_batches_for_many_epochs(
+    number: int, hours: float, size: tuple[int, int], utterances: int, epochs: int
+) -> None:
+    config, (line,) = choose(number, hours)
+    assert (config.model.layers, config.model.hidden) == size
+    assert (config.training.batch_utterances, config.training.epochs) == (utterances, epochs)
+    assert f"model.layers={size[0]} model.hidden={size[1]} training.batch_utterances={utterances}" in line
+
+
+def test_what_is_set_stays() -> None:
+    config, (line,) = choose(49, 0.08, model={"hidden": 33}, training={"batch_utterances": 16, "seed": 3})
+    assert (config.model.layers, config.model.hidden, config.training.batch_utterances) == (2, 33, 16)
+    assert config.training.seed == 3
+    assert "hidden" not in line and "utterances=" not in line
+    assert choose(9999, 50.0, **config.model_dump(exclude={"data"})) == (config, [])
+
+
+def test_the_run_says_and_keeps_what_was_chosen(tones: Path, tmp_path: Path) -> None:
+    whole = train_config(tones, epochs=2).model_dump(mode="json")
+    del whole["model"]["hidden"], whole["training"]["batch_utterances"]
+    (tmp_path / "open.yaml").write_text(Config.model_validate(whole).to_yaml().replace("  hidden: 320\n", ""))
+    done = run_asr("train", "open.yaml", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "since the configuration sets none: model.hidden=96" in done.stderr
+    assert Config.load(tmp_path / "run" / "config.yaml").model.hidden == 96
