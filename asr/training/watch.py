@@ -83,7 +83,7 @@ def stop_if_deaf(log: Sequence[Row], *, epochs: int, step: int) -> None:
 
 
 def listening_line(row: Row, *, epochs: int) -> str:
-    """Whether a model listens; if not, whether it knows what it was trained on by heart, or until when that is normal."""
+    """Whether a model listens; if not, whether it knows its training data by heart, or until when that is normal."""
     if is_listening(row):
         return "listening"
     if row["train_loss"] < BY_HEART * row["no_listening_loss"]:
