@@ -21,10 +21,11 @@ _COLOUR_POINTS = 6  # of the curve over all bins: smooth enough to leave the for
 def join(waveforms: Sequence[np.ndarray], pause: tuple[int, int]) -> np.ndarray:
     """Waveforms `(N,)` one after the other, each with a pause of faint noise; part of the last stands before the first.
 
-    Pauses are drawn from `pause` (fewest, most) samples each, and the level of all from 30 to 60 dB below the speech.
+    Each pause has from `pause[0]` to `pause[1]` samples, short ones more often: the logarithm is uniform. The level of
+    all is drawn from 30 to 60 dB below the speech.
     """
     fewest, most = pause
-    *between, around = torch.randint(fewest, most + 1, (len(waveforms),)).tolist()
+    *between, around = (fewest * (most / fewest) ** torch.rand(len(waveforms))).round().int().tolist()
     before = int(torch.randint(around + 1, ()))
     pauses = [before, *between, around - before]
     low, high = _PAUSE_DB
