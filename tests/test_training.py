@@ -17,7 +17,6 @@ from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, TextError, TrainingError
 from asr.nn.ctc import required_frames
 from asr.text import Units
-from asr.training.augment import join
 from asr.training.data import open_data
 from asr.training.hardware import use_bf16
 from asr.training.recognition import RecognitionTask
@@ -199,13 +198,8 @@ def test_joined_utterances_have_joined_texts_and_stay_feasible(space: str, tones
     assert len(task.heaviest(batches)) > 1
 
 
-def test_with_joining_a_model_learns_what_is_said_between_pauses(tones: Path, tmp_path: Path) -> None:
-    recognizer = train(with_augment(train_config(tones), join=0.5), tmp_path)
-    assert recognizer.summary["validation_cer"] < 10
-    validation = read_manifest(tones / "validation.jsonl")
-    waveforms = [asr.load_audio(utterance.audio, RATE) for utterance in validation]
-    heard = recognizer.transcribe(join(waveforms, (RATE, RATE)), RATE).text
-    assert asr.score(["".join(utterance.text or "" for utterance in validation)], [heard]).cer.percent < 10
+def test_learns_from_joined_utterances(tones: Path, tmp_path: Path) -> None:
+    assert train(with_augment(train_config(tones), join=0.5), tmp_path).summary["validation_cer"] < 5
 
 
 def test_precision_auto_is_bf16_only_where_the_hardware_has_it() -> None:
