@@ -112,9 +112,6 @@ class AugmentConfig(_Section):
     noise_snr_db: tuple[float, float] | None = Field(
         default=None, description="white noise at a ratio drawn from this range"
     )
-    colour: float = Field(
-        default=0.0, ge=0, le=4, description="0.5 raises and lowers wide bands by up to half a deviation of a bin"
-    )
     frequency_warp: float = Field(default=0.0, ge=0, lt=0.5, description="0.2 moves formants by up to 20 % either way")
     tempo: float = Field(default=0.0, ge=0, lt=0.5, description="0.1 makes speech up to 10 % faster or slower")
     frequency_masks: int = Field(default=0, ge=0)

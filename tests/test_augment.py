@@ -4,7 +4,7 @@ import torch
 from oracles import random_waveforms
 
 from asr.features import LogMel, frame_mask
-from asr.training.augment import Augment, add_noise, colour, join, mask_bands, mask_times, warp
+from asr.training.augment import Augment, add_noise, join, mask_bands, mask_times, warp
 
 LENGTHS = torch.tensor([50, 31, 8])
 
@@ -114,18 +114,3 @@ def test_joining_is_drawn_from_torch() -> None:
     assert join(speech, (50, 50)).shape == (sum(map(len, speech)) + 100,)
     silent = join([np.zeros(50, np.float32)] * 2, (10, 10))
     np.testing.assert_array_equal(silent, np.zeros(120))
-
-
-def test_colour_is_one_smooth_curve_for_all_frames_of_an_utterance() -> None:
-    x = features()
-    curve = colour(x, LENGTHS, strength=0.5) - x
-    assert (curve[~frame_mask(LENGTHS, 50)] == 0).all()
-    for row, length in zip(curve, LENGTHS.tolist(), strict=True):
-        torch.testing.assert_close(row[:length], row[:1].expand(length, -1))
-    drawn = colour(torch.zeros(500, 1, 20), torch.ones(500, dtype=torch.long), strength=0.5)[:, 0]
-    torch.testing.assert_close(drawn.mean(1), torch.zeros(500), atol=1e-6, rtol=0)
-    assert 0.5 < drawn.abs().max() <= 1.0  # the mean of the curve is taken out
-    assert drawn.diff(dim=1).abs().max() <= 2 * 0.5 / (19 / 5) + 1e-6  # from one point to the next at most
-    assert drawn.std(0).min() > 0.1
-    torch.testing.assert_close(colour(x, LENGTHS, strength=0.0), x)
-    assert colour(torch.zeros(2, 3, 1), torch.tensor([3, 2]), strength=1.0).abs().max() == 0  # one bin is all level

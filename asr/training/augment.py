@@ -15,7 +15,6 @@ from asr.features import frame_mask
 
 PAUSE_SECONDS = 0.2, 1.5  # the shortest and the longest between joined utterances
 _PAUSE_DB = 30.0, 60.0  # by which a pause is quieter than the speech around it
-_COLOUR_POINTS = 6  # of the curve over all bins: smooth enough to leave the formants, which tell the vowels
 
 
 def join(waveforms: Sequence[np.ndarray], pause: tuple[int, int]) -> np.ndarray:
@@ -87,19 +86,6 @@ def warp(
     return warped * frame_mask(new_lengths, new_size)[:, :, None], new_lengths
 
 
-def colour(features: Tensor, lengths: Tensor, *, strength: float) -> Tensor:
-    """Adds a smooth curve over the bins to each utterance: another microphone, another room.
-
-    It runs straight between a few points, drawn between `-strength` and `strength` in deviations of a bin, spread
-    evenly over the bins; its mean is taken out, as that of a loudness is. Shapes `(B, T, F)`, `(B,)` -> `(B, T, F)`;
-    frames beyond the lengths stay 0.
-    """
-    points = strength * (2 * torch.rand(len(features), 1, _COLOUR_POINTS) - 1)
-    curve = functional.interpolate(points, features.shape[2], mode="linear", align_corners=True)  # (B, 1, F)
-    curve = (curve - curve.mean(2, keepdim=True)).to(features.device)
-    return features + curve * frame_mask(lengths, features.shape[1])[:, :, None]
-
-
 def _bin_position(frequencies: Tensor, bin_frequencies: Tensor) -> Tensor:
     """Fractional bin index of each frequency (Hz), by linear interpolation between bin centres, clamped."""
     right = torch.searchsorted(bin_frequencies, frequencies.contiguous()).clamp(1, len(bin_frequencies) - 1)
@@ -146,7 +132,6 @@ class Augment(nn.Module):
         hop_seconds: float,
         bin_frequencies: Tensor | None,
         noise_snr_db: tuple[float, float] | None = None,
-        colour: float = 0.0,
         frequency_warp: float = 0.0,
         tempo: float = 0.0,
         frequency_masks: int = 0,
@@ -157,7 +142,6 @@ class Augment(nn.Module):
         super().__init__()
         self.bin_frequencies = bin_frequencies
         self.noise_snr_db = noise_snr_db
-        self.colour = colour
         self.frequency_warp = frequency_warp
         self.tempo = tempo
         self.frequency_masks = frequency_masks
@@ -171,8 +155,6 @@ class Augment(nn.Module):
 
     def features(self, features: Tensor, lengths: Tensor, minimum_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised features `(B, T, F)`, lengths and fewest allowed frames `(B,)` -> features, lengths."""
-        if self.colour:
-            features = colour(features, lengths, strength=self.colour)
         if self.frequency_warp or self.tempo:
             bins = self.bin_frequencies
             features, lengths = warp(

@@ -31,9 +31,8 @@ def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
     """The augmentations that a configuration describes. Raises ConfigError for those its features cannot have."""
     features = model.features
     frequencies = features.bin_frequencies
-    for name in ("frequency_warp", "colour"):
-        if getattr(config.augment, name) and frequencies is None:
-            raise ConfigError(f"augment.{name}: {config.features.kind} has no frequency axis; set it to 0")
+    if config.augment.frequency_warp and frequencies is None:
+        raise ConfigError(f"augment.frequency_warp: {config.features.kind} has no frequency axis to warp; set it to 0")
     if config.augment.join and model.task == Classifier.task:
         raise ConfigError("augment.join: a recording of two utterances has no one class; set it to 0")
     return Augment(
