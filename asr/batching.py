@@ -40,6 +40,43 @@ def plan_batches(
     return batches
 
 
+class Joined(list[int]):
+    """A batch of pairs: each utterance of an even place is followed, after a pause, by the next one."""
+
+
+def rows(batch: list[int]) -> list[list[int]]:
+    """The utterances of each row of a batch: one, or the two that are joined."""
+    size = 2 if isinstance(batch, Joined) else 1
+    return [batch[start : start + size] for start in range(0, len(batch), size)]
+
+
+def plan_joined(
+    num_samples: np.ndarray,
+    *,
+    probability: float,
+    pause: int,
+    max_samples: int,
+    max_utterances: int,
+    generator: np.random.Generator,
+) -> list[list[int]]:
+    """Like `plan_batches`, but utterances drawn with a probability are joined in pairs, in batches of their own.
+
+    Each of a pair counts `pause` samples longer than it is; what would exceed `max_samples` as a pair stays alone.
+    """
+    drawn = generator.permutation(np.flatnonzero(generator.random(len(num_samples)) < probability))
+    pairs = drawn[: len(drawn) // 2 * 2].reshape(-1, 2)
+    lengths = num_samples[pairs].sum(1) + 2 * pause
+    pairs, lengths = pairs[lengths <= max_samples], lengths[lengths <= max_samples]
+    single = np.setdiff1d(np.arange(len(num_samples)), pairs)
+    alone, joined = (
+        plan_batches(sizes, max_samples=max_samples, max_utterances=most, generator=generator)
+        for sizes, most in ((num_samples[single], max_utterances), (lengths, max(1, max_utterances // 2)))
+    )
+    batches = [single[batch].tolist() for batch in alone] + [Joined(pairs[batch].ravel().tolist()) for batch in joined]
+    generator.shuffle(batches)
+    return batches
+
+
 def pad(waveforms: Iterable[np.ndarray]) -> tuple[Tensor, Tensor]:
     """Waveforms `(N,)` -> audio `(B, N)` with zeros at the ends, and lengths `(B,)` in samples."""
     tensors = [torch.from_numpy(waveform) for waveform in waveforms]

@@ -106,6 +106,9 @@ class ModelConfig(_Section):
 class AugmentConfig(_Section):
     """What training does to each utterance, anew in every epoch. Zero switches a part off."""
 
+    join: float = Field(
+        default=0.0, ge=0, le=1, description="probability of being joined with another, faint noise between and around"
+    )
     noise_snr_db: tuple[float, float] | None = Field(
         default=None, description="white noise at a ratio drawn from this range"
     )

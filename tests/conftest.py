@@ -114,6 +114,11 @@ def train_config(folder: Path, **training: object) -> Config:
     )  # fmt: skip
 
 
+def with_augment(config: Config, **changes: object) -> Config:
+    """The same with other augmentations."""
+    return config.model_copy(update={"augment": config.augment.model_copy(update=changes)})
+
+
 def without_chance(config: Config) -> Config:
     """Nothing drawn at random in training but the first weights and the order: for runs that should be equal."""
     model = config.model.model_copy(update={"dropout": 0.0})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import REPOSITORY, train_config
+from conftest import REPOSITORY, train_config, with_augment
 
 from asr.errors import TrainingError
 from asr.training.checkpoint import Checkpoints, random_state, set_random_state
@@ -33,7 +33,7 @@ def finish(process: "subprocess.Popen[str]") -> str:
 def test_killed_runs_end_with_the_same_bytes(tones: Path, tmp_path: Path) -> None:
     """SIGKILL at random moments; a checkpoint is written after every batch."""
     config = tmp_path / "config.yaml"
-    config.write_text(train_config(tones, epochs=6, checkpoint_minutes=1e-6).to_yaml())
+    config.write_text(with_augment(train_config(tones, epochs=6, checkpoint_minutes=1e-6), join=0.5).to_yaml())
     finish(start(config, tmp_path / "whole"))
     out = tmp_path / "killed"
     for _ in range(KILLED):

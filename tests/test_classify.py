@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from conftest import fresh_recognizer, run_asr, train_config
+from conftest import fresh_recognizer, run_asr, train_config, with_augment
 from oracles import random_waveforms, randomise
 
 from asr.batching import pad
@@ -21,7 +21,7 @@ from asr.cli import main
 from asr.config import Config
 from asr.corpus.check import check, settings_of
 from asr.corpus.manifest import read_manifest, write_manifest
-from asr.errors import ModelFileError, TrainingError
+from asr.errors import ConfigError, ModelFileError, TrainingError
 from asr.model import load, read_metadata
 from asr.nn.classifier import mean_pool
 from asr.scoring.accuracy import accuracy, confusions
@@ -172,6 +172,11 @@ def test_same_seed_same_bytes_also_after_an_interruption(
     train(classifier_config(first_tones, epochs=2), tmp_path / "c")
     files = {name: (tmp_path / name / "model.safetensors").read_bytes() for name in "abc"}
     assert files["a"] == files["c"] != files["b"]
+
+
+def test_two_joined_utterances_have_no_one_class(first_tones: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no one class"):
+        train(with_augment(classifier_config(first_tones), join=0.5), tmp_path)
 
 
 def test_classes_that_cannot_be_learned(first_tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import safetensors.torch
 import torch
-from conftest import REPOSITORY, train_config, without_chance
+from conftest import REPOSITORY, train_config, with_augment, without_chance
 
 PROCESSES = 2
 
@@ -52,7 +52,7 @@ def test_two_processes_train_as_one(tones: Path, tmp_path: Path) -> None:
 
 def test_a_killed_process_ends_the_job_and_it_resumes(tones: Path, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text(train_config(tones, epochs=3, checkpoint_minutes=1e-6).to_yaml())
+    config.write_text(with_augment(train_config(tones, epochs=3, checkpoint_minutes=1e-6), join=0.5).to_yaml())
     finish(torchrun(config, tmp_path / "whole", "--standalone"))
     job = torchrun(config, tmp_path / "killed", "--standalone")
     while job.poll() is None and not list((tmp_path / "killed").glob("checkpoint-*.pt")):

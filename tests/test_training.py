@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import run_asr, train_config, without_chance
+from conftest import RATE, run_asr, train_config, with_augment, without_chance
 
 import asr
+from asr.batching import rows
 from asr.config import Config, TextConfig
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, TextError, TrainingError
+from asr.nn.ctc import required_frames
 from asr.text import Units
 from asr.training.data import open_data
 from asr.training.hardware import use_bf16
@@ -162,6 +164,41 @@ def test_cepstra_cannot_be_frequency_warped(tones: Path, tmp_path: Path) -> None
     settings = settings.model_copy(update={"features": settings.features.model_copy(update={"kind": "mfcc"})})
     with pytest.raises(ConfigError, match="mfcc has no frequency axis"):
         train(settings, tmp_path)
+
+
+@pytest.mark.parametrize("space", ["", " "])
+def test_joined_utterances_have_joined_texts_and_stay_feasible(space: str, tones: Path, tmp_path: Path) -> None:
+    """Also with frames so long that the shortest pause would not hold what joining adds; shares lose nothing."""
+    for name in ("train", "validation"):
+        utterances = [replace(u, text=space.join(u.text or "")) for u in read_manifest(tones / f"{name}.jsonl")]
+        write_manifest(tmp_path / f"{name}.jsonl", utterances)
+    config = with_augment(train_config(tmp_path, epochs=1), join=1.0)
+    config = config.model_copy(update={"features": config.features.model_copy(update={"hop_ms": 40.0})})
+    data = open_data(config, lambda line: None)
+    task = RecognitionTask(config, data, torch.device("cpu"))
+    (batches,) = task.plans()
+    texts = [utterance.text or "" for utterance in data.training.utterances]
+    assert sorted(index for batch in batches for index in batch) == list(range(len(texts)))
+    for batch in batches:
+        audio, lengths, targets = task.load(batch)
+        pairs = list(zip(batch[::2], batch[1::2], strict=True))
+        assert [data.units.decode(target) for target in targets] == [
+            space.join(texts[i] for i in pair) for pair in pairs
+        ]
+        assert task.num_targets(batch) == sum(map(len, targets))
+        assert audio.numel() <= config.training.batch_seconds * RATE
+        for pair, length, target in zip(pairs, lengths.tolist(), targets, strict=True):
+            pauses = length - data.training.num_samples[list(pair)].sum()
+            assert 2 * 0.24 * RATE <= pauses <= 3 * RATE
+            assert task.model.num_output_frames(length) >= required_frames(target)
+        assert task.loss(task.module, (audio, lengths, targets)).isfinite()
+        shares = [task.split(batch, part, 3) for part in range(3)]
+        assert sorted(rows(batch)) == sorted(row for share in shares for row in rows(share))
+    assert len(task.heaviest(batches)) > 1
+
+
+def test_learns_from_joined_utterances(tones: Path, tmp_path: Path) -> None:
+    assert train(with_augment(train_config(tones), join=0.5), tmp_path).summary["validation_cer"] < 5
 
 
 def test_precision_auto_is_bf16_only_where_the_hardware_has_it() -> None:

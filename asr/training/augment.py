@@ -3,11 +3,35 @@
 All draws come from torch's default generator on the CPU, so that a seed gives one result everywhere.
 """
 
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from asr.features import frame_mask
+
+PAUSE_SECONDS = 0.2, 1.5  # the shortest and the longest between joined utterances
+_PAUSE_DB = 30.0, 60.0  # by which a pause is quieter than the speech around it
+
+
+def join(waveforms: Sequence[np.ndarray], pause: tuple[int, int]) -> np.ndarray:
+    """Waveforms `(N,)` one after the other, each with a pause of faint noise; part of the last stands before the first.
+
+    Each pause has from `pause[0]` to `pause[1]` samples, short ones more often: the logarithm is uniform. The level of
+    all is drawn from 30 to 60 dB below the speech.
+    """
+    fewest, most = pause
+    *between, around = (fewest * (most / fewest) ** torch.rand(len(waveforms))).round().int().tolist()
+    before = int(torch.randint(around + 1, ()))
+    pauses = [before, *between, around - before]
+    low, high = _PAUSE_DB
+    power = np.square(np.concatenate(waveforms)).mean() * 10 ** -((low + (high - low) * torch.rand(()).item()) / 10)
+    noise = np.float32(np.sqrt(power)) * torch.randn(sum(pauses)).numpy()
+    first, *rest = np.split(noise, np.cumsum(pauses)[:-1])
+    return np.concatenate([first, *chain.from_iterable(zip(waveforms, rest, strict=True))])
 
 
 def add_noise(audio: Tensor, lengths: Tensor, snr_db: tuple[float, float]) -> Tensor:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import numpy as np
 import torch
 
 import asr
-from asr.batching import plan_batches
+from asr.batching import plan_batches, plan_joined
 from asr.classify import Classifier
 from asr.config import Config
 from asr.errors import ConfigError
+from asr.lengths import hop_samples
 from asr.model import Recognizer, SpeechModel, read_metadata
-from asr.training.augment import Augment
+from asr.training.augment import PAUSE_SECONDS, Augment
 from asr.training.data import Corpora
 from asr.training.hardware import processes, use_bf16
 from asr.training.history import Row
@@ -31,10 +33,12 @@ def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
     frequencies = features.bin_frequencies
     if config.augment.frequency_warp and frequencies is None:
         raise ConfigError(f"augment.frequency_warp: {config.features.kind} has no frequency axis to warp; set it to 0")
+    if config.augment.join and model.task == Classifier.task:
+        raise ConfigError("augment.join: a recording of two utterances has no one class; set it to 0")
     return Augment(
         hop_seconds=features.hop / features.sample_rate,
         bin_frequencies=frequencies,
-        **config.augment.model_dump(),
+        **config.augment.model_dump(exclude={"join"}),
     )
 
 
@@ -72,9 +76,11 @@ def start_from(model: SpeechModel[Any], path: str | Path) -> str:
 
 def plan_epochs(config: Config, data: Corpora) -> list[list[list[int]]]:
     """The batches of every epoch, drawn before the first, so that the schedule knows the number of steps."""
+    join = config.augment.join
+    plan = partial(plan_joined, probability=join, pause=pause_range(config)[1]) if join else plan_batches
     generator = np.random.default_rng(config.training.seed)
     return [
-        plan_batches(
+        plan(
             data.training.num_samples,
             max_samples=round(config.training.batch_seconds * data.training.sample_rate),
             max_utterances=config.training.batch_utterances,
@@ -82,6 +88,18 @@ def plan_epochs(config: Config, data: Corpora) -> list[list[list[int]]]:
         )
         for _ in range(config.training.epochs)
     ]
+
+
+def pause_range(config: Config) -> tuple[int, int]:
+    """Fewest and most samples of a pause between joined utterances.
+
+    Three encoder frames at least keep the joined text feasible for CTC where both are: one for the space or for the
+    blank between equal units, two for what rounding takes.
+    """
+    rate = config.features.sample_rate
+    stride = hop_samples(rate, config.features.hop_ms) * config.model.subsampling
+    low, high = (max(round(seconds * rate), 3 * stride) for seconds in PAUSE_SECONDS)
+    return low, high
 
 
 def describe(model: SpeechModel[Any], data: Corpora) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from asr.batching import rows
 from asr.config import Config
 from asr.model import Recognizer
 from asr.nn.attention import EncoderDecoder
@@ -33,6 +34,7 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
         super().__init__(config, data, Recognizer(config, data.units).to(device))
         corpus = data.training
         self.targets = [data.units.encode(utterance.text or "") for utterance in corpus.utterances]
+        self.space = data.units.encode(" ") if " " in data.units.symbols else []
         frames = [self.model.num_output_frames(int(samples)) for samples in corpus.num_samples]
         by_ctc, by_attention = config.model.loss_weights
         self.not_listening = 0.0
@@ -44,12 +46,19 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
             )
             self.not_listening += by_attention * watch.reading_loss(training, validation, data.units)
 
+    def spell(self, row: list[int]) -> list[int]:
+        """The units of a row of a batch: the texts of joined utterances, a space between them if the units have one."""
+        units: list[int] = []
+        for index in row:
+            units += (self.space if units and self.targets[index] else []) + self.targets[index]
+        return units
+
     def num_targets(self, batch: list[int]) -> int:
-        return sum(len(self.targets[index]) for index in batch)
+        return sum(len(self.spell(row)) for row in rows(batch))
 
     def load(self, batch: list[int]) -> tuple[Tensor, Tensor, list[list[int]]]:
         """Audio `(B, N)`, lengths `(B,)` in samples, targets."""
-        return *self.load_audio(batch), [self.targets[index] for index in batch]
+        return *self.load_audio(batch), [self.spell(row) for row in rows(batch)]
 
     def loss(self, model: nn.Module, data: tuple[Tensor, Tensor, list[list[int]]]) -> Tensor:
         audio, lengths, targets = data

@@ -3,19 +3,21 @@
 import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from asr.batching import pad
+from asr.batching import Joined, pad, rows
 from asr.config import Config
 from asr.corpus.manifest import write_manifest
 from asr.model import SpeechModel
 from asr.report.training import write_training_page
 from asr.training import watch
-from asr.training.build import build_augment, plan_epochs, start_from, summary
+from asr.training.augment import join
+from asr.training.build import build_augment, pause_range, plan_epochs, start_from, summary
 from asr.training.data import Corpora
 from asr.training.history import Row
 from asr.training.task import Task
@@ -45,17 +47,30 @@ class SpeechTask(Task[list[int]], Generic[Model, Data]):
         some = range(0, len(corpus), len(corpus) // 1000 + 1)
         model.features.fit(pad([corpus.audio(index)]) for index in some)
         self.augment = build_augment(config, model)
+        self.pause = pause_range(config)  # between joined utterances, in samples
 
     def plans(self) -> list[list[list[int]]]:
         return plan_epochs(self.config, self.data)
 
+    def split(self, batch: list[int], part: int, parts: int) -> list[int]:
+        """What is joined stays together."""
+        return type(batch)(chain.from_iterable(rows(batch)[part::parts]))
+
     def heaviest(self, batches: Sequence[list[int]]) -> list[int]:
-        """The most audio, padding included."""
-        return max(batches, key=lambda batch: len(batch) * self.data.training.num_samples[batch].max())
+        """The most audio, pauses and padding included."""
+        num_samples = self.data.training.num_samples
+
+        def padded(batch: list[int]) -> int:
+            pause = self.pause[1] if isinstance(batch, Joined) else 0
+            return len(rows(batch)) * max((num_samples[row] + pause).sum() for row in rows(batch))
+
+        return max(batches, key=padded)
 
     def load_audio(self, batch: list[int]) -> tuple[Tensor, Tensor]:
         """Audio `(B, N)`, lengths `(B,)` in samples, on the device."""
-        audio, lengths = pad(self.data.training.audio(index) for index in batch)
+        waveforms = ([self.data.training.audio(index) for index in row] for row in rows(batch))
+        is_joined = isinstance(batch, Joined)
+        audio, lengths = pad(join(parts, self.pause) if is_joined else parts[0] for parts in waveforms)
         return audio.to(self.model.device), lengths.to(self.model.device)
 
     def features(self, audio: Tensor, lengths: Tensor, shortest: Tensor) -> tuple[Tensor, Tensor]:
