@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+Joined = tuple[int, ...]  # utterances that follow each other, pauses between, in one recording; mostly it is one
+
 _LENGTH_JITTER = 0.1  # lengths are sorted after a random change of up to this share, so that batches vary
 
 
@@ -40,16 +42,6 @@ def plan_batches(
     return batches
 
 
-class Joined(list[int]):
-    """A batch of pairs: each utterance of an even place is followed, after a pause, by the next one."""
-
-
-def rows(batch: list[int]) -> list[list[int]]:
-    """The utterances of each row of a batch: one, or the two that are joined."""
-    size = 2 if isinstance(batch, Joined) else 1
-    return [batch[start : start + size] for start in range(0, len(batch), size)]
-
-
 def plan_joined(
     num_samples: np.ndarray,
     *,
@@ -58,7 +50,7 @@ def plan_joined(
     max_samples: int,
     max_utterances: int,
     generator: np.random.Generator,
-) -> list[list[int]]:
+) -> list[list[Joined]]:
     """Like `plan_batches`, but utterances drawn with a probability are joined in pairs, in batches of their own.
 
     Each of a pair counts `pause` samples longer than it is; what would exceed `max_samples` as a pair stays alone.
@@ -67,12 +59,15 @@ def plan_joined(
     pairs = drawn[: len(drawn) // 2 * 2].reshape(-1, 2)
     lengths = num_samples[pairs].sum(1) + 2 * pause
     pairs, lengths = pairs[lengths <= max_samples], lengths[lengths <= max_samples]
-    single = np.setdiff1d(np.arange(len(num_samples)), pairs)
-    alone, joined = (
-        plan_batches(sizes, max_samples=max_samples, max_utterances=most, generator=generator)
-        for sizes, most in ((num_samples[single], max_utterances), (lengths, max(1, max_utterances // 2)))
-    )
-    batches = [single[batch].tolist() for batch in alone] + [Joined(pairs[batch].ravel().tolist()) for batch in joined]
+    single = np.setdiff1d(np.arange(len(num_samples)), pairs)[:, None]
+    batches = [
+        [tuple(joined) for joined in parts[batch].tolist()]
+        for parts, sizes, most in (
+            (single, num_samples[single[:, 0]], max_utterances),
+            (pairs, lengths, max(1, max_utterances // 2)),
+        )
+        for batch in plan_batches(sizes, max_samples=max_samples, max_utterances=most, generator=generator)
+    ]
     generator.shuffle(batches)
     return batches
 

@@ -11,7 +11,6 @@ import torch
 from conftest import RATE, run_asr, train_config, with_augment, without_chance
 
 import asr
-from asr.batching import rows
 from asr.config import Config, TextConfig
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, TextError, TrainingError
@@ -168,7 +167,7 @@ def test_cepstra_cannot_be_frequency_warped(tones: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("space", ["", " "])
 def test_joined_utterances_have_joined_texts_and_stay_feasible(space: str, tones: Path, tmp_path: Path) -> None:
-    """Also with frames so long that the shortest pause would not hold what joining adds; shares lose nothing."""
+    """Also with frames so long that the shortest pause would not hold what joining adds."""
     for name in ("train", "validation"):
         utterances = [replace(u, text=space.join(u.text or "")) for u in read_manifest(tones / f"{name}.jsonl")]
         write_manifest(tmp_path / f"{name}.jsonl", utterances)
@@ -178,23 +177,18 @@ def test_joined_utterances_have_joined_texts_and_stay_feasible(space: str, tones
     task = RecognitionTask(config, data, torch.device("cpu"))
     (batches,) = task.plans()
     texts = [utterance.text or "" for utterance in data.training.utterances]
-    assert sorted(index for batch in batches for index in batch) == list(range(len(texts)))
+    assert sorted(index for batch in batches for pair in batch for index in pair) == list(range(len(texts)))
     for batch in batches:
         audio, lengths, targets = task.load(batch)
-        pairs = list(zip(batch[::2], batch[1::2], strict=True))
-        assert [data.units.decode(target) for target in targets] == [
-            space.join(texts[i] for i in pair) for pair in pairs
-        ]
+        written = [data.units.decode(target) for target in targets]
+        assert written == [space.join(texts[index] for index in pair) for pair in batch]
         assert task.num_targets(batch) == sum(map(len, targets))
-        assert audio.numel() <= config.training.batch_seconds * RATE
-        for pair, length, target in zip(pairs, lengths.tolist(), targets, strict=True):
+        assert audio.numel() <= task.padded_samples(batch) <= config.training.batch_seconds * RATE
+        for pair, length, target in zip(batch, lengths.tolist(), targets, strict=True):
             pauses = length - data.training.num_samples[list(pair)].sum()
             assert 2 * 0.24 * RATE <= pauses <= 3 * RATE
             assert task.model.num_output_frames(length) >= required_frames(target)
         assert task.loss(task.module, (audio, lengths, targets)).isfinite()
-        shares = [task.split(batch, part, 3) for part in range(3)]
-        assert sorted(rows(batch)) == sorted(row for share in shares for row in rows(share))
-    assert len(task.heaviest(batches)) > 1
 
 
 def test_learns_from_joined_utterances(tones: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from asr.batching import Joined
 from asr.config import Config
 from asr.training.build import plan_epochs
 from asr.training.hardware import use_bf16
@@ -57,15 +58,14 @@ def halves(utterances: int) -> list[int]:
     return found
 
 
-def epoch_seconds(task: SpeechTask[Any, Any], batches: list[list[int]], model: nn.Module) -> float:
+def epoch_seconds(task: SpeechTask[Any, Any], batches: list[list[Joined]], model: nn.Module) -> float:
     """Time of an epoch of `model` with its evaluation, from a few steps on batches of middling length.
 
     The weights change as little as AdamW lets them: train another copy.
     """
     config, data, device = task.config, task.data, task.model.device
     optimizer = torch.optim.AdamW(model.parameters(), 1e-9)
-    samples = data.training.num_samples
-    padded = [len(batch) * int(samples[batch].max()) for batch in batches]
+    padded = [task.padded_samples(batch) for batch in batches]
     middling = sorted(range(len(batches)), key=padded.__getitem__)[len(batches) // 2 :][: _MEASURED + 1]
     started, spent = 0.0, 0
     for number, index in enumerate(middling):

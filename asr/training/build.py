@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 
 import asr
-from asr.batching import plan_batches, plan_joined
+from asr.batching import Joined, plan_batches, plan_joined
 from asr.classify import Classifier
 from asr.config import Config
 from asr.errors import ConfigError
@@ -74,20 +73,23 @@ def start_from(model: SpeechModel[Any], path: str | Path) -> str:
     return f"starting from {path}: {model.outputs} {len(shared)} kept, {added} new, {dropped} dropped"
 
 
-def plan_epochs(config: Config, data: Corpora) -> list[list[list[int]]]:
+def plan_epochs(config: Config, data: Corpora) -> list[list[list[Joined]]]:
     """The batches of every epoch, drawn before the first, so that the schedule knows the number of steps."""
-    join = config.augment.join
-    plan = partial(plan_joined, probability=join, pause=pause_range(config)[1]) if join else plan_batches
     generator = np.random.default_rng(config.training.seed)
-    return [
-        plan(
-            data.training.num_samples,
-            max_samples=round(config.training.batch_seconds * data.training.sample_rate),
-            max_utterances=config.training.batch_utterances,
-            generator=generator,
-        )
-        for _ in range(config.training.epochs)
-    ]
+    limits = {
+        "max_samples": round(config.training.batch_seconds * data.training.sample_rate),
+        "max_utterances": config.training.batch_utterances,
+    }
+    join, pause = config.augment.join, pause_range(config)[1]
+    plans: list[list[list[Joined]]] = []
+    for _ in range(config.training.epochs):
+        if join:
+            plan = plan_joined(data.training.num_samples, probability=join, pause=pause, generator=generator, **limits)
+        else:
+            batches = plan_batches(data.training.num_samples, generator=generator, **limits)
+            plan = [[(index,) for index in batch] for batch in batches]
+        plans.append(plan)
+    return plans
 
 
 def pause_range(config: Config) -> tuple[int, int]:

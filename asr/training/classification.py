@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from asr.batching import Joined
 from asr.classify import Classifier
 from asr.config import Config
 from asr.errors import TrainingError
@@ -57,12 +58,12 @@ class ClassificationTask(SpeechTask[Classifier, Corpora]):
         )
         self.not_listening = torch.distributions.Categorical(self.targets.bincount().float()).entropy().item()
 
-    def num_targets(self, batch: list[int]) -> int:
+    def num_targets(self, batch: list[Joined]) -> int:
         return len(batch)
 
-    def load(self, batch: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    def load(self, batch: list[Joined]) -> tuple[Tensor, Tensor, Tensor]:
         """Audio `(B, N)`, lengths `(B,)` in samples, targets `(B,)`."""
-        return *self.load_audio(batch), self.targets[batch].to(self.model.device)
+        return *self.load_audio(batch), self.targets[[index for (index,) in batch]].to(self.model.device)
 
     def loss(self, model: nn.Module, data: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         audio, lengths, targets = data

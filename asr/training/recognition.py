@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from asr.batching import rows
+from asr.batching import Joined
 from asr.config import Config
 from asr.model import Recognizer
 from asr.nn.attention import EncoderDecoder
@@ -46,19 +46,19 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
             )
             self.not_listening += by_attention * watch.reading_loss(training, validation, data.units)
 
-    def spell(self, row: list[int]) -> list[int]:
-        """The units of a row of a batch: the texts of joined utterances, a space between them if the units have one."""
+    def spell(self, joined: Joined) -> list[int]:
+        """The units of joined utterances, a space between them if the units have one."""
         units: list[int] = []
-        for index in row:
+        for index in joined:
             units += (self.space if units and self.targets[index] else []) + self.targets[index]
         return units
 
-    def num_targets(self, batch: list[int]) -> int:
-        return sum(len(self.spell(row)) for row in rows(batch))
+    def num_targets(self, batch: list[Joined]) -> int:
+        return sum(len(self.spell(joined)) for joined in batch)
 
-    def load(self, batch: list[int]) -> tuple[Tensor, Tensor, list[list[int]]]:
+    def load(self, batch: list[Joined]) -> tuple[Tensor, Tensor, list[list[int]]]:
         """Audio `(B, N)`, lengths `(B,)` in samples, targets."""
-        return *self.load_audio(batch), [self.spell(row) for row in rows(batch)]
+        return *self.load_audio(batch), [self.spell(joined) for joined in batch]
 
     def loss(self, model: nn.Module, data: tuple[Tensor, Tensor, list[list[int]]]) -> Tensor:
         audio, lengths, targets = data

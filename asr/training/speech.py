@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from asr.batching import Joined, pad, rows
+from asr.batching import Joined, pad
 from asr.config import Config
 from asr.corpus.manifest import write_manifest
 from asr.model import SpeechModel
@@ -28,8 +28,8 @@ Model = TypeVar("Model", bound=SpeechModel[Any])
 Data = TypeVar("Data", bound=Corpora)
 
 
-class SpeechTask(Task[list[int]], Generic[Model, Data]):
-    """A batch is a list of utterances, by their indices in the training data."""
+class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
+    """A batch is a list of recordings, each of one utterance or of joined ones, by index in the training data."""
 
     target: str  # what the loss is divided by
     errors: tuple[str, ...]  # fields of a row, in percent, that the model file tells of its epoch
@@ -49,28 +49,23 @@ class SpeechTask(Task[list[int]], Generic[Model, Data]):
         self.augment = build_augment(config, model)
         self.pause = pause_range(config)  # between joined utterances, in samples
 
-    def plans(self) -> list[list[list[int]]]:
+    def plans(self) -> list[list[list[Joined]]]:
         return plan_epochs(self.config, self.data)
 
-    def split(self, batch: list[int], part: int, parts: int) -> list[int]:
-        """What is joined stays together."""
-        return type(batch)(chain.from_iterable(rows(batch)[part::parts]))
-
-    def heaviest(self, batches: Sequence[list[int]]) -> list[int]:
-        """The most audio, pauses and padding included."""
+    def padded_samples(self, batch: list[Joined]) -> int:
+        """Samples of a batch, padding and the longest pauses included."""
         num_samples = self.data.training.num_samples
+        longest = max(num_samples[list(parts)].sum() + 2 * self.pause[1] * (len(parts) > 1) for parts in batch)
+        return len(batch) * int(longest)
 
-        def padded(batch: list[int]) -> int:
-            pause = self.pause[1] if isinstance(batch, Joined) else 0
-            return len(rows(batch)) * max((num_samples[row] + pause).sum() for row in rows(batch))
+    def heaviest(self, batches: Sequence[list[Joined]]) -> list[Joined]:
+        """The most audio."""
+        return max(batches, key=self.padded_samples)
 
-        return max(batches, key=padded)
-
-    def load_audio(self, batch: list[int]) -> tuple[Tensor, Tensor]:
+    def load_audio(self, batch: list[Joined]) -> tuple[Tensor, Tensor]:
         """Audio `(B, N)`, lengths `(B,)` in samples, on the device."""
-        waveforms = ([self.data.training.audio(index) for index in row] for row in rows(batch))
-        is_joined = isinstance(batch, Joined)
-        audio, lengths = pad(join(parts, self.pause) if is_joined else parts[0] for parts in waveforms)
+        recordings = ([self.data.training.audio(index) for index in parts] for parts in batch)
+        audio, lengths = pad(join(parts, self.pause) if parts[1:] else parts[0] for parts in recordings)
         return audio.to(self.model.device), lengths.to(self.model.device)
 
     def features(self, audio: Tensor, lengths: Tensor, shortest: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,8 +90,8 @@ class SpeechTask(Task[list[int]], Generic[Model, Data]):
         epochs = self.config.training.epochs
         write_training_page(out / PAGE_FILE, log, title=f"Training {out.resolve().name}", epochs=epochs, done=done)
 
-    def leave_out(self, batch: list[int], path: Path) -> str:
-        utterances = [self.data.training.utterances[index] for index in batch]
+    def leave_out(self, batch: list[Joined], path: Path) -> str:
+        utterances = [self.data.training.utterances[index] for index in chain.from_iterable(batch)]
         write_manifest(path.with_suffix(".jsonl"), utterances)
         return ", ".join(utterance.id for utterance in utterances[:5]) + f", … ({path.with_suffix('.jsonl')})"
 
