@@ -10,10 +10,11 @@ from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
 from asr.align import find_words, spell
+from asr.config import Config
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.corpus.pack import PackedCorpus, pack
 from asr.decoding.greedy import best_path
-from asr.errors import AsrError
+from asr.errors import AsrError, ConfigError
 from asr.model import Recognizer
 from asr.nn.ctc import ctc_loss
 from asr.training.data import read_ids
@@ -48,6 +49,17 @@ class Suspect:
     excess: float
     reasons: tuple[str, ...]
     stands_out: bool
+
+
+def require_judges(config: Config) -> None:
+    """Raises ConfigError for a configuration whose models tell no text when, and so judge no transcript."""
+    if config.task != "recognition":
+        raise ConfigError(
+            f"task: {config.task} has classes, not transcripts to judge; "
+            "`asr classify MODEL MANIFEST -o hyp.jsonl` shows what its model takes for another class"
+        )
+    if config.model.decoder == "attention":
+        raise ConfigError("model.decoder: attention has no CTC output to judge by; --set model.decoder=ctc")
 
 
 def find_suspects(

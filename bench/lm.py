@@ -11,9 +11,8 @@ import random
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
+from timeit import timeit
 
 from asr.corpus.sentences import read_sentences
 from asr.decoding.arpa import read_arpa, write_arpa
@@ -44,14 +43,14 @@ def main() -> None:
         seconds: dict[str, list[float]] = {name: [] for name in programs}
         for _ in range(TURNS):  # the first turn also compiles
             for name, program in programs.items():
-                seconds[name].append(seconds_of(program))
+                seconds[name].append(timeit(program, number=1))
         result = {
             "bench": "lm",
             "text": source.name if source.is_file() else "Zipf",
             "words": WORDS,
             "n_grams": [len(level.token) for level in read_arpa(ours).levels],
             "seconds": {name: round(min(times), 2) for name, times in seconds.items()},
-            "seconds_to_read": round(seconds_of(lambda: read_arpa(ours)), 2),
+            "seconds_to_read": round(timeit(lambda: read_arpa(ours), number=1), 2),
         }
     print(json.dumps(result))
 
@@ -75,12 +74,6 @@ def zipf() -> list[str]:
     frequencies = [1 / rank for rank in range(1, 50_001)]
     words = random.Random(0).choices(vocabulary, frequencies, k=WORDS)
     return [" ".join(words[start : start + 20]) for start in range(0, WORDS, 20)]
-
-
-def seconds_of(step: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    step()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -6,13 +6,15 @@ of the input projections. The same batches, front end, loss and optimiser; they 
 """
 
 import json
-import time
 from collections.abc import Callable
+from functools import partial
+from timeit import timeit
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.utils.benchmark import timer
 
 from asr.nn.ctc import ctc_loss
 from asr.nn.encoder import AcousticModel
@@ -21,6 +23,8 @@ from asr.training.hardware import steady_numbers, use_bf16
 HIDDEN, LAYERS, BINS, UNITS, SUBSAMPLING, HOP = 320, 3, 80, 33, 4, 0.01
 SECONDS = (2.0, 3.1, 4.5)  # the longest utterance of each batch; all last at least 0.9 of it, as in length buckets
 TURNS = 3
+
+seconds_of = partial(timeit, number=1, timer=timer)  # until the GPU is done too
 
 
 class Stack(nn.Module):
@@ -129,14 +133,6 @@ def peak(device: torch.device) -> float:
     a, b = (torch.randn(2048, 2048, device=device, dtype=dtype) for _ in range(2))
     seconds = min(seconds_of(lambda: a @ b) for _ in range(5))
     return 2 * 2048**3 / seconds
-
-
-def seconds_of(step: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    step()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,13 @@ from pympi.Elan import Eaf
 from test_stream import streaming
 from typer.testing import CliRunner
 
+from asr.classify import Classifier
 from asr.cli import app
 from asr.corpus.manifest import read_manifest, with_hypothesis, write_manifest
 
 RUN = ("transcribe", "align", "score", "lm", "info", "check", "report", "suspects")
-FAILS_ON_PURPOSE = ("broken.wav", "data/fsdd/train.jsonl", "mic")  # commands that name these may end with status 1
+# Commands that name these may end with status 1.
+FAILS_ON_PURPOSE = ("broken.wav", "data/fsdd/train.jsonl", "digits.safetensors", "mic")
 NOT_INSTALLED = ("jq ", "uv ", "source ")
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 PLACEHOLDERS = {"MODEL": "runs/demo/model.safetensors", "AUDIO": "talk.wav", "TEXT": "talk.txt", "NAME": "demo"}
@@ -97,11 +100,17 @@ def field(tmp_path_factory: pytest.TempPathFactory, tones: Path) -> Path:
         (folder / name).write_text("ab abc\nc a b\n" * 20)
     (folder / "names.txt").write_text("abc\n")
     (folder / "digits.txt").write_text("{digit}\n{digit} = a | b | c\n")
-    (folder / "runs/demo-stream").mkdir()
-    streaming(units="abc ").save(folder / "runs/demo-stream/model.safetensors")
+    heard = Classifier(recognizer.config.model_copy(update={"task": "classification"}), ["ab", "c"])
+    for name, model in (("demo-stream", streaming(units="abc ")), ("fsdd-words", heard)):
+        (folder / "runs" / name).mkdir()
+        model.save(folder / "runs" / name / "model.safetensors")
     shutil.copy(folder / "data/demo/test/0000.wav", folder / "data/demo/test/0001.wav")
     shutil.copy(folder / "runs/mine/config.yaml", folder / "mine.yaml")
     soundfile.write(folder / "LJ001-0079.flac", sound, 8000)
+    languages = [replace(u, extra={"language": "french"}) for u in utterances[:8]]
+    languages += [replace(u, extra={"language": "mboshi"}) for u in utterances[8:]]
+    for name in ("both.train.jsonl", "both.validation.jsonl"):
+        write_manifest(folder / name, languages)
     for name in ("test.jsonl", "validation.jsonl", "before.jsonl", "after.jsonl", "test.hyp.jsonl"):
         write_manifest(folder / name, read_manifest(folder / "runs/fsdd/test.hyp.jsonl"))
     return folder

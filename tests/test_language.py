@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,36 @@ from asr.config import TrainingConfig
 from asr.decoding.estimate import estimate
 from asr.decoding.ngram import BEGIN, END, UNKNOWN
 from asr.decoding.recurrent import RecurrentLM, load_recurrent
+from asr.errors import LanguageModelError
 from asr.text import Normalizer
-from asr.training.language import NO_TARGET, LanguageTask, cut_stream, train
+from asr.training.language import NO_TARGET, LanguageTask, Vectors, cut_stream, train
 from asr.training.loop import fit
 
 TEXTS = [f"{a} sees {b}" for a in ("ann", "bo", "cy") for b in ("a cat", "the dog", "dee", "it all")] + ["ün"]
 VALIDATION = ["ann sees the cat", "dee sees ann"]
 
 
-def task(*, epochs: int = 3, rows: int = 4, bptt: int = 7, dropout: float = 0.2, **training: Any) -> LanguageTask:
+VECTORS = np.random.default_rng(1).normal(size=(len(TEXTS), 2)), np.ones((len(VALIDATION), 2))
+
+
+def task(
+    *,
+    epochs: int = 3,
+    rows: int = 4,
+    bptt: int = 7,
+    dropout: float = 0.2,
+    vectors: Vectors = (None, None),
+    **training: Any,
+) -> LanguageTask:
     ngrams = estimate(TEXTS, units="characters").model
     torch.manual_seed(0)
     settings = {"cell": "lstm", "hidden": 12, "layers": 2, "dropout": dropout}
+    if vectors[0] is not None:
+        settings["condition_size"] = vectors[0].shape[1]
     lm = RecurrentLM(ngrams.vocabulary, "characters", Normalizer(), settings)
     options = TrainingConfig(epochs=epochs, learning_rate=1e-2, **training)
     found = ngrams.perplexity(VALIDATION)
-    return LanguageTask(lm, TEXTS, VALIDATION, ngram=found, options=options, rows=rows, bptt=bptt)
+    return LanguageTask(lm, TEXTS, VALIDATION, ngram=found, options=options, vectors=vectors, rows=rows, bptt=bptt)
 
 
 @given(st.lists(st.lists(st.integers(3, 9), max_size=6), min_size=1, max_size=9), st.integers(1, 7))
@@ -50,7 +65,7 @@ def test_an_epoch_predicts_each_token_once_in_an_order_of_its_own() -> None:
     plans = made.plans()
     read = []
     for plan in plans:
-        numbers, rows, _, targets = zip(*map(made.load, plan), strict=True)
+        numbers, rows, _, targets, _ = zip(*map(made.load, plan), strict=True)
         assert [number % made.chunks for number in numbers] == list(range(made.chunks))
         assert all(row.tolist() == [0, 1, 2, 3] for row in rows)
         stream = torch.cat(targets, dim=1).flatten()
@@ -78,7 +93,7 @@ def test_the_state_crosses_borders_of_chunks_and_gradients_do_not() -> None:
     made = task(dropout=0.0)
     plan = made.plans()[0]
     losses = [made.loss(made.module, made.load(batch)) for batch in plan]
-    inputs, targets = map(torch.from_numpy, made.read(0))
+    inputs, targets, _ = map(torch.from_numpy, made.read(0))
     log_probs, _ = made.module(inputs)
     whole = nn.functional.nll_loss(log_probs.flatten(0, 1), targets.flatten(), reduction="sum", ignore_index=NO_TARGET)
     assert sum(losses).item() == pytest.approx(whole.item(), rel=1e-5)  # type: ignore[union-attr]
@@ -87,8 +102,38 @@ def test_the_state_crosses_borders_of_chunks_and_gradients_do_not() -> None:
     assert touched == set(inputs[:, 14:21].flatten().tolist()) != set(inputs[:, :21].flatten().tolist())
 
 
-def test_shares_of_a_batch_and_second_attempts_change_nothing() -> None:
-    whole, parts = task(dropout=0.0), task(dropout=0.0)
+def test_every_token_has_the_vector_of_its_sentence() -> None:
+    made = task(vectors=VECTORS)
+    owners = {}
+    for plan in made.plans():
+        *_, targets, vectors = zip(*map(made.load, plan), strict=True)
+        stream, given = torch.cat(targets, dim=1).flatten(), torch.cat(vectors, dim=1).flatten(0, 1)
+        ends = (stream == END).nonzero().flatten().tolist()
+        for start, end in zip([0, *(end + 1 for end in ends)], ends, strict=False):
+            (vector,) = given[start : end + 1].unique(dim=0)  # one for the whole sentence
+            text = "".join(made.lm.vocabulary[token] for token in stream[start:end]).replace("<space>", " ")
+            owners.setdefault(text.replace("<unk>", "ü"), set()).add(tuple(vector.tolist()))
+    assert owners == {t: {tuple(v)} for t, v in zip(TEXTS, VECTORS[0].astype(np.float32).tolist(), strict=True)}
+
+
+def test_a_checkpoint_is_of_the_same_vectors() -> None:
+    plain, one, again = (task(vectors=vectors).fingerprint() for vectors in ((None, None), VECTORS, VECTORS))
+    other = task(vectors=(VECTORS[0][::-1], VECTORS[1])).fingerprint()
+    assert one == again and len({plain, one, other}) == 3
+
+
+def test_the_condition_gets_a_gradient_and_one_vector_for_each_sentence() -> None:
+    made = task(vectors=VECTORS)
+    loss = made.loss(made.module, made.load(made.plans()[0][0]))
+    (gradient,) = torch.autograd.grad(loss, made.module.condition.weight)
+    assert gradient.abs().min() > 0
+    with pytest.raises(LanguageModelError, match=rf"for {len(TEXTS)} sentences .* given \({len(TEXTS) - 1}, 2\)"):
+        task(vectors=(VECTORS[0][1:], VECTORS[1]))
+
+
+@pytest.mark.parametrize("vectors", [(None, None), VECTORS], ids=["plain", "conditional"])
+def test_shares_of_a_batch_and_second_attempts_change_nothing(vectors: Vectors) -> None:
+    whole, parts = task(dropout=0.0, vectors=vectors), task(dropout=0.0, vectors=vectors)
     for batch in whole.plans()[0]:
         loss = whole.loss(whole.module, whole.load(batch))
         parts.loss(parts.module, parts.load(batch))  # runs out of memory, say
@@ -129,11 +174,12 @@ class Interrupted(LanguageTask):
         return super().loss(model, data)
 
 
-def test_an_interrupted_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("vectors", [(None, None), VECTORS], ids=["plain", "conditional"])
+def test_an_interrupted_run_ends_with_the_same_bytes(vectors: Vectors, tmp_path: Path) -> None:
     """The checkpoint holds the recurrent state: a chunk in the middle of the rows goes on from it."""
 
     def run(out: str, *, interrupted: bool = False) -> None:
-        made = task(epochs=2, checkpoint_minutes=5.0 if out == "whole" else 1e-9)
+        made = task(epochs=2, vectors=vectors, checkpoint_minutes=5.0 if out == "whole" else 1e-9)
         assert 9 % made.chunks > 1
         if interrupted:
             made.__class__ = Interrupted
@@ -185,5 +231,48 @@ def test_the_command_line(tmp_path: Path) -> None:
         (["generate", text], "no safetensors file"),
         (["train-rnn", text, "--validation", str(tmp_path / "empty.txt"), "-o", output], "no text to compute"),
         (["train-rnn", str(tmp_path / "empty.txt"), "--validation", text, "-o", output], "the text is empty"),
+    ):
+        assert said in str(run(*arguments).exception)
+
+
+def write_dialects(path: Path, *texts: tuple[str, str | None]) -> str:
+    rows = [{"audio_filepath": f"{i}.wav", "text": text, "dialect": value} for i, (text, value) in enumerate(texts)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return str(path)
+
+
+def test_two_dialects_on_the_command_line(tmp_path: Path) -> None:
+    """What is written is of the dialect that is asked for, and so is what is likely."""
+    dialects = [("ab ab", "east"), ("cd cd", "west")]
+    training = write_dialects(tmp_path / "t.jsonl", *dialects * 40)
+    validation = write_dialects(tmp_path / "v.jsonl", *dialects)
+    output = str(tmp_path / "lm.safetensors")
+
+    def run(*arguments: str) -> Any:
+        return CliRunner().invoke(app, ["lm", *arguments])
+
+    small = ["--hidden", "12", "--epochs", "15", "--dropout", "0", "--learning-rate", "0.04"]
+    done = run("train-rnn", training, "--validation", validation, "-o", output, "--given", "dialect", *small)
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["recurrent", "with another dialect", "n-grams"]
+    right, wrong, ngrams = (float(line.split("perplexity ")[1].split()[0]) for line in lines)
+    assert right < 1.1 < ngrams < wrong and wrong > 3
+    for text, dialect in dialects:
+        done = run("generate", output, "--given", dialect, "--length", "29", "--temperature", "0.5")
+        assert done.stdout == "\n".join([text] * 5) + "\n"
+    done = run("generate", output, "--given", "west", "--length", "2", "--prompt", "cd c", "--temperature", "0")
+    assert done.stdout == "cd cd\n\n"
+
+    missing = write_dialects(tmp_path / "m.jsonl", *dialects, ("ab", None))
+    unseen = write_dialects(tmp_path / "u.jsonl", ("ab", "north"))
+    to_train = ["--validation", validation, "-o", output, "--given"]
+    for arguments, said in (
+        (["generate", output], "needs a dialect, --given one of east, west"),
+        (["generate", output, "--given", "north"], "no dialect 'north'; its training text has east, west"),
+        (["train-rnn", missing, *to_train, "dialect"], "m.jsonl:3: 2.wav has no dialect; add it or take the line out"),
+        (["train-rnn", training, *to_train, "village"], "t.jsonl:1: 0.wav has no village"),
+        (["train-rnn", training, *to_train, "audio_filepath"], "has 80 different values in 80 sentences"),
+        (["train-rnn", training, *to_train, "dialect", "--validation", unseen], "no dialect 'north'; its training"),
     ):
         assert said in str(run(*arguments).exception)

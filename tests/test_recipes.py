@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import REPOSITORY, run_asr
+from test_steady import assert_nothing_is_said
 
 from asr.audio import load_audio
 from asr.config import Config
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.model import load
 from asr.training.train import train
 
 
@@ -271,6 +273,7 @@ def test_real_speech_is_learned_from_files_to_score(corpora: Path, tmp_path: Pat
     prepare("yesno", tmp_path / "data" / "yesno", "--source", corpora / "yesno")
     config = REPOSITORY / "recipes" / "yesno" / "config.yaml"
     assert run_asr("train", config, cwd=tmp_path).returncode == 0
+    assert_nothing_is_said(load(tmp_path / "runs/yesno/model.safetensors", "cpu"))
     test = "data/yesno/test.jsonl"
     assert run_asr("transcribe", "runs/yesno/model.safetensors", test, "-o", "hyp.jsonl", cwd=tmp_path).returncode == 0
     scored = run_asr("score", test, "hyp.jsonl", cwd=tmp_path)
@@ -292,6 +295,7 @@ def test_training_and_validation_scores_agree_on_real_speech(corpora: Path, tmp_
     best = min(log, key=lambda row: (row["cer"], -row["epoch"]))
     assert lines[0].startswith(f"%CER {best['cer']:.2f} [") and lines[1].startswith(f"%WER {best['wer']:.2f} [")
     assert best["cer"] < 50
+    assert_nothing_is_said(load(tmp_path / "runs/fsdd/model.safetensors", "cpu"))
 
 
 def test_a_recording_listed_twice_in_training_and_validation_is_said(

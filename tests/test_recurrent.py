@@ -10,7 +10,7 @@ from conftest import fresh_recognizer
 from oracles import randomise
 
 from asr.decoding.ngram import BEGIN, SPECIALS
-from asr.decoding.recurrent import RecurrentLM, load_recurrent
+from asr.decoding.recurrent import Given, RecurrentLM, load_recurrent
 from asr.errors import LanguageModelError, ModelFileError
 from asr.model import load, read_metadata
 from asr.text import Normalizer
@@ -18,11 +18,16 @@ from asr.text import Normalizer
 SENTENCES = ["ab ba", "b", "a ab abb a", "bé"]
 
 
-def random_lm(units: str = "characters", seed: int = 0, cell: str = "lstm") -> RecurrentLM:
+GIVEN = Given("dialect", ("east", "north", "Olléé"))
+
+
+def random_lm(
+    units: str = "characters", seed: int = 0, cell: str = "lstm", given: Given | None = None, **settings: int
+) -> RecurrentLM:
     """A language model with random weights that make a visible difference."""
     tokens = ("<space>", "a", "b") if units == "characters" else ("ab", "ba", "b")
-    settings = {"cell": cell, "hidden": 8, "layers": 2, "dropout": 0.3}
-    lm = RecurrentLM((*SPECIALS, *tokens), units, Normalizer(lower=True), settings, {"epoch": 3})  # type: ignore[arg-type]
+    settings = {"cell": cell, "hidden": 8, "layers": 2, "dropout": 0.3, **settings}  # type: ignore[dict-item]
+    lm = RecurrentLM((*SPECIALS, *tokens), units, Normalizer(lower=True), settings, {"epoch": 3}, given)  # type: ignore[arg-type]
     randomise(lm.network, seed, 0.7)
     return lm
 
@@ -91,6 +96,74 @@ def test_a_prompt_with_unknown_tokens_is_refused() -> None:
         random_lm().generate("bé")
 
 
+@torch.inference_mode()
+def test_every_sentence_is_read_with_its_own_vector() -> None:
+    """In any batch and order; and a vector of any numbers changes what is read and written."""
+    lm = random_lm(condition_size=2)
+    vectors = np.random.default_rng(0).normal(size=(12, 2))
+    sentences = lm.encode_sentences(SENTENCES * 3)
+    together = list(lm.log_probs(sentences, vectors))
+    for sentence, vector, found in zip(sentences, vectors, together, strict=True):
+        inputs = torch.tensor([[BEGIN, *sentence[:-1]]])
+        log_probs, _ = lm.network(inputs, None, torch.tensor(vector, dtype=torch.float32))
+        np.testing.assert_allclose(found, log_probs[0, range(len(sentence)), sentence], atol=1e-5)
+    nats = np.concatenate(together).sum()
+    assert lm.perplexity(SENTENCES * 3, vectors).log_prob == pytest.approx(nats)
+    assert lm.perplexity(SENTENCES * 3, vectors[::-1]).log_prob != pytest.approx(nats, rel=1e-3)
+    assert len({lm.generate(length=40, vector=vector) for vector in vectors}) > 4
+
+
+@torch.inference_mode()
+def test_greedy_text_is_the_likeliest_given_the_vector() -> None:
+    lm = random_lm(condition_size=3, given=GIVEN)
+    vector = lm.vector("Olle\u0301e\u0301")  # typed in another Unicode form
+    assert vector is not None and vector.tolist() == [0, 0, 1]
+    text = lm.generate("ab", length=12, temperature=0, vector=vector)
+    expected = [BEGIN, *lm.encode("ab")]
+    for _ in range(12):
+        inputs = torch.tensor([[BEGIN if token == 2 else token for token in expected]])
+        log_probs, _ = lm.network(inputs, None, torch.tensor([[0.0, 0, 1]]))
+        expected.append(int(log_probs[0, -1, 2:].argmax()) + 2)
+    assert text == "".join({2: "\n", 3: " "}.get(token, lm.vocabulary[token]) for token in expected[1:])
+
+
+def test_what_a_model_is_given_must_be_what_it_needs() -> None:
+    conditional, plain = random_lm(condition_size=3, given=GIVEN), random_lm()
+    with pytest.raises(
+        LanguageModelError, match="no dialect 'south', 'west'; its training text has east, north, Olléé"
+    ):
+        GIVEN.vectors(["west", "east", "south"])
+    with pytest.raises(LanguageModelError, match="needs a dialect, --given one of east, north, Olléé"):
+        conditional.vector(None)
+    with pytest.raises(LanguageModelError, match="cannot be --given 'east'"):
+        plain.vector("east")
+    assert plain.vector(None) is None
+    for lm, vectors, said in (
+        (conditional, None, r"4 sentences .* shape \(4, 3\) .* given None"),
+        (conditional, np.ones((4, 2)), r"given \(4, 2\)"),
+        (conditional, np.ones((5, 3)), r"given \(5, 3\)"),
+        (plain, np.ones((4, 3)), r"needs vectors of shape None \(None: no vectors\); it was given \(4, 3\)"),
+    ):
+        with pytest.raises(LanguageModelError, match=said):
+            lm.perplexity(SENTENCES, vectors)
+    with pytest.raises(LanguageModelError, match=r"given None"):
+        conditional.generate()
+    with pytest.raises(LanguageModelError, match=r"given \(1, 3\)"):
+        plain.generate(vector=np.ones(3))
+
+
+def test_values_are_learned_if_they_tell_anything() -> None:
+    given = Given.learn("dialect", ["b", "a ", "b", "a", "e\u0301", "é"])
+    assert given == Given("dialect", ("a", "b", "é"))
+    np.testing.assert_array_equal(given.vectors(["é", "a"]), [[0, 0, 1], [1, 0, 0]])
+    values = ["a", "b", "é"] * 50
+    others = given.others(values).argmax(1)
+    assert (others != given.vectors(values).argmax(1)).all() and (np.bincount(others) > 30).all()
+    for values in (["a"] * 9, ["a", "b", "c"], []):
+        with pytest.raises(LanguageModelError, match=rf"field dialect has {len(set(values))} different values in"):
+            Given.learn("dialect", values)
+
+
 @pytest.mark.parametrize("units", ["characters", "words"])
 def test_the_file_holds_everything(units: str, tmp_path: Path) -> None:
     lm = random_lm(units)
@@ -104,6 +177,20 @@ def test_the_file_holds_everything(units: str, tmp_path: Path) -> None:
     assert read_metadata(tmp_path / "a")["training"] == {"epoch": 3}
 
 
+def test_the_file_holds_what_sentences_are_given(tmp_path: Path) -> None:
+    """A decoder, which cannot tell it, takes only models that need nothing."""
+    for lm, needed in ((random_lm(condition_size=3, given=GIVEN), "dialect"), (random_lm(condition_size=2), "vector")):
+        lm.save(tmp_path / "lm")
+        loaded = load_recurrent(tmp_path / "lm", conditional=True)
+        assert loaded.given == lm.given
+        vectors = np.eye(lm.condition_size)[:2]
+        assert loaded.perplexity(SENTENCES[:2], vectors) == lm.perplexity(SENTENCES[:2], vectors)
+        with pytest.raises(ModelFileError, match=f"lm: must be told the {needed} of each sentence"):
+            load_recurrent(tmp_path / "lm")
+    random_lm().save(tmp_path / "lm")
+    assert "given" not in read_metadata(tmp_path / "lm") and load_recurrent(tmp_path / "lm", conditional=True)
+
+
 def test_damaged_and_other_files_are_refused(tmp_path: Path) -> None:
     random_lm().save(tmp_path / "good")
     metadata, tensors = read_metadata(tmp_path / "good"), safetensors.torch.load_file(tmp_path / "good")
@@ -112,6 +199,8 @@ def test_damaged_and_other_files_are_refused(tmp_path: Path) -> None:
         ({"network": {**metadata["network"], "hidden": 9}}, {}),
         ({"network": {**metadata["network"], "cells": 9}}, {}),
         ({"text": {"shout": True}}, {}),
+        ({"given": {"field": "dialect"}}, {}),
+        ({"given": {"field": "dialect", "values": ["east"]}}, {}),
         ({}, {"vocabulary": tensors["vocabulary"][1:].clone()}),
         ({}, {"output.bias": tensors["output.bias"][1:].clone()}),
     ):

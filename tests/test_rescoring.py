@@ -35,7 +35,7 @@ def decoder(weight: float, bonus: float, lm: RecurrentLM | None = None) -> Decod
 class Knowing(RecurrentLM):
     """Finds each token of `TEXTS` likely, and each of any other text unlikely."""
 
-    def log_probs(self, sentences: Sequence[np.ndarray]) -> Iterable[np.ndarray]:
+    def log_probs(self, sentences: Sequence[np.ndarray], vectors: np.ndarray | None = None) -> Iterable[np.ndarray]:
         known = {sentence.tobytes() for sentence in self.encode_sentences(TEXTS)}
         return [np.full(len(s), -0.5 if s.tobytes() in known else -3.0) for s in sentences]
 

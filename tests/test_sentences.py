@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from asr.corpus.sentences import read_sentences
+from asr.corpus.sentences import read_given, read_sentences
 from asr.errors import ManifestError, TextError
 from asr.text import Normalizer
 
@@ -39,3 +39,18 @@ def test_faults_are_named(tmp_path: Path) -> None:
         packed.write_bytes(content)
         with pytest.raises(TextError, match=r"a\.gz:\d+: the compressed file is damaged"):
             read(packed)
+
+
+def test_sentences_with_a_field_of_their_lines(tmp_path: Path) -> None:
+    manifest, table, text = tmp_path / "a.jsonl", tmp_path / "b.csv", tmp_path / "c.txt"
+    rows = ['"text": "EINS", "dialect": 3', '"text": " ", "dialect": "x"', '"text": "zwei", "dialect": "Olléé"']
+    manifest.write_text("".join(f'{{"audio_filepath": "{i}.wav", {row}}}\n' for i, row in enumerate(rows)))
+    table.write_text("audio_filepath,text,dialect\nx.wav,drei,y\n")
+    text.write_text("vier\n")
+    paths = [manifest, table]
+    assert read_given(paths, Normalizer(lower=True), "dialect") == (["eins", "zwei", "drei"], ["3", "Olléé", "y"])
+    assert read_given([table], Normalizer(), "text") == (["drei"], ["drei"])
+    with pytest.raises(ManifestError, match=r"a\.jsonl:1: 0\.wav has no speaker.*\n.*a\.jsonl:2: .*\n.*a\.jsonl:3: "):
+        read_given(paths, Normalizer(), "speaker")
+    with pytest.raises(TextError, match=r"c\.txt: is no manifest .*so its sentences have no dialect"):
+        read_given([text], Normalizer(), "dialect")

@@ -69,6 +69,10 @@ def train_rnn(
     validation: Annotated[
         Path, typer.Option(help="Text or manifest whose perplexity tells which epoch is kept, and when to stop.")
     ],
+    field: Annotated[
+        str | None,
+        typer.Option("--given", metavar="FIELD", help="Learn how text depends on a field of manifest lines: speaker."),
+    ] = None,
     units: Annotated[Literal["characters", "words"], typer.Option(help="What it reads and predicts.")] = "characters",
     cell: Annotated[Literal["lstm", "gru", "rnn_tanh", "rnn_relu"], typer.Option(help="Of the layers.")] = "lstm",
     hidden: Annotated[int, typer.Option(min=1, help="Size of each layer.")] = 256,
@@ -84,13 +88,22 @@ def train_rnn(
     The same command goes on where an interrupted one stopped; until it is done, OUTPUT.training holds what it needs.
     """
     from asr.config import TrainingConfig
-    from asr.corpus.sentences import read_sentences
+    from asr.corpus.sentences import read_given, read_sentences
     from asr.decoding.estimate import estimate
+    from asr.decoding.recurrent import Given
     from asr.text import Normalizer
-    from asr.training.language import train
+    from asr.training.language import Vectors, train
 
     normalizer = Normalizer(lower=lower)
-    training, held_out = (list(read_sentences(paths, normalizer)) for paths in (texts, [validation]))
+    given: Given | None = None
+    vectors: Vectors = (None, None)
+    others = None
+    if field is None:
+        training, held_out = (list(read_sentences(paths, normalizer)) for paths in (texts, [validation]))
+    else:
+        (training, seen), (held_out, asked) = (read_given(paths, normalizer, field) for paths in (texts, [validation]))
+        given = Given.learn(field, seen)
+        vectors, others = (given.vectors(seen), given.vectors(asked)), given.others(asked)
     ngrams = estimate(training, units=units).model
     model = train(
         training,
@@ -99,13 +112,18 @@ def train_rnn(
         ngrams=ngrams,
         normalizer=normalizer,
         options=TrainingConfig(epochs=epochs, learning_rate=learning_rate, patience=5, seed=seed),
+        vectors=vectors,
+        given=given,
         cell=cell,
         hidden=hidden,
         layers=layers,
         dropout=dropout,
     )
     print(f"{output}: {output.stat().st_size / 1e3:.0f} kB", file=sys.stderr)
-    print(f"recurrent: {model.perplexity(held_out)}\nn-grams:   {ngrams.perplexity(held_out)}")
+    print(f"recurrent: {model.perplexity(held_out, vectors[1])}")
+    if others is not None:
+        print(f"with another {field}: {model.perplexity(held_out, others)}")
+    print(f"n-grams:   {ngrams.perplexity(held_out)}")
 
 
 @lm.command()
@@ -117,11 +135,16 @@ def generate(
         float, typer.Option(min=0, help="Below 1 likely text gets likelier; 0 takes the likeliest each time.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Another gives another text.")] = 0,
+    given: Annotated[
+        str | None, typer.Option(metavar="VALUE", help="Of the field that the model was trained with: whose text, say.")
+    ] = None,
 ) -> None:
     """Write text as a recurrent language model expects it, one sentence a line."""
     from asr.decoding.recurrent import load_recurrent
 
-    print(load_recurrent(model).generate(prompt, length=length, temperature=temperature, seed=seed))
+    lm = load_recurrent(model, conditional=True)
+    vector = lm.vector(given)
+    print(lm.generate(prompt, length=length, temperature=temperature, seed=seed, vector=vector))
 
 
 def tune(

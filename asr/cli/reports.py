@@ -45,7 +45,7 @@ def suspects(
 
     from asr.files import write_whole
     from asr.report.suspects import write_suspects
-    from asr.suspects import find_suspects, open_corpus, said_of_training
+    from asr.suspects import find_suspects, open_corpus, require_judges, said_of_training
     from asr.suspects import judge as judge_utterances
 
     with tempfile.TemporaryDirectory(prefix="asr-") as temporary:
@@ -55,6 +55,7 @@ def suspects(
             from asr.training.folds import cross_validate
 
             settings = Config.load(judge, override or [])
+            require_judges(settings)
             data = open_data(settings, _say)
             corpus, judged_by = data.training, f"{folds} models, each by one that has not seen it"
             parts = cross_validate(settings, data, out, folds, _say)

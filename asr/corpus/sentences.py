@@ -22,6 +22,23 @@ def read_sentences(paths: Iterable[Path], normalizer: Normalizer, text_field: st
         yield from filter(None, map(normalizer, lines))
 
 
+def read_given(paths: Iterable[Path], normalizer: Normalizer, field: str) -> tuple[list[str], list[str]]:
+    """The sentences of manifests, as `read_sentences` gives them, and the value of a field of the line of each.
+
+    Raises TextError for a text that is no manifest, ManifestError that names the lines without that field.
+    """
+    sentences, values = [], []
+    for path in paths:
+        if path.suffix not in SUFFIXES:
+            raise TextError(f"{path}: is no manifest ({' '.join(SUFFIXES)}), so its sentences have no {field}")
+        lines = read_manifest(path), read_manifest(path, require_text=True, text_field=field)
+        for utterance, labelled in zip(*lines, strict=True):
+            if sentence := normalizer(utterance.text or ""):
+                sentences.append(sentence)
+                values.append(labelled.text or "")
+    return sentences, values
+
+
 def _lines(path: Path) -> Iterator[str]:
     if not path.is_file():
         raise TextError(f"{path}: no such text")

@@ -51,6 +51,15 @@ class Perplexity:
     tokens: int
     unknown: int
 
+    @classmethod
+    def of(cls, sentences: Sequence[np.ndarray], log_probs: Iterable[np.ndarray]) -> "Perplexity":
+        """That of sentences whose tokens have these log-probabilities. Raises LanguageModelError if there are none."""
+        if not sentences:
+            raise LanguageModelError("there is no text to compute a perplexity of")
+        known = np.concatenate(sentences) != UNKNOWN
+        nats = np.concatenate(list(log_probs))
+        return cls(float(nats.sum()), float(nats[known].sum()), len(known), int(np.count_nonzero(~known)))
+
     @property
     def value(self) -> float:
         return float(np.exp(-self.log_prob / self.tokens))
@@ -91,14 +100,7 @@ class TokenModel:
     def perplexity(self, texts: Iterable[str]) -> Perplexity:
         """Perplexity of normalised sentences, blank ones left out. Raises LanguageModelError if none is left."""
         sentences = self.encode_sentences(texts)
-        if not sentences:
-            raise LanguageModelError("there is no text to compute a perplexity of")
-        indices = np.concatenate(sentences)
-        log_probs = np.concatenate(list(self.log_probs(sentences)))
-        known = indices != UNKNOWN
-        return Perplexity(
-            float(log_probs.sum()), float(log_probs[known].sum()), len(indices), int(np.count_nonzero(~known))
-        )
+        return Perplexity.of(sentences, self.log_probs(sentences))
 
 
 class NGram(TokenModel):

@@ -1,6 +1,7 @@
 """Recurrent language models as files hold them: network, tokens and normaliser; what they score, what they write."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,22 +9,61 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 import torch
+from torch import Tensor
 
 from asr.batching import plan_batches
-from asr.decoding.ngram import BEGIN, END, SPECIALS, UNKNOWN, Kind, TokenModel, join_tokens
+from asr.decoding.ngram import BEGIN, END, SPECIALS, UNKNOWN, Kind, Perplexity, TokenModel, join_tokens
 from asr.errors import LanguageModelError, ModelFileError
 from asr.model import read_metadata, write_model_file
 from asr.nn.lm import LanguageModel
-from asr.nn.rnn import State
 from asr.text import Normalizer
 
 TASK = "language model"
 _BATCH_TOKENS = 1 << 14  # scored at a time, padding included
 _BATCH_SENTENCES = 512
+_CLEAN = Normalizer()  # of values, which may be spelled in different ways that look alike
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A field of manifests that sentences are conditioned on, and its values, each of which is a one-hot vector."""
+
+    field: str
+    values: tuple[str, ...]
+
+    @classmethod
+    def learn(cls, field: str, values: Sequence[str]) -> "Given":
+        """The field and the values that training sentences have. Raises LanguageModelError if they tell nothing."""
+        different = sorted(set(map(_CLEAN, values)))
+        if not 2 <= len(different) <= len(values) / 2:
+            raise LanguageModelError(
+                f"the field {field} has {len(different)} different values in {len(values)} sentences; "
+                "to learn from it there must be two or more, in two sentences or more each on average"
+            )
+        return cls(field, tuple(different))
+
+    def vectors(self, values: Sequence[str]) -> np.ndarray:
+        """`(n, C)` of `n` values, of which there are `C`. Raises LanguageModelError that lists those there are."""
+        cleaned = list(map(_CLEAN, values))
+        if unknown := sorted(set(cleaned) - set(self.values)):
+            raise LanguageModelError(
+                f"the language model knows no {self.field} {', '.join(map(repr, unknown))}; "
+                f"its training text has {', '.join(self.values)}"
+            )
+        return np.eye(len(self.values), dtype=np.float32)[[self.values.index(value) for value in cleaned]]
+
+    def others(self, values: Sequence[str]) -> np.ndarray:
+        """`(n, C)` of other values than these, drawn at random, the same each time."""
+        steps = np.random.default_rng(0).integers(1, len(self.values), len(values))
+        indices = (self.vectors(values).argmax(1) + steps) % len(self.values)
+        return self.vectors([self.values[index] for index in indices])
 
 
 class RecurrentLM(TokenModel):
-    """A recurrent network that knows its tokens. Each sentence it scores begins with `<s>`, in the state of zeros."""
+    """A recurrent network that knows its tokens. Each sentence it scores begins with `<s>`, in the state of zeros.
+
+    If its `settings` have a `condition_size` of `C`, all it reads and writes is conditioned on vectors of `C` numbers.
+    """
 
     def __init__(
         self,
@@ -32,20 +72,65 @@ class RecurrentLM(TokenModel):
         normalizer: Normalizer,
         settings: Mapping[str, Any],
         summary: dict[str, Any] | None = None,
+        given: Given | None = None,
     ) -> None:
-        """A model with fresh weights. `settings` are those of `LanguageModel`, `summary` is what `asr info` shows."""
+        """A model with fresh weights. `settings` are those of `LanguageModel`, `summary` is what `asr info` shows.
+
+        `given` are the values that its vectors stand for, if they stand for values.
+        """
         super().__init__(vocabulary, units)
         self.normalizer = normalizer
         self.settings = dict(settings)
         self.summary = summary or {}
+        self.given = given
         self.network = LanguageModel(num_tokens=len(self.vocabulary), **settings)
 
     @property
     def device(self) -> torch.device:
         return self.network.output.weight.device
 
+    @property
+    def condition_size(self) -> int:
+        return int(self.settings.get("condition_size", 0))
+
+    def vector(self, value: str | None) -> np.ndarray | None:
+        """The vector `(C,)` of a value of its field, None where there is neither.
+
+        Raises LanguageModelError if there is one without the other; for no value, or a wrong one, it lists all.
+        """
+        if self.given is not None and value is not None:
+            return self.given.vectors([value])[0]
+        if self.given is not None:
+            values = ", ".join(self.given.values)
+            raise LanguageModelError(f"the language model needs a {self.given.field}, --given one of {values}")
+        if value is not None:
+            raise LanguageModelError(
+                f"the language model cannot be --given {value!r}; train one with `asr lm train-rnn --given FIELD`"
+            )
+        return None
+
+    def condition(self, vectors: np.ndarray | None, count: int) -> Tensor | None:
+        """What the network is given for `count` sentences: `vectors (count, C)` on its device, None for no condition.
+
+        Raises LanguageModelError unless they are what the model needs.
+        """
+        needed = (count, self.condition_size) if self.condition_size else None
+        found = None if vectors is None else np.shape(vectors)
+        if found != needed:
+            raise LanguageModelError(
+                f"for {count} sentences the language model needs vectors of shape {needed} (None: no vectors); "
+                f"it was given {found}"
+            )
+        return None if vectors is None else torch.from_numpy(np.array(vectors, dtype=np.float32)).to(self.device)
+
+    def perplexity(self, texts: Iterable[str], vectors: np.ndarray | None = None) -> Perplexity:
+        """As of every language model; of a conditional one given `vectors (n, C)` of the texts that are not blank."""
+        sentences = self.encode_sentences(texts)
+        return Perplexity.of(sentences, self.log_probs(sentences, vectors))
+
     @torch.inference_mode()
-    def log_probs(self, sentences: Sequence[np.ndarray]) -> Iterable[np.ndarray]:
+    def log_probs(self, sentences: Sequence[np.ndarray], vectors: np.ndarray | None = None) -> Iterable[np.ndarray]:
+        given = self.condition(vectors, len(sentences))
         self.network.eval()
         found: list[np.ndarray] = [np.empty(0)] * len(sentences)
         lengths = [len(sentence) for sentence in sentences]
@@ -54,7 +139,7 @@ class RecurrentLM(TokenModel):
             targets = torch.nn.utils.rnn.pad_sequence(following, batch_first=True).to(self.device)  # (B, S)
             before = targets.roll(1, dims=1)
             before[:, 0] = BEGIN
-            log_probs, _ = self.network(before)
+            log_probs, _ = self.network(before, None, None if given is None else given[batch])
             rows = log_probs.gather(-1, targets[:, :, None])[:, :, 0].double().cpu().numpy()
             for index, row in zip(batch, rows, strict=True):
                 found[index] = row[: lengths[index]]
@@ -68,14 +153,15 @@ class RecurrentLM(TokenModel):
         length: int = 200,
         temperature: float = 1.0,
         seed: int = 0,
-        states: Sequence[State] | None = None,
+        vector: np.ndarray | None = None,
     ) -> str:
         """`prompt` and `length` tokens after it, drawn one by one; each sentence that ends is a line.
 
         Probabilities are taken to the power of 1 / `temperature`: below 1 what is likely gets likelier, at 0 the
-        likeliest is always taken. `states` are where to begin, those of a vector from `network.begin` for one.
-        Raises LanguageModelError for a prompt with tokens that the model does not know.
+        likeliest is always taken. A conditional model is given a `vector (C,)`. Raises LanguageModelError for a prompt
+        with tokens that the model does not know, and without the vector that it needs.
         """
+        given = self.condition(None if vector is None else np.asarray(vector)[None], 1)
         self.network.eval()
         told = self.tokens(self.normalizer(prompt))
         if unknown := sorted(set(told) - set(self.vocabulary[len(SPECIALS) :])):
@@ -85,8 +171,9 @@ class RecurrentLM(TokenModel):
         generator = torch.Generator().manual_seed(seed)
         lines = [told]
         tokens = [BEGIN, *self.encode(told).tolist()]
+        states = None
         for _ in range(length):
-            log_probs, states = self.network(torch.tensor([tokens], device=self.device), states)
+            log_probs, states = self.network(torch.tensor([tokens], device=self.device), states, given)
             scores = log_probs[0, -1].cpu()
             scores[[UNKNOWN, BEGIN]] = -torch.inf
             if temperature > 0:
@@ -113,6 +200,7 @@ class RecurrentLM(TokenModel):
             "text": vars(self.normalizer),
             "network": self.settings,
             "training": self.summary,
+            **({} if self.given is None else {"given": asdict(self.given)}),
         }
 
     @classmethod
@@ -126,7 +214,11 @@ class RecurrentLM(TokenModel):
             if metadata["units"] not in ("words", "characters"):
                 raise ValueError(f"units {metadata['units']!r}")
             normalizer = Normalizer(**metadata["text"])
-            lm = cls(vocabulary, metadata["units"], normalizer, metadata["network"], metadata["training"])
+            stored = metadata.get("given")
+            given = None if stored is None else Given(str(stored["field"]), tuple(map(str, stored["values"])))
+            lm = cls(vocabulary, metadata["units"], normalizer, metadata["network"], metadata["training"], given)
+            if given is not None and len(given.values) != lm.condition_size:
+                raise ValueError(f"{len(given.values)} values for vectors of {lm.condition_size} numbers")
             lm.network.load_state_dict(weights)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise LanguageModelError(f"the stored recurrent language model is damaged: {error}") from None
@@ -138,12 +230,19 @@ class RecurrentLM(TokenModel):
         write_model_file(path, tensors, self.to_metadata())
 
 
-def load_recurrent(path: str | Path) -> RecurrentLM:
-    """Reads a language model file. Raises ModelFileError that names it if it is missing, damaged or something else."""
+def load_recurrent(path: str | Path, *, conditional: bool = False) -> RecurrentLM:
+    """Reads a language model file, whose sentences depend on vectors only if it may be `conditional`.
+
+    Raises ModelFileError that names it if it is missing, damaged or something else.
+    """
     metadata = read_metadata(path)
     if metadata.get("task") != TASK:
         raise ModelFileError(f"{path}: is no recurrent language model; `asr lm train-rnn` makes one of text")
     try:
-        return RecurrentLM.from_parts(safetensors.numpy.load_file(path), metadata)
+        lm = RecurrentLM.from_parts(safetensors.numpy.load_file(path), metadata)
     except (LanguageModelError, safetensors.SafetensorError) as error:
         raise ModelFileError(f"{path}: {error}; copy it again") from None
+    if lm.condition_size and not conditional:
+        field = lm.given.field if lm.given else "vector"
+        raise ModelFileError(f"{path}: must be told the {field} of each sentence; take a model trained without --given")
+    return lm

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from asr.nn.rnn import Cell, SequenceDropout, State, recur, residual_layers
@@ -14,7 +13,8 @@ class LanguageModel(nn.Module):
     Shapes: `(B, S)` int64 -> log-probabilities `(B, S, V)` in float32, and the state of each layer, from which the next
     call goes on: a sequence in parts gives what it gives as a whole. `V` is the number of tokens.
 
-    With a `condition_size` of `C` numbers the model can turn a vector into a sequence: `begin` makes states of it.
+    With a `condition_size` of `C` numbers the model turns a vector into a sequence: a linear map of the vector is added
+    to the embedding of every token, so that it is there wherever in a stream a sentence begins, and however it goes on.
     """
 
     def __init__(
@@ -32,18 +32,21 @@ class LanguageModel(nn.Module):
         self.layers, self.norms = residual_layers(cell=cell, bidirectional=False, hidden=hidden, layers=layers)
         self.dropout = SequenceDropout(dropout)
         self.output = nn.Linear(hidden, num_tokens)
-        self.condition = nn.Linear(condition_size, layers * hidden) if condition_size else None
+        self.condition = nn.Linear(condition_size, hidden, bias=False) if condition_size else None
 
-    def forward(self, tokens: Tensor, states: Sequence[State] | None = None) -> tuple[Tensor, list[State]]:
-        outputs, states = recur(self.embedding(tokens), self.layers, self.norms, self.dropout, states=states)
+    def forward(
+        self, tokens: Tensor, states: Sequence[State] | None = None, vectors: Tensor | None = None
+    ) -> tuple[Tensor, list[State]]:
+        """`vectors` are one for all, `(C,)`, one for each sequence, `(B, C)`, or one for each token, `(B, S, C)`.
+
+        Raises ValueError if they are missing, or if the model has no `condition_size`.
+        """
+        x = self.embedding(tokens)  # (B, S, H)
+        if vectors is not None and self.condition is not None:
+            x = x + self.condition(vectors[:, None] if vectors.ndim == 2 else vectors)
+        elif vectors is not None:
+            raise ValueError("the model has no condition_size, so it takes no vectors")
+        elif self.condition is not None:
+            raise ValueError(f"the model needs vectors of {self.condition.in_features} numbers")
+        outputs, states = recur(x, self.layers, self.norms, self.dropout, states=states)
         return self.output(outputs).float().log_softmax(dim=-1), states
-
-    def begin(self, vectors: Tensor) -> list[State]:
-        """States that make sequences depend on `vectors (B, C)`: a linear map of them, and empty LSTM memories."""
-        if self.condition is None:
-            raise ValueError("the model has no condition_size, so it takes no vector")
-        hidden = (
-            self.condition(vectors).unflatten(-1, (len(self.layers), -1)).transpose(0, 1)[:, None]
-        )  # (layers, 1, B, H)
-        is_lstm = isinstance(self.layers[0].forward_rnn, nn.LSTM)
-        return [(h, torch.zeros_like(h)) if is_lstm else h for h in hidden.contiguous()]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from asr.config import TrainingConfig
 from asr.decoding.ngram import BEGIN, END, UNKNOWN, NGram, Perplexity, join_tokens
-from asr.decoding.recurrent import RecurrentLM, load_recurrent
+from asr.decoding.recurrent import Given, RecurrentLM, load_recurrent
 from asr.files import write_whole
 from asr.nn.rnn import State, map_state
 from asr.text import Normalizer
@@ -35,6 +35,8 @@ MAX_ROWS = 32
 MIN_LENGTH = 7000  # of a row; a text too short for that has fewer rows, since it takes many steps to learn
 RARE = 0.5  # share of the tokens seen once that an epoch reads as `<unk>`, so that the model learns what it is
 
+Vectors = tuple[np.ndarray, np.ndarray] | tuple[None, None]  # of training and validation sentences, `(n, C)` each
+
 
 @steady_numbers()
 def train(
@@ -45,9 +47,13 @@ def train(
     ngrams: NGram,
     normalizer: Normalizer,
     options: TrainingConfig,
+    vectors: Vectors = (None, None),
+    given: Given | None = None,
     **settings: Any,
 ) -> RecurrentLM:
     """Trains a language model on sentences that `normalizer` gave; `settings` are those of `LanguageModel`.
+
+    With `vectors` it is conditioned on them; if they stand for values, `given` are those.
 
     Its tokens are those of `ngrams`, a model of the same sentences, so that their perplexities compare. The model of
     the epoch with the lowest is written to `output`; what `fit` leaves, for an interrupted call to go on when it is
@@ -55,16 +61,19 @@ def train(
     """
     set_seed(options.seed)
     process = processes()
-    lm = RecurrentLM(ngrams.vocabulary, ngrams.units, normalizer, settings)
+    if vectors[0] is not None:
+        settings["condition_size"] = vectors[0].shape[1]
+    lm = RecurrentLM(ngrams.vocabulary, ngrams.units, normalizer, settings, given=given)
     lm.network.to(process.device)
-    task = LanguageTask(lm, training, validation, ngram=ngrams.perplexity(validation), options=options)
+    ngram = ngrams.perplexity(validation)
+    task = LanguageTask(lm, training, validation, ngram=ngram, options=options, vectors=vectors)
     say(task.describe())
     out = Path(f"{output}.training")
     fit(task, options, out)
     if process.is_main_process:
         (out / MODEL_FILE).replace(output)
     process.wait_for_everyone()
-    return load_recurrent(output)
+    return load_recurrent(output, conditional=True)
 
 
 def cut_stream(stream: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,12 +83,12 @@ def cut_stream(stream: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
     """
     before = np.concatenate([[END], stream[:-1]])
     inputs = np.where(before == END, BEGIN, before)
-    missing = -len(stream) % rows
-    padded = (
-        np.pad(inputs, (0, missing), constant_values=BEGIN),
-        np.pad(stream, (0, missing), constant_values=NO_TARGET),
-    )
-    return padded[0].reshape(rows, -1), padded[1].reshape(rows, -1)
+    return cut(inputs, rows, BEGIN), cut(stream, rows, NO_TARGET)
+
+
+def cut(stream: np.ndarray, rows: int, fill: int) -> np.ndarray:
+    """A stream `(n,)` in rows `(rows, ceil(n / rows))`, the last filled up."""
+    return np.pad(stream, (0, -len(stream) % rows), constant_values=fill).reshape(rows, -1)
 
 
 class LanguageTask(Task[range]):
@@ -98,16 +107,22 @@ class LanguageTask(Task[range]):
         *,
         ngram: Perplexity,
         options: TrainingConfig,
+        vectors: Vectors = (None, None),
         rows: int | None = None,
         bptt: int = BPTT,
     ) -> None:
-        """`training` and `validation` are normalised sentences, `ngram` is what an n-gram model says of the latter."""
+        """`training` and `validation` are normalised sentences, `ngram` is what an n-gram model says of the latter.
+
+        Raises LanguageModelError unless there is one of the training `vectors` for each sentence, if `lm` needs any.
+        """
         self.lm = lm
         self.module = lm.network
         self.sentences = lm.encode_sentences(training)
         self.validation = validation
         self.ngram = ngram
         self.options, self.bptt = options, bptt
+        self.given = vectors
+        self.vectors = lm.condition(vectors[0], len(self.sentences))
         counts = np.bincount(np.concatenate(self.sentences))
         self.is_rare = (counts == 1) & (np.arange(len(counts)) > END)
         num_tokens = int(counts.sum())
@@ -132,40 +147,40 @@ class LanguageTask(Task[range]):
         batches = [range(start, start + self.rows) for start in starts]
         return [batches[first : first + self.chunks] for first in range(0, len(batches), self.chunks)]
 
-    def _read(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets of an epoch, as `cut_stream` gives them."""
+    def _read(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Inputs and targets of an epoch, as `cut_stream` gives them, and the index of the sentence of each target."""
         generator = np.random.default_rng([self.options.seed, epoch])
         order = generator.permutation(len(self.sentences))
         sentences = [self.sentences[index] for index in order]
         stream = np.concatenate(sentences).astype(np.int64)
         stream[self.is_rare[stream] & (generator.random(len(stream)) < RARE)] = UNKNOWN
-        return cut_stream(stream, self.rows)
+        owners = np.repeat(order, [len(sentence) for sentence in sentences])
+        return *cut_stream(stream, self.rows), cut(owners, self.rows, 0)
 
-    def _pieces(self, batch: range) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-        """Number of the chunk, rows `(B,)`, inputs and targets `(B, bptt)`."""
+    def _pieces(self, batch: range) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Number of the chunk, rows `(B,)`; inputs, targets and their sentences `(B, bptt)`."""
         number, rows = batch.start // self.rows, np.array(batch) % self.rows
         epoch, chunk = divmod(number, self.chunks)
         columns = slice(chunk * self.bptt, (chunk + 1) * self.bptt)
-        inputs, targets = self.read(epoch)
-        return number, rows, inputs[rows, columns], targets[rows, columns]
+        return number, rows, *(array[rows, columns] for array in self.read(epoch))  # type: ignore[return-value]
 
     def num_targets(self, batch: range) -> int:
-        _, _, _, targets = self._pieces(batch)
+        _, _, _, targets, _ = self._pieces(batch)
         return int((targets != NO_TARGET).sum())
 
-    def load(self, batch: range) -> tuple[int, Tensor, Tensor, Tensor]:
-        """Number of the chunk, rows `(B,)`, inputs and targets `(B, S)`."""
+    def load(self, batch: range) -> tuple[int, Tensor, Tensor, Tensor, Tensor | None]:
+        """Number of the chunk, rows `(B,)`, inputs and targets `(B, S)`, and the vectors of those, `(B, S, C)`."""
         number, *arrays = self._pieces(batch)
-        rows, inputs, targets = (torch.from_numpy(array).to(self.lm.device) for array in arrays)
-        return number, rows, inputs, targets
+        rows, inputs, targets, owners = (torch.from_numpy(array).to(self.lm.device) for array in arrays)
+        return number, rows, inputs, targets, None if self.vectors is None else self.vectors[owners]
 
-    def loss(self, model: nn.Module, data: tuple[int, Tensor, Tensor, Tensor]) -> Tensor:
+    def loss(self, model: nn.Module, data: tuple[int, Tensor, Tensor, Tensor, Tensor | None]) -> Tensor:
         """Goes on from the states in which the chunk before ended; no gradient does."""
-        number, rows, inputs, targets = data
+        number, rows, inputs, targets, vectors = data
         if number != self._chunk:  # not another share of the same rows, nor the same once more in smaller parts
             self._chunk, self._before, self._after = number, self._after if number % self.chunks else None, None
         states = map_state(lambda of_all: of_all[:, rows], self._before) if self._before else None
-        log_probs, states = model(inputs, states)
+        log_probs, states = model(inputs, states, vectors)
         if self._after is None:
             self._after = map_state(lambda s: s.new_zeros(s.shape[0], self.rows, s.shape[2]), states)
         map_state(lambda of_all, s: of_all.index_copy_(1, rows, s.detach()), self._after, states)
@@ -180,7 +195,7 @@ class LanguageTask(Task[range]):
         self._chunk, self._before, self._after = None, None, state["states"]
 
     def evaluate(self) -> Row:
-        found = self.lm.perplexity(self.validation)
+        found = self.lm.perplexity(self.validation, self.given[1])
         return {
             "validation_loss": -found.log_prob / found.tokens,
             "perplexity": found.value,
@@ -208,15 +223,18 @@ class LanguageTask(Task[range]):
     def leave_out(self, batch: range, path: Path) -> str:
         """Also forgets the states after it, which are not finite either."""
         self.load_state({"states": None})
-        _, _, inputs, _ = self._pieces(batch)
+        _, _, inputs, *_ = self._pieces(batch)
         path = path.with_suffix(".txt")
         lines = [join_tokens([self.lm.vocabulary[token] for token in row], self.lm.units) for row in inputs]
         write_whole(path, "\n".join(lines).encode())
         return str(path)
 
     def fingerprint(self) -> str:
-        """A digest of all settings, the vocabulary, and the texts."""
-        settings = (self.lm.settings, self.options, self.rows, self.bptt, self.lm.vocabulary, self.validation)
+        """A digest of all settings, the vocabulary, the texts, and what they are given."""
+        lm = self.lm
+        settings = (lm.settings, self.options, self.rows, self.bptt, lm.vocabulary, lm.given, self.validation)
         digest = hashlib.sha256(repr(settings).encode())
         digest.update(np.concatenate(self.sentences).tobytes())
+        for vectors in self.given:
+            digest.update(b"" if vectors is None else vectors.tobytes())
         return digest.hexdigest()
