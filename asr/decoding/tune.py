@@ -26,7 +26,7 @@ from asr.text import Normalizer, Units
 
 WIDTHS = (4, 8, 16, 32, 64)
 _CENTRE = Weights(0.6, 0.5, 4.0, 0.5)  # where the search begins
-_SPREAD = Weights(0.3, 1.5, 3.0, 1.0)  # how far from there it looks at first
+_SPREAD = (0.3, 1.5, 3.0, 1.0)  # how far from there it looks at first
 _RADII = (1.0, 0.5, 0.25)
 _DRAWS = 20  # at each radius
 _COSTS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0)  # tried for `Rejection`
@@ -50,7 +50,7 @@ class Trial:
         return self.score.wer.percent + self.score.cer.percent
 
     def __str__(self) -> str:
-        lm, word, unknown, blank = self.weights
+        lm, word, unknown, blank, *_ = self.weights
         return (
             f"{lm:5.2f} {word:6.2f} {unknown:8.2f} {blank:6.2f} {self.pruning.width:5d}   "
             f"{self.score.wer.percent:6.2f} {self.score.cer.percent:6.2f}"
@@ -124,7 +124,7 @@ def search_settings(validation: Validation, decoder: Decoder) -> Iterator[Trial]
     yield (best := attempt(_CENTRE))
     for radius in _RADII:
         for _ in range(_DRAWS):
-            drawn = np.array(best.weights) + radius * generator.uniform(-1, 1, len(_SPREAD)) * _SPREAD
+            drawn = np.array(best.weights[: len(_SPREAD)]) + radius * generator.uniform(-1, 1, len(_SPREAD)) * _SPREAD
             drawn[0] = abs(drawn[0])  # a negative weight would prefer what no one says
             trial = attempt(Weights(*drawn.round(3).tolist()))
             if trial.loss < best.loss:
