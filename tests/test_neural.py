@@ -9,16 +9,18 @@ import torch
 from conftest import fresh_recognizer
 from oracles import prefixes_by_enumeration, random_waveforms, randomise
 from test_beam import EXHAUSTIVE, random_log_probs
-from test_fusion import CHARACTERS, UNITS, WEIGHTS, WORDS, lm_score
+from test_decoder import Spoken
+from test_fusion import CHARACTERS, TEXTS, UNITS, WEIGHTS, WORDS, lm_score
 
 from asr.decoding.beam import BeamSearch, Pruning
 from asr.decoding.decoder import Decoder
-from asr.decoding.fusion import Weights, build_fusion
+from asr.decoding.fusion import Weights
 from asr.decoding.hotwords import build_hotwords
 from asr.decoding.hypothesis import Hypothesis
-from asr.decoding.neural import build_network, read
+from asr.decoding.neural import CURE, build_network, read
 from asr.decoding.ngram import BEGIN, END, SPECIALS
 from asr.decoding.recurrent import RecurrentLM
+from asr.decoding.tune import tune_fusion
 from asr.errors import LanguageModelError, ModelFileError
 from asr.model import load, read_metadata
 from asr.text import Normalizer, Units
@@ -85,7 +87,7 @@ def test_what_counts_nothing_changes_nothing() -> None:
         without = decode(plain, log_probs)
         assert decode(fused(random_lm(), WEIGHTS), log_probs) == without
         assert decode(plain.using(weights=WEIGHTS._replace(recurrent=2.0)), log_probs) == without  # of no model
-        assert decode(fused(random_lm()).fusing(None).using(weights=WEIGHTS), log_probs) == without
+        assert decode(fused(random_lm()).without_recurrent(), log_probs) == without
         assert decode(fused(random_lm()), log_probs) != without
 
 
@@ -133,7 +135,7 @@ def test_the_model_file_holds_it(tmp_path: Path) -> None:
     assert loaded.recognize(waveforms) == recognizer.recognize(waveforms)
     loaded.save(tmp_path / "b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    recognizer.decoder = recognizer.decoder.fusing(None)
+    recognizer.decoder = recognizer.decoder.without_recurrent()
     assert loaded.recognize(waveforms) != recognizer.recognize(waveforms)
 
     metadata, tensors = read_metadata(tmp_path / "a"), safetensors.torch.load_file(tmp_path / "a")
@@ -159,9 +161,9 @@ def test_models_that_do_not_read_unit_by_unit_are_refused() -> None:
     lower, bare = random_lm(), random_lm()
     lower.normalizer, bare.normalizer = Normalizer(lower=True), Normalizer(strip_punctuation=True)
     for lm, units, message in (
-        (words, UNITS, "reads characters"),
+        (words, UNITS, "this recurrent language model words; train one"),
         (random_lm(condition_size=3), UNITS, "a vector for each sentence"),
-        (lower, Units(" aB"), "does not read 'B' as they are; train one"),
+        (lower, Units(" aB"), "does not read 'B' as one character; train one"),
         (bare, Units(" a!"), "does not read '!'"),
         (random_lm(), Units(["a", "ng"]), "does not read 'ng'"),
         (random_lm(), Units("ab", "phones"), "phones"),
@@ -170,3 +172,42 @@ def test_models_that_do_not_read_unit_by_unit_are_refused() -> None:
             build_network(lm, units)
     build_network(lower, UNITS)
     build_network(bare, Units(" a'"))  # kept inside words
+
+
+def taught_lm() -> RecurrentLM:
+    """A character model that has seen `TEXTS` a few times."""
+    lm = random_lm("gru", 1, 16)
+    sentences = [torch.from_numpy(sentence).long() for sentence in lm.encode_sentences(TEXTS)]
+    optimizer = torch.optim.Adam(lm.network.parameters(), lr=0.03)
+    for _ in range(40):
+        loss = torch.zeros(())
+        for sentence in sentences:
+            log_probs, _ = lm.network(torch.cat([torch.tensor([BEGIN]), sentence[:-1]])[None])
+            loss = loss - log_probs[0].gather(1, sentence[:, None]).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return lm
+
+
+def test_tuning_keeps_what_helps_and_nothing_else() -> None:
+    recognizer, said = fresh_recognizer(" ab"), []
+    validation = Spoken(recognizer, TEXTS * 3, 1.5)
+    tune_fusion(validation, taught_lm(), said.append)
+    decoder = recognizer.decoder
+    assert decoder is not None and decoder.recurrent is not None and decoder.weights.recurrent > 0
+    score = validation.score(decoder)
+    assert score.wer.errors < 0.9 * validation.score(None).wer.errors
+    assert str(score.wer).partition(" 95")[0] in said[-1]
+    assert decoder.summary["fused"].startswith(str(score.wer).partition(" 95")[0])
+
+    perfect = Spoken(fresh_recognizer(" ab"), TEXTS, 0.0)
+    tune_fusion(perfect, taught_lm(), said.append)
+    assert perfect.recognizer.decoder is None and "no better" in said[-1]
+
+
+def test_a_model_that_cannot_be_fused_is_only_said_to_be() -> None:
+    validation, said = Spoken(fresh_recognizer(" ab"), TEXTS, 1.5), []
+    tune_fusion(validation, RecurrentLM((*SPECIALS, "ab"), "words", Normalizer(), {"hidden": 4}), said.append)
+    assert validation.recognizer.decoder is None
+    assert said == ["not read in the search: it reads characters, and this recurrent language model words; " + CURE]

@@ -302,9 +302,7 @@ def lacks_rows(state: State, reader: Reader) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def search(
-    state: State, fusion: Fusion, reader: Reader, log_probs: np.ndarray, begin: int, pruning: Pruning
-) -> int:
+def search(state: State, fusion: Fusion, reader: Reader, log_probs: np.ndarray, begin: int, pruning: Pruning) -> int:
     """Goes through `log_probs (S, V)` from frame `begin` on; returns the first frame that there is no room for."""
     for t in range(begin, len(log_probs)):
         if state.counts[NODES] + state.counts[PREFIXES] * len(state.chosen) + 1 > len(state.nodes):
@@ -418,7 +416,7 @@ class BeamSearch:
         return tuple(reversed(units))
 
     def _make_room(self) -> None:
-        """Drops the nodes and rows that no living prefix needs, and takes more nodes where that gives too little room."""
+        """Drops nodes and rows that no living prefix needs, and takes more nodes where that gives too little room."""
         nodes, beam, _, chosen, counts = self._state
         _, memory, follows = self._reader
         alive = np.flatnonzero(mark_alive(self._state))

@@ -65,11 +65,16 @@ class Decoder:
         other.pruning = pruning or self.pruning
         return other
 
-    def fusing(self, recurrent: "RecurrentLM | None") -> "Decoder":
-        """The same with a recurrent model read in the search, or none. Raises LanguageModelError as `build_network`."""
+    def fusing(self, recurrent: "RecurrentLM") -> "Decoder":
+        """The same with a recurrent model read in the search. Raises LanguageModelError as `build_network` does."""
         other = copy.copy(self)
-        other.recurrent = recurrent
-        other.network = build_network(recurrent, self.units) if recurrent is not None else None
+        other.recurrent, other.network = recurrent, build_network(recurrent, self.units)
+        return other
+
+    def without_recurrent(self) -> "Decoder":
+        """The same with n-grams alone."""
+        other = self.using(weights=self.weights._replace(recurrent=0.0, unit=0.0))
+        other.recurrent = other.network = other.rescorer = None
         return other
 
     def search(self, width: int = 1) -> BeamSearch:

@@ -1,7 +1,7 @@
 """A recurrent character model as the compiled search takes it: what follows a prefix, read one unit at a time.
 
 The numbers are those of `LanguageModel` (`asr/nn/lm.py`) in evaluation, in flat arrays and float32. Each affine map is
-one matrix, its bias the last row. What the first layer takes from its input depends on the token alone, so it is a table.
+one matrix, its bias the last row. What the first layer takes from its input depends on the token alone: a table.
 """
 
 import math
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 _LSTM, _GRU, _RNN_TANH, _RNN_RELU = range(4)
 _ONE, _TWO = np.float32(1), np.float32(2)
+CURE = "train one of characters as the recogniser writes them: `asr lm train-rnn`"
 _EPSILON = np.float32(1e-5)  # of PyTorch's layer norm
 
 
@@ -41,27 +42,24 @@ def no_network() -> Network:
     return Network(_LSTM, np.zeros(0, np.int32), *nothing)
 
 
-def require_fusible(lm: "RecurrentLM", units: Units) -> None:
+def require_readable(lm: "RecurrentLM", units: Units) -> None:
     """Raises LanguageModelError, which names the cure, for a model that cannot read the text unit by unit."""
-    cure = "train one of characters, without --lower where the recogniser writes capitals: `asr lm train-rnn`"
     if lm.units != "characters":
-        raise LanguageModelError(f"the search reads characters, and the recurrent language model {lm.units}; {cure}")
+        raise LanguageModelError(f"it reads characters, and this recurrent language model {lm.units}; {CURE}")
     if lm.settings.get("condition_size"):
-        raise LanguageModelError("the recurrent language model needs a vector for each sentence; " + cure)
+        raise LanguageModelError(f"this recurrent language model needs a vector for each sentence; {CURE}")
     if units.kind in ("decomposed", "phones"):
-        raise LanguageModelError(
-            f"the search reads unit by unit, and the recurrent language model text: these units ({units.kind}) are "
-            "not the characters of the text"
-        )
+        raise LanguageModelError(f"it reads unit by unit, and {units.kind} are not the characters of the text")
     # Between two digits nothing composes, and marks that are kept inside words are inside one.
     read = {symbol: lm.tokens(lm.normalizer(f"0{symbol}0"))[1:-1] for symbol in units.symbols}
-    if other := [symbol for symbol, tokens in read.items() if tokens != lm.tokens(symbol) or len(tokens) != 1]:
-        raise LanguageModelError(f"the recurrent language model does not read {', '.join(map(repr, other))} as they are; {cure}")
+    if other := [symbol for symbol, tokens in read.items() if len(tokens) != 1 or tokens != lm.tokens(symbol)]:
+        listed = ", ".join(map(repr, other))
+        raise LanguageModelError(f"this recurrent language model does not read {listed} as one character; {CURE}")
 
 
 def build_network(lm: "RecurrentLM", units: Units) -> Network:
-    """The arrays of a character model. Raises LanguageModelError as `require_fusible` does."""
-    require_fusible(lm, units)
+    """The arrays of a character model. Raises LanguageModelError as `require_readable` does, and for damage."""
+    require_readable(lm, units)
     weights = lm.to_tensors()
     if not all(np.isfinite(array).all() for array in weights.values()):
         raise LanguageModelError("the recurrent language model is damaged: not all of its weights are numbers")
@@ -77,7 +75,7 @@ def build_network(lm: "RecurrentLM", units: Units) -> Network:
         _CELLS.index(lm.settings.get("cell", "lstm")),
         np.array([BEGIN, *lm.encode(SPACE if symbol == " " else symbol for symbol in units.symbols)], np.int32),
         *(
-            np.require(array, np.float32, "C")  # one type, compiled once
+            np.require(array, np.float32, "CW")  # one type, compiled once
             for array in (
                 embedding,
                 [_affine(_normalised(row, norms[0]), first) for row in embedding],
@@ -116,7 +114,7 @@ def read(network: Network, unit: int, before: np.ndarray, after: np.ndarray, fol
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _affine(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """`x @ matrix[:-1] + matrix[-1]`, by whole rows, so that it is vectorised, and by four, to write the sum less often."""
+    """`x @ matrix[:-1] + matrix[-1]`, by whole rows, so that it is vectorised; four, to write the sum less often."""
     total = matrix[-1].copy()
     whole = len(x) - len(x) % 4
     for i in range(0, whole, 4):
