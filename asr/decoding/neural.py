@@ -75,7 +75,7 @@ def build_network(lm: "RecurrentLM", units: Units) -> Network:
         _CELLS.index(lm.settings.get("cell", "lstm")),
         np.array([BEGIN, *lm.encode(SPACE if symbol == " " else symbol for symbol in units.symbols)], np.int32),
         *(
-            np.require(array, np.float32, "CW")  # one type, compiled once
+            np.require(array, np.float32, ["C", "W"])  # one type, compiled once
             for array in (
                 embedding,
                 [_affine(_normalised(row, norms[0]), first) for row in embedding],
@@ -135,12 +135,12 @@ def _normalised(x: np.ndarray, norm: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _sigmoid(x: float) -> float:
+def _sigmoid(x: float) -> np.floating:
     return _ONE / (_ONE + math.exp(-x))
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _tanh(x: float) -> float:
+def _tanh(x: float) -> np.floating:
     return _ONE - _TWO / (_ONE + math.exp(_TWO * x))  # three times as fast as math.tanh
 
 
