@@ -215,9 +215,7 @@ class Segment:
         self._last = BLANK
         self._search = None
         if recognizer.decoder is not None:
-            from asr.decoding.beam import BeamSearch  # brings numba, which best path needs not
-
-            self._search = BeamSearch(recognizer.decoder.fusion, recognizer.decoder.pruning)
+            self._search = recognizer.decoder.search()
 
     def feed(self, row: Tensor) -> None:
         """The next frame."""

@@ -25,7 +25,7 @@ import torch
 from asr.corpus.manifest import read_manifest
 from asr.corpus.sentences import read_sentences
 from asr.decoding.arpa import write_arpa
-from asr.decoding.beam import BeamSearch, Pruning
+from asr.decoding.beam import Pruning
 from asr.decoding.decoder import Decoder
 from asr.decoding.estimate import estimate
 from asr.decoding.greedy import best_path
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def decode_one_thread(decoder: Decoder, log_probs: list[np.ndarray]) -> list[tuple[int, ...]]:
-    search = BeamSearch(decoder.fusion, decoder.pruning)
+    search = decoder.search()
     results = []
     for one in log_probs:
         search.reset()

@@ -11,12 +11,14 @@ import soundfile
 import torch
 from conftest import fresh_recognizer
 from oracles import random_waveforms, randomise
+from test_neural import random_lm
 
 from asr.audio import load_audio
 from asr.batching import pad
 from asr.cli import app
 from asr.config import Config
 from asr.decoding.decoder import Decoder
+from asr.decoding.fusion import Weights
 from asr.errors import AsrError, AudioError, ConfigError
 from asr.live import microphone, piped
 from asr.model import Recognizer
@@ -107,11 +109,13 @@ def streamed_so_far(recognizer: Recognizer, samples: np.ndarray) -> torch.Tensor
     return log_probs
 
 
-@pytest.mark.parametrize("with_decoder", [False, True])
-def test_text_and_words_are_those_of_transcribe(with_decoder: bool) -> None:
+@pytest.mark.parametrize("decoder", ["best path", "beam", "recurrent"])
+def test_text_and_words_are_those_of_transcribe(decoder: str) -> None:
     recognizer = streaming()
-    if with_decoder:
+    if decoder != "best path":
         recognizer.decoder = Decoder(recognizer.units)
+    if decoder == "recurrent":
+        recognizer.decoder = recognizer.decoder.fusing(random_lm()).using(weights=Weights(recurrent=0.5, unit=1.0))
     samples = random_waveforms(7, 1)[0]
     expected = recognizer.transcribe(samples, RATE)
     assert expected.text

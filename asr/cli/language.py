@@ -160,7 +160,7 @@ def tune(
     ] = None,
     rnn_lm: Annotated[
         Path | None,
-        typer.Option(help="What `asr lm train-rnn` wrote: it rescores what the decoder, as it is then, leaves."),
+        typer.Option(help="What `asr lm train-rnn` wrote: read in the search, or rescoring what that leaves."),
     ] = None,
     phrases: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Set how sure `transcribe --phrases FILE` must be of a phrase.")
@@ -197,6 +197,7 @@ def tune(
         said_verbatim,
         spelling_model,
         tune_confidence,
+        tune_fusion,
         tune_rejection,
     )
     from asr.decoding.tune import tune as tune_decoder
@@ -227,6 +228,7 @@ def tune(
         tune_decoder(validation, decoder, say)
     if recurrent is not None:
         tune_rescoring(validation, recurrent, say)
+        tune_fusion(validation, recurrent, say)
     tune_confidence(validation, say, plot)
     if listed:
         tune_rejection(validation, listed, say)

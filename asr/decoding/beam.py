@@ -24,9 +24,10 @@ from numba import njit
 
 from asr.decoding.fusion import MEMORY, Fusion, final_score, remember, start
 from asr.decoding.hypothesis import Hypothesis
+from asr.decoding.neural import Network, no_network, read
 from asr.text import BLANK
 
-NONE = 0  # in place of a node: there is none, since the root is nobody's child
+NONE = 0  # in place of a node: there is none, since the root is nobody's child; in place of a row: not read yet
 OUTSIDE = -1  # in place of an index into the beam: the prefix is not there
 
 # Every prefix met so far; node 0 is the empty one.
@@ -73,7 +74,15 @@ class State(NamedTuple):
     counts: np.ndarray  # int64, see below
 
 
-NODES, PREFIXES, BEST_NODE, BEST_UNIT = range(4)  # in `State.counts`: how many there are; where the best path is
+class Reader(NamedTuple):
+    """A recurrent model, and what it has read. Compiled functions that need it not do not take it, to stay fast."""
+
+    network: Network
+    memory: np.ndarray  # (rows, layers, 2, H) float32, its states; row 0 is the one before everything
+    follows: np.ndarray  # (rows, V) float32, log-probability of each unit after the same; at BLANK of the end
+
+
+NODES, PREFIXES, BEST_NODE, BEST_UNIT, ROWS = range(5)  # in `State.counts`: how many there are; where the best path is
 
 
 @njit(cache=True, nogil=True)
@@ -87,8 +96,24 @@ def log_add(a: float, b: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def extended(state: State, fusion: Fusion, parent: int, unit: int) -> int:
-    """The node of a prefix with one unit more, made if that was never met."""
+def expect(state: State, reader: Reader, node: int, unit: int) -> float:
+    """The recurrent model's log-probability of a unit after a prefix, at BLANK of the end.
+
+    It reads a prefix when this is first asked, and then knows all that may follow. It has read the parent, which was
+    extended to get here.
+    """
+    prefix = state.nodes[node]
+    if prefix.row == NONE:
+        before = reader.memory[state.nodes[prefix.parent].row]  # row 0 for the root, which is its own parent
+        prefix.row = state.counts[ROWS]
+        state.counts[ROWS] += 1
+        read(reader.network, prefix.unit, before, reader.memory[prefix.row], reader.follows[prefix.row])
+    return reader.follows[prefix.row, unit]
+
+
+@njit(cache=True, nogil=True)
+def extended(state: State, fusion: Fusion, parent: int, unit: int, log_prob: float) -> int:
+    """The node of a prefix with one unit more, made if that was never met; `log_prob` is the recurrent model's."""
     nodes = state.nodes
     found = nodes[parent].child
     while found != NONE and nodes[found].unit != unit:
@@ -102,8 +127,9 @@ def extended(state: State, fusion: Fusion, parent: int, unit: int) -> int:
         node.child = NONE
         node.sibling = nodes[parent].child
         node.slot = OUTSIDE
+        node.row = NONE
         nodes[parent].child = found
-        remember(fusion, nodes[parent], node)
+        remember(fusion, nodes[parent], node, log_prob)
     return found
 
 
@@ -171,7 +197,7 @@ def draft_stays(state: State, frame: np.ndarray) -> float:
 
 @njit(cache=True, nogil=True)
 def draft_extensions(
-    state: State, fusion: Fusion, frame: np.ndarray, num_chosen: int, pruning: Pruning, top: float
+    state: State, fusion: Fusion, reader: Reader, frame: np.ndarray, num_chosen: int, pruning: Pruning, top: float
 ) -> tuple[int, float]:
     """Drafts prefixes that are new to the beam in place of the worst; returns the size of the draft and the best score.
 
@@ -179,6 +205,7 @@ def draft_extensions(
     """
     nodes, beam, draft = state.nodes, state.beam, state.draft
     leader = nodes[state.counts[BEST_NODE]]
+    given = fusion.hotwords.step + max(fusion.weights.unit, 0.0)
     size = state.counts[PREFIXES]
     if size == pruning.width:
         make_heap(draft, size)
@@ -189,10 +216,11 @@ def draft_extensions(
             label = emitting(entry, unit) + frame[unit]
             floor = max(top - pruning.margin, draft[0].score if size == pruning.width else -math.inf)
             leads = entry.node == leader.parent and unit == leader.unit
-            # Within a word language models only take away; at its end they may give back. Hotwords may give anywhere.
-            if label + score + fusion.hotwords.step < floor and unit != fusion.space and not leads:
+            # Within a word language models only take away; at its end they may give back. Others may give anywhere.
+            if label + score + given < floor and unit != fusion.space and not leads:
                 continue
-            node = extended(state, fusion, entry.node, unit)
+            log_prob = expect(state, reader, entry.node, unit) if len(reader.memory) > 0 else 0.0
+            node = extended(state, fusion, entry.node, unit, log_prob)
             if nodes[node].slot != OUTSIDE or not (label + nodes[node].score > floor or leads):
                 continue  # `draft_stays` has these paths already, or they are too improbable
             if size < pruning.width:
@@ -251,27 +279,37 @@ def adopt_draft(state: State, size: int, floor: float) -> None:
 
 
 @njit(cache=True, nogil=True)
-def step(state: State, fusion: Fusion, frame: np.ndarray, pruning: Pruning) -> None:
+def step(state: State, fusion: Fusion, reader: Reader, frame: np.ndarray, pruning: Pruning) -> None:
     """One frame of log-probabilities `(V,)`."""
     best = int(np.argmax(frame))
     if best != BLANK and best != state.counts[BEST_UNIT]:
-        state.counts[BEST_NODE] = extended(state, fusion, state.counts[BEST_NODE], best)
+        node = state.counts[BEST_NODE]
+        log_prob = expect(state, reader, node, best) if len(reader.memory) > 0 else 0.0
+        state.counts[BEST_NODE] = extended(state, fusion, node, best, log_prob)
     state.counts[BEST_UNIT] = best
     size = state.counts[PREFIXES]
     top = draft_stays(state, frame)
     num_chosen = choose_units(frame, best, pruning, state.chosen)
     if num_chosen > 0:
-        size, top = draft_extensions(state, fusion, frame, num_chosen, pruning, top)
+        size, top = draft_extensions(state, fusion, reader, frame, num_chosen, pruning, top)
     adopt_draft(state, size, top - pruning.margin)
 
 
 @njit(cache=True, nogil=True)
-def search(state: State, fusion: Fusion, log_probs: np.ndarray, begin: int, pruning: Pruning) -> int:
-    """Goes through `log_probs (S, V)` from frame `begin` on; returns the first frame that the nodes lack room for."""
+def lacks_rows(state: State, reader: Reader) -> bool:
+    """Whether the recurrent model has no room to read every prefix of the beam."""
+    return 0 < len(reader.memory) < state.counts[ROWS] + state.counts[PREFIXES]
+
+
+@njit(cache=True, nogil=True)
+def search(state: State, fusion: Fusion, reader: Reader, log_probs: np.ndarray, begin: int, pruning: Pruning) -> int:
+    """Goes through `log_probs (S, V)` from frame `begin` on; returns the first frame that there is no room for."""
     for t in range(begin, len(log_probs)):
         if state.counts[NODES] + state.counts[PREFIXES] * len(state.chosen) + 1 > len(state.nodes):
             return t
-        step(state, fusion, log_probs[t], pruning)
+        if lacks_rows(state, reader):
+            return t
+        step(state, fusion, reader, log_probs[t], pruning)
     return len(log_probs)
 
 
@@ -299,19 +337,29 @@ def link(nodes: np.ndarray, size: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def final_scores(state: State, fusion: Fusion) -> np.ndarray:
+def final_scores(state: State, fusion: Fusion, reader: Reader) -> np.ndarray:
     """Score of each prefix of the beam as a whole utterance, `(prefixes,)`."""
     scores = np.empty(state.counts[PREFIXES])
     for i in range(len(scores)):
-        scores[i] = state.beam[i].total + final_score(fusion, state.nodes[state.beam[i].node])
+        node = state.beam[i].node
+        log_prob = expect(state, reader, node, BLANK) if len(reader.memory) > 0 else 0.0
+        scores[i] = state.beam[i].total + final_score(fusion, state.nodes[node], log_prob)
     return scores
 
 
 class BeamSearch:
     """A search that takes its log-probabilities in chunks of any size: the result is the same."""
 
-    def __init__(self, fusion: Fusion, pruning: Pruning | None = None, *, nodes: int = 1 << 13) -> None:
-        """`nodes` are allocated at first; more come as needed."""
+    def __init__(
+        self,
+        fusion: Fusion,
+        pruning: Pruning | None = None,
+        network: Network | None = None,
+        *,
+        nodes: int = 1 << 13,
+        rows: int = 1 << 10,
+    ) -> None:
+        """`nodes` are allocated at first; more come as needed. So many `rows` hold what the network remembers."""
         self.fusion = fusion
         width, units, min_log_prob, margin = pruning or Pruning()
         units = min(units, len(fusion.token) - 1)
@@ -321,7 +369,17 @@ class BeamSearch:
             beam=np.zeros(width, ENTRY),
             draft=np.zeros(width, ENTRY),
             chosen=np.zeros(units, np.int32),
-            counts=np.zeros(4, np.int64),
+            counts=np.zeros(5, np.int64),
+        )
+        if network is None or not fusion.weights.recurrent:
+            network, rows = no_network(), 0
+        else:
+            rows = max(rows, 2 * width + 1)  # one each to begin with, to come from, and to read
+        layers, hidden = len(network.recurrent), network.embedding.shape[1]
+        self._reader = Reader(
+            network,
+            memory=np.zeros((rows, layers, 2, hidden), np.float32),
+            follows=np.zeros((rows, len(network.token)), np.float32),
         )
         self.reset()
 
@@ -330,20 +388,22 @@ class BeamSearch:
         self._state.nodes[0] = np.zeros((), NODE)
         start(self.fusion, self._state.nodes[0])
         self._state.beam[0] = (0, BLANK, 0.0, -np.inf, 0.0, 0.0)
-        self._state.counts[:] = 1, 1, 0, BLANK
+        self._state.counts[:] = 1, 1, 0, BLANK, 1
 
     def feed(self, log_probs: np.ndarray) -> None:
         """Searches on through `log_probs (S, V)`, blank at index 0."""
         log_probs = np.array(log_probs, np.float32, order="C")
         log_probs[:, BLANK] -= self.fusion.weights.blank
-        done = search(self._state, self.fusion, log_probs, 0, self.pruning)
+        done = search(self._state, self.fusion, self._reader, log_probs, 0, self.pruning)
         while done < len(log_probs):
             self._make_room()
-            done = search(self._state, self.fusion, log_probs, done, self.pruning)
+            done = search(self._state, self.fusion, self._reader, log_probs, done, self.pruning)
 
     def hypotheses(self, count: int = 1) -> list[Hypothesis]:
         """The best `count` hypotheses if the utterance ends here, best first; fewer if there are fewer."""
-        scores = final_scores(self._state, self.fusion)
+        if lacks_rows(self._state, self._reader):
+            self._make_room()
+        scores = final_scores(self._state, self.fusion, self._reader)
         order = np.argsort(-scores, kind="stable")[:count]
         return [Hypothesis(self._units(int(self._state.beam["node"][i])), float(scores[i])) for i in order]
 
@@ -356,8 +416,9 @@ class BeamSearch:
         return tuple(reversed(units))
 
     def _make_room(self) -> None:
-        """Drops the nodes that no living prefix needs, and takes more where that gives too little room."""
+        """Drops nodes and rows that no living prefix needs, and takes more nodes where that gives too little room."""
         nodes, beam, _, chosen, counts = self._state
+        _, memory, follows = self._reader
         alive = np.flatnonzero(mark_alive(self._state))
         index = np.zeros(counts[NODES], np.int32)
         index[alive] = np.arange(len(alive))
@@ -366,6 +427,13 @@ class BeamSearch:
         nodes = np.concatenate([nodes[alive], np.zeros(room, NODE)])
         nodes["parent"][: len(alive)] = index[nodes["parent"][: len(alive)]]
         link(nodes, len(alive))
-        beam["node"][: counts[PREFIXES]] = index[beam["node"][: counts[PREFIXES]]]
-        counts[NODES], counts[BEST_NODE] = len(alive), index[counts[BEST_NODE]]
+        prefixes = beam["node"][: counts[PREFIXES]] = index[beam["node"][: counts[PREFIXES]]]
+        read = nodes["row"][prefixes] != NONE
+        needed = np.unique(np.where(read, prefixes, nodes["parent"][prefixes]))  # to read what is not read yet
+        needed = needed[nodes["row"][needed] != NONE]
+        rows = slice(1, 1 + len(needed))
+        memory[rows], follows[rows] = memory[nodes["row"][needed]], follows[nodes["row"][needed]]
+        nodes["row"] = NONE
+        nodes["row"][needed] = np.arange(rows.start, rows.stop)
+        counts[NODES], counts[BEST_NODE], counts[ROWS] = len(alive), index[counts[BEST_NODE]], rows.stop
         self._state = self._state._replace(nodes=nodes)

@@ -13,12 +13,14 @@ from asr.decoding.beam import BeamSearch, Pruning
 from asr.decoding.fusion import Weights, build_fusion
 from asr.decoding.hotwords import Hotwords
 from asr.decoding.hypothesis import Hypothesis
+from asr.decoding.neural import Network, build_network
 from asr.decoding.ngram import NGram
 from asr.errors import LanguageModelError
 from asr.text import Units
 
 if TYPE_CHECKING:
-    from asr.decoding.rescoring import Rescorer  # brings torch, which the beam needs not
+    from asr.decoding.recurrent import RecurrentLM  # brings torch, which the beam needs not
+    from asr.decoding.rescoring import Rescorer
 
 
 class Decoder:
@@ -39,11 +41,14 @@ class Decoder:
 
         Raises LanguageModelError as `build_fusion` does.
         """
+        self.units = units
         self.models = {"words": words, "characters": characters}
         self.fusion = build_fusion(units, words, characters, closed=closed, weights=weights)
         self.pruning = pruning or Pruning()
         self.summary = summary or {}
-        self.rescorer: Rescorer | None = None  # unless `asr tune --rnn-lm` has found that it helps
+        self.recurrent: RecurrentLM | None = None  # these two unless `asr tune --rnn-lm` has found that one helps
+        self.rescorer: Rescorer | None = None
+        self.network: Network | None = None  # the recurrent model as the search takes it
 
     @property
     def weights(self) -> Weights:
@@ -60,6 +65,23 @@ class Decoder:
         other.pruning = pruning or self.pruning
         return other
 
+    def fusing(self, recurrent: "RecurrentLM") -> "Decoder":
+        """The same with a recurrent model read in the search. Raises LanguageModelError as `build_network` does."""
+        other = copy.copy(self)
+        other.recurrent, other.network = recurrent, build_network(recurrent, self.units)
+        return other
+
+    def without_recurrent(self) -> "Decoder":
+        """The same with n-grams alone."""
+        other = self.using(weights=self.weights._replace(recurrent=0.0, unit=0.0))
+        other.recurrent = other.network = other.rescorer = None
+        return other
+
+    def search(self, width: int = 1) -> BeamSearch:
+        """A new search, its beam at least of this width."""
+        pruning = self.pruning._replace(width=max(self.pruning.width, width))
+        return BeamSearch(self.fusion, pruning, self.network)
+
     def decode(self, log_probs: Sequence[np.ndarray]) -> list[Hypothesis]:
         """The best hypothesis of each utterance, given as log-probabilities `(S, V)`."""
         return [best for best, *_ in self.decode_n_best(log_probs, 1)]
@@ -74,10 +96,9 @@ class Decoder:
     def _search(self, log_probs: Sequence[np.ndarray], count: int) -> list[list[Hypothesis]]:
         """What the beam leaves of each utterance, best first; utterances are shared among threads."""
         results: list[list[Hypothesis]] = [[] for _ in log_probs]
-        pruning = self.pruning._replace(width=max(self.pruning.width, count))
 
         def work(share: range) -> None:
-            search = BeamSearch(self.fusion, pruning)
+            search = self.search(count)
             for index in share:
                 search.reset()
                 search.feed(log_probs[index])
@@ -92,7 +113,7 @@ class Decoder:
         """The language models in arrays, for the model file."""
         return {
             f"{kind}.{name}": tensor
-            for kind, model in {**self.models, "rescorer": self.rescorer}.items()
+            for kind, model in {**self.models, "recurrent": self.recurrent, "rescorer": self.rescorer}.items()
             if model is not None
             for name, tensor in model.to_tensors().items()
         }
@@ -104,7 +125,11 @@ class Decoder:
             "pruning": self.pruning._asdict(),
             "closed": self.fusion.closed,
             "summary": self.summary,
-            **({"rescorer": self.rescorer.to_metadata()} if self.rescorer is not None else {}),
+            **{
+                kind: model.to_metadata()
+                for kind, model in {"recurrent": self.recurrent, "rescorer": self.rescorer}.items()
+                if model is not None
+            },
         }
 
     @classmethod
@@ -123,6 +148,10 @@ class Decoder:
             decoder = cls(units, **models, closed=closed, weights=weights, pruning=pruning, summary=summary)
         except (KeyError, TypeError, ValueError) as error:
             raise LanguageModelError(f"the stored settings of the decoder are damaged: {error!r}") from None
+        if "recurrent" in metadata:
+            from asr.decoding.recurrent import RecurrentLM
+
+            decoder = decoder.fusing(RecurrentLM.from_parts(parts.get("recurrent", {}), metadata["recurrent"]))
         if "rescorer" in metadata:
             from asr.decoding.rescoring import Rescorer
 

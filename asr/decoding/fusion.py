@@ -8,6 +8,8 @@ knows gets its probability there, another one that of `<unk>` times the characte
 
 An absent model is one that gives every token probability 1 (`CERTAIN`). So with a character model alone the sum is that
 of all characters, with a word model alone unknown words are free to spell, and with neither it is exactly 0.
+
+A recurrent character model stands beside them: its log-probability of every unit, and of the end, is added.
 """
 
 import math
@@ -31,10 +33,12 @@ CERTAIN = NGram(SPECIALS, [Level(np.zeros(3, np.int64), np.arange(3), np.zeros(3
 class Weights(NamedTuple):
     """How much language models count beside the acoustic model. All zero is exactly no language model."""
 
-    lm: float = 0.0  # factor of their log-probabilities
+    lm: float = 0.0  # factor of the log-probabilities of n-grams
     word: float = 0.0  # nats added for each word
     unknown: float = 0.0  # nats added for each word that the word model does not know
     blank: float = 0.0  # nats taken from blank in each frame
+    recurrent: float = 0.0  # factor of the recurrent model's log-probabilities
+    unit: float = 0.0  # nats added for each unit, since each costs the recurrent model some
 
 
 class Lexicon(NamedTuple):
@@ -69,6 +73,8 @@ MEMORY = [
     ("finished", np.float64),  # score of the finished words
     ("hotword", np.int32),  # node among the hotwords
     ("earned", np.float64),  # nats of finished hotwords
+    ("row", np.int32),  # of what the recurrent model makes of it, in the search's `Reader`; 0 until it is asked
+    ("read", np.float64),  # the recurrent model's part of the score
     ("score", np.float64),  # what the prefix is ranked by beside its acoustic score
 ]
 
@@ -147,8 +153,8 @@ def start(fusion: Fusion, node: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def remember(fusion: Fusion, parent: Any, node: Any) -> None:
-    """Writes the memory of a prefix that is `parent` and one unit more."""
+def remember(fusion: Fusion, parent: Any, node: Any, recurrent: float) -> None:
+    """Writes the memory of a prefix that is `parent` and one unit more, of log-probability `recurrent`."""
     log_prob, node.characters = advance(fusion.characters, parent.characters, fusion.token[node.unit])
     node.words = parent.words
     node.spelled = parent.spelled + log_prob
@@ -164,7 +170,9 @@ def remember(fusion: Fusion, parent: Any, node: Any) -> None:
         node.in_word = True
     node.hotword = fusion.hotwords.follow[parent.hotword, node.unit]
     node.earned = parent.earned + fusion.hotwords.gain[node.hotword]
+    node.read = parent.read + fusion.weights.recurrent * recurrent + fusion.weights.unit
     node.score = node.finished + fusion.weights.lm * node.spelled + node.earned + fusion.hotwords.credit[node.hotword]
+    node.score += node.read
     if fusion.closed and node.lexicon == OFF:
         node.score = -math.inf
 
@@ -184,8 +192,8 @@ def finish_word(fusion: Fusion, node: Any, spelled: float) -> tuple[float, int]:
 
 
 @njit(cache=True, nogil=True)
-def final_score(fusion: Fusion, node: Any) -> float:
-    """Score of a prefix as a whole utterance."""
+def final_score(fusion: Fusion, node: Any, recurrent: float) -> float:
+    """Score of a prefix as a whole utterance, whose end has log-probability `recurrent`."""
     score, state = node.finished, node.words
     if node.in_word:
         log_prob, _ = advance(fusion.characters, node.characters, END)
@@ -194,4 +202,4 @@ def final_score(fusion: Fusion, node: Any) -> float:
     earned = node.earned
     if fusion.space != NEVER:  # which ends the last hotword
         earned += fusion.hotwords.gain[fusion.hotwords.follow[node.hotword, fusion.space]]
-    return score + fusion.weights.lm * log_prob + earned
+    return score + fusion.weights.lm * log_prob + earned + node.read + fusion.weights.recurrent * recurrent

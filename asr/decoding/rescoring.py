@@ -5,7 +5,6 @@
 The bonus makes up for what each further token costs. With `weight` and `bonus` 0 the order stays as it is.
 """
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -99,8 +98,7 @@ def tune_rescoring(validation: Validation, lm: RecurrentLM, say: Callable[[str],
     recognizer = validation.recognizer
     say(f"the language model on the references: {lm.perplexity(validation.references)}")
     if recognizer.decoder is not None:
-        recognizer.decoder = copy.copy(recognizer.decoder)
-        recognizer.decoder.rescorer = None
+        recognizer.decoder = recognizer.decoder.without_recurrent()
     before = validation.score(recognizer.decoder, interval=True)
     decoder = recognizer.decoder or Decoder(recognizer.units)
     pruning = decoder.pruning._replace(width=max(decoder.pruning.width, _WIDTH))
@@ -132,7 +130,7 @@ def tune_rescoring(validation: Validation, lm: RecurrentLM, say: Callable[[str],
         rescorer.summary = {"utterances": len(lists), "before": str(before.wer), "rescored": str(after.wer)}
         recognizer.decoder = decoder
     else:
-        say("no weight helps: the recurrent language model is not stored")
+        say("no weight helps: nothing is rescored")
 
 
 def _errors(reference: str, texts: Sequence[str]) -> np.ndarray:

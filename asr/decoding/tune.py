@@ -18,7 +18,8 @@ from asr.decoding.fusion import Weights
 from asr.decoding.greedy import best_path
 from asr.decoding.ngram import SPECIALS, NGram
 from asr.decoding.phrases import Phrases, Rejection, none_of_these, posteriors
-from asr.errors import TextError
+from asr.decoding.recurrent import RecurrentLM
+from asr.errors import LanguageModelError, TextError
 from asr.model import Recognizer
 from asr.scoring.alignment import edits
 from asr.scoring.wer import Score, score
@@ -26,9 +27,13 @@ from asr.text import Normalizer, Units
 
 WIDTHS = (4, 8, 16, 32, 64)
 _CENTRE = Weights(0.6, 0.5, 4.0, 0.5)  # where the search begins
-_SPREAD = Weights(0.3, 1.5, 3.0, 1.0)  # how far from there it looks at first
+_SPREAD = (0.3, 1.5, 3.0, 1.0)  # how far from there it looks at first
 _RADII = (1.0, 0.5, 0.25)
 _DRAWS = 20  # at each radius
+_FUSED = 0.4  # weight of a recurrent model, where that search begins
+_FUSED_SPREAD = Weights(0.15, 0.5, 1.0, 0.2, 0.15, 0.3)
+_FUSED_RADII = (1.0,) * 6 + (0.5,) * 6  # of each draw: they take their time
+_FUSED_WIDTH = 16  # of the beam, at most, for the same reason
 _COSTS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0)  # tried for `Rejection`
 _SCALES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 _THRESHOLDS = tuple(round(0.02 * number, 2) for number in range(1, 50))
@@ -50,7 +55,7 @@ class Trial:
         return self.score.wer.percent + self.score.cer.percent
 
     def __str__(self) -> str:
-        lm, word, unknown, blank = self.weights
+        lm, word, unknown, blank, *_ = self.weights
         return (
             f"{lm:5.2f} {word:6.2f} {unknown:8.2f} {blank:6.2f} {self.pruning.width:5d}   "
             f"{self.score.wer.percent:6.2f} {self.score.cer.percent:6.2f}"
@@ -124,7 +129,7 @@ def search_settings(validation: Validation, decoder: Decoder) -> Iterator[Trial]
     yield (best := attempt(_CENTRE))
     for radius in _RADII:
         for _ in range(_DRAWS):
-            drawn = np.array(best.weights) + radius * generator.uniform(-1, 1, len(_SPREAD)) * _SPREAD
+            drawn = np.array(best.weights[: len(_SPREAD)]) + radius * generator.uniform(-1, 1, len(_SPREAD)) * _SPREAD
             drawn[0] = abs(drawn[0])  # a negative weight would prefer what no one says
             trial = attempt(Weights(*drawn.round(3).tolist()))
             if trial.loss < best.loss:
@@ -156,6 +161,45 @@ def tune(validation: Validation, decoder: Decoder, say: Callable[[str], None]) -
     else:
         say("no setting helps: no language model is stored, the model keeps to best path")
         recognizer.decoder = None
+
+
+def tune_fusion(validation: Validation, lm: RecurrentLM, say: Callable[[str], None]) -> None:
+    """Has the recogniser's search read `lm` beside the n-grams, with the best weights for validation data.
+
+    That is stored in place of what the recogniser decodes with, such as `lm` rescoring, if it is better.
+    """
+    recognizer = validation.recognizer
+    decoder = (recognizer.decoder or Decoder(recognizer.units)).without_recurrent()
+    try:
+        decoder = decoder.fusing(lm)
+    except LanguageModelError as error:
+        say(f"not read in the search: {error}")
+        return
+    pruning = decoder.pruning._replace(width=min(decoder.pruning.width, _FUSED_WIDTH))
+    cost = float(np.log(lm.perplexity(validation.references).value))  # nats of a character, given back
+    generator = np.random.default_rng(0)
+    say(f"in the search:\n{HEADER}  recurrent   unit")
+
+    def attempt(weights: Weights) -> Trial:
+        return Trial(weights, pruning, validation.score(decoder.using(weights=weights, pruning=pruning)))
+
+    best = attempt(decoder.weights._replace(recurrent=_FUSED, unit=round(_FUSED * cost, 3)))
+    say(f"{best}  {best.weights.recurrent:9.2f} {best.weights.unit:6.2f}")
+    for radius in _FUSED_RADII:
+        drawn = np.array(best.weights) + radius * generator.uniform(-1, 1, len(_FUSED_SPREAD)) * _FUSED_SPREAD
+        weights = Weights(*drawn.round(3).tolist())
+        trial = attempt(weights._replace(lm=abs(weights.lm), recurrent=abs(weights.recurrent)))
+        if trial.loss < best.loss:
+            best = trial
+            say(f"{best}  {best.weights.recurrent:9.2f} {best.weights.unit:6.2f}")
+    decoder = decoder.using(weights=best.weights, pruning=pruning)
+    before, after = validation.score(recognizer.decoder, interval=True), validation.score(decoder, interval=True)
+    say(f"without:  {before.cer}\n          {before.wer}\nin the search: {after.cer}\n               {after.wer}")
+    if (after.wer.errors, after.cer.errors) < (before.wer.errors, before.cer.errors):
+        decoder.summary = {**decoder.summary, "utterances": len(validation.references), "fused": str(after.wer)}
+        recognizer.decoder = decoder
+    else:
+        say("that is no better: the search does not read the recurrent language model")
 
 
 def words_heard(validation: Validation) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,163 @@
+"""A recurrent character model as the compiled search takes it: what follows a prefix, read one unit at a time.
+
+The numbers are those of `LanguageModel` (`asr/nn/lm.py`) in evaluation, in flat arrays and float32. Each affine map is
+one matrix, its bias the last row. What the first layer takes from its input depends on the token alone: a table.
+"""
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from asr.decoding.ngram import BEGIN, END, SPACE
+from asr.errors import LanguageModelError
+from asr.text import BLANK, Units
+
+if TYPE_CHECKING:
+    from asr.decoding.recurrent import RecurrentLM  # brings torch, which the search needs not
+
+_CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+_LSTM, _GRU, _RNN_TANH, _RNN_RELU = range(4)
+_ONE, _TWO = np.float32(1), np.float32(2)
+CURE = "train one of characters as the recogniser writes them: `asr lm train-rnn`"
+_EPSILON = np.float32(1e-5)  # of PyTorch's layer norm
+
+
+class Network(NamedTuple):
+    """A recurrent language model; `G` is the number of gates. One without layers is none."""
+
+    cell: int  # index into `_CELLS`
+    token: np.ndarray  # (V,) int32, the token of each unit; at BLANK the beginning of the sentence
+    embedding: np.ndarray  # (tokens, H)
+    inputs: np.ndarray  # (tokens, G * H), what the first layer takes from each token
+    between: np.ndarray  # (layers - 1, H + 1, G * H), what the others take from their inputs
+    recurrent: np.ndarray  # (layers, H + 1, G * H), what all take from their own state
+    norms: np.ndarray  # (layers + 1, 2, H), weights and biases of the norm before each layer and the output
+    output: np.ndarray  # (H + 1, tokens)
+
+
+def no_network() -> Network:
+    nothing = [np.zeros((0,) * dimensions, np.float32) for dimensions in (2, 2, 3, 3, 3, 2)]
+    return Network(_LSTM, np.zeros(0, np.int32), *nothing)
+
+
+def require_readable(lm: "RecurrentLM", units: Units) -> None:
+    """Raises LanguageModelError, which names the cure, for a model that cannot read the text unit by unit."""
+    if lm.units != "characters":
+        raise LanguageModelError(f"it reads characters, and this recurrent language model {lm.units}; {CURE}")
+    if lm.settings.get("condition_size"):
+        raise LanguageModelError(f"this recurrent language model needs a vector for each sentence; {CURE}")
+    if units.kind in ("decomposed", "phones"):
+        raise LanguageModelError(f"it reads unit by unit, and {units.kind} are not the characters of the text")
+    # Between two digits nothing composes, and marks that are kept inside words are inside one.
+    read = {symbol: lm.tokens(lm.normalizer(f"0{symbol}0"))[1:-1] for symbol in units.symbols}
+    if other := [symbol for symbol, tokens in read.items() if len(tokens) != 1 or tokens != lm.tokens(symbol)]:
+        listed = ", ".join(map(repr, other))
+        raise LanguageModelError(f"this recurrent language model does not read {listed} as one character; {CURE}")
+
+
+def build_network(lm: "RecurrentLM", units: Units) -> Network:
+    """The arrays of a character model. Raises LanguageModelError as `require_readable` does, and for damage."""
+    require_readable(lm, units)
+    weights = lm.to_tensors()
+    if not all(np.isfinite(array).all() for array in weights.values()):
+        raise LanguageModelError("the recurrent language model is damaged: not all of its weights are numbers")
+    layers = len(lm.network.layers)
+
+    def affine(kind: str, layer: int) -> np.ndarray:
+        name = f"layers.{layer}.forward_rnn."
+        return np.vstack([weights[f"{name}weight_{kind}_l0"].T, weights[f"{name}bias_{kind}_l0"]])
+
+    embedding, first = weights["embedding.weight"], affine("ih", 0)
+    norms = np.array([[weights[f"norms.{layer}.{part}"] for part in ("weight", "bias")] for layer in range(layers + 1)])
+    return Network(
+        _CELLS.index(lm.settings.get("cell", "lstm")),
+        np.array([BEGIN, *lm.encode(SPACE if symbol == " " else symbol for symbol in units.symbols)], np.int32),
+        *(
+            np.require(array, np.float32, ["C", "W"])  # one type, compiled once
+            for array in (
+                embedding,
+                [_affine(_normalised(row, norms[0]), first) for row in embedding],
+                np.reshape([affine("ih", layer) for layer in range(1, layers)], (-1, *first.shape)),
+                [affine("hh", layer) for layer in range(layers)],
+                norms,
+                np.vstack([weights["output.weight"].T, weights["output.bias"]]),
+            )
+        ),
+    )
+
+
+@njit(cache=True, nogil=True)
+def read(network: Network, unit: int, before: np.ndarray, after: np.ndarray, follows: np.ndarray) -> None:
+    """Reads one unit, or BLANK for the beginning, in the state `before (layers, 2, H)`.
+
+    Writes the state `after` it, and `follows (V,)`, the log-probability of each unit next, at BLANK of the end.
+    """
+    token = network.token[unit]
+    x = network.embedding[token].copy()
+    inputs = network.inputs[token]
+    for layer in range(len(network.recurrent)):
+        if layer > 0:
+            inputs = _affine(_normalised(x, network.norms[layer]), network.between[layer - 1])
+        _cell(network.cell, inputs, _affine(before[layer, 0], network.recurrent[layer]), before[layer], after[layer])
+        x += after[layer, 0]
+    logits = _affine(_normalised(x, network.norms[-1]), network.output)
+    highest = logits.max()
+    total = 0.0
+    for logit in logits:
+        total += math.exp(logit - highest)
+    norm = highest + math.log(total)
+    for following in range(len(follows)):
+        follows[following] = logits[END if following == BLANK else network.token[following]] - norm
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _affine(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """`x @ matrix[:-1] + matrix[-1]`, by whole rows, so that it is vectorised; four, to write the sum less often."""
+    total = matrix[-1].copy()
+    whole = len(x) - len(x) % 4
+    for i in range(0, whole, 4):
+        row_a, row_b, row_c, row_d = matrix[i], matrix[i + 1], matrix[i + 2], matrix[i + 3]
+        a, b, c, d = x[i], x[i + 1], x[i + 2], x[i + 3]
+        for j in range(len(total)):
+            total[j] += a * row_a[j] + b * row_b[j] + c * row_c[j] + d * row_d[j]
+    for i in range(whole, len(x)):
+        total += x[i] * matrix[i]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _normalised(x: np.ndarray, norm: np.ndarray) -> np.ndarray:
+    """Layer norm."""
+    centred = x - x.mean()
+    return centred / np.sqrt((centred * centred).mean() + _EPSILON) * norm[0] + norm[1]
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _sigmoid(x: float) -> np.floating:
+    return _ONE / (_ONE + math.exp(-x))
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _tanh(x: float) -> np.floating:
+    return _ONE - _TWO / (_ONE + math.exp(_TWO * x))  # three times as fast as math.tanh
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _cell(kind: int, inputs: np.ndarray, own: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
+    """One step of one layer from its input's part and its own state's, gates side by side in PyTorch's order."""
+    size = before.shape[1]
+    gates = inputs + own
+    for j in range(size):
+        if kind == _LSTM:
+            taken = _sigmoid(gates[j]) * _tanh(gates[j + 2 * size])
+            after[1, j] = _sigmoid(gates[j + size]) * before[1, j] + taken
+            after[0, j] = _sigmoid(gates[j + 3 * size]) * _tanh(after[1, j])
+        elif kind == _GRU:
+            new = _tanh(inputs[j + 2 * size] + _sigmoid(gates[j]) * own[j + 2 * size])
+            after[0, j] = new + _sigmoid(gates[j + size]) * (before[0, j] - new)
+        elif kind == _RNN_TANH:
+            after[0, j] = _tanh(gates[j])
+        else:
+            after[0, j] = max(gates[j], np.float32(0))
