@@ -1,6 +1,6 @@
 """The members of the recurrent family on one corpus: equal numbers of parameters, equal training time.
 
-    python bench/family.py recipes/fsdd/config.yaml --minutes 2 --parameters 500000 [--set training.batch_utterances=8 …]
+    python bench/family.py recipes/fsdd/config.yaml --minutes 2 --parameters 500000 [--set training.epochs=8 …]
 
 Each member is a run of `asr train` in runs/family/CORPUS/MEMBER, with a hidden size that makes its parameters those
 asked for and as many epochs as the minutes allow, timed on real batches just before. `--set` is that of `asr train`,
