@@ -42,7 +42,11 @@ if TYPE_CHECKING:
     from asr.stream import Stream
 
 FORMAT = 1
-COMMANDS = {"recognition": "asr transcribe", "classification": "asr classify"}  # that use a model of each task
+COMMANDS = {  # that use a model of each task
+    "recognition": "asr transcribe",
+    "classification": "asr classify",
+    "language model": "asr lm generate",
+}
 RecognitionNetwork = AcousticModel | EncoderDecoder
 Network = TypeVar("Network", bound=Encoder)
 _METADATA_KEY = "asr"
@@ -145,9 +149,9 @@ class SpeechModel(ABC, Generic[Network]):
         """
         metadata = read_metadata(path)
         try:
+            if (task := task_of(metadata)) != cls.task:
+                raise ModelFileError(f"{path}: was trained for {task}; use it with `{COMMANDS[task]}`")
             config = Config.model_validate(metadata["config"])
-            if config.task != cls.task:
-                raise ModelFileError(f"{path}: was trained for {config.task}; use it with `{COMMANDS[config.task]}`")
             tensors = safetensors.torch.load_file(path)
             model = cls.from_parts(config, tensors, metadata)
             model.modules.load_state_dict(tensors)
@@ -367,6 +371,11 @@ def write_model_file(path: str | Path, tensors: dict[str, Tensor], metadata: dic
     """Writes tensors and the JSON description that `read_metadata` reads, whole or not at all."""
     description = json.dumps({"format": FORMAT, **metadata}, ensure_ascii=False)
     write_whole(Path(path), safetensors.torch.save(tensors, {_METADATA_KEY: description}))
+
+
+def task_of(metadata: dict[str, Any]) -> str:
+    """What the model file with these metadata was trained for: a key of COMMANDS."""
+    return str(metadata["task"] if "task" in metadata else metadata["config"]["task"])
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

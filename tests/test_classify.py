@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+import yaml
 from conftest import fresh_recognizer, run_asr, train_config, with_augment
 from oracles import random_waveforms, randomise
 
@@ -112,7 +113,7 @@ def test_learns_and_says_in_training_what_it_says_on_the_command_line(first_tone
     written = read_manifest(trained / "h.jsonl")
     assert sum(row.extra["hypothesis"] == row.extra["tone"] for row in written) == right
     assert picture.stat().st_size > 5_000
-    metadata = read_metadata(model)  # what `asr info` prints
+    metadata = yaml.safe_load(run_asr("info", model).stdout)
     assert metadata["classes"] == ["a", "b", "c"]
     assert metadata["training"]["validation_error_rate"] == best["error_rate"]
 

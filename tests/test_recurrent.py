@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+import yaml
 from conftest import fresh_recognizer
 from oracles import randomise
 
+from asr.cli.models import info
 from asr.decoding.ngram import BEGIN, SPECIALS
 from asr.decoding.recurrent import Given, RecurrentLM, load_recurrent
 from asr.errors import LanguageModelError, ModelFileError
@@ -212,5 +214,13 @@ def test_damaged_and_other_files_are_refused(tmp_path: Path) -> None:
     fresh_recognizer().save(tmp_path / "recognizer")
     with pytest.raises(ModelFileError, match="no recurrent language model"):
         load_recurrent(tmp_path / "recognizer")
-    with pytest.raises(ModelFileError, match="good: its parts do not fit together"):
+    with pytest.raises(ModelFileError, match="good: was trained for language model; use it with `asr lm generate`"):
         load(tmp_path / "good")
+    assert load_recurrent(tmp_path / "good").summary == {"epoch": 3}
+
+
+def test_info_shows_a_language_model(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    random_lm(given=GIVEN, condition_size=3).save(tmp_path / "lm")
+    info(tmp_path / "lm")
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert (shown["task"], shown["units"], shown["given"]["field"]) == ("language model", "characters", "dialect")

@@ -16,7 +16,7 @@ from asr.classify import Classifier
 from asr.config import Config
 from asr.errors import ConfigError
 from asr.lengths import hop_samples
-from asr.model import Recognizer, SpeechModel, read_metadata
+from asr.model import Recognizer, SpeechModel, read_metadata, task_of
 from asr.training.augment import PAUSE_SECONDS, Augment
 from asr.training.data import Corpora
 from asr.training.hardware import processes, use_bf16
@@ -48,7 +48,7 @@ def start_from(model: SpeechModel[Any], path: str | Path) -> str:
     file is of another task, which shares the encoder only, and so does a decoder that the other model does not have.
     Raises ModelFileError for a bad file, ConfigError where features or encoder differ in shape.
     """
-    is_classifier = read_metadata(path).get("config", {}).get("task") == Classifier.task
+    is_classifier = task_of(read_metadata(path)) == Classifier.task
     other: SpeechModel[Any] = (Classifier if is_classifier else Recognizer).from_file(path, model.device)
     for section in ("features", "model"):
         ours, theirs = (getattr(m.config, section).model_dump(exclude=_HEADS) for m in (model, other))
