@@ -195,6 +195,19 @@ def test_learns_from_joined_utterances(tones: Path, tmp_path: Path) -> None:
     assert train(with_augment(train_config(tones), join=0.5), tmp_path).summary["validation_cer"] < 5
 
 
+@pytest.mark.parametrize("decoder", ["ctc", "joint", "attention"])
+def test_a_deaf_model_is_stopped_unless_attention_alone_makes_it(decoder: str, tones: Path) -> None:
+    config = train_config(tones, epochs=4)
+    config = config.model_copy(update={"model": config.model.model_copy(update={"decoder": decoder})})
+    task = RecognitionTask(config, open_data(config, lambda line: None), torch.device("cpu"))
+    log = [{"epoch": epoch, "validation_loss": 3.0, "no_listening_loss": 3.0} for epoch in (1, 2)]
+    if decoder == "attention":
+        task.check(log, 5000)
+    else:
+        with pytest.raises(TrainingError, match="the model does not listen"):
+            task.check(log, 5000)
+
+
 def test_precision_auto_is_bf16_only_where_the_hardware_has_it() -> None:
     cpu = torch.device("cpu")
     assert use_bf16("auto", cpu) == bool(torch.cpu.get_capabilities().get("amx_bf16", False))
