@@ -83,7 +83,7 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
         }
 
     def check(self, log: Sequence[Row], step: int) -> None:
-        """Attention alone is not stopped: it is measured by n-grams of its texts, which can be hard to beat for long."""
+        """Attention alone is not stopped: it is measured by n-grams of its texts, which are hard to beat for long."""
         if self.config.model.loss_weights[0]:
             super().check(log, step)
 
