@@ -38,6 +38,7 @@ class Network(NamedTuple):
 
 
 def no_network() -> Network:
+    """One without layers, of the type that compiled functions take."""
     nothing = [np.zeros((0,) * dimensions, np.float32) for dimensions in (2, 2, 3, 3, 3, 2)]
     return Network(_LSTM, np.zeros(0, np.int32), *nothing)
 

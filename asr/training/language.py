@@ -121,7 +121,7 @@ class LanguageTask(Task[range]):
         self.validation = validation
         self.ngram = ngram
         self.options, self.bptt = options, bptt
-        self.given = vectors
+        self.conditions = vectors
         self.vectors = lm.condition(vectors[0], len(self.sentences))
         counts = np.bincount(np.concatenate(self.sentences))
         self.is_rare = (counts == 1) & (np.arange(len(counts)) > END)
@@ -195,7 +195,7 @@ class LanguageTask(Task[range]):
         self._chunk, self._before, self._after = None, None, state["states"]
 
     def evaluate(self) -> Row:
-        found = self.lm.perplexity(self.validation, self.given[1])
+        found = self.lm.perplexity(self.validation, self.conditions[1])
         return {
             "validation_loss": -found.log_prob / found.tokens,
             "perplexity": found.value,
@@ -235,6 +235,6 @@ class LanguageTask(Task[range]):
         settings = (lm.settings, self.options, self.rows, self.bptt, lm.vocabulary, lm.given, self.validation)
         digest = hashlib.sha256(repr(settings).encode())
         digest.update(np.concatenate(self.sentences).tobytes())
-        for vectors in self.given:
+        for vectors in self.conditions:
             digest.update(b"" if vectors is None else vectors.tobytes())
         return digest.hexdigest()

@@ -8,7 +8,7 @@ from asr.training.data import Corpora
 
 SIZES = ((2, 96), (2, 128), (2, 192), (3, 256), (3, 320), (4, 384), (4, 512))  # layers, hidden
 HOURS = (0.0, 0.1, 0.5, 1.0, 3.0, 20.0, 60.0)  # of training data from which each is worth its time
-_BATCHES = 200  # at least in an epoch, as far as MIN_UTTERANCES allows
+_BATCHES = 200  # at least in an epoch, as far as _MIN_UTTERANCES allows
 _MIN_UTTERANCES, _MAX_UTTERANCES = 4, 64  # in a batch
 _STEPS = 8000
 _MIN_EPOCHS, _MAX_EPOCHS = 30, 100
