@@ -29,9 +29,10 @@ from asr.decoding.beam import Pruning
 from asr.decoding.decoder import Decoder
 from asr.decoding.estimate import estimate
 from asr.decoding.greedy import best_path
-from asr.decoding.tune import WIDTHS, Validation, models_of_text, search_settings
 from asr.model import load
 from asr.scoring.wer import score
+from asr.tuning.ngrams import WIDTHS, models_of_text, search_settings
+from asr.tuning.validation import Validation
 
 
 def main() -> None:

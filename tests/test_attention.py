@@ -20,7 +20,6 @@ from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.decoding.attention import decode, rescore, search
 from asr.decoding.estimate import estimate
 from asr.decoding.steering import steer
-from asr.decoding.tune import Validation
 from asr.errors import AsrError, ConfigError
 from asr.model import Recognizer, load, read_metadata
 from asr.nn.attention import END, AttentionDecoder, EncoderDecoder, attention_loss, pad_units
@@ -28,6 +27,7 @@ from asr.text import Units
 from asr.training.train import train
 from asr.training.watch import reading_loss
 from asr.transcript import spoken
+from asr.tuning.validation import Validation
 from asr.writers import write
 
 TEXTS = [[(1, 2, 3), (3,)], [(2,), ()], [(1, 1), (3, 1, 2)]]

@@ -10,9 +10,9 @@ from test_fusion import TEXTS
 
 from asr.decoding.confidence import calibrate, calibrated, expected_error
 from asr.decoding.phrases import Phrases
-from asr.decoding.tune import tune_confidence, tune_rejection, words_heard
 from asr.errors import TextError
 from asr.model import Recognizer, load, read_metadata
+from asr.tuning.confidence import tune_confidence, tune_rejection, words_heard
 
 
 def overconfident(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,9 +18,10 @@ from asr.decoding.arpa import write_arpa
 from asr.decoding.beam import BeamSearch, Pruning
 from asr.decoding.decoder import Decoder
 from asr.decoding.fusion import Weights
-from asr.decoding.tune import Validation, search_settings, spelling_model
 from asr.errors import LanguageModelError, ModelFileError
 from asr.model import Recognizer, load, read_metadata
+from asr.tuning.ngrams import search_settings, spelling_model
+from asr.tuning.validation import Validation
 
 CONFIG = {
     "data": {"train": "t.jsonl", "validation": "v.jsonl"},

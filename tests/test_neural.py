@@ -20,10 +20,10 @@ from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.neural import CURE, build_network, read
 from asr.decoding.ngram import BEGIN, END, SPECIALS
 from asr.decoding.recurrent import RecurrentLM
-from asr.decoding.tune import tune_fusion
 from asr.errors import LanguageModelError, ModelFileError
 from asr.model import load, read_metadata
 from asr.text import Normalizer, Units
+from asr.tuning.recurrent import tune_fusion
 
 FUSED = WEIGHTS._replace(recurrent=0.6, unit=0.3)
 

@@ -19,9 +19,10 @@ from asr.corpus.manifest import Utterance, write_manifest
 from asr.decoding.beam import Pruning
 from asr.decoding.decoder import Decoder
 from asr.decoding.recurrent import RecurrentLM
-from asr.decoding.rescoring import Rescorer, tune_rescoring
+from asr.decoding.rescoring import Rescorer
 from asr.errors import ModelFileError
 from asr.model import load, read_metadata
+from asr.tuning.recurrent import tune_rescoring
 
 LOG_PROBS = [random_log_probs(seed, 5 + 7 * seed % 20, 4, 2.0) for seed in range(8)]
 

@@ -190,18 +190,11 @@ def tune(
     from asr.decoding.decoder import Decoder
     from asr.decoding.phrases import read_phrases
     from asr.decoding.recurrent import load_recurrent
-    from asr.decoding.rescoring import tune_rescoring
-    from asr.decoding.tune import (
-        Validation,
-        models_of_text,
-        said_verbatim,
-        spelling_model,
-        tune_confidence,
-        tune_fusion,
-        tune_rejection,
-    )
-    from asr.decoding.tune import tune as tune_decoder
     from asr.model import load
+    from asr.tuning.confidence import tune_confidence, tune_rejection
+    from asr.tuning.ngrams import models_of_text, spelling_model, tune_ngrams
+    from asr.tuning.recurrent import tune_fusion, tune_rescoring
+    from asr.tuning.validation import Validation, said_verbatim
 
     say = partial(print, flush=True)
 
@@ -225,7 +218,7 @@ def tune(
     decoder = Decoder(recognizer.units, words, characters, closed=closed)
     validation = Validation(recognizer, utterances)
     if words or characters:
-        tune_decoder(validation, decoder, say)
+        tune_ngrams(validation, decoder, say)
     if recurrent is not None:
         tune_rescoring(validation, recurrent, say)
         tune_fusion(validation, recurrent, say)

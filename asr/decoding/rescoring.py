@@ -5,25 +5,17 @@
 The bonus makes up for what each further token costs. With `weight` and `bonus` 0 the order stays as it is.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import jiwer
 import numpy as np
 
-from asr.decoding.decoder import Decoder
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.ngram import END, SPECIALS
 from asr.decoding.recurrent import RecurrentLM
-from asr.decoding.tune import Validation
 from asr.errors import LanguageModelError
-from asr.scoring.wer import count_errors
 from asr.text import Units
-
-_WIDTH = 32  # hypotheses that are read, at least
-_WEIGHTS = np.arange(1, 13) / 10
-_SHARES = np.arange(11) / 4  # of what a token costs on average, given back
 
 
 class Rescorer:
@@ -88,53 +80,3 @@ class Rescorer:
 def new_scores(hypotheses: Sequence[Hypothesis], read: np.ndarray, weight: float, bonus: float) -> np.ndarray:
     """Scores `(n,)` of hypotheses whose log-probabilities and numbers of tokens were `read (n, 2)`."""
     return np.array([hypothesis.score for hypothesis in hypotheses]) + read @ np.array([weight, bonus])
-
-
-def tune_rescoring(validation: Validation, lm: RecurrentLM, say: Callable[[str], None]) -> None:
-    """Has the recogniser's decoder rescored by `lm`, with the best weights for validation data; if none helps, not.
-
-    The beam is searched once, and every weight tried on what it leaves.
-    """
-    recognizer = validation.recognizer
-    say(f"the language model on the references: {lm.perplexity(validation.references)}")
-    if recognizer.decoder is not None:
-        recognizer.decoder = recognizer.decoder.without_recurrent()
-    before = validation.score(recognizer.decoder, interval=True)
-    decoder = recognizer.decoder or Decoder(recognizer.units)
-    pruning = decoder.pruning._replace(width=max(decoder.pruning.width, _WIDTH))
-    decoder = decoder.using(pruning=pruning)
-    lists = decoder.decode_n_best(validation.log_probs, pruning.width)
-    rescorer = Rescorer(lm, recognizer.units)
-    reads = rescorer.read(lists)
-    errors = [
-        _errors(reference, [recognizer.text(hypothesis.units) for hypothesis in hypotheses])
-        for reference, hypotheses in zip(validation.references, lists, strict=True)
-    ]
-    totals = np.array([before.wer.total, before.cer.total]) / 100
-    best_choice = sum(each[:, 0].min() for each in errors) / totals[0]
-    say(f"the best choice among {pruning.width} hypotheses each would give WER {best_choice:.2f}")
-    cost = -sum(read[:, 0].sum() for read in reads) / sum(read[:, 1].sum() for read in reads)  # of a token
-    say("weight  bonus      WER    CER")
-    lowest = np.inf
-    for weight in _WEIGHTS.tolist():
-        for bonus in (weight * _SHARES * cost).round(3).tolist():
-            first = [np.argmax(new_scores(*pair, weight, bonus)) for pair in zip(lists, reads, strict=True)]
-            rates = sum(each[index] for each, index in zip(errors, first, strict=True)) / totals
-            if rates.sum() < lowest:
-                lowest, rescorer.weight, rescorer.bonus = rates.sum(), weight, bonus
-                say(f"{weight:6.2f} {bonus:6.2f}   {rates[0]:6.2f} {rates[1]:6.2f}")
-    decoder.rescorer = rescorer
-    after = validation.score(decoder, interval=True)
-    say(f"before:   {before.cer}\n          {before.wer}\nrescored: {after.cer}\n          {after.wer}")
-    if (after.wer.errors, after.cer.errors) < (before.wer.errors, before.cer.errors):
-        rescorer.summary = {"utterances": len(lists), "before": str(before.wer), "rescored": str(after.wer)}
-        recognizer.decoder = decoder
-    else:
-        say("no weight helps: nothing is rescored")
-
-
-def _errors(reference: str, texts: Sequence[str]) -> np.ndarray:
-    """Word and character errors of each text, `(n, 2)`."""
-    references = [reference] * len(texts)
-    alignments = jiwer.process_words(references, list(texts)), jiwer.process_characters(references, list(texts))
-    return np.stack([count_errors(alignment)[:, 1:].sum(axis=1) for alignment in alignments], axis=1)

@@ -1,0 +1,105 @@
+"""Weights of n-gram language models, and the width of the beam."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from asr.decoding.beam import Pruning
+from asr.decoding.decoder import Decoder
+from asr.decoding.estimate import estimate
+from asr.decoding.fusion import Weights
+from asr.decoding.ngram import SPECIALS, NGram
+from asr.scoring.wer import Score
+from asr.text import Units
+from asr.tuning.validation import Validation
+
+WIDTHS = (4, 8, 16, 32, 64)
+_CENTRE = Weights(0.6, 0.5, 4.0, 0.5)  # where the search begins
+_SPREAD = (0.3, 1.5, 3.0, 1.0)  # how far from there it looks at first
+_RADII = (1.0, 0.5, 0.25)
+_DRAWS = 20  # at each radius
+_WORTH = 1.01  # the narrowest beam is taken whose loss is within this factor of the lowest
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Settings, and the score they give."""
+
+    weights: Weights
+    pruning: Pruning
+    score: Score
+
+    @property
+    def loss(self) -> float:
+        """What is minimised: WER + CER. WER alone buys its last words with characters, and has more local minima."""
+        return self.score.wer.percent + self.score.cer.percent
+
+    def __str__(self) -> str:
+        lm, word, unknown, blank, *_ = self.weights
+        return (
+            f"{lm:5.2f} {word:6.2f} {unknown:8.2f} {blank:6.2f} {self.pruning.width:5d}   "
+            f"{self.score.wer.percent:6.2f} {self.score.cer.percent:6.2f}"
+        )
+
+
+HEADER = "   lm   word  unknown  blank  beam      WER    CER"
+
+
+def spelling_model(words: NGram) -> NGram:
+    """A character model of a word model's vocabulary, for words it does not know, where there is none of the text."""
+    return estimate([" ".join(words.vocabulary[len(SPECIALS) :])], units="characters").model
+
+
+def models_of_text(sentences: Sequence[str], units: Units) -> tuple[NGram | None, NGram | None]:
+    """A word and a character model of normalised sentences; without a unit for the space, no word model."""
+    words = estimate(sentences).model if " " in units.symbols else None
+    return words, estimate(sentences, units="characters").model
+
+
+def search_settings(validation: Validation, decoder: Decoder) -> Iterator[Trial]:
+    """Yields each setting that is better than all before; the last is the one to use.
+
+    Random search around the best weights so far, ever closer: on real speech the loss has many small local minima,
+    where a search along one weight after another stays. The draws are the same each time. Last the width of the beam.
+    """
+
+    def attempt(weights: Weights, pruning: Pruning = decoder.pruning) -> Trial:
+        return Trial(weights, pruning, validation.score(decoder.using(weights=weights, pruning=pruning)))
+
+    generator = np.random.default_rng(0)
+    yield (best := attempt(_CENTRE))
+    for radius in _RADII:
+        for _ in range(_DRAWS):
+            drawn = np.array(best.weights[: len(_SPREAD)]) + radius * generator.uniform(-1, 1, len(_SPREAD)) * _SPREAD
+            drawn[0] = abs(drawn[0])  # a negative weight would prefer what no one says
+            trial = attempt(Weights(*drawn.round(3).tolist()))
+            if trial.loss < best.loss:
+                yield (best := trial)
+    by_width = [attempt(best.weights, decoder.pruning._replace(width=width)) for width in WIDTHS]
+    lowest = min(trial.loss for trial in by_width)
+    yield next(trial for trial in by_width if trial.loss <= _WORTH * lowest)
+
+
+def tune_ngrams(validation: Validation, decoder: Decoder, say: Callable[[str], None]) -> None:
+    """Gives the recogniser the decoder with the best settings for validation data; none where best path is as good.
+
+    What is tried and what comes of it is said line by line.
+    """
+    recognizer = validation.recognizer
+    say(HEADER)
+    for best in search_settings(validation, decoder):
+        say(str(best))
+    decoder = decoder.using(weights=best.weights, pruning=best.pruning)
+    plain, tuned = validation.score(None, interval=True), validation.score(decoder, interval=True)
+    say(f"best path: {plain.cer}\n           {plain.wer}\ntuned:     {tuned.cer}\n           {tuned.wer}")
+    if (tuned.wer.errors, tuned.cer.errors) < (plain.wer.errors, plain.cer.errors):
+        decoder.summary = {
+            "utterances": len(validation.references),
+            "best path": str(plain.wer),
+            "tuned": str(tuned.wer),
+        }
+        recognizer.decoder = decoder
+    else:
+        say("no setting helps: no language model is stored, the model keeps to best path")
+        recognizer.decoder = None
