@@ -66,7 +66,9 @@ def main() -> None:
         batches = [make_batch(seconds, batch_size, device) for seconds in SECONDS]
         audio = sum(float(batch[1].sum()) * HOP for batch in batches)
         models: dict[str, nn.Module] = {
-            "ours": AcousticModel(num_bins=BINS, num_units=UNITS, hidden=HIDDEN, layers=LAYERS),
+            "ours": AcousticModel(
+                num_bins=BINS, num_units=UNITS, subsampling=SUBSAMPLING, hidden=HIDDEN, layers=LAYERS
+            ),
             "padded nn.LSTM": Plain(packed=False),
             "packed nn.LSTM": Plain(packed=True),
         }

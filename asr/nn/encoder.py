@@ -70,7 +70,7 @@ class Encoder(nn.Module):
         *,
         num_bins: int,
         frontend: Frontend = "conv",
-        subsampling: int = 4,
+        subsampling: int = 3,
         channels: int = 32,
         cell: Cell = "lstm",
         bidirectional: bool = True,
