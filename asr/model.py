@@ -374,8 +374,11 @@ def write_model_file(path: str | Path, tensors: dict[str, Tensor], metadata: dic
 
 
 def task_of(metadata: dict[str, Any]) -> str:
-    """What the model file with these metadata was trained for: a key of COMMANDS."""
-    return str(metadata["task"] if "task" in metadata else metadata["config"]["task"])
+    """What the model file with these metadata was trained for: a key of COMMANDS.
+
+    The first files do not say: they are all recognisers.
+    """
+    return str(metadata["task"] if "task" in metadata else metadata["config"].get("task", Recognizer.task))
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

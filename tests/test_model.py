@@ -71,10 +71,11 @@ def test_transcripts_are_normalised(recognizer: Recognizer) -> None:
     assert recognizer.texts(log_probs, torch.tensor([7])) == ["é e"]
 
 
-def test_files_from_before_there_were_kinds_of_units(recognizer: Recognizer, tmp_path: Path) -> None:
+def test_files_from_before_there_were_tasks_and_kinds_of_units(recognizer: Recognizer, tmp_path: Path) -> None:
     recognizer.save(tmp_path / "new")
     metadata = read_metadata(tmp_path / "new")
     metadata["config"]["text"] = {"lower": True}
+    del metadata["config"]["task"]
     tensors = safetensors.torch.load_file(tmp_path / "new")
     safetensors.torch.save_file(tensors, tmp_path / "old", {"asr": json.dumps(metadata)})
     loaded = load(tmp_path / "old", "cpu")
