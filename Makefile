@@ -79,7 +79,8 @@ commonvoice: runs/commonvoice/test.hyp.jsonl ## any language, from a downloaded 
 family: data/fsdd/train.jsonl data/mboshi/train.jsonl ## every cell, direction and decoder compared: docs/family.md
 	.venv/bin/python bench/family.py recipes/fsdd/config.yaml --minutes 2 --parameters 500000
 	.venv/bin/python bench/family.py recipes/mboshi/config.yaml --minutes 4 --parameters 1000000 \
-	  --set model.subsampling=4 --set model.channels=32 --set augment.frequency_warp=0 --set augment.tempo=0
+	  --set features.window_ms=25 --set model.subsampling=4 --set model.channels=32 \
+	  --set augment.frequency_warp=0 --set augment.tempo=0
 
 test: $(READY) ## the quick tests
 	.venv/bin/python -m pytest

@@ -55,11 +55,14 @@ def tone(tmp_path: Path) -> Path:
 
 
 def fresh_recognizer(units: str = "abcé ") -> Recognizer:
-    """A small recogniser for 8 kHz with random weights, whose output depends visibly on every input."""
+    """A small recogniser for 8 kHz with random weights, whose output depends visibly on every input.
+
+    It has an encoder frame every 40 ms.
+    """
     settings = {
         "data": {"train": "t.jsonl", "validation": "v.jsonl"},
         "features": {"sample_rate": 8000, "bins": 20},
-        "model": {"hidden": 8, "layers": 2, "channels": 4},
+        "model": {"subsampling": 4, "hidden": 8, "layers": 2, "channels": 4},
     }
     torch.manual_seed(0)
     recognizer = Recognizer(Config.model_validate(settings), Units(units))
