@@ -183,7 +183,8 @@ def test_command_line(planted: Corpus) -> None:
         '{"audio_filepath": "train-0.wav", "text": "lone \\ud800 surrogate", "id": "\\udc80"}'
     )
     planted.write()
-    arguments = ["check", "train.jsonl", "test.jsonl", "-o", "out/table.jsonl"]
+    (planted.folder / "c.yaml").write_text("data: {train: train.jsonl, validation: v.jsonl}\nmodel: {subsampling: 4}\n")
+    arguments = ["check", "train.jsonl", "test.jsonl", "--config", "c.yaml", "-o", "out/table.jsonl"]
     done = run_asr(*arguments, cwd=planted.folder)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     unusable = 1 + sum(severity == UNUSABLE for severity, _ in VERDICTS.values())  # one line each, and the surrogate
@@ -502,9 +503,9 @@ def test_a_manifest_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
 
 
 def test_feasibility_counts_the_units_of_the_configuration(tmp_path: Path) -> None:
-    """Thirty digraphs fit into 2 s at 40 ms a frame; the sixty characters they are written with do not."""
+    """Forty digraphs fit into 2 s at 30 ms a frame; the eighty characters they are written with do not."""
     corpus = Corpus(tmp_path)
-    corpus.add("train", "digraphs.wav", speech(2.0, 7), "ngny" * 15)
+    corpus.add("train", "digraphs.wav", speech(2.0, 7), "ngny" * 20)
     corpus.write()
     (tmp_path / "units.txt").write_text("ng\nny\n")
     data = {"train": "", "validation": ""}
@@ -513,4 +514,4 @@ def test_feasibility_counts_the_units_of_the_configuration(tmp_path: Path) -> No
         config = Config.model_validate({"data": data, "features": {"sample_rate": RATE}, "text": text})
         report = check({"train": [tmp_path / "train.jsonl"]}, training="train", **settings_of(config))
         found.append([str(f.found) for f in report.findings if f.verdict == "infeasible for CTC"])
-    assert found == [["60 units + 0 repeats need 60 frames, the audio gives 51"], []]
+    assert found == [["80 units + 0 repeats need 80 frames, the audio gives 67"], []]

@@ -255,7 +255,7 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
     out, err = run(tmp_path / "m", "--stream", "-", stdin=wav(samples))
     assert out == recognizer.transcribe(samples, RATE).text + "\n"
-    assert err.startswith("listening at 8000 Hz; a frame every 40 ms") and err.count("\n… ") > 3
+    assert err.startswith("listening at 8000 Hz; a frame every 30 ms") and err.count("\n… ") > 3
     assert run(tmp_path / "m", "--stream", "-")[0] == ""
     fresh_recognizer().save(tmp_path / "both")
     for arguments, message in (
