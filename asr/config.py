@@ -81,7 +81,9 @@ class TextConfig(_Section):
 
 class ModelConfig(_Section):
     frontend: Literal["conv", "stack"] = Field(default="conv", description="stack: frames side by side, no convolution")
-    subsampling: Literal[1, 2, 3, 4] = Field(default=3, description="feature frames per encoder frame")
+    subsampling: Literal[1, 2, 3, 4] = Field(
+        default=3, description="feature frames per encoder frame; unless set, chosen by the units a second"
+    )
     channels: int = Field(default=32, ge=1, description="of the convolutions (conv)")
     cell: Literal["lstm", "gru", "rnn_tanh", "rnn_relu"] = "lstm"
     bidirectional: bool = True

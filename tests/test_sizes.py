@@ -8,11 +8,16 @@ import pytest
 from conftest import run_asr, train_config
 
 from asr.config import Config
+from asr.text import Units
+from asr.training.data import TrainingData
 from asr.training.sizes import sized
 
 
 class Corpus(list[int]):
     """So many utterances, of so many hours."""
+
+    num_samples: list[int]
+    utterances: list[Any]
 
     def __init__(self, number: int, hours: float) -> None:
         super().__init__(range(number))
@@ -49,6 +54,26 @@ def test_what_is_set_stays() -> None:
     assert config.training.seed == 3
     assert "hidden" not in line and "utterances=" not in line
     assert choose(9999, 50.0, **config.model_dump(exclude={"data"})) == (config, [])
+
+
+def subsampling(texts: list[str], seconds: float, **sections: Any) -> int:
+    """What is chosen for these texts in recordings of so many seconds each."""
+    samples, corpus = round(16000 * seconds), Corpus(len(texts), len(texts) * seconds / 3600)
+    corpus.num_samples, corpus.utterances = [samples] * len(texts), [SimpleNamespace(text=text) for text in texts]
+    data = TrainingData(corpus, corpus, Units("ab"))  # type: ignore[arg-type]
+    config = Config.model_validate({"data": {"train": "t", "validation": "v"}, **sections})
+    return sized(config, data, lambda _: None).model.subsampling
+
+
+def test_slow_speech_gets_long_frames() -> None:
+    assert subsampling(["ab" * 4] * 9, 1.0) == 4  # 8 units a second, 25 frames
+    assert subsampling(["ab" * 5] * 9, 1.0) == 3  # 10 units, 25 frames: fewer than three for a unit
+    assert subsampling(["ab" * 7] * 9, 1.0) == 2
+    assert subsampling(["ab" * 30] * 9, 1.0) == 2  # whatever the density
+    assert subsampling(["ab" * 5] * 9, 1.0, features={"hop_ms": 5}) == 4
+    assert subsampling(["ab" * 4] * 9 + ["a" * 17], 1.0) == 3  # 17 units with 16 blanks between do not fit into 26
+    assert subsampling(["ab" * 4] * 9, 1.0, model={"subsampling": 1}) == 1
+    assert subsampling(["ab" * 4] * 9, 1.0, model={"decoder": "attention"}) == 3
 
 
 def test_the_run_says_and_keeps_what_was_chosen(tones: Path, tmp_path: Path) -> None:

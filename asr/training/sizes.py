@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable
 
 from asr.config import Config
-from asr.training.data import Corpora
+from asr.lengths import hop_samples, num_frames, required_frames, subsampled_length
+from asr.training.data import Corpora, TrainingData
 
 SIZES = ((2, 96), (2, 128), (2, 192), (3, 256), (3, 320), (4, 384), (4, 512))  # layers, hidden
 HOURS = (0.0, 0.1, 0.5, 1.0, 3.0, 20.0, 60.0)  # of training data from which each is worth its time
@@ -12,6 +13,7 @@ _BATCHES = 200  # at least in an epoch, as far as _MIN_UTTERANCES allows
 _MIN_UTTERANCES, _MAX_UTTERANCES = 4, 64  # in a batch
 _STEPS = 8000
 _MIN_EPOCHS, _MAX_EPOCHS = 30, 100
+_FRAMES = 3  # of the encoder for a unit, on average: fewer cost accuracy, more cost time (docs/accuracy.md)
 
 
 def worth_training(hours: float) -> list[tuple[int, int]]:
@@ -19,8 +21,22 @@ def worth_training(hours: float) -> list[tuple[int, int]]:
     return [size for size, least in zip(SIZES, HOURS, strict=True) if hours >= least]
 
 
+def coarsest(config: Config, data: TrainingData) -> int:
+    """The largest subsampling that leaves CTC `_FRAMES` for a unit, and enough for every text; 2 where none does."""
+    hop = hop_samples(config.features.sample_rate, config.features.hop_ms)
+    frames = [num_frames(int(samples), hop) for samples in data.training.num_samples]
+    units = [data.units.encode(utterance.text or "") for utterance in data.training.utterances]
+    for factor in (4, 3):
+        left = [subsampled_length(count, factor) for count in frames]
+        feasible = all(required_frames(text) <= count for text, count in zip(units, left, strict=True))
+        if feasible and sum(left) >= _FRAMES * sum(map(len, units)):
+            return factor
+    return 2
+
+
 def sized(config: Config, data: Corpora, say: Callable[[str], None]) -> Config:
-    """The configuration with what it does not set of size, batches and epochs: few data, few weights and many epochs.
+    """The configuration with what it does not set of size, batches and epochs: few data, few weights and many epochs;
+    and for CTC of subsampling: fast speech, short frames.
 
     What is chosen is said.
     """
@@ -33,6 +49,8 @@ def sized(config: Config, data: Corpora, say: Callable[[str], None]) -> Config:
         "model": {"layers": layers, "hidden": hidden},
         "training": {"batch_utterances": utterances, "epochs": epochs},
     }
+    if isinstance(data, TrainingData) and config.model.loss_weights[0]:
+        chosen["model"]["subsampling"] = coarsest(config, data)
     said = []
     for section, values in chosen.items():
         settings = getattr(config, section)
