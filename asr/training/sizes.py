@@ -1,4 +1,4 @@
-"""What a configuration leaves open, chosen by how much data there is."""
+"""What a configuration leaves open, chosen by the data: how much there is, and how fast its units follow."""
 
 import math
 from collections.abc import Callable
