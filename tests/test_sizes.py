@@ -66,8 +66,8 @@ def subsampling(texts: list[str], seconds: float, **sections: Any) -> int:
 
 
 def test_slow_speech_gets_long_frames() -> None:
-    assert subsampling(["ab" * 4] * 9, 1.0) == 4  # 8 units a second, 25 frames
-    assert subsampling(["ab" * 5] * 9, 1.0) == 3  # 10 units, 25 frames: fewer than three for a unit
+    assert subsampling(["ab" * 4] * 9, 1.0) == 4  # 8 units a second, 26 frames
+    assert subsampling(["ab" * 5] * 9, 1.0) == 3  # 10 units, 26 frames: fewer than three for a unit
     assert subsampling(["ab" * 7] * 9, 1.0) == 2
     assert subsampling(["ab" * 30] * 9, 1.0) == 2  # whatever the density
     assert subsampling(["ab" * 5] * 9, 1.0, features={"hop_ms": 5}) == 4
