@@ -16,6 +16,7 @@ from asr.audio import load_audio
 from asr.batching import pad
 from asr.config import Config, ModelConfig
 from asr.corpus.manifest import Utterance
+from asr.equalize import Equalizer, equalize
 from asr.errors import AudioError
 from asr.model import SpeechModel
 from asr.nn.classifier import UtteranceClassifier
@@ -55,6 +56,12 @@ class Classifier(SpeechModel[UtteranceClassifier]):
 
     def classify(self, waveforms: Sequence[np.ndarray]) -> list[Classification]:
         """The classes of waveforms `(N,)`, float32 at this model's sample rate, in their order."""
+        if self.config.features.equalize:
+            waveforms = equalize(waveforms, self.sample_rate)
+        return self.decide(waveforms)
+
+    def decide(self, waveforms: Sequence[np.ndarray]) -> list[Classification]:
+        """The same for waveforms that are equalised already, if the model wants them so."""
         best = self.log_probs([len(waveform) for waveform in waveforms], waveforms.__getitem__).exp().max(1)
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [Classification(self.classes[index], probability) for index, probability in pairs]
@@ -72,17 +79,22 @@ def classify(
 ) -> Iterator[tuple[Utterance, Classification | AudioError]]:
     """Classifies utterances in their order. A recording that cannot be read gives its AudioError instead."""
 
-    def read(utterance: Utterance) -> np.ndarray | AudioError:
-        part = {"offset": utterance.offset, "duration": utterance.duration, "channel": "mix"}
+    utterances = list(utterances)
+    equalizes, rate = classifier.config.features.equalize, classifier.sample_rate
+    equalizer = Equalizer.of_files(utterances, rate) if equalizes else None
+
+    def read(index: int) -> np.ndarray | AudioError:
+        one = utterances[index]
         try:
-            return load_audio(utterance.audio, classifier.sample_rate, **part)  # type: ignore[arg-type]
+            samples = load_audio(one.audio, rate, offset=one.offset, duration=one.duration, channel="mix")
         except AudioError as error:
             return error
+        return samples if equalizer is None else equalizer(index, samples)
 
-    remaining = iter(utterances)
+    remaining = iter(range(len(utterances)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while group := list(islice(remaining, _READ_TOGETHER)):
             read_all = list(pool.map(read, group))
-            found = iter(classifier.classify([samples for samples in read_all if not isinstance(samples, AudioError)]))
-            for utterance, samples in zip(group, read_all, strict=True):
-                yield utterance, samples if isinstance(samples, AudioError) else next(found)
+            found = iter(classifier.decide([samples for samples in read_all if not isinstance(samples, AudioError)]))
+            for index, samples in zip(group, read_all, strict=True):
+                yield utterances[index], samples if isinstance(samples, AudioError) else next(found)

@@ -47,6 +47,10 @@ class FeaturesConfig(_Section):
     level: Literal["utterance", "running"] = Field(
         default="utterance", description="what it is normalised over; running: what was heard so far, as a stream needs"
     )
+    equalize: bool = Field(
+        default=False,
+        description="evens out the average spectrum of each speaker, over all recordings: microphone, room, voice",
+    )
 
 
 class TextConfig(_Section):

@@ -9,9 +9,10 @@ start.
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from asr.audio import describe, load_audio, seekable
 from asr.corpus.manifest import Utterance
+from asr.equalize import Equalizer
 from asr.errors import AudioError
 from asr.model import Recognizer
 
@@ -66,7 +68,9 @@ def stretches(
 
     Recordings are read in the background while the model computes, and the model computes while the caller decodes.
     """
-    return compute(recognizer, _read(utterances, channels, recognizer.sample_rate, recognizer.stride))
+    listed, rate = list(utterances), recognizer.sample_rate
+    equalizer = partial(Equalizer.of_files, listed, rate) if recognizer.config.features.equalize else None
+    return compute(recognizer, _read(listed, channels, rate, recognizer.stride, equalizer))
 
 
 def compute(recognizer: Recognizer, pieces: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
@@ -143,15 +147,23 @@ def in_background(items: Iterator[T]) -> Iterator[T]:
 
 
 def _read(
-    utterances: Iterable[Utterance], channels: Channels, sample_rate: int, stride: int
+    utterances: Sequence[Utterance],
+    channels: Channels,
+    sample_rate: int,
+    stride: int,
+    make_equalizer: Callable[[int | None], Equalizer] | None,
 ) -> Iterator[tuple[Source, Piece | float | AudioError]]:
     """Pieces of recordings in their order; the first pieces of many are read at once."""
+    equalizers = None if make_equalizer is None else cache(make_equalizer)  # of each channel
 
-    def begin(utterance: Utterance) -> tuple[Any, Iterator[Any]]:
-        pieces = _pieces(utterance, channels, sample_rate, stride)
+    def begin(index: int) -> tuple[Any, Iterator[Any]]:
+        def even(samples: np.ndarray, channel: int | None) -> np.ndarray:
+            return samples if equalizers is None else equalizers(channel)(index, samples)
+
+        pieces = _pieces(utterances[index], channels, sample_rate, stride, even)
         return next(pieces), pieces
 
-    remaining = iter(utterances)
+    remaining = iter(range(len(utterances)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while group := list(islice(remaining, _READ_TOGETHER)):
             for first, rest in pool.map(begin, group):
@@ -160,20 +172,25 @@ def _read(
 
 
 def _pieces(
-    utterance: Utterance, channels: Channels, sample_rate: int, stride: int
+    utterance: Utterance,
+    channels: Channels,
+    sample_rate: int,
+    stride: int,
+    even: Callable[[np.ndarray, int | None], np.ndarray],
 ) -> Iterator[tuple[Source, Piece | float | AudioError]]:
     path, channel = utterance.audio, None
     longest = math.inf if utterance.duration is None else utterance.duration
 
     def read(offset: float, duration: float | None) -> np.ndarray:
         left = longest - offset
-        return load_audio(
+        samples = load_audio(
             path,
             sample_rate,
             offset=utterance.offset + offset,
             duration=(None if left == math.inf else left) if duration is None else min(duration, left),
             channel="mix" if channel is None and offset else channel,  # that channels are averaged is said once
         )
+        return even(samples, channel)
 
     try:
         with seekable(utterance.audio) as path:

@@ -26,6 +26,7 @@ from asr.decoding.confidence import Calibration
 from asr.decoding.greedy import best_path
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.times import words_on_path
+from asr.equalize import equalize
 from asr.errors import ConfigError, LanguageModelError, ModelFileError
 from asr.features import MFCC, LogMel, Spectrogram
 from asr.files import write_whole
@@ -308,6 +309,8 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
 
     def recognize(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Transcripts of waveforms `(N,)`, float32 at this model's sample rate, in their order."""
+        if self.config.features.equalize:
+            waveforms = equalize(waveforms, self.sample_rate)
         texts = [""] * len(waveforms)
         for indices, log_probs, lengths in self.batches([len(w) for w in waveforms], waveforms.__getitem__):
             for index, text in zip(indices, self.texts(log_probs, lengths), strict=True):

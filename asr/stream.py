@@ -27,18 +27,25 @@ PAUSE = 1.0  # seconds of blank frames that end a segment of text
 
 def require_streamable(recognizer: Recognizer) -> AcousticModel:
     """The model's network. Raises ConfigError that tells how to train a model that streams, if this one cannot."""
-    wanted = {"model.bidirectional": False, "model.decoder": "ctc", "features.level": "running"}
     model, features = recognizer.config.model, recognizer.config.features
+    wanted = {
+        "model.bidirectional": False,
+        "model.decoder": "ctc",
+        "features.level": "running",
+        "features.equalize": False,
+    }
     found = {
         "model.bidirectional": model.bidirectional,
         "model.decoder": model.decoder,
         "features.level": features.level,
+        "features.equalize": features.equalize,
     }
     network = recognizer.acoustic_model
     if (faults := [key for key in wanted if found[key] != wanted[key]]) or not isinstance(network, AcousticModel):
         needs = {"model.bidirectional": "it hears utterances in both directions, from their end too",
                  "model.decoder": "its attention looks at whole utterances",
-                 "features.level": "it takes the level of whole utterances"}  # fmt: skip
+                 "features.level": "it takes the level of whole utterances",
+                 "features.equalize": "it evens out the spectrum of whole recordings"}  # fmt: skip
         options = " ".join(f"--set {key}={str(wanted[key]).lower()}" for key in faults)
         raise ConfigError(
             f"this model cannot stream: {' and '.join(needs[key] for key in faults)}; train one that can: "

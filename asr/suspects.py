@@ -146,6 +146,8 @@ def open_corpus(recognizer: Recognizer, manifest: Path, folder: Path, say: Calla
     utterances = read_manifest(manifest, require_text=True, text_field=recognizer.config.data.text_field)
     normalized = [replace(u, text=recognizer.normalizer(u.text or "")) for u in utterances]
     corpus = pack(normalized, recognizer.sample_rate, folder / "judged.arrow")
+    if recognizer.config.features.equalize:
+        corpus.equalize()
     for _, error in corpus.errors:
         say(f"left out: {error}")
     if not len(corpus):

@@ -11,6 +11,7 @@ import numpy as np
 
 from asr.audio import load_audio
 from asr.corpus.manifest import Utterance
+from asr.equalize import equalize
 from asr.errors import AudioError
 from asr.longform import Channels, Stretch, compute, cut, stretches
 from asr.model import Recognizer
@@ -53,6 +54,8 @@ def transcribe_one(recognizer: Recognizer, source: Any, sample_rate: int | None 
         return result
     rate = recognizer.sample_rate
     samples = load_audio(source, rate, source_rate=sample_rate)
+    if recognizer.config.features.equalize:
+        (samples,) = equalize([samples], rate)
 
     def read(offset: float, duration: float | None) -> np.ndarray:
         start = round(offset * rate)

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from asr.audio import load_audio
 from asr.corpus.manifest import Utterance
+from asr.equalize import Equalizer
 from asr.errors import AudioError, ManifestError
 from asr.progress import ProgressBar
 
@@ -43,6 +44,7 @@ class PackedCorpus:
         self.utterances = list(utterances)
         self._audio = table["audio"]  # stays on disk
         self._rows = np.arange(len(errors))  # of each utterance
+        self._equalizer: Equalizer | None = None
         self.num_samples: np.ndarray = pc.list_value_length(self._audio).to_numpy()
         self.select([row for row, error in enumerate(errors) if error is None])
 
@@ -54,15 +56,25 @@ class PackedCorpus:
         return float(self.num_samples.sum()) / self.sample_rate
 
     def audio(self, index: int) -> np.ndarray:
-        """Samples of utterance `index`, float32 in [-1, 1], shape `(N,)`."""
+        """Samples of utterance `index`, float32, shape `(N,)`; in [-1, 1], unless it is equalised."""
+        samples = self._recorded(index)
+        return samples if self._equalizer is None else self._equalizer(index, samples)
+
+    def _recorded(self, index: int) -> np.ndarray:
         samples: np.ndarray = self._audio[int(self._rows[index])].values.to_numpy()
         return samples.astype(np.float32) / np.float32(32768)
+
+    def equalize(self) -> None:
+        """Evens out what the utterances of a speaker, as far as they are kept, have in common: see `Equalizer`."""
+        self._equalizer = Equalizer([u.speaker for u in self.utterances], self._recorded, self.sample_rate)
 
     def select(self, indices: Sequence[int]) -> None:
         """Keeps only the utterances at `indices`."""
         self.utterances = [self.utterances[index] for index in indices]
         self._rows = self._rows[np.asarray(indices, dtype=np.int64)]
         self.num_samples = self.num_samples[np.asarray(indices, dtype=np.int64)]
+        if self._equalizer is not None:
+            self.equalize()
 
 
 def pack(utterances: Sequence[Utterance], sample_rate: int, path: Path) -> PackedCorpus:

@@ -68,6 +68,9 @@ def open_corpora(config: Config, say: Callable[[str], None], *, strict: bool = F
     training, validation = (_pack(paths, report.usable(split), config, say) for split, paths in splits.items())
     if config.data.exclude is not None:
         _exclude(training, config.data.exclude, say)
+    if config.features.equalize:
+        _equalize(training, say)
+        _equalize(validation, say)
     return Corpora(training, validation)
 
 
@@ -98,6 +101,16 @@ def _exclude(corpus: PackedCorpus, path: str, say: Callable[[str], None]) -> Non
     excluded = count - len(kept)
     others = f"; {len(ids) - excluded} more ids of it are not among them" if len(ids) > excluded else ""
     say(f"excluded {excluded} of {count} training utterances, which {path} lists{others}")
+
+
+def _equalize(corpus: PackedCorpus, say: Callable[[str], None]) -> None:
+    """Evens out speakers; says how many utterances name none."""
+    corpus.equalize()
+    if nameless := sum(utterance.speaker is None for utterance in corpus.utterances):
+        say(
+            f"warning: features.equalize: {nameless} of {len(corpus)} utterances name no speaker; each is evened out "
+            "by itself, which does little for short ones"
+        )
 
 
 def _units(config: TextConfig, utterances: Sequence[Utterance], say: Callable[[str], None]) -> Units:

@@ -9,6 +9,7 @@ from asr.audio import load_audio
 from asr.corpus.manifest import Utterance
 from asr.decoding.decoder import Decoder
 from asr.decoding.greedy import best_path
+from asr.equalize import Equalizer
 from asr.errors import TextError
 from asr.model import Recognizer
 from asr.scoring.wer import Score, score
@@ -32,6 +33,9 @@ class Validation:
         waveforms = [
             load_audio(u.audio, recognizer.sample_rate, offset=u.offset, duration=u.duration) for u in utterances
         ]
+        if recognizer.config.features.equalize:
+            equalizer = Equalizer([u.speaker for u in utterances], list(waveforms).__getitem__, recognizer.sample_rate)
+            waveforms = [equalizer(index, waveform) for index, waveform in enumerate(waveforms)]
         self.log_probs = [np.zeros((0, len(recognizer.units)), np.float32)] * len(utterances)
         for indices, log_probs, lengths in recognizer.batches([len(w) for w in waveforms], waveforms.__getitem__):
             for index, row, length in zip(indices, log_probs.cpu().numpy(), lengths.tolist(), strict=True):

@@ -1,0 +1,277 @@
+"""Equalisation: what it takes out of real speech, what it leaves, and the same recordings on every way to a model."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.signal
+import soundfile
+import torch
+from conftest import RATE, TONES, fresh_recognizer, run_asr, spell, train_config
+
+from asr import equalize as module
+from asr.classify import Classifier, classify
+from asr.config import Config
+from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.equalize import Equalizer, equalize, equalizing_filter, filtered, speech_spectra
+from asr.errors import AudioError, ConfigError
+from asr.model import Recognizer
+from asr.stream import require_streamable
+from asr.training.data import open_data
+from asr.training.evaluate import evaluate
+from asr.transcribe import transcribe
+from asr.tuning.validation import Validation
+
+Corpus = tuple[list[Utterance], list[np.ndarray]]
+
+
+@pytest.fixture(scope="module")
+def digits(corpora: Path) -> list[np.ndarray]:
+    """Ten digits of one speaker, five times each: 30 seconds of real speech."""
+    files = sorted((corpora / "fsdd" / "recordings").glob("*_george_[0-4].wav"))
+    assert len(files) == 50
+    return [soundfile.read(file, dtype="float32")[0] for file in files]
+
+
+def microphone(seed: int) -> np.ndarray:
+    """The impulse response of another microphone: up to 15 dB more or less here and there."""
+    gains = 10 ** (np.random.default_rng(seed).uniform(-15, 15, 6) / 20)
+    return scipy.signal.firwin2(65, np.linspace(0, 1, 6), gains).astype(np.float32)
+
+
+def decibels(waveforms: list[np.ndarray]) -> np.ndarray:
+    """The average spectrum from 150 to 3,500 Hz, without its level."""
+    spectra = np.concatenate([speech_spectra(waveform, RATE) for waveform in waveforms])
+    average: np.ndarray = spectra.mean(axis=0)[5:113] * 10 / np.log(10)
+    return average - average.mean()
+
+
+def test_microphones_are_evened_out(digits: list[np.ndarray]) -> None:
+    apart, together = [], []
+    plain = Equalizer(["george"] * len(digits), digits.__getitem__, RATE)
+    before, after = decibels(digits), decibels([plain(i, one) for i, one in enumerate(digits)])
+    for seed in range(5):
+        coloured = [filtered(one, microphone(seed)) for one in digits]
+        equalizer = Equalizer(["george"] * len(digits), coloured.__getitem__, RATE)
+        apart.append(np.abs(decibels(coloured) - before).mean())
+        together.append(np.abs(decibels([equalizer(i, one) for i, one in enumerate(coloured)]) - after).mean())
+    assert min(apart) > 3 * max(together) and max(together) < 1.5
+
+
+def test_digits_stay_apart(digits: list[np.ndarray]) -> None:
+    """One filter for all: what tells digits from each other moves with none of them."""
+    equalizer = Equalizer(["george"] * len(digits), digits.__getitem__, RATE)
+    evened = [equalizer(i, one) for i, one in enumerate(digits)]
+    before, after = (decibels(some[:5]) - decibels(some[5:10]) for some in (digits, evened))  # zero, one
+    assert np.abs(before).max() > 5
+    np.testing.assert_allclose(after, before, atol=2.5)  # frames at the edge of pauses come and go
+
+
+def test_little_speech_changes_little(digits: list[np.ndarray]) -> None:
+    spectra = speech_spectra(digits[0], RATE)
+
+    def largest(seconds: float) -> float:
+        taps = equalizing_filter(np.resize(spectra.mean(axis=0), (round(seconds / 0.016), 129)), RATE)
+        return float(np.abs(20 * np.log10(np.abs(scipy.signal.freqz(taps, worN=64)[1][3:61]))).max())
+
+    much = largest(1000)
+    assert much > 10
+    assert largest(5) == pytest.approx(much / 2, rel=0.05)
+    assert largest(0.5) == pytest.approx(much / 11, rel=0.05)
+    (once,) = equalize([digits[0]], RATE)
+    assert np.corrcoef(once, digits[0])[0, 1] > 0.98
+
+
+def test_filtering_has_no_delay_and_reaches_the_ends() -> None:
+    generator = np.random.default_rng(0)
+    taps = generator.standard_normal(33)
+    for size in (1, 20, 33, 1000):
+        samples = generator.standard_normal(size).astype(np.float32)
+        expected = scipy.signal.lfilter(taps, 1.0, np.concatenate([samples, np.zeros(16)]))[16:]
+        found = filtered(samples, taps)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert len(filtered(np.zeros(0, np.float32), taps)) == 0
+
+
+def test_silence_and_nothing_stay_finite() -> None:
+    waveforms = [np.zeros(4000, np.float32), np.zeros(1, np.float32), np.full(4000, 0.5, np.float32)]
+    for evened, waveform in zip(equalize(waveforms, RATE), waveforms, strict=True):
+        assert evened.shape == waveform.shape and np.isfinite(evened).all()
+    assert len(equalize([np.zeros(0, np.float32)], RATE)[0]) == 0
+
+
+def test_a_speaker_has_one_filter_found_once_and_when_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    waveforms = [spell("abc", generator).astype(np.float32) for _ in range(40)]
+    asked: list[int] = []
+
+    def read(index: int) -> np.ndarray:
+        asked.append(index)
+        return waveforms[index]
+
+    monkeypatch.setattr(module, "ENOUGH_SECONDS", 3.0)
+    speakers = ["x"] * 30 + ["y"] * 8 + [None, None]
+    equalizer = Equalizer(speakers, read, RATE)
+    assert not asked
+    of_x = [equalizer(index, waveforms[0]) for index in range(30)]
+    assert all(np.array_equal(one, of_x[0]) for one in of_x)
+    assert len(asked) == 6 and set(asked) <= set(range(30))  # of 0.54 s each
+    assert asked != sorted(asked)
+    asked.clear()
+    assert not np.array_equal(equalizer(39, waveforms[0]), equalizer(31, waveforms[0]))
+    assert asked[0] == 39 and set(asked[1:]) <= set(range(30, 38))
+
+
+@pytest.fixture
+def two_microphones(tmp_path: Path) -> Path:
+    """`train.jsonl` and `validation.jsonl` of tones; in validation x and y, who take turns, have microphones apart."""
+    generator = np.random.default_rng(1)
+    for name in ("train", "validation"):
+        utterances = []
+        for number in range(16):
+            speaker = "xy"[number % 2]
+            text = "".join(generator.choice(list(TONES), 3))
+            samples = filtered(spell(text, generator).astype(np.float32), microphone(number % 2))
+            path = tmp_path / f"{name}-{number}.wav"
+            soundfile.write(path, 0.5 * samples / np.abs(samples).max(), RATE)
+            utterances.append(Utterance(path.stem, path, text, speaker=speaker))
+        write_manifest(tmp_path / f"{name}.jsonl", utterances)
+    return tmp_path
+
+
+def equalizing(folder: Path, equalizes: bool = True) -> Config:
+    config = train_config(folder)
+    return config.model_copy(update={"features": config.features.model_copy(update={"equalize": equalizes})})
+
+
+def recognizer_for(config: Config) -> Recognizer:
+    """One with weights of chance, whose texts depend on all it hears."""
+    recognizer = fresh_recognizer("abc ")
+    recognizer.config = recognizer.config.model_copy(update={"data": config.data, "features": config.features})
+    recognizer.config = recognizer.config.model_copy(
+        update={"features": config.features.model_copy(update={"bins": 20})}
+    )
+    return recognizer
+
+
+def test_every_way_to_the_model_hears_the_same(two_microphones: Path) -> None:
+    config = equalizing(two_microphones)
+    recognizer = recognizer_for(config)
+    utterances = read_manifest(two_microphones / "validation.jsonl")
+    corpus = open_data(config, lambda line: None).validation
+    while_training = evaluate(recognizer, corpus).hypotheses
+    transcribed = [result.text for _, result in transcribe(recognizer, utterances)]  # type: ignore[union-attr]
+    assert transcribed == while_training and any(transcribed)
+    heard = Validation(recognizer, utterances).log_probs
+    for indices, frames, lengths in recognizer.batches(corpus.num_samples, corpus.audio):
+        for index, row, length in zip(indices, frames, lengths.tolist(), strict=True):
+            np.testing.assert_allclose(heard[index], row[:length].numpy(), atol=1e-3)
+
+    by_name = {utterance.id: text for utterance, text in zip(utterances, transcribed, strict=True)}
+    nobody = [replace(utterance, speaker=None) for utterance in utterances]
+    alone = [result.text for _, result in transcribe(recognizer, nobody)]  # type: ignore[union-attr]
+    assert alone == [recognizer.transcribe(utterance.audio).text for utterance in utterances]
+    waveforms = [soundfile.read(utterance.audio, dtype="float32")[0] for utterance in utterances]
+    assert alone == recognizer.recognize(waveforms)
+    assert alone == [recognizer.transcribe(waveform, RATE).text for waveform in waveforms]
+    assert alone != list(by_name.values())
+    plain = recognizer_for(equalizing(two_microphones, equalizes=False)).recognize(waveforms)
+    assert plain != alone and plain != transcribed
+
+
+def test_kept_utterances_are_evened_out_among_themselves(two_microphones: Path) -> None:
+    config = equalizing(two_microphones)
+    listed = two_microphones / "exclude.txt"
+    listed.write_text("train-0\ntrain-3\n")
+    whole = open_data(config, lambda line: None).training
+    data = config.data.model_copy(update={"exclude": str(listed)})
+    part = open_data(config.model_copy(update={"data": data}), lambda line: None).training
+    indices = [index for index in range(16) if index not in (0, 3)]
+    recorded = open_data(equalizing(two_microphones, equalizes=False), lambda line: None).training
+    expected = Equalizer(
+        [whole.utterances[index].speaker for index in indices], lambda row: recorded.audio(indices[row]), RATE
+    )
+    for row, index in enumerate(indices):
+        assert np.array_equal(part.audio(row), expected(row, recorded.audio(index)))
+        assert not np.array_equal(part.audio(row), whole.audio(index))
+
+
+def test_classifiers_hear_the_same(two_microphones: Path) -> None:
+    config = equalizing(two_microphones)
+    config = config.model_copy(update={"task": "classification"})
+    torch.manual_seed(0)
+    classifier = Classifier(config, ["a", "b", "c"])
+    utterances = read_manifest(two_microphones / "validation.jsonl")
+    corpus = open_data(config, lambda line: None).validation
+    expected = classifier.log_probs(corpus.num_samples, corpus.audio).max(1).values.exp()
+    found = [result.probability for _, result in classify(classifier, utterances)]  # type: ignore[union-attr]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    nobody = [replace(utterance, speaker=None) for utterance in utterances]
+    waveforms = [soundfile.read(utterance.audio, dtype="float32")[0] for utterance in utterances]
+    alone = [result.probability for result in classifier.classify(waveforms)]
+    together = [result.probability for _, result in classify(classifier, nobody)]  # type: ignore[union-attr]
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+    assert not np.allclose(alone, found, atol=1e-3)
+
+
+def test_what_cannot_be_read_stops_nobody_else(two_microphones: Path) -> None:
+    recognizer = recognizer_for(equalizing(two_microphones))
+    utterances = read_manifest(two_microphones / "validation.jsonl")
+    whole = [result.text for _, result in transcribe(recognizer, utterances[1:])]  # type: ignore[union-attr]
+    shutil.copy(two_microphones / "validation.jsonl", utterances[0].audio)
+    (_, bad), *good = transcribe(recognizer, utterances)
+    assert isinstance(bad, AudioError) and str(utterances[0].audio) in str(bad)
+    # Of x, whose first recording is lost, the others come in another order, which changes nothing: all are heard.
+    assert [result.text for _, result in good] == whole  # type: ignore[union-attr]
+    classifier = Classifier(equalizing(two_microphones).model_copy(update={"task": "classification"}), ["a", "b"])
+    results = [result for _, result in classify(classifier, utterances)]
+    assert [isinstance(result, AudioError) for result in results] == [True, *[False] * 15]
+
+
+def test_channels_are_evened_out_apart(two_microphones: Path) -> None:
+    recognizer = recognizer_for(equalizing(two_microphones))
+    utterances = read_manifest(two_microphones / "validation.jsonl")[::2]
+    expected = [result.text for _, result in transcribe(recognizer, utterances)]  # type: ignore[union-attr]
+    for utterance in utterances:
+        samples = soundfile.read(utterance.audio)[0]
+        soundfile.write(
+            utterance.audio, np.stack([samples, filtered(samples.astype(np.float32), microphone(7))], 1), RATE
+        )
+    split = [result.text for _, result in transcribe(recognizer, utterances, "split")]  # type: ignore[union-attr]
+    assert split[::2] == expected
+    assert split[1::2] == [r.text for _, r in transcribe(recognizer, utterances, 2)]  # type: ignore[union-attr]
+
+
+def test_whoever_is_not_named_is_said(tones: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    open_data(equalizing(tones), said.append)
+    assert any("96 of 96 utterances name no speaker" in line for line in said)
+    assert any("16 of 16 utterances name no speaker" in line for line in said)
+    said.clear()
+    open_data(equalizing(tones, equalizes=False), said.append)
+    assert not any("speaker" in line for line in said)
+
+
+def test_streams_are_refused(two_microphones: Path) -> None:
+    with pytest.raises(ConfigError, match=r"evens out the spectrum of whole recordings.*features.equalize=false"):
+        require_streamable(recognizer_for(equalizing(two_microphones)))
+
+
+def test_trained_saved_and_used_from_the_command_line(two_microphones: Path, tmp_path: Path) -> None:
+    (two_microphones / "config.yaml").write_text(equalizing(two_microphones).to_yaml())
+    out = tmp_path / "run"
+    trained = run_asr(
+        "train", two_microphones / "config.yaml", "--out", out, "--set", "training.epochs=2", "--set",
+        "training.batch_utterances=4",
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    model = out / "model.safetensors"
+    heard = run_asr("transcribe", model, two_microphones / "validation.jsonl", "-o", tmp_path / "hyp.jsonl")
+    assert heard.returncode == 0, heard.stderr
+    recognizer = Recognizer.from_file(model)
+    corpus = open_data(recognizer.config, lambda line: None).validation
+    hypotheses = [row.extra["hypothesis"] for row in read_manifest(tmp_path / "hyp.jsonl")]
+    assert hypotheses == evaluate(recognizer, corpus).hypotheses
