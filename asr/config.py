@@ -49,7 +49,7 @@ class FeaturesConfig(_Section):
     )
     equalize: bool = Field(
         default=False,
-        description="evens out the average spectrum of each speaker, over all recordings: microphone, room, voice",
+        description="one filter for all recordings of a speaker evens out microphone, room and voice",
     )
 
 

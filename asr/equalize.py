@@ -7,13 +7,11 @@ or two is most of what tells the words, so filters act the less the less speech 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from threading import Lock
 from typing import Self
 
 import numpy as np
-import torch
-from torchaudio.functional import fftconvolve
 
 from asr.audio import load_audio
 from asr.corpus.manifest import Utterance
@@ -25,24 +23,25 @@ _MOST_DB = 25.0  # of what a filter does to any frequency
 _SMOOTHING = 280.0  # Hz; formants of single words are not to be seen, nor harmonics
 _LOWEST, _KNEE = 80.0, 500.0  # Hz; the target is flat to the knee, then falls by 6 dB an octave, as speech does
 _HALF_SECONDS = 5.0  # of speech with which a filter does half of what it found
+_LONG = 16_000  # samples from which the Fourier transform is quicker
 ENOUGH_SECONDS = 120.0  # of recordings that are heard of one speaker
 
 
 class Equalizer:
-    """The filters of many recordings: one for all of a speaker, or of its own for a recording that names none.
+    """The filters of many recordings, one for all of a source.
 
-    A filter is found when its first recording comes; then no more than two minutes are read of that speaker.
+    A filter is found when its first recording comes; then no more than two minutes are read of that source.
     """
 
-    def __init__(self, speakers: Sequence[str | None], read: Callable[[int], np.ndarray], sample_rate: int) -> None:
-        """`read(index)` gives the samples `(N,)` of the recording of `speakers[index]`; of none it learns nothing."""
+    def __init__(self, sources: Sequence[Hashable], read: Callable[[int], np.ndarray], sample_rate: int) -> None:
+        """`read(index)` gives the samples `(N,)` of a recording of `sources[index]`; of none it learns nothing."""
+        self._sources = sources
         self._read = read
         self._sample_rate = sample_rate
-        self._owners = [index if speaker is None else speaker for index, speaker in enumerate(speakers)]
-        self._recordings: dict[int | str, list[int]] = defaultdict(list)
-        for index, owner in enumerate(self._owners):
-            self._recordings[owner].append(index)
-        self._filters: dict[int | str, np.ndarray] = {}
+        self._recordings: dict[Hashable, list[int]] = defaultdict(list)
+        for index, source in enumerate(sources):
+            self._recordings[source].append(index)
+        self._filters: dict[Hashable, np.ndarray] = {}
         self._lock = Lock()  # recordings are read in several threads
 
     @classmethod
@@ -59,15 +58,15 @@ class Equalizer:
             except AudioError:
                 return np.zeros(0, np.float32)
 
-        return cls([utterance.speaker for utterance in utterances], read, sample_rate)
+        return cls([source_of(utterance) for utterance in utterances], read, sample_rate)
 
     def __call__(self, index: int, samples: np.ndarray) -> np.ndarray:
         """All or some samples `(N,)` of recording `index` through its filter, without delay; float32."""
-        owner = self._owners[index]
+        source = self._sources[index]
         with self._lock:
-            if owner not in self._filters:
-                self._filters[owner] = self._find(self._recordings[owner])
-        return filtered(samples, self._filters[owner])
+            if source not in self._filters:
+                self._filters[source] = self._find(self._recordings[source])
+        return filtered(samples, self._filters[source])
 
     def _find(self, indices: Sequence[int]) -> np.ndarray:
         spectra: list[np.ndarray] = []
@@ -82,9 +81,14 @@ class Equalizer:
         return equalizing_filter(np.concatenate(spectra), self._sample_rate) if spectra else np.ones(1)
 
 
+def source_of(utterance: Utterance) -> Hashable:
+    """Its speaker, or the folder of its recording, which mostly is of one microphone and often of one speaker."""
+    return utterance.audio.parent if utterance.speaker is None else utterance.speaker
+
+
 def equalize(waveforms: Sequence[np.ndarray], sample_rate: int) -> list[np.ndarray]:
     """Waveforms `(N,)` that have nothing to do with each other, each through a filter of its own."""
-    equalizer = Equalizer([None] * len(waveforms), waveforms.__getitem__, sample_rate)
+    equalizer = Equalizer(range(len(waveforms)), waveforms.__getitem__, sample_rate)
     return [equalizer(index, waveform) for index, waveform in enumerate(waveforms)]
 
 
@@ -92,8 +96,11 @@ def filtered(samples: np.ndarray, taps: np.ndarray) -> np.ndarray:
     """Samples `(N,)` through a filter of linear phase `(K,)`, `K` odd, its delay taken back; float32."""
     if not len(samples):
         return samples
-    whole = fftconvolve(torch.from_numpy(samples), torch.from_numpy(taps.astype(np.float32)))
-    return whole[len(taps) // 2 :][: len(samples)].numpy()
+    from scipy.signal import oaconvolve  # takes its time, and only models that equalise need it
+
+    convolve = np.convolve if len(samples) < _LONG else oaconvolve
+    whole: np.ndarray = convolve(samples, taps.astype(np.float32))
+    return whole[len(taps) // 2 :][: len(samples)]
 
 
 def speech_spectra(samples: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -110,7 +117,7 @@ def speech_spectra(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 def equalizing_filter(spectra: np.ndarray, sample_rate: int) -> np.ndarray:
     """The filter `(K,)`, of linear phase, that brings `spectra (T, F)` to the target on average, or part of the way."""
-    from scipy.signal import firwin2  # takes its time, and only this needs it
+    from scipy.signal import firwin2
 
     frequencies = np.linspace(0, sample_rate / 2, spectra.shape[1])
     octaves = np.log2(np.maximum(frequencies, _KNEE) / _KNEE)

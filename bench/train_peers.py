@@ -52,8 +52,8 @@ def main() -> None:
     arguments = parser.parse_args()
     log = [json.loads(line) for line in (arguments.run / "log.jsonl").read_text().splitlines()]
     epochs = [line for line in log if "cer" in line]
-    kept = min(epochs, key=lambda line: line["cer"])
-    report("asr", kept["cer"], kept["wer"], epochs[-1]["seconds"], kept["epoch"])
+    kept = min(reversed(epochs), key=lambda line: line["cer"])
+    report("asr", kept["cer"], kept["wer"], epochs[-1]["seconds"], epochs[-1]["epoch"])
 
     config = yaml.safe_load((arguments.run / "config.yaml").read_text())
     for key, _, value in (override.partition("=") for override in arguments.set):

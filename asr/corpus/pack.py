@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from asr.audio import load_audio
 from asr.corpus.manifest import Utterance
-from asr.equalize import Equalizer
+from asr.equalize import Equalizer, source_of
 from asr.errors import AudioError, ManifestError
 from asr.progress import ProgressBar
 
@@ -65,8 +65,8 @@ class PackedCorpus:
         return samples.astype(np.float32) / np.float32(32768)
 
     def equalize(self) -> None:
-        """Evens out what the utterances of a speaker, as far as they are kept, have in common: see `Equalizer`."""
-        self._equalizer = Equalizer([u.speaker for u in self.utterances], self._recorded, self.sample_rate)
+        """Evens out what the utterances of a source, as far as they are kept, have in common: see `Equalizer`."""
+        self._equalizer = Equalizer(list(map(source_of, self.utterances)), self._recorded, self.sample_rate)
 
     def select(self, indices: Sequence[int]) -> None:
         """Keeps only the utterances at `indices`."""

@@ -104,12 +104,12 @@ def _exclude(corpus: PackedCorpus, path: str, say: Callable[[str], None]) -> Non
 
 
 def _equalize(corpus: PackedCorpus, say: Callable[[str], None]) -> None:
-    """Evens out speakers; says how many utterances name none."""
+    """Evens out sources; says how many utterances name no speaker."""
     corpus.equalize()
     if nameless := sum(utterance.speaker is None for utterance in corpus.utterances):
         say(
-            f"warning: features.equalize: {nameless} of {len(corpus)} utterances name no speaker; each is evened out "
-            "by itself, which does little for short ones"
+            f"warning: features.equalize: {nameless} of {len(corpus)} utterances name no speaker; those in one folder "
+            "are evened out together, as if of one"
         )
 
 

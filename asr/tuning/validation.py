@@ -9,7 +9,7 @@ from asr.audio import load_audio
 from asr.corpus.manifest import Utterance
 from asr.decoding.decoder import Decoder
 from asr.decoding.greedy import best_path
-from asr.equalize import Equalizer
+from asr.equalize import Equalizer, source_of
 from asr.errors import TextError
 from asr.model import Recognizer
 from asr.scoring.wer import Score, score
@@ -34,7 +34,8 @@ class Validation:
             load_audio(u.audio, recognizer.sample_rate, offset=u.offset, duration=u.duration) for u in utterances
         ]
         if recognizer.config.features.equalize:
-            equalizer = Equalizer([u.speaker for u in utterances], list(waveforms).__getitem__, recognizer.sample_rate)
+            sources = list(map(source_of, utterances))
+            equalizer = Equalizer(sources, waveforms.__getitem__, recognizer.sample_rate)
             waveforms = [equalizer(index, waveform) for index, waveform in enumerate(waveforms)]
         self.log_probs = [np.zeros((0, len(recognizer.units)), np.float32)] * len(utterances)
         for indices, log_probs, lengths in recognizer.batches([len(w) for w in waveforms], waveforms.__getitem__):
