@@ -6,7 +6,7 @@ from oracles import random_waveforms, randomise
 from asr.batching import pad
 from asr.config import Config
 from asr.model import Recognizer
-from asr.nn.encoder import AcousticModel, FrameStacking, Frontend
+from asr.nn.encoder import AcousticModel, DropoutMask, FrameStacking, Frontend
 from asr.text import Units
 
 
@@ -70,3 +70,22 @@ def test_stacked_frames_stand_side_by_side() -> None:
     torch.nn.init.zeros_(stack.projection.bias)
     frames, lengths = stack(torch.arange(1.0, 11.0).view(1, 5, 2), torch.tensor([4]))
     assert frames.tolist() == [[[1, 2, 3, 4, 5, 6], [7, 8, 0, 0, 0, 0]]] and lengths.tolist() == [2]
+
+
+@pytest.mark.parametrize("mask", ["utterance", "frame"])
+def test_dropout_masks_are_of_utterances_or_of_frames(mask: DropoutMask) -> None:
+    model = AcousticModel(
+        num_bins=8, num_units=4, channels=2, hidden=16, layers=2, subsampling=1, dropout=0.5, dropout_mask=mask
+    )
+    kept: list[torch.Tensor] = []
+    model.dropout.register_forward_hook(lambda module, inputs, output: kept.append(output != 0))
+    model.train()(torch.randn(3, 20, 8), torch.tensor([20, 20, 20]))
+    assert len(kept) == (3 if mask == "utterance" else 2)  # the input too, or the two layers alone
+    for one in kept:
+        assert 0.3 < one.float().mean() < 0.7
+        same_in_all_frames = (one == one[:, :1]).all()
+        assert same_in_all_frames == (mask == "utterance")
+        assert not (one[0] == one[1]).all()
+    kept.clear()
+    model.eval()(torch.randn(3, 20, 8), torch.tensor([20, 20, 20]))
+    assert all(one.float().mean() > 0.99 for one in kept)

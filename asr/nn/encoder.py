@@ -11,6 +11,7 @@ from asr.lengths import Count, subsampled_length
 from asr.nn.rnn import Cell, SequenceDropout, State, recur, residual_layers, reversal_index
 
 Frontend = Literal["conv", "stack"]
+DropoutMask = Literal["utterance", "frame"]
 _TIME_STRIDES = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2)}
 
 
@@ -77,7 +78,9 @@ class Encoder(nn.Module):
         hidden: int = 320,
         layers: int = 3,
         dropout: float = 0.2,
+        dropout_mask: DropoutMask = "utterance",
     ) -> None:
+        """`dropout_mask`: one for all frames of an utterance, of inputs and layers, or each frame's own, of layers."""
         super().__init__()
         self.size = size = hidden * (2 if bidirectional else 1)
         self.subsampling: ConvSubsampling | FrameStacking = (
@@ -86,7 +89,9 @@ class Encoder(nn.Module):
             else FrameStacking(num_bins=num_bins, factor=subsampling, output_size=size)
         )
         self.layers, self.norms = residual_layers(cell=cell, bidirectional=bidirectional, hidden=hidden, layers=layers)
-        self.dropout = SequenceDropout(dropout)
+        by_utterance = dropout_mask == "utterance"
+        self.dropout = SequenceDropout(dropout) if by_utterance else nn.Dropout(dropout)
+        self.input_dropout = self.dropout if by_utterance else nn.Identity()
 
     def num_output_frames(self, num_frames: Count) -> Count:
         """Encoder frames of `num_frames` feature frames."""
@@ -96,7 +101,7 @@ class Encoder(nn.Module):
         """`(B, T, F)`, lengths `(B,)` -> `(B, S, D)`, where `D` is `size`, and lengths `(B,)`."""
         x, lengths = self.subsampling(features, lengths)  # (B, S, D)
         index = reversal_index(lengths, x.shape[1])
-        x, _ = recur(x, self.layers, self.norms, self.dropout, index=index)
+        x, _ = recur(self.input_dropout(x), self.layers, self.norms, self.dropout, index=index)
         return x, lengths
 
 
@@ -124,5 +129,5 @@ class AcousticModel(Encoder):
 
         `states` begin the sequence in place of zeros, as in `RNNLayer`, whose `index` two directions need.
         """
-        x, states = recur(x, self.layers, self.norms, self.dropout, index=index, states=states)
+        x, states = recur(self.input_dropout(x), self.layers, self.norms, self.dropout, index=index, states=states)
         return self.output(x).float().log_softmax(dim=-1), states

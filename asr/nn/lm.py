@@ -48,5 +48,5 @@ class LanguageModel(nn.Module):
             raise ValueError("the model has no condition_size, so it takes no vectors")
         elif self.condition is not None:
             raise ValueError(f"the model needs vectors of {self.condition.in_features} numbers")
-        outputs, states = recur(x, self.layers, self.norms, self.dropout, states=states)
+        outputs, states = recur(self.dropout(x), self.layers, self.norms, self.dropout, states=states)
         return self.output(outputs).float().log_softmax(dim=-1), states

@@ -49,8 +49,8 @@ def reverse(x: Tensor, index: Tensor) -> Tensor:
 class SequenceDropout(nn.Module):
     """Dropout with one mask for all frames of an utterance. `(B, S, D)` -> `(B, S, D)`.
 
-    A mask anew in each frame is averaged away over time, and costs a random number for each value. Gal and
-    Ghahramani 2016, https://arxiv.org/abs/1512.05287.
+    Gal and Ghahramani 2016, https://arxiv.org/abs/1512.05287. One mask for every frame anew costs a random number for
+    each value; what is better is a matter of the data (docs/accuracy.md).
     """
 
     def __init__(self, probability: float) -> None:
@@ -124,7 +124,6 @@ def recur(
     size through the stack (Xiong et al. 2020, https://arxiv.org/abs/2002.04745). The last norm is the output's.
     `index` and `states` are those that RNNLayer takes.
     """
-    x = dropout(x)
     final = []
     for norm, layer, state in zip(norms, layers, states or [None] * len(layers), strict=False):
         outputs, state = layer(norm(x), index, state)
