@@ -80,8 +80,8 @@ def classify(
     """Classifies utterances in their order. A recording that cannot be read gives its AudioError instead."""
 
     utterances = list(utterances)
-    equalizes, rate = classifier.config.features.equalize, classifier.sample_rate
-    equalizer = Equalizer.of_files(utterances, rate) if equalizes else None
+    rate = classifier.sample_rate
+    equalizer = Equalizer.of_files(utterances, rate) if classifier.config.features.equalize else None
 
     def read(index: int) -> np.ndarray | AudioError:
         one = utterances[index]

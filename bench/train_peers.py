@@ -62,7 +62,8 @@ def main() -> None:
     torch.manual_seed(config["training"]["seed"])
     encoder = CTCTextEncoder()
     encoder.insert_blank(index=0)
-    train, validation = (dataset(config["data"][part], encoder) for part in ("train", "validation"))
+    rate = config["features"]["sample_rate"]
+    train, validation = (dataset(config["data"][part], rate, encoder) for part in ("train", "validation"))
     brain = make_brain(config, encoder, epochs[-1]["seconds"])
     longest = config["training"]["batch_utterances"] * sum(train.data[key]["duration"] for key in train.data_ids)
     sampler = DynamicBatchSampler(
@@ -86,12 +87,16 @@ def report(side: str, cer: float, wer: float, seconds: float, epochs: float) -> 
     print(json.dumps({**line, "seconds": round(seconds), "epochs": round(epochs, 1), "threads": threads}), flush=True)
 
 
-def dataset(manifests: list[str], encoder: CTCTextEncoder) -> DynamicItemDataset:
-    """Utterances by id, longest last; the characters of all are known to `encoder` afterwards."""
+def dataset(manifests: list[str], sample_rate: int, encoder: CTCTextEncoder) -> DynamicItemDataset:
+    """Utterances by id; the characters of all are known to `encoder` afterwards."""
     utterances: dict[str, dict[str, Any]] = {}
     for path in map(Path, manifests):
         for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
-            waveform, _ = soundfile.read(path.parent / line["audio_filepath"], dtype="float32")
+            waveform, rate = soundfile.read(path.parent / line["audio_filepath"], dtype="float32")
+            if rate != sample_rate:
+                raise SystemExit(
+                    f"{line['audio_filepath']}: has {rate} Hz, the model {sample_rate}; this resamples nothing"
+                )
             utterances[line["id"]] = {
                 "waveform": torch.from_numpy(waveform),
                 "text": line["text"],

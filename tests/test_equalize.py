@@ -24,8 +24,6 @@ from asr.training.evaluate import evaluate
 from asr.transcribe import transcribe
 from asr.tuning.validation import Validation
 
-Corpus = tuple[list[Utterance], list[np.ndarray]]
-
 
 @pytest.fixture(scope="module")
 def digits(corpora: Path) -> list[np.ndarray]:
@@ -149,10 +147,8 @@ def equalizing(folder: Path, equalizes: bool = True) -> Config:
 def recognizer_for(config: Config) -> Recognizer:
     """One with weights of chance, whose texts depend on all it hears."""
     recognizer = fresh_recognizer("abc ")
-    recognizer.config = recognizer.config.model_copy(update={"data": config.data, "features": config.features})
-    recognizer.config = recognizer.config.model_copy(
-        update={"features": config.features.model_copy(update={"bins": 20})}
-    )
+    features = config.features.model_copy(update={"bins": 20})
+    recognizer.config = recognizer.config.model_copy(update={"data": config.data, "features": features})
     return recognizer
 
 
