@@ -78,7 +78,8 @@ commonvoice: runs/commonvoice/test.hyp.jsonl ## any language, from a downloaded 
 
 family: data/fsdd/train.jsonl data/mboshi/train.jsonl ## every cell, direction and decoder compared: docs/family.md
 	.venv/bin/python bench/family.py recipes/fsdd/config.yaml --minutes 2 --parameters 500000 \
-	  --set model.subsampling=2 --set model.channels=48 --set model.dropout=0.3 --set augment.frequency_warp=0.2
+	  --set model.subsampling=2 --set model.channels=48 --set model.dropout=0.3 --set model.dropout_mask=utterance \
+	  --set augment.frequency_warp=0.2
 	.venv/bin/python bench/family.py recipes/mboshi/config.yaml --minutes 4 --parameters 1000000 \
 	  --set features.window_ms=25 --set model.subsampling=4 --set model.channels=32 \
 	  --set model.dropout_mask=utterance --set augment.frequency_warp=0 --set augment.tempo=0

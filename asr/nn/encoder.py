@@ -78,9 +78,9 @@ class Encoder(nn.Module):
         hidden: int = 320,
         layers: int = 3,
         dropout: float = 0.2,
-        dropout_mask: DropoutMask = "utterance",
+        dropout_mask: DropoutMask = "frame",
     ) -> None:
-        """`dropout_mask`: one for all frames of an utterance, of inputs and layers, or each frame's own, of layers."""
+        """`dropout_mask`: each frame's own, of layers, or one for all frames of an utterance, of inputs and layers."""
         super().__init__()
         self.size = size = hidden * (2 if bidirectional else 1)
         self.subsampling: ConvSubsampling | FrameStacking = (
