@@ -172,6 +172,7 @@ $(FSDD_CLASSIFIERS:%=runs/%/test.accuracy): runs/%/test.accuracy: runs/%/model.s
 # Half the epochs: for a speaker unheard, more gave nothing.
 runs/fsdd-without-%/model.safetensors: recipes/fsdd/config.yaml data/fsdd/train.jsonl | $(READY)
 	$(ASR) train $< --out runs/fsdd-without-$* --set features.equalize=true --set training.epochs=12 \
+	  --set model.dropout_mask=utterance \
 	  --set data.train=data/fsdd/without-$*.train.jsonl --set data.validation=data/fsdd/without-$*.validation.jsonl
 
 runs/fsdd-without-%/test.hyp.jsonl: runs/fsdd-without-%/model.safetensors
