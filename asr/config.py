@@ -95,7 +95,7 @@ class ModelConfig(_Section):
     layers: int = Field(default=3, ge=1, description="like hidden, chosen unless set")
     dropout: float = Field(default=0.2, ge=0, lt=1)
     dropout_mask: Literal["utterance", "frame"] = Field(
-        default="frame", description="what one mask is drawn for; utterance: of inputs too"
+        default="frame", description="utterance: one mask for all frames of it, and for what the first layer gets, too"
     )
     decoder: Literal["ctc", "attention", "joint"] = Field(default="ctc", description="joint: both on one encoder")
     ctc_weight: float = Field(default=0.3, gt=0, lt=1, description="of CTC in the loss and the scores (joint)")
