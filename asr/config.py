@@ -89,6 +89,9 @@ class ModelConfig(_Section):
         default=3, description="feature frames per encoder frame; unless set, chosen by the units a second"
     )
     channels: int = Field(default=32, ge=1, description="of the convolutions (conv)")
+    projection: bool = Field(
+        default=False, description="a linear layer, and a connection past the first recurrent one, after subsampling"
+    )
     cell: Literal["lstm", "gru", "rnn_tanh", "rnn_relu"] = "lstm"
     bidirectional: bool = True
     hidden: int = Field(default=320, ge=1, description="per direction; unless set, chosen by the hours of data")

@@ -71,16 +71,20 @@ def test_transcripts_are_normalised(recognizer: Recognizer) -> None:
     assert recognizer.texts(log_probs, torch.tensor([7])) == ["é e"]
 
 
-def test_files_from_before_there_were_tasks_and_kinds_of_units(recognizer: Recognizer, tmp_path: Path) -> None:
-    recognizer.save(tmp_path / "new")
+def test_files_from_before_there_were_tasks_kinds_of_units_and_models_without_projection(tmp_path: Path) -> None:
+    config = {**CONFIG, "model": {**CONFIG["model"], "projection": True}}
+    made = Recognizer(Config.model_validate(config), Units("abcé "))
+    made.save(tmp_path / "new")
     metadata = read_metadata(tmp_path / "new")
     metadata["config"]["text"] = {"lower": True}
-    del metadata["config"]["task"]
+    del metadata["config"]["task"], metadata["config"]["model"]["projection"]
     tensors = safetensors.torch.load_file(tmp_path / "new")
     safetensors.torch.save_file(tensors, tmp_path / "old", {"asr": json.dumps(metadata)})
     loaded = load(tmp_path / "old", "cpu")
-    assert (loaded.units.kind, loaded.units.symbols) == ("characters", recognizer.units.symbols)
+    assert (loaded.units.kind, loaded.units.symbols) == ("characters", made.units.symbols)
     assert str(loaded.normalizer) == "NFC, white space collapsed, lower case"
+    waveforms = pad(random_waveforms(0, 3))
+    assert torch.equal(loaded.log_probs(*waveforms)[0], made.log_probs(*waveforms)[0])
 
 
 @pytest.mark.parametrize("kind", ["log_mel", "mfcc", "spectrogram"])

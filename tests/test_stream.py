@@ -128,7 +128,9 @@ def test_text_and_words_are_those_of_transcribe(decoder: str) -> None:
         got = stream.finish()
         assert (got.text, got.duration) == (expected.text, expected.duration)
         assert [(w.text, w.start, w.end) for w in got.words] == [(w.text, w.start, w.end) for w in expected.words]
-        assert heard[-1] and expected.text.startswith(heard[-1][:-1].strip())
+        assert heard[-1]
+        if decoder == "best path":  # a beam may think better of it at the end
+            assert expected.text.startswith(heard[-1][:-1].strip())
     assert size == len(samples) or len(set(heard)) > 3
 
 

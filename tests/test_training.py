@@ -252,6 +252,8 @@ def test_starting_from_another_model_keeps_what_it_knows(
         )
     path = tmp_path / "first" / "model.safetensors"
     settings = train_config(tmp_path, epochs=1, learning_rate=1e-9, start_from=str(path))
+    dropout = {"dropout": 0.4, "dropout_mask": "utterance"}  # these may be others
+    settings = settings.model_copy(update={"model": settings.model.model_copy(update=dropout)})
     second = train(settings, tmp_path / "second")
     assert f"starting from {path}: units 2 kept, 1 new, 1 dropped" in capsys.readouterr().err
     weights = [r.acoustic_model.state_dict() for r in (first, second)]

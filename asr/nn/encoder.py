@@ -16,13 +16,14 @@ _TIME_STRIDES = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2)}
 
 
 class ConvSubsampling(nn.Module):
-    """Two 3 x 3 convolutions that divide time by `factor` and frequency by 4, then a projection.
+    """Two 3 x 3 convolutions that divide time by `factor` and frequency by 4; then, if wanted, a projection.
 
-    Shapes: `(B, T, F)`, lengths `(B,)` -> `(B, S, output_size)`, lengths `(B,)`. Frames beyond the lengths are
+    Shapes: `(B, T, F)`, lengths `(B,)` -> `(B, S, output_size)`, lengths `(B,)`; `output_size` is `projection`, or
+    else what the convolutions give. Frames beyond the lengths are
     set to zero before each convolution, so that the end of an utterance looks the same in every batch.
     """
 
-    def __init__(self, *, num_bins: int, factor: int, channels: int, output_size: int) -> None:
+    def __init__(self, *, num_bins: int, factor: int, channels: int, projection: int | None = None) -> None:
         super().__init__()
         self.factor = factor
         self.strides = _TIME_STRIDES[factor]
@@ -31,7 +32,7 @@ class ConvSubsampling(nn.Module):
             nn.Conv2d(inputs, channels, kernel_size=3, stride=(stride, 2), padding=1)
             for inputs, stride in zip((1, channels), self.strides, strict=True)
         )
-        self.projection = nn.Linear(channels * subsampled_length(num_bins, 4), output_size)
+        self.projection, self.output_size = _projection(channels * subsampled_length(num_bins, 4), projection)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         x = x[:, None]  # (B, 1, T, F)
@@ -43,19 +44,24 @@ class ConvSubsampling(nn.Module):
 
 
 class FrameStacking(nn.Module):
-    """`factor` frames side by side, projected: subsampling without convolution. Shapes as in `ConvSubsampling`."""
+    """`factor` frames side by side: subsampling without convolution. Shapes and projection as in `ConvSubsampling`."""
 
-    def __init__(self, *, num_bins: int, factor: int, output_size: int) -> None:
+    def __init__(self, *, num_bins: int, factor: int, projection: int | None = None) -> None:
         super().__init__()
         self.factor = factor
         self.look_ahead = factor - 1
-        self.projection = nn.Linear(factor * num_bins, output_size)
+        self.projection, self.output_size = _projection(factor * num_bins, projection)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         x = x * frame_mask(lengths, x.shape[1])[:, :, None]
         x = nn.functional.pad(x, (0, 0, 0, -x.shape[1] % self.factor))
         x = x.reshape(len(x), -1, self.factor * x.shape[2])  # (B, T, F) -> (B, S, factor * F)
         return self.projection(x), subsampled_length(lengths, self.factor)
+
+
+def _projection(size: int, projection: int | None) -> tuple[nn.Module, int]:
+    """A linear layer from `size` numbers to `projection`, or none; how many come out of it."""
+    return (nn.Identity(), size) if projection is None else (nn.Linear(size, projection), projection)
 
 
 class Encoder(nn.Module):
@@ -73,6 +79,7 @@ class Encoder(nn.Module):
         frontend: Frontend = "conv",
         subsampling: int = 3,
         channels: int = 32,
+        projection: bool = False,
         cell: Cell = "lstm",
         bidirectional: bool = True,
         hidden: int = 320,
@@ -83,12 +90,19 @@ class Encoder(nn.Module):
         """`dropout_mask`: each frame's own, of layers, or one for all frames of an utterance, of inputs and layers."""
         super().__init__()
         self.size = size = hidden * (2 if bidirectional else 1)
+        projected = size if projection else None
         self.subsampling: ConvSubsampling | FrameStacking = (
-            ConvSubsampling(num_bins=num_bins, factor=subsampling, channels=channels, output_size=size)
+            ConvSubsampling(num_bins=num_bins, factor=subsampling, channels=channels, projection=projected)
             if frontend == "conv"
-            else FrameStacking(num_bins=num_bins, factor=subsampling, output_size=size)
+            else FrameStacking(num_bins=num_bins, factor=subsampling, projection=projected)
         )
-        self.layers, self.norms = residual_layers(cell=cell, bidirectional=bidirectional, hidden=hidden, layers=layers)
+        self.layers, self.norms = residual_layers(
+            input_size=self.subsampling.output_size,
+            cell=cell,
+            bidirectional=bidirectional,
+            hidden=hidden,
+            layers=layers,
+        )
         by_utterance = dropout_mask == "utterance"
         self.dropout = SequenceDropout(dropout) if by_utterance else nn.Dropout(dropout)
         self.input_dropout = self.dropout if by_utterance else nn.Identity()

@@ -29,7 +29,9 @@ class LanguageModel(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(num_tokens, hidden)
-        self.layers, self.norms = residual_layers(cell=cell, bidirectional=False, hidden=hidden, layers=layers)
+        self.layers, self.norms = residual_layers(
+            input_size=hidden, cell=cell, bidirectional=False, hidden=hidden, layers=layers
+        )
         self.dropout = SequenceDropout(dropout)
         self.output = nn.Linear(hidden, num_tokens)
         self.condition = nn.Linear(condition_size, hidden, bias=False) if condition_size else None

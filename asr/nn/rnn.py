@@ -77,6 +77,7 @@ class RNNLayer(nn.Module):
         self.forward_rnn = _rnn(cell, input_size, hidden_size)
         self.backward_rnn = _rnn(cell, input_size, hidden_size) if bidirectional else None
         self.output_size = hidden_size * (2 if bidirectional else 1)
+        self.residual = input_size == self.output_size
 
     def forward(self, x: Tensor, index: Tensor | None = None, state: State | None = None) -> tuple[Tensor, State]:
         if self.backward_rnn is None:
@@ -99,14 +100,15 @@ def map_state(function: Callable[..., Tensor], *states: Any) -> Any:
 
 
 def residual_layers(
-    *, cell: Cell, bidirectional: bool, hidden: int, layers: int
+    *, input_size: int, cell: Cell, bidirectional: bool, hidden: int, layers: int
 ) -> tuple[nn.ModuleList, nn.ModuleList]:
-    """The recurrent layers that `recur` runs, for inputs of as many numbers as their outputs have, and its norms."""
+    """The recurrent layers that `recur` runs, and its norms."""
     size = hidden * (2 if bidirectional else 1)
+    sizes = [input_size, *[size] * layers]
     stack = nn.ModuleList(
-        RNNLayer(input_size=size, hidden_size=hidden, cell=cell, bidirectional=bidirectional) for _ in range(layers)
+        RNNLayer(input_size=size, hidden_size=hidden, cell=cell, bidirectional=bidirectional) for size in sizes[:-1]
     )
-    return stack, nn.ModuleList(nn.LayerNorm(size) for _ in range(layers + 1))
+    return stack, nn.ModuleList(map(nn.LayerNorm, sizes))
 
 
 def recur(
@@ -118,16 +120,16 @@ def recur(
     index: Tensor | None = None,
     states: Sequence[State] | None = None,
 ) -> tuple[Tensor, list[State]]:
-    """Runs `x (B, S, D)` through `residual_layers`: outputs `(B, S, D)`, and the final state of each layer.
+    """Runs `x (B, S, input_size)` through `residual_layers`: outputs `(B, S, D)`, and the final state of each layer.
 
-    Each layer computes `x + dropout(rnn(layer_norm(x)))`; normalising before the layer keeps gradients of equal
-    size through the stack (Xiong et al. 2020, https://arxiv.org/abs/2002.04745). The last norm is the output's.
-    `index` and `states` are those that RNNLayer takes.
+    Each layer computes `x + dropout(rnn(layer_norm(x)))`, and `dropout(rnn(layer_norm(x)))` where inputs and outputs
+    differ in size; normalising before the layer keeps gradients of equal size through the stack (Xiong et al. 2020,
+    https://arxiv.org/abs/2002.04745). The last norm is the output's; RNNLayer takes `index` and `states`.
     """
     final = []
     for norm, layer, state in zip(norms, layers, states or [None] * len(layers), strict=False):
         outputs, state = layer(norm(x), index, state)
-        x = x + dropout(outputs)
+        x = x + dropout(outputs) if layer.residual else dropout(outputs)
         final.append(state)
     return norms[-1](x), final
 
@@ -145,18 +147,9 @@ def _rnn(cell: Cell, input_size: int, hidden_size: int) -> nn.RNNBase:
 
 @torch.no_grad()
 def _initialise(rnn: nn.RNNBase) -> None:
-    """Orthogonal recurrent matrices, one for each gate (Saxe et al. 2014), Glorot input matrices, zero biases, and 1
-    for the forget gate (Jozefowicz et al. 2015), so that gradients reach back through time from the first step on.
+    """An orthogonal recurrent matrix (Saxe et al. 2014, https://arxiv.org/abs/1312.6120), of all gates together.
 
-    With PyTorch's own small uniform weights, some seeds never leave the plateau on which a CTC model does not
-    listen.
+    The rest is PyTorch's. Gates of their own orthogonal matrices, with a forget bias of 1, carry gradients further back
+    in the first steps, and learn more slowly for that (docs/accuracy.md): speech begins with what is near.
     """
-    hidden = rnn.hidden_size
-    weights = dict(rnn.named_parameters())
-    nn.init.xavier_uniform_(weights["weight_ih_l0"])
-    for gate in weights["weight_hh_l0"].split(hidden):
-        nn.init.orthogonal_(gate)
-    nn.init.zeros_(weights["bias_ih_l0"])
-    nn.init.zeros_(weights["bias_hh_l0"])
-    if isinstance(rnn, nn.LSTM):
-        nn.init.ones_(weights["bias_ih_l0"][hidden : 2 * hidden])  # PyTorch's order: input, forget, cell, output
+    nn.init.orthogonal_(dict(rnn.named_parameters())["weight_hh_l0"])

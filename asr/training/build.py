@@ -22,7 +22,7 @@ from asr.training.data import Corpora
 from asr.training.hardware import processes, use_bf16
 from asr.training.history import Row
 
-_HEADS = {"decoder", "ctc_weight"}  # settings of what stands on the encoder
+_FREE = {"decoder", "ctc_weight", "dropout", "dropout_mask"}  # settings that leave the encoder's parameters as they are
 _BY_UNIT = ("output.", "decoder.output.", "decoder.embedding.")  # parameters with a row for each unit
 
 
@@ -51,7 +51,7 @@ def start_from(model: SpeechModel[Any], path: str | Path) -> str:
     is_classifier = task_of(read_metadata(path)) == Classifier.task
     other: SpeechModel[Any] = (Classifier if is_classifier else Recognizer).from_file(path, model.device)
     for section in ("features", "model"):
-        ours, theirs = (getattr(m.config, section).model_dump(exclude=_HEADS) for m in (model, other))
+        ours, theirs = (getattr(m.config, section).model_dump(exclude=_FREE) for m in (model, other))
         if differences := [f"{section}.{key}={theirs[key]}" for key in ours if ours[key] != theirs[key]]:
             raise ConfigError(
                 f"{path}: was trained with other settings; to start from it, --set {' '.join(differences)}"
