@@ -90,7 +90,7 @@ class ModelConfig(_Section):
     )
     channels: int = Field(default=32, ge=1, description="of the convolutions (conv)")
     projection: bool = Field(
-        default=False, description="a linear layer, and a connection past the first recurrent one, after subsampling"
+        default=False, description="a linear layer between subsampling and the first recurrent one; slower to learn"
     )
     cell: Literal["lstm", "gru", "rnn_tanh", "rnn_relu"] = "lstm"
     bidirectional: bool = True
