@@ -30,11 +30,11 @@ seconds_of = partial(timeit, number=1, timer=timer)  # until the GPU is done too
 class Stack(nn.Module):
     """What `AcousticModel.layers` are here replaced by: `nn.LSTM` in two directions, packed or not."""
 
-    def __init__(self, packed: bool) -> None:
+    def __init__(self, input_size: int, *, packed: bool) -> None:
         super().__init__()
         self.packed = packed
         self.lengths = torch.zeros(0)
-        self.lstm = nn.LSTM(2 * HIDDEN, HIDDEN, LAYERS, batch_first=True, bidirectional=True)
+        self.lstm = nn.LSTM(input_size, HIDDEN, LAYERS, batch_first=True, bidirectional=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.packed:
@@ -50,7 +50,7 @@ class Plain(nn.Module):
         super().__init__()
         model = AcousticModel(num_bins=BINS, num_units=UNITS, subsampling=SUBSAMPLING, hidden=HIDDEN, layers=1)
         self.subsampling, self.output = model.subsampling, model.output
-        self.stack = Stack(packed)
+        self.stack = Stack(model.subsampling.output_size, packed=packed)
 
     def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x, lengths = self.subsampling(features, lengths)
