@@ -19,8 +19,8 @@ class ConvSubsampling(nn.Module):
     """Two 3 x 3 convolutions that divide time by `factor` and frequency by 4; then, if wanted, a projection.
 
     Shapes: `(B, T, F)`, lengths `(B,)` -> `(B, S, output_size)`, lengths `(B,)`; `output_size` is `projection`, or
-    else what the convolutions give. Frames beyond the lengths are
-    set to zero before each convolution, so that the end of an utterance looks the same in every batch.
+    else what the convolutions give. Frames beyond the lengths are set to zero before each convolution, so that the end
+    of an utterance looks the same in every batch.
     """
 
     def __init__(self, *, num_bins: int, factor: int, channels: int, projection: int | None = None) -> None:
