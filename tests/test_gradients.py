@@ -17,7 +17,7 @@ FEATURES = torch.randn(60, 10, generator=torch.Generator().manual_seed(0))
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asr.report.gradients.HIDDEN", 32)
+    monkeypatch.setattr("asr.report.gradients.HIDDEN", 64)
 
 
 def test_norms_are_those_of_backpropagation_by_hand() -> None:

@@ -181,7 +181,7 @@ def test_nbest_and_hotwords(folder: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert shown["text"] == first.extra["hypothesis"] and shown["nbest"] == first.extra["nbest"][:2]
 
     second = first.extra["nbest"][1]["text"]
-    (tmp_path / "names.txt").write_text(f"{second}\t30\n", encoding="utf-8")
+    (tmp_path / "names.txt").write_text(f"{second}\t6\n", encoding="utf-8")  # with much more it would be said twice
     steered = transcribe(folder, monkeypatch, "tree/a.wav", "--hotwords", tmp_path / "names.txt")
     assert steered.stdout == second + "\n" and "hotwords changed 1 of 1 texts" in steered.stderr
     (tmp_path / "names.txt").write_text(f"{second}\t0\n", encoding="utf-8")

@@ -42,13 +42,23 @@ def small(rnn: nn.RNNBase) -> None:
         nn.init.uniform_(weight, -(HIDDEN**-0.5), HIDDEN**-0.5)
 
 
+def orthogonal(rnn: nn.RNNBase) -> None:
+    """The recurrent matrix turns what goes through it, at its length; biases of 0, and inputs as Glorot has them."""
+    nn.init.xavier_uniform_(rnn.weight_ih_l0)  # type: ignore[arg-type]
+    nn.init.orthogonal_(rnn.weight_hh_l0)  # type: ignore[arg-type]
+    nn.init.zeros_(rnn.bias_ih_l0)  # type: ignore[arg-type]
+    nn.init.zeros_(rnn.bias_hh_l0)  # type: ignore[arg-type]
+
+
 def large(rnn: nn.RNNBase) -> None:
-    """Normal with 2 / sqrt(H): the recurrent matrix stretches what goes through it."""
+    """As `orthogonal`, but normal with 2 / sqrt(H): the recurrent matrix stretches what goes through it."""
+    orthogonal(rnn)
     nn.init.normal_(rnn.weight_hh_l0, std=2 * HIDDEN**-0.5)  # type: ignore[arg-type]
 
 
 def identity(rnn: nn.RNNBase) -> None:
-    """The identity as recurrent matrix (Le et al. 2015, https://arxiv.org/abs/1504.00941)."""
+    """The identity as recurrent matrix, biases of 0 (Le et al. 2015, https://arxiv.org/abs/1504.00941)."""
+    orthogonal(rnn)
     nn.init.eye_(rnn.weight_hh_l0)  # type: ignore[arg-type]
     nn.init.normal_(rnn.weight_ih_l0, std=0.001)  # type: ignore[arg-type]
 
@@ -57,10 +67,6 @@ def open_forget_gate(rnn: nn.RNNBase) -> None:
     """As `small`, with 1 as the bias of the forget gate (Jozefowicz et al. 2015)."""
     small(rnn)
     nn.init.ones_(rnn.bias_ih_l0[HIDDEN : 2 * HIDDEN])  # type: ignore[index]
-
-
-def orthogonal(rnn: nn.RNNBase) -> None:
-    """What `RNNLayer` begins with: the recurrent matrix turns what goes through it, at its length."""
 
 
 THROUGH_TIME: tuple[tuple[str, Cell, Callable[[nn.RNNBase], None], str], ...] = (
