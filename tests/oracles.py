@@ -185,5 +185,7 @@ def randomise(module: nn.Module, seed: int, scale: float = 0.3) -> None:
     """Weights large enough that outputs depend visibly on every input."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in module.parameters():
+        for name, parameter in module.named_parameters():
+            if name == "output.bias":
+                parameter.clamp_(max=0.3)  # no preference for blanks
             parameter.add_(scale * torch.randn(parameter.shape, generator=generator))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from asr.features import frame_mask
 from asr.nn.ctc import ctc_loss
-from asr.nn.encoder import Encoder
+from asr.nn.encoder import Encoder, begin_with_blank
 from asr.nn.rnn import SequenceDropout
 from asr.text import BLANK
 
@@ -152,7 +152,7 @@ class EncoderDecoder(Encoder):
         """`encoder` holds the other arguments of `Encoder`."""
         super().__init__(hidden=hidden, dropout=dropout, **encoder)
         self.ctc_weight = ctc_weight
-        self.output = nn.Linear(self.size, num_units) if ctc_weight else None
+        self.output = begin_with_blank(nn.Linear(self.size, num_units)) if ctc_weight else None
         self.decoder = AttentionDecoder(num_units=num_units, state_size=self.size, hidden=hidden, dropout=dropout)
 
     def forward(self, features: Tensor, lengths: Tensor, texts: Sequence[Sequence[int]]) -> Tensor:

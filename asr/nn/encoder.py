@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from asr.features import frame_mask
 from asr.lengths import Count, subsampled_length
 from asr.nn.rnn import Cell, SequenceDropout, State, recur, residual_layers, reversal_index
+from asr.text import BLANK
 
 Frontend = Literal["conv", "stack"]
 DropoutMask = Literal["utterance", "frame"]
+_BLANK_BIAS = 4.0  # nats more than the units get, on average
 _TIME_STRIDES = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2)}
 
 
@@ -119,6 +121,17 @@ class Encoder(nn.Module):
         return x, lengths
 
 
+def begin_with_blank(output: nn.Linear) -> nn.Linear:
+    """An output layer of CTC whose first weights make nearly every frame a blank, from which units then rise.
+
+    Learning starts sooner so, and left to chance a model of little data may take units for blanks, and never come back
+    from there (docs/accuracy.md).
+    """
+    with torch.no_grad():
+        output.bias[BLANK] = _BLANK_BIAS
+    return output
+
+
 class AcousticModel(Encoder):
     """Features -> log-probabilities of units: an encoder with a linear output layer.
 
@@ -129,7 +142,7 @@ class AcousticModel(Encoder):
     def __init__(self, *, num_units: int, **encoder: Any) -> None:
         """`encoder` holds the arguments of `Encoder`."""
         super().__init__(**encoder)
-        self.output = nn.Linear(self.size, num_units)
+        self.output = begin_with_blank(nn.Linear(self.size, num_units))
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         x, lengths = self.subsampling(features, lengths)  # (B, S, D)
