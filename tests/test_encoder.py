@@ -65,6 +65,12 @@ def test_batch_order_and_padding_never_change_an_answer(options: dict, device: t
             assert recognizer.texts(log_probs, frames) == [texts[row] for row in rows]
 
 
+def test_a_model_begins_with_blanks() -> None:
+    model = AcousticModel(num_bins=8, num_units=30, channels=2, hidden=16, layers=2)
+    log_probs, _ = model(torch.randn(4, 60, 8), torch.full((4,), 60))
+    assert (log_probs.argmax(2) == 0).float().mean() > 0.99
+
+
 def test_stacked_frames_stand_side_by_side() -> None:
     stack = FrameStacking(num_bins=2, factor=3)
     frames, lengths = stack(torch.arange(1.0, 11.0).view(1, 5, 2), torch.tensor([4]))
