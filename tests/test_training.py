@@ -1,6 +1,7 @@
 """The loop on small corpora made here: it learns, repeats itself, and names what it leaves out."""
 
 import json
+import math
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from asr.text import Units
 from asr.training.data import open_data
 from asr.training.hardware import use_bf16
 from asr.training.recognition import RecognitionTask
+from asr.training.schedule import warmup_cosine
 from asr.training.train import train
 
 
@@ -55,6 +57,22 @@ def test_same_seed_same_bytes(tones: Path, tmp_path: Path) -> None:
 def test_bf16_learns_too(tones: Path, tmp_path: Path) -> None:
     recognizer = train(train_config(tones, epochs=14, precision="bf16"), tmp_path)
     assert recognizer.summary["validation_cer"] < 40
+
+
+@pytest.mark.filterwarnings("ignore:Data has no positive values")  # norms of the gradient
+def test_weight_decay_shrinks_what_the_loss_does_not_hold(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = RecognitionTask.loss
+    monkeypatch.setattr(RecognitionTask, "loss", lambda *arguments: 0 * real(*arguments))
+    settings: dict[str, Any] = {"epochs": 2, "batch_utterances": 8, "warmup": 0.0}
+    first = train(train_config(tones, **settings, weight_decay=0), tmp_path / "first").acoustic_model.state_dict()
+    last = train(train_config(tones, **settings, weight_decay=0.5), tmp_path / "last").acoustic_model.state_dict()
+    steps = json.loads((tmp_path / "last" / "log.jsonl").read_text().splitlines()[-1])["step"]
+    left = math.prod(1 - 0.5 * 1e-2 * warmup_cosine(step, total=steps, warmup=0.0) for step in range(steps))
+    assert left < 0.95
+    for name, weights in first.items():
+        torch.testing.assert_close(last[name], left * weights, msg=name)
 
 
 def test_early_stopping(tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
