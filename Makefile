@@ -11,6 +11,7 @@ PYTHON ?= python3
 ASR := .venv/bin/python -m asr
 READY := .venv/ready
 SEEDS := 0 1 2
+FSDD_RUNS := fsdd $(SEEDS:%=fsdd-seed%)
 FSDD_SPEAKERS := george jackson lucas nicolas theo yweweler
 FSDD_CLASSIFIERS := fsdd-words fsdd-speaker-id
 export PYTHONUTF8 := 1
@@ -34,11 +35,15 @@ demo: runs/demo/test.hyp.jsonl ## synthesise, train, decode and score spoken dig
 scores = echo "best path:"; $(ASR) score $(1) $(2)/test.hyp.jsonl; \
   echo "with language models of the training texts:"; $(ASR) score $(1) $(2)/test.lm.hyp.jsonl
 
-fsdd: runs/fsdd/test.hyp.jsonl runs/fsdd/test.lm.hyp.jsonl ## Free Spoken Digit Dataset, official split
-	@$(call scores,data/fsdd/test.jsonl,runs/fsdd)
+# And where only ten words can be said: `$(call fsdd_scores,folder of the run)`.
+fsdd_scores = $(call scores,data/fsdd/test.jsonl,$(1)); \
+  echo "one of the ten digits, or nothing:"; $(ASR) score data/fsdd/test.jsonl $(1)/test.phrases.hyp.jsonl
 
-fsdd-seeds: $(foreach seed,$(SEEDS),runs/fsdd-seed$(seed)/test.hyp.jsonl runs/fsdd-seed$(seed)/test.lm.hyp.jsonl) ## the same with three seeds
-	@for seed in $(SEEDS); do echo "seed $$seed"; $(call scores,data/fsdd/test.jsonl,runs/fsdd-seed$$seed); done
+fsdd: $(addprefix runs/fsdd/test,.hyp.jsonl .lm.hyp.jsonl .phrases.hyp.jsonl) ## Free Spoken Digit Dataset, official split
+	@$(call fsdd_scores,runs/fsdd)
+
+fsdd-seeds: $(foreach seed,$(SEEDS),$(addprefix runs/fsdd-seed$(seed)/test,.hyp.jsonl .lm.hyp.jsonl .phrases.hyp.jsonl)) ## the same with three seeds
+	@for seed in $(SEEDS); do echo "seed $$seed"; $(call fsdd_scores,runs/fsdd-seed$$seed); done
 
 fsdd-speakers: $(foreach name,$(FSDD_SPEAKERS),runs/fsdd-without-$(name)/test.hyp.jsonl runs/fsdd-without-$(name)/test.lm.hyp.jsonl) ## the same, each speaker unseen in turn
 	@mkdir -p runs/fsdd-speakers
@@ -160,6 +165,10 @@ runs/fsdd-seed%/model.lm.safetensors: runs/fsdd-seed%/model.safetensors
 
 runs/fsdd-seed%/test.lm.hyp.jsonl: runs/fsdd-seed%/model.lm.safetensors
 	$(ASR) transcribe $< data/fsdd/test.jsonl -o $@
+
+$(FSDD_RUNS:%=runs/%/test.phrases.hyp.jsonl): runs/%/test.phrases.hyp.jsonl: \
+  runs/%/model.safetensors recipes/fsdd/digits.txt
+	$(ASR) transcribe $< data/fsdd/test.jsonl --phrases recipes/fsdd/digits.txt -o $@
 
 # Classifiers of what fsdd has prepared; beside the accuracy, hypotheses and the picture of confusions.
 $(FSDD_CLASSIFIERS:%=runs/%/model.safetensors): runs/%/model.safetensors: \
