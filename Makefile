@@ -35,21 +35,21 @@ demo: runs/demo/test.hyp.jsonl ## synthesise, train, decode and score spoken dig
 scores = echo "best path:"; $(ASR) score $(1) $(2)/test.hyp.jsonl; \
   echo "with language models of the training texts:"; $(ASR) score $(1) $(2)/test.lm.hyp.jsonl
 
-# And where only ten words can be said: `$(call fsdd_scores,folder of the run)`.
-fsdd_scores = $(call scores,data/fsdd/test.jsonl,$(1)); \
-  echo "one of the ten digits, or nothing:"; $(ASR) score data/fsdd/test.jsonl $(1)/test.phrases.hyp.jsonl
+# The same, and among the ten digits, which is all that can be said in fsdd.
+fsdd_scores = $(call scores,$(1),$(2)); \
+  echo "one of the ten digits, or nothing:"; $(ASR) score $(1) $(2)/test.phrases.hyp.jsonl
+FSDD_HYPOTHESES := test.hyp.jsonl test.lm.hyp.jsonl test.phrases.hyp.jsonl
 
-fsdd: $(addprefix runs/fsdd/test,.hyp.jsonl .lm.hyp.jsonl .phrases.hyp.jsonl) ## Free Spoken Digit Dataset, official split
-	@$(call fsdd_scores,runs/fsdd)
+fsdd: $(FSDD_HYPOTHESES:%=runs/fsdd/%) ## Free Spoken Digit Dataset, official split
+	@$(call fsdd_scores,data/fsdd/test.jsonl,runs/fsdd)
 
-fsdd-seeds: $(foreach seed,$(SEEDS),$(addprefix runs/fsdd-seed$(seed)/test,.hyp.jsonl .lm.hyp.jsonl .phrases.hyp.jsonl)) ## the same with three seeds
-	@for seed in $(SEEDS); do echo "seed $$seed"; $(call fsdd_scores,runs/fsdd-seed$$seed); done
+fsdd-seeds: $(foreach seed,$(SEEDS),$(FSDD_HYPOTHESES:%=runs/fsdd-seed$(seed)/%)) ## the same with three seeds
+	@for seed in $(SEEDS); do echo "seed $$seed"; $(call fsdd_scores,data/fsdd/test.jsonl,runs/fsdd-seed$$seed); done
 
-fsdd-speakers: $(foreach name,$(FSDD_SPEAKERS),runs/fsdd-without-$(name)/test.hyp.jsonl runs/fsdd-without-$(name)/test.lm.hyp.jsonl) ## the same, each speaker unseen in turn
+fsdd-speakers: $(foreach name,$(FSDD_SPEAKERS),$(FSDD_HYPOTHESES:%=runs/fsdd-without-$(name)/%)) ## the same, each speaker unseen in turn
 	@mkdir -p runs/fsdd-speakers
-	@cat $(FSDD_SPEAKERS:%=runs/fsdd-without-%/test.hyp.jsonl) > runs/fsdd-speakers/test.hyp.jsonl
-	@cat $(FSDD_SPEAKERS:%=runs/fsdd-without-%/test.lm.hyp.jsonl) > runs/fsdd-speakers/test.lm.hyp.jsonl
-	@$(call scores,--by speaker data/fsdd/speakers.jsonl,runs/fsdd-speakers)
+	@for file in $(FSDD_HYPOTHESES); do cat $(FSDD_SPEAKERS:%=runs/fsdd-without-%/$$file) > runs/fsdd-speakers/$$file; done
+	@$(call fsdd_scores,--by speaker data/fsdd/speakers.jsonl,runs/fsdd-speakers)
 
 fsdd-words: runs/fsdd-words/test.accuracy ## which digit is said: one class for each recording of fsdd
 	@cat $<
@@ -192,3 +192,6 @@ runs/fsdd-without-%/model.lm.safetensors: runs/fsdd-without-%/model.safetensors
 
 runs/fsdd-without-%/test.lm.hyp.jsonl: runs/fsdd-without-%/model.lm.safetensors
 	$(ASR) transcribe $< data/fsdd/$*.jsonl -o $@
+
+runs/fsdd-without-%/test.phrases.hyp.jsonl: runs/fsdd-without-%/model.safetensors recipes/fsdd/digits.txt
+	$(ASR) transcribe $< data/fsdd/$*.jsonl --phrases recipes/fsdd/digits.txt -o $@
