@@ -37,6 +37,11 @@ def prefixes_by_enumeration(log_probs: np.ndarray) -> dict[tuple[int, ...], floa
 
 def packed_rnn(layer: nn.Module, x: Tensor, lengths: Tensor) -> Tensor:
     """What PyTorch's own packed bidirectional RNN gives with the weights of an `RNNLayer`; padding is 0."""
+    return run_packed(packed_reference(layer), x, lengths)
+
+
+def packed_reference(layer: nn.Module) -> nn.RNNBase:
+    """PyTorch's own RNN with the weights of an `RNNLayer`, in the same order."""
     ahead = layer.forward_rnn
     reference = type(ahead)(
         ahead.input_size,
@@ -49,8 +54,12 @@ def packed_rnn(layer: nn.Module, x: Tensor, lengths: Tensor) -> Tensor:
     if layer.backward_rnn is not None:
         state |= {f"{name}_reverse": value for name, value in layer.backward_rnn.state_dict().items()}
     reference.load_state_dict(state)
+    return reference
+
+
+def run_packed(rnn: nn.RNNBase, x: Tensor, lengths: Tensor) -> Tensor:
     packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-    output, _ = nn.utils.rnn.pad_packed_sequence(reference(packed)[0], batch_first=True, total_length=x.shape[1])
+    output, _ = nn.utils.rnn.pad_packed_sequence(rnn(packed)[0], batch_first=True, total_length=x.shape[1])
     return output
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from asr.features import frame_mask
 from asr.lengths import Count, subsampled_length
-from asr.nn.rnn import Cell, SequenceDropout, State, recur, residual_layers, reversal_index
+from asr.nn.rnn import Cell, FrameDropout, SequenceDropout, State, recur, residual_layers
 from asr.text import BLANK
 
 Frontend = Literal["conv", "stack"]
@@ -106,7 +106,7 @@ class Encoder(nn.Module):
             layers=layers,
         )
         by_utterance = dropout_mask == "utterance"
-        self.dropout = SequenceDropout(dropout) if by_utterance else nn.Dropout(dropout)
+        self.dropout = SequenceDropout(dropout) if by_utterance else FrameDropout(dropout)
         self.input_dropout = self.dropout if by_utterance else nn.Identity()
 
     def num_output_frames(self, num_frames: Count) -> Count:
@@ -116,8 +116,7 @@ class Encoder(nn.Module):
     def encode(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """`(B, T, F)`, lengths `(B,)` -> `(B, S, D)`, where `D` is `size`, and lengths `(B,)`."""
         x, lengths = self.subsampling(features, lengths)  # (B, S, D)
-        index = reversal_index(lengths, x.shape[1])
-        x, _ = recur(self.input_dropout(x), self.layers, self.norms, self.dropout, index=index)
+        x, _ = recur(self.input_dropout(x), self.layers, self.norms, self.dropout, lengths=lengths)
         return x, lengths
 
 
@@ -146,15 +145,15 @@ class AcousticModel(Encoder):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         x, lengths = self.subsampling(features, lengths)  # (B, S, D)
-        log_probs, _ = self.recur(x, reversal_index(lengths, x.shape[1]))
+        log_probs, _ = self.recur(x, lengths)
         return log_probs, lengths
 
     def recur(
-        self, x: Tensor, index: Tensor | None = None, states: Sequence[State] | None = None
+        self, x: Tensor, lengths: Tensor | None = None, states: Sequence[State] | None = None
     ) -> tuple[Tensor, list[State]]:
         """Subsampled frames `(B, S, D)` -> log-probabilities `(B, S, V)`, and each layer's state after the last.
 
-        `states` begin the sequence in place of zeros, as in `RNNLayer`, whose `index` two directions need.
+        `states` begin the sequence in place of zeros, as in `RNNLayer`, whose `lengths` two directions need.
         """
-        x, states = recur(self.input_dropout(x), self.layers, self.norms, self.dropout, index=index, states=states)
+        x, states = recur(self.input_dropout(x), self.layers, self.norms, self.dropout, lengths=lengths, states=states)
         return self.output(x).float().log_softmax(dim=-1), states

@@ -2,7 +2,8 @@
 
 `nn.LSTM` on packed sequences is several times slower on a CPU than on a padded batch. A padded batch is right
 as it is for the forward direction; for the backward one each sequence is reversed within its own length, run
-forward, and reversed back, so that it starts at its last real frame.
+forward, and reversed back, so that it starts at its last real frame. An LSTM that trains on a CPU has steps of its own
+(`asr/nn/lstm.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+from asr.nn.lstm import can_train, train_lstm
 
 Cell = Literal["lstm", "gru", "rnn_tanh", "rnn_relu"]
 State = Any  # of one direction `(1, B, H)`, a pair of them (hidden, memory) for an LSTM; of two, a pair of such states
@@ -63,13 +66,34 @@ class SequenceDropout(nn.Module):
         return x * nn.functional.dropout(x.new_ones(x.shape[0], 1, x.shape[2]), self.probability)
 
 
+class FrameDropout(nn.Module):
+    """Dropout with a mask for each frame of its own, of any shape.
+
+    PyTorch draws a number for each value on one thread, which costs as much as a layer; on the CPU here eight values
+    share one of 64 bits, so that the probability is a multiple of 1/256.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, x: Tensor) -> Tensor:
+        dropped = round(256 * self.probability)  # of 256 values
+        if not self.training or dropped == 0 or x.device.type != "cpu":
+            return nn.functional.dropout(x, self.probability, self.training)
+        numbers = torch.randint(-(2**63), 2**63 - 1, (x.numel() // 8 + 1,))
+        kept = numbers.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
+        return x * kept.to(x.dtype).mul_(256 / (256 - dropped))
+
+
 class RNNLayer(nn.Module):
     """One recurrent layer. `x (B, S, input_size)` -> `(B, S, output_size)` and the state after the last frame.
 
-    The outputs of the two directions stand side by side; the second needs the `index (B * S)` of `reversal_index`.
-    Frames beyond the lengths hold values that no real frame ever sees, but the states after them do: at the last real
-    frame of a padded sequence, take the output there. A `state` begins the sequence in place of zeros: what an earlier
-    part ended with, so that parts give what the whole does. Of two directions, either may be None.
+    The outputs of the two directions stand side by side; the second needs the `lengths (B,)`, without which the first
+    runs to the end of `x`. Frames beyond the lengths hold values that no real frame ever sees, but the states after
+    them do: at the last real frame of a padded sequence, take the output there. A `state` begins the sequence in place
+    of zeros: what an earlier part ended with, so that parts give what the whole does. Of two directions, either may be
+    None. An LSTM that learns whole sequences with lengths, on a CPU, gives no state (`asr/nn/lstm.py`).
     """
 
     def __init__(self, *, input_size: int, hidden_size: int, cell: Cell = "lstm", bidirectional: bool = True) -> None:
@@ -79,12 +103,15 @@ class RNNLayer(nn.Module):
         self.output_size = hidden_size * (2 if bidirectional else 1)
         self.residual = input_size == self.output_size
 
-    def forward(self, x: Tensor, index: Tensor | None = None, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, lengths: Tensor | None = None, state: State | None = None) -> tuple[Tensor, State]:
+        if lengths is not None and state is None and can_train(self.forward_rnn, x):
+            return train_lstm(x, lengths, list(self.children())), None  # type: ignore[arg-type]
         if self.backward_rnn is None:
             outputs, state = self.forward_rnn(x, state)
             return outputs, state
-        if index is None:
-            raise TypeError("two directions need the index of reversal_index")
+        if lengths is None:
+            raise TypeError("two directions need lengths")
+        index = reversal_index(lengths, x.shape[1])
         ahead_state, back_state = state or (None, None)
         ahead, ahead_state = self.forward_rnn(x, ahead_state)
         back, back_state = self.backward_rnn(reverse(x, index), back_state)
@@ -117,18 +144,18 @@ def recur(
     norms: nn.ModuleList,
     dropout: nn.Module,
     *,
-    index: Tensor | None = None,
+    lengths: Tensor | None = None,
     states: Sequence[State] | None = None,
 ) -> tuple[Tensor, list[State]]:
     """Runs `x (B, S, input_size)` through `residual_layers`: outputs `(B, S, D)`, and the final state of each layer.
 
     Each layer computes `x + dropout(rnn(layer_norm(x)))`, and `dropout(rnn(layer_norm(x)))` where inputs and outputs
     differ in size; normalising before the layer keeps gradients of equal size through the stack (Xiong et al. 2020,
-    https://arxiv.org/abs/2002.04745). The last norm is the output's; RNNLayer takes `index` and `states`.
+    https://arxiv.org/abs/2002.04745). The last norm is the output's; RNNLayer takes `lengths` and `states`.
     """
     final = []
     for norm, layer, state in zip(norms, layers, states or [None] * len(layers), strict=False):
-        outputs, state = layer(norm(x), index, state)
+        outputs, state = layer(norm(x), lengths, state)
         x = x + dropout(outputs) if layer.residual else dropout(outputs)
         final.append(state)
     return norms[-1](x), final

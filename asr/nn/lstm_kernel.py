@@ -1,0 +1,377 @@
+"""The steps of an LSTM that wait for each other, compiled: forward through the frames, and back.
+
+What does not wait, the products with the inputs and those of the weights' gradients, are large matrix products and
+stay PyTorch's (`asr/nn/lstm.py`). Here is what is left: in each step the product of a few rows with the recurrent
+matrix, and the gates. One call computes one direction of some utterances, on one thread, from the first real frame of
+each to its last: directions and utterances do not wait for each other, and padding is not computed.
+
+Numbers are float32, or bfloat16 in uint16, with sums in float32 either way. A matrix is laid out in panels of 16
+columns, `(panels, steps, 16)`, so that a row of a panel is one vector; in bfloat16 a step takes two rows, `(panels,
+steps, 16, 2)`, as the instruction VDPBF16PS does. `G` is 4 gates, in PyTorch's order: input, forget, cell, output.
+"""
+
+from typing import Any
+
+import llvmlite.binding
+import numpy as np
+from llvmlite import ir
+from numba import extending, njit, types
+from numba.core import cgutils
+
+intrinsic: Any = extending.intrinsic  # whose own types leave out the arguments of what it makes
+LANES = 16  # columns of a panel: 512 bits of float32, which smaller machines divide
+_FEATURES = llvmlite.binding.get_host_cpu_features()
+HAS_BF16 = bool(_FEATURES.get("avx512bf16"))
+_SIDE = 4 if _FEATURES.get("avx512f") else 1  # panels side by side, and
+_ROWS = 6  # rows below each other, whose sums fit in the registers: 24 of 32, or 6 of 16 pairs
+_TANH_ABOVE = (  # even and odd parts of a rational approximation to 1e-7, those of Eigen's ptanh (MPL 2.0)
+    -2.76076847742355e-16,
+    2.00018790482477e-13,
+    -8.60467152213735e-11,
+    5.12229709037114e-08,
+    1.48572235717979e-05,
+    6.37261928875436e-04,
+    4.89352455891786e-03,
+)
+_TANH_BELOW = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
+_A, _B = (tuple(map(np.float32, numbers)) for numbers in (_TANH_ABOVE, _TANH_BELOW))
+_TANH_END = np.float32(7.9)  # beyond it is 1 to float32
+_HALF, _ONE, _ZERO = np.float32(0.5), np.float32(1), np.float32(0)
+
+
+class _BFloat(ir.Type):
+    """The type that llvmlite lacks."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat)
+
+
+def _tile(panels: int) -> Any:
+    """Some rows of `a` times some panels of `w`, all sums in registers, for `rows` of 1 to `_ROWS`.
+
+    `out[r, p, :] = sum over steps of a[r, step] * w[p, step, :]`. Arrays are flat; `_at` is where the tile begins.
+    """
+
+    @intrinsic
+    def tile(
+        typing: Any, rows: Any, a: Any, a_at: Any, a_stride: Any, w: Any, w_at: Any, steps: Any,
+        out: Any, out_at: Any, out_stride: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+            rows, *values = (
+                context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
+                for kind, value in zip(signature.args, arguments, strict=True)
+            )
+            after = builder.append_basic_block("after")
+            choose = builder.switch(rows, after)
+            for number in range(1, _ROWS + 1):
+                block = builder.append_basic_block(f"rows{number}")
+                choose.add_case(ir.Constant(rows.type, number), block)
+                builder.position_at_end(block)
+                _generate_tile(builder, number, panels, a.dtype == types.uint16, *values)
+                builder.branch(after)
+            builder.position_at_end(after)
+            return context.get_dummy_value()
+
+        index = types.int64
+        return types.void(index, a, index, index, w, index, index, out, index, index), generate
+
+    return tile
+
+
+def _generate_tile(
+    builder: ir.IRBuilder, rows: int, panels: int, bf16: bool,
+    a: Any, a_at: Any, a_stride: Any, w: Any, w_at: Any, steps: Any, out: Any, out_at: Any, out_stride: Any,
+) -> None:  # fmt: skip
+    index, integer = ir.IntType(64), ir.IntType(32)
+    sums_type = ir.VectorType(ir.FloatType(), LANES)
+    number = integer if bf16 else ir.FloatType()  # of `a` in one step: two rows of w take a pair of bfloat16
+    in_step = ir.Constant(index, 2 if bf16 else 1)
+    column = ir.VectorType(number, LANES)
+
+    def at(array: Any, start: Any, times: int, stride: Any, kind: ir.Type) -> Any:
+        place = builder.add(start, builder.mul(ir.Constant(index, times), stride))
+        return builder.bitcast(builder.gep(array, [place]), kind.as_pointer())
+
+    panel = builder.mul(builder.mul(steps, in_step), ir.Constant(index, LANES))
+    before, loop = builder.block, builder.append_basic_block("step")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    step = builder.phi(index)
+    sums = [builder.phi(sums_type) for _ in range(rows * panels)]
+    step.add_incoming(ir.Constant(index, 0), before)
+    following = builder.add(step, ir.Constant(index, 1))
+    step.add_incoming(following, loop)
+    a_step = builder.add(a_at, builder.mul(step, in_step))
+    w_step = builder.add(w_at, builder.mul(step, builder.mul(in_step, ir.Constant(index, LANES))))
+    columns = [builder.load(at(w, w_step, p, panel, column), align=2 if bf16 else 4) for p in range(panels)]
+    totals = []
+    for row in range(rows):
+        one = builder.load(at(a, a_step, row, a_stride, number), align=2 if bf16 else 4)
+        first = builder.insert_element(ir.Constant(column, ir.Undefined), one, ir.Constant(integer, 0))
+        everywhere = ir.Constant(ir.VectorType(integer, LANES), [0] * LANES)
+        factor = builder.shuffle_vector(first, first, everywhere)
+        for p in range(panels):
+            total = sums[row * panels + p]
+            totals.append(_multiply_add(builder, total, factor, columns[p], bf16))
+            total.add_incoming(ir.Constant(sums_type, [0.0] * LANES), before)
+            total.add_incoming(totals[-1], loop)
+    done = builder.append_basic_block("sums")
+    builder.cbranch(builder.icmp_signed("<", following, steps), loop, done)
+    builder.position_at_end(done)
+    for place, total in enumerate(totals):
+        row, p = divmod(place, panels)
+        start = builder.add(out_at, ir.Constant(index, p * LANES))
+        builder.store(total, at(out, start, row, out_stride, sums_type), align=4)
+
+
+def _multiply_add(builder: ir.IRBuilder, total: Any, a: Any, b: Any, bf16: bool) -> Any:
+    if bf16:
+        name, kind = "llvm.x86.avx512bf16.dpbf16ps.512", ir.VectorType(_BFloat(), 2 * LANES)
+        arguments = [total, builder.bitcast(a, kind), builder.bitcast(b, kind)]
+    else:
+        name, arguments = f"llvm.fma.v{LANES}f32", [a, b, total]
+    function_type = ir.FunctionType(total.type, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), arguments)
+
+
+_tile_side, _tile_one = _tile(_SIDE), _tile(1)
+
+
+@njit(cache=True, nogil=True)
+def multiply(a: Any, rows: int, w: Any, out: Any) -> None:
+    """`out[:rows] = a[:rows] @ matrix`, of the panels `w` of the matrix."""
+    panels, steps = w.shape[:2]
+    a_flat, w_flat, out_flat = a.reshape(-1), w.reshape(-1), out.reshape(-1)
+    tiles = (rows + _ROWS - 1) // _ROWS
+    panel = 0
+    while panel < panels:  # which stays in the first cache for all rows
+        side = panel + _SIDE <= panels
+        row = 0
+        for tile in range(tiles, 0, -1):
+            number = (rows - row + tile - 1) // tile  # evenly: a single row leaves most registers idle
+            a_at, w_at = row * a.shape[1], panel * (w_flat.size // panels)
+            out_at = row * out.shape[1] + panel * LANES
+            if side:
+                _tile_side(number, a_flat, a_at, a.shape[1], w_flat, w_at, steps, out_flat, out_at, out.shape[1])
+            else:
+                _tile_one(number, a_flat, a_at, a.shape[1], w_flat, w_at, steps, out_flat, out_at, out.shape[1])
+            row += number
+        panel += _SIDE if side else 1
+
+
+@intrinsic
+def _get(typing: Any, array: Any, index: Any) -> Any:
+    """A number of an array as float32."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        number = builder.load(_place(context, builder, signature, arguments))
+        if array.dtype == types.float32:
+            return number
+        bits = builder.shl(builder.zext(number, ir.IntType(32)), ir.Constant(ir.IntType(32), 16))
+        return builder.bitcast(bits, ir.FloatType())
+
+    return types.float32(array, index), generate
+
+
+@intrinsic
+def _set(typing: Any, array: Any, index: Any, number: Any) -> Any:
+    """Writes a float32 into an array, in bfloat16 rounded to the nearest, of two to the even."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        number = arguments[2]
+        if array.dtype == types.uint16:
+            integer = ir.IntType(32)
+            bits = builder.bitcast(number, integer)
+            odd = builder.and_(builder.lshr(bits, ir.Constant(integer, 16)), ir.Constant(integer, 1))
+            rounded = builder.add(builder.add(bits, ir.Constant(integer, 0x7FFF)), odd)
+            number = builder.trunc(builder.lshr(rounded, ir.Constant(integer, 16)), ir.IntType(16))
+        builder.store(number, _place(context, builder, signature, arguments))
+        return context.get_dummy_value()
+
+    return types.void(array, index, types.float32), generate
+
+
+def _place(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    return builder.gep(array.data, [arguments[1]])
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+def _tanh(x: Any) -> Any:
+    x = min(max(x, -_TANH_END), _TANH_END)
+    y = x * x
+    above = (((((_A[0] * y + _A[1]) * y + _A[2]) * y + _A[3]) * y + _A[4]) * y + _A[5]) * y + _A[6]
+    below = ((_B[0] * y + _B[1]) * y + _B[2]) * y + _B[3]
+    return x * above / below
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+def _sigmoid(x: Any) -> Any:
+    return _HALF + _HALF * _tanh(_HALF * x)
+
+
+@njit(cache=True, nogil=True)
+def _panels(matrix: Any, w: Any) -> None:
+    """Lays out `matrix` `(columns, rows)`, float32, transposed, in panels."""
+    panels, steps = w.shape[:2]
+    flat = w.reshape(-1)
+    in_step = matrix.shape[1] // steps
+    for panel in range(panels):
+        for step in range(steps):
+            for lane in range(LANES):
+                for part in range(in_step):
+                    place = ((panel * steps + step) * LANES + lane) * in_step + part
+                    _set(flat, place, matrix[panel * LANES + lane, step * in_step + part])
+
+
+@njit(cache=True, nogil=True)
+def _panels_transposed(matrix: Any, w: Any) -> None:
+    """Lays out `matrix` `(rows, columns)`, float32, in panels."""
+    panels, steps = w.shape[:2]
+    flat = w.reshape(-1)
+    in_step = len(matrix) // steps
+    for panel in range(panels):
+        for row in range(len(matrix)):
+            step, part = row // in_step, row % in_step
+            for lane in range(LANES):
+                place = ((panel * steps + step) * LANES + lane) * in_step + part
+                _set(flat, place, matrix[row, panel * LANES + lane])
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _gates(x: Any, gates: Any, bias: Any, cell: Any, cells: Any, hidden: Any, h: Any) -> None:
+    """One frame of one utterance. `x (G * H)`, what its inputs give, becomes the gates; `cell (H)` is the state.
+
+    `gates (G * H)` hold the recurrent product. Loops are short, as the compiler makes vectors of few arrays only.
+    """
+    size = len(cell)
+    i, f, g, o = gates[:size], gates[size : 2 * size], gates[2 * size : 3 * size], gates[3 * size :]
+    for k in range(4 * size):
+        gates[k] += bias[k] + _get(x, k)
+    for k in range(2 * size):
+        gates[k] = _sigmoid(gates[k])
+    for k in range(size):
+        g[k] = _tanh(g[k])
+    for k in range(size):
+        o[k] = _sigmoid(o[k])
+    _copy(gates, x)
+    for k in range(size):
+        cell[k] = f[k] * cell[k] + i[k] * g[k]
+    for k in range(size):
+        o[k] *= _tanh(cell[k])
+    _copy(cell, cells)
+    _copy(o, hidden)
+    _copy(o, h)
+
+
+@njit(cache=True, nogil=True)
+def _copy(numbers: Any, array: Any) -> None:
+    for k in range(len(numbers)):
+        _set(array, k, numbers[k])
+
+
+@njit(cache=True, nogil=True)
+def forward(
+    x: Any, bias: Any, matrix: Any, lengths: Any, rows: Any, back: bool, w: Any, cells: Any, hidden: Any
+) -> None:
+    """Runs one direction of the utterances `rows`, longest first.
+
+    `x (B, S, G * H)`, what the inputs give, becomes the gates, `cells` and `hidden` `(B, S, H)` are written: zeros in
+    padding. `bias (G * H)` and the recurrent `matrix (G * H, H)` are float32; `w` is room for its panels.
+    """
+    _panels(matrix, w)
+    size = hidden.shape[2]
+    cell = np.zeros((len(rows), size), np.float32)
+    h = np.zeros((len(rows), size), x.dtype)
+    recurrent = np.zeros((len(rows), 4 * size), np.float32)
+    for row in rows:
+        hidden[row, lengths[row] :] = 0
+        cells[row, lengths[row] :] = 0
+    number = len(rows)
+    for step in range(lengths[rows[0]]):
+        while lengths[rows[number - 1]] <= step:
+            number -= 1
+        if step:
+            multiply(h, number, w, recurrent)
+        for place in range(number):
+            row = rows[place]
+            frame = lengths[row] - 1 - step if back else step
+            _gates(
+                x[row, frame], recurrent[place], bias, cell[place], cells[row, frame], hidden[row, frame], h[place]
+            )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _gate_gradients(
+    gates: Any, c: Any, before: Any, from_above: Any, h: Any, cell: Any, bias: Any, a: Any, scratch: Any
+) -> None:
+    """One frame of one utterance, back. `gates` become their gradients; `cell (H)` is the gradient of the state.
+
+    `h (H)` holds the gradient of the hidden numbers that comes from the frame after.
+    """
+    size = len(cell)
+    i, f, g, o = scratch[:size], scratch[size : 2 * size], scratch[2 * size : 3 * size], scratch[3 * size : 4 * size]
+    y = scratch[4 * size :]
+    for k in range(4 * size):
+        scratch[k] = _get(gates, k)
+    for k in range(size):
+        y[k] = _tanh(_get(c, k))
+    for k in range(size):
+        h[k] += _get(from_above, k)
+    for k in range(size):
+        cell[k] += h[k] * o[k] * (_ONE - y[k] * y[k])
+    for k in range(size):
+        o[k] = h[k] * y[k] * o[k] * (_ONE - o[k])
+    for k in range(size):
+        h[k] = cell[k] * f[k]  # to be the gradient of the state before
+        f[k] = _get(before, k) * h[k] * (_ONE - f[k])
+    for k in range(size):
+        y[k] = cell[k] * i[k]
+        i[k] = y[k] * g[k] * (_ONE - i[k])
+    for k in range(size):
+        g[k] = y[k] * (_ONE - g[k] * g[k])
+    cell[:] = h
+    for k in range(4 * size):
+        bias[k] += scratch[k]
+    _copy(scratch[: 4 * size], gates)
+    _copy(scratch[: 4 * size], a)
+
+
+@njit(cache=True, nogil=True)
+def backward(
+    gates: Any, matrix: Any, lengths: Any, rows: Any, back: bool, w: Any, cells: Any, above: Any, bias: Any
+) -> None:
+    """Runs one direction of the utterances `rows`, longest first, back from its last step to the first.
+
+    `gates (B, S, G * H)` become the gradients of what the inputs give, zeros in padding; `above (B, S, H)` are the
+    gradients of `hidden`, and those of the bias are added to `bias (G * H)`, float32. The rest is as in `forward`.
+    """
+    _panels_transposed(matrix, w)
+    size = cells.shape[2]
+    cell = np.zeros((len(rows), size), np.float32)
+    a = np.zeros((len(rows), 4 * size), gates.dtype)
+    recurrent = np.zeros((len(rows), size), np.float32)
+    scratch, nothing = np.zeros(5 * size, np.float32), np.zeros(size, gates.dtype)
+    for row in rows:
+        gates[row, lengths[row] :] = 0
+    number = 0
+    for step in range(lengths[rows[0]] - 1, -1, -1):
+        while number < len(rows) and lengths[rows[number]] > step:
+            number += 1  # its sums are still zeros
+        for place in range(number):
+            row = rows[place]
+            frame = lengths[row] - 1 - step if back else step
+            before = cells[row, frame + 1 if back else frame - 1] if step else nothing
+            _gate_gradients(
+                gates[row, frame], cells[row, frame], before, above[row, frame],
+                recurrent[place], cell[place], bias, a[place], scratch,
+            )  # fmt: skip
+        if step:
+            multiply(a, number, w, recurrent)

@@ -1,0 +1,110 @@
+"""The LSTM that trains on a CPU, beside PyTorch's own on packed sequences."""
+
+import numpy as np
+import pytest
+import torch
+from oracles import packed_reference, randomise, run_packed
+from torch import Tensor, nn
+
+from asr.nn import lstm_kernel
+from asr.nn.lstm import train_lstm
+from asr.nn.rnn import RNNLayer
+
+LENGTHS = torch.tensor([23, 7, 1, 22, 7, 3, 12])
+needs_bf16 = pytest.mark.skipif(not lstm_kernel.HAS_BF16, reason="this processor has no bfloat16 products")
+
+
+def layer_of(hidden: int, *, bidirectional: bool = True) -> RNNLayer:
+    layer = RNNLayer(input_size=12, hidden_size=hidden, bidirectional=bidirectional)
+    randomise(layer, 0, 0.3)
+    return layer
+
+
+def gradients(rnn: nn.Module, outputs: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+    """Of a weighted sum of outputs, for inputs and weights."""
+    weights = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(1))
+    return torch.autograd.grad((outputs.float() * weights).sum(), [x, *rnn.parameters()])
+
+
+def apart(found: Tensor, expected: Tensor) -> float:
+    return float((found.float() - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+@pytest.mark.parametrize("hidden", [16, 48, 80])  # panels side by side, alone, and both
+@pytest.mark.parametrize("precision", [torch.float32, pytest.param(torch.bfloat16, marks=needs_bf16)])
+def test_outputs_and_gradients_are_those_of_packed_sequences(
+    hidden: int, bidirectional: bool, precision: torch.dtype
+) -> None:
+    layer = layer_of(hidden, bidirectional=bidirectional)
+    x = torch.randn(len(LENGTHS), 25, 12, generator=torch.Generator().manual_seed(2), requires_grad=True)
+    reference = packed_reference(layer)
+    expected = run_packed(reference, x, LENGTHS)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        outputs, state = layer(x, LENGTHS)
+    assert state is None and outputs.dtype == precision, "PyTorch's own was taken"
+    tolerance = 1e-6 if precision == torch.float32 else 1e-2
+    assert apart(outputs, expected) < tolerance
+    assert not outputs[1, 7:].any(), "padding"
+    names = ["x", *(name for name, _ in layer.named_parameters())]
+    for name, *pair in zip(names, gradients(layer, outputs, x), gradients(reference, expected, x), strict=True):
+        assert apart(*pair) < tolerance, name
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_neither_batch_nor_order_nor_threads_matter(threads: int) -> None:
+    layer = layer_of(32)
+    x = torch.randn(len(LENGTHS), 25, 12)
+    before = torch.get_num_threads()
+    together, _ = layer(x, LENGTHS)
+    try:
+        torch.set_num_threads(threads)
+        backwards, _ = layer(x.flip(0), LENGTHS.flip(0))
+        for row, length in enumerate(LENGTHS.tolist()):
+            alone, _ = layer(x[row : row + 1, :length], LENGTHS[row : row + 1])
+            torch.testing.assert_close(together[row, :length], alone[0], atol=1e-6, rtol=0)
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(together, backwards.flip(0), atol=1e-6, rtol=0)
+
+
+def test_the_same_bits_every_time() -> None:
+    layer = layer_of(64)
+    x = torch.randn(len(LENGTHS), 25, 12, requires_grad=True)
+    first, second = (gradients(layer, layer(x, LENGTHS)[0], x) for _ in range(2))
+    assert all(map(torch.equal, first, second))
+
+
+def test_training_and_evaluation_are_one_model() -> None:
+    layer = layer_of(32)
+    x = torch.randn(len(LENGTHS), 25, 12)
+    mask = (torch.arange(25) < LENGTHS[:, None])[:, :, None]
+    trained, _ = layer(x, LENGTHS)
+    layer.eval()
+    evaluated, state = layer(x, LENGTHS)
+    torch.testing.assert_close(trained * mask, evaluated * mask, atol=1e-5, rtol=0)
+    assert state is not None
+
+
+def test_gradients_can_be_taken_once() -> None:
+    layer = layer_of(16)
+    outputs = train_lstm(torch.randn(2, 5, 12), torch.tensor([5, 2]), [layer.forward_rnn])  # type: ignore[list-item]
+    outputs.sum().backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="once"):
+        outputs.sum().backward()
+
+
+@pytest.mark.parametrize("rows", range(1, 14))
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=needs_bf16)])
+def test_the_product_of_panels(rows: int, dtype: torch.dtype) -> None:
+    generator = np.random.default_rng(rows)
+    a, matrix = generator.normal(size=(rows, 48)), generator.normal(size=(48, 6 * 16))
+    in_step = 2 if dtype == torch.bfloat16 else 1
+    panels = matrix.reshape(48 // in_step, in_step, 6, 16).transpose(2, 0, 3, 1)  # (panels, steps, 16, in_step)
+    a, panels = torch.tensor(a).to(dtype), torch.tensor(np.ascontiguousarray(panels)).to(dtype).flatten(2)
+    out = np.full((rows + 1, 96), 7.0, np.float32)
+    as_numbers = [x.view(torch.uint16).numpy() if in_step == 2 else x.numpy() for x in (a, panels)]
+    lstm_kernel.multiply(as_numbers[0], rows, as_numbers[1], out)
+    tolerance = 1e-4 if dtype == torch.float32 else 0.2
+    np.testing.assert_allclose(out[:rows], a.double().numpy() @ matrix, atol=tolerance)
+    assert (out[rows] == 7).all(), "rows that were not asked for"
