@@ -2,7 +2,8 @@
 
 Prints one JSON line: audio seconds per second of each, and the share of the limit, a plain matrix product of the shape
 of the input projections. The same batches, front end, loss and optimiser; they take turns in one process. The padded
-`nn.LSTM` is no equal: its backward direction starts in the padding.
+`nn.LSTM` is no equal: its backward direction starts in the padding. Run it as `make bench` does, with GOMP_SPINCOUNT as
+`asr train` sets it.
 """
 
 import json
@@ -18,7 +19,7 @@ from torch.utils.benchmark import timer
 
 from asr.nn.ctc import ctc_loss
 from asr.nn.encoder import AcousticModel
-from asr.training.hardware import steady_numbers, use_bf16
+from asr.training.hardware import keep_memory, steady_numbers, use_bf16
 
 HIDDEN, LAYERS, BINS, UNITS, SUBSAMPLING, HOP = 320, 3, 80, 33, 4, 0.01
 SECONDS = (2.0, 3.1, 4.5)  # the longest utterance of each batch; all last at least 0.9 of it, as in length buckets
@@ -60,6 +61,7 @@ class Plain(nn.Module):
 
 @steady_numbers()
 def main() -> None:
+    keep_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     for batch_size in (8, 24):
@@ -109,7 +111,7 @@ def make_batch(seconds: float, size: int, device: torch.device) -> tuple[torch.T
 
 def make_step(model: nn.Module, batches: list[Any], device: torch.device, bf16: bool) -> Callable[[], None]:
     """One optimiser step on each batch."""
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
 
     def step() -> None:
         for features, lengths, targets in batches:

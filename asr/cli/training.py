@@ -1,5 +1,6 @@
 """`asr train` and `asr selftest`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,9 @@ def train(
     The data is checked first; what is unusable is named and left out. The same command goes on where an interrupted
     one stopped.
     """
+    # Threads of PyTorch's, once they have worked, wait busily for milliseconds, and the steps of an LSTM run on others:
+    # so for a tenth of one. Its OpenMP reads this when it is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     from asr.config import Config
 
     overrides = list(override or [])

@@ -1,12 +1,16 @@
 """What training runs on: processes and their devices, number formats."""
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
 import torch
 from accelerate import PartialState
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # names of glibc's malloc.h
 
 
 def processes() -> PartialState:
@@ -33,16 +37,24 @@ def steady_numbers() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
+def keep_memory() -> None:
+    """Lets the C library keep what is freed for the next step, where it would give pages back, to be cleared again."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None  # of glibc alone
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
 def use_bf16(precision: str, device: torch.device) -> bool:
     """Whether to compute in bfloat16; with `auto`, only where the hardware multiplies matrices in it.
 
-    A CPU without such units emulates it, several times slower than float32.
+    A CPU without such instructions (AVX512-BF16, AMX) emulates it, several times slower than float32.
     """
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
 def memory_mb(device: torch.device) -> float:

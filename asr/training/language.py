@@ -23,7 +23,7 @@ from asr.files import write_whole
 from asr.nn.rnn import State, map_state
 from asr.text import Normalizer
 from asr.training.build import program
-from asr.training.hardware import processes, steady_numbers
+from asr.training.hardware import keep_memory, processes, steady_numbers
 from asr.training.history import Row
 from asr.training.loop import MODEL_FILE, fit
 from asr.training.task import Task
@@ -59,6 +59,7 @@ def train(
     the epoch with the lowest is written to `output`; what `fit` leaves, for an interrupted call to go on when it is
     repeated, is in a folder beside it. Raises LanguageModelError if the validation text is empty.
     """
+    keep_memory()
     set_seed(options.seed)
     process = processes()
     if vectors[0] is not None:

@@ -57,7 +57,8 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
     bf16 = use_bf16(options.precision, device)
     plans = task.plans()
     total = sum(map(len, plans))
-    optimizer = torch.optim.AdamW(task.module.parameters(), options.learning_rate, weight_decay=options.weight_decay)
+    parameters = task.module.parameters()
+    optimizer = torch.optim.AdamW(parameters, options.learning_rate, weight_decay=options.weight_decay, fused=True)
     model, optimizer = accelerator.prepare(task.module, optimizer)
     if rank > 0:
         torch.manual_seed(options.seed + rank)  # the first weights are the same everywhere, augmentation is not

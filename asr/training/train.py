@@ -12,7 +12,7 @@ from asr.training.budget import within_budget
 from asr.training.build import describe
 from asr.training.classification import ClassificationTask
 from asr.training.data import open_corpora, open_data
-from asr.training.hardware import processes, steady_numbers
+from asr.training.hardware import keep_memory, processes, steady_numbers
 from asr.training.loop import MODEL_FILE, fit
 from asr.training.recognition import RecognitionTask
 from asr.training.sizes import sized
@@ -38,6 +38,7 @@ def train(config: Config, out: str | Path, *, strict: bool = False) -> SpeechMod
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    keep_memory()
     process = processes()
     set_seed(config.training.seed)
     open_its_data, make_task = _TASKS[config.task]
