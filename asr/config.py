@@ -143,6 +143,11 @@ class TrainingConfig(_Section):
     learning_rate: float = Field(default=2e-3, gt=0, description="the highest, after warm-up")
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of all steps")
     weight_decay: float = Field(default=0.3, ge=0, description="of AdamW: a step shrinks weights by it times the rate")
+    consistency: float = Field(
+        default=0.0,
+        ge=0,
+        description="of two views of each utterance under other masks (CR-CTC); 0.2 is usual, 0 is one",
+    )
     gradient_clip: float = Field(default=1.0, gt=0, description="largest norm")
     patience: int = Field(default=20, ge=1, description="epochs without a better validation CER before training stops")
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -49,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the folder of a finished training of ours")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for SpeechBrain only")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of SpeechBrain")
     arguments = parser.parse_args()
     log = [json.loads(line) for line in (arguments.run / "log.jsonl").read_text().splitlines()]
     epochs = [line for line in log if "cer" in line]
@@ -64,7 +65,7 @@ def main() -> None:
     encoder.insert_blank(index=0)
     rate = config["features"]["sample_rate"]
     train, validation = (dataset(config["data"][part], rate, encoder) for part in ("train", "validation"))
-    brain = make_brain(config, encoder, epochs[-1]["seconds"])
+    brain = make_brain(config, encoder, epochs[-1]["seconds"], arguments.precision)
     longest = config["training"]["batch_utterances"] * sum(train.data[key]["duration"] for key in train.data_ids)
     sampler = DynamicBatchSampler(
         train, max_batch_length=longest / len(train), num_buckets=20, seed=config["training"]["seed"]
@@ -152,7 +153,7 @@ class Recognizer(speechbrain.Brain):
             self.optimizer_step_limit = self.optimizer_step
 
 
-def make_brain(config: Config, encoder: CTCTextEncoder, seconds: float) -> Recognizer:
+def make_brain(config: Config, encoder: CTCTextEncoder, seconds: float, precision: str) -> Recognizer:
     features, model, training = config["features"], config["model"], config["training"]
     rate = features["sample_rate"]
     n_fft = 2 ** math.ceil(math.log2(rate * features["window_ms"] / 1000))
@@ -190,7 +191,7 @@ def make_brain(config: Config, encoder: CTCTextEncoder, seconds: float) -> Recog
     brain = Recognizer(
         modules,
         lambda parameters: torch.optim.AdamW(parameters, weight_decay=training["weight_decay"]),
-        run_opts={"max_grad_norm": training["gradient_clip"], "device": "cpu"},
+        run_opts={"max_grad_norm": training["gradient_clip"], "device": "cpu", "precision": precision},
     )
     brain.encoder, brain.training, brain.seconds = encoder, training, seconds
     return brain

@@ -83,6 +83,7 @@ def test_everything_off_changes_nothing() -> None:
     assert augment.audio(audio, torch.tensor([100, 50, 20])) is audio
     result, lengths = augment.features(x, LENGTHS, LENGTHS)
     assert result is x and lengths is LENGTHS
+    assert augment.masks(x, LENGTHS) is x
 
 
 def test_joined_audio_holds_each_utterance_whole_between_pauses_of_faint_noise() -> None:

@@ -4,7 +4,7 @@ import torch
 from oracles import collapse, ctc_loss_by_enumeration
 
 from asr.decoding.greedy import best_path
-from asr.nn.ctc import ctc_loss, required_frames
+from asr.nn.ctc import ctc_loss, disagreement, required_frames
 
 
 @pytest.mark.parametrize("target", [(), (1,), (1, 2), (1, 1), (2, 1, 2), (1, 1, 2), (2, 2, 2)])
@@ -41,3 +41,21 @@ def test_best_path_collapses_like_the_definition(device: torch.device) -> None:
         real = log_probs[row, : lengths[row]]
         assert best.units == collapse(tuple(real.argmax(-1).tolist()))
         assert best.score == pytest.approx(real.max(-1).values.sum().item(), abs=1e-4)
+
+
+def test_disagreement_is_the_divergence_of_two_views_both_ways() -> None:
+    views = torch.randn(2, 3, 7, 5).log_softmax(-1).requires_grad_()  # (views, B, S, V)
+    lengths = torch.tensor([7, 2, 5])
+    nats = disagreement(views.flatten(0, 1), lengths.repeat(2))
+    for row, length in enumerate(lengths.tolist()):
+        one, other = views[:, row, :length].detach()
+        there, back = (
+            torch.nn.functional.kl_div(a, b, reduction="sum", log_target=True) for a, b in ((one, other), (other, one))
+        )
+        torch.testing.assert_close(nats[row].detach(), there + back)
+    (gradient,) = torch.autograd.grad(nats.sum(), views)
+    one, other = (view[0, 0].detach().requires_grad_() for view in views)
+    (expected,) = torch.autograd.grad(-(other.detach().exp() * one).sum(), one)  # the other view is taken as given
+    torch.testing.assert_close(gradient[0, 0, 0], expected)
+    assert not gradient[:, 1, 2:].any(), "padding"
+    assert not disagreement(views[0].detach().repeat(2, 1, 1), lengths.repeat(2)).any(), "equal views"

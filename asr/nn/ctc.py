@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from asr.features import frame_mask
 from asr.lengths import required_frames as required_frames  # stated there, without torch; part of this module
 from asr.text import BLANK
 
@@ -31,3 +32,16 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]
         reduction="none",
     )
     return losses.to(log_probs.device)
+
+
+def disagreement(log_probs: Tensor, lengths: Tensor) -> Tensor:
+    """How far two views of each utterance are from each other, in nats summed over frames; shape `(B,)`.
+
+    `log_probs (2 * B, S, V)` and `lengths (2 * B,)` hold one view of all, then the other, which has the same frames.
+    Kullback-Leibler divergence from each view, taken as given, to the other, both ways: the consistency loss of CR-CTC
+    (Yao et al. 2024, https://arxiv.org/abs/2410.05101).
+    """
+    log_probs = log_probs * frame_mask(lengths, log_probs.shape[1])[:, :, None]  # padding: no difference
+    given = log_probs.detach().roll(len(log_probs) // 2, 0)
+    nats = (given.exp() * (given - log_probs)).sum((1, 2))  # (2 * B,)
+    return nats.view(2, -1).sum(0)

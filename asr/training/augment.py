@@ -154,22 +154,26 @@ class Augment(nn.Module):
         return audio if self.noise_snr_db is None else add_noise(audio, lengths, self.noise_snr_db)
 
     def features(self, features: Tensor, lengths: Tensor, minimum_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised features `(B, T, F)`, lengths and fewest allowed frames `(B,)` -> features, lengths."""
-        if self.frequency_warp or self.tempo:
-            bins = self.bin_frequencies
-            features, lengths = warp(
-                features,
-                lengths,
-                # Cepstra have no frequency axis to warp; the builder refuses that, and tempo needs none.
-                bin_frequencies=torch.arange(features.shape[2]).float() if bins is None else bins,
-                frequency=self.frequency_warp,
-                tempo=self.tempo,
-                minimum_lengths=minimum_lengths,
-            )
+        """Normalised features `(B, T, F)`, lengths and fewest allowed frames `(B,)` -> features, lengths; no masks."""
+        if not self.frequency_warp and not self.tempo:
+            return features, lengths
+        bins = self.bin_frequencies
+        return warp(
+            features,
+            lengths,
+            # Cepstra have no frequency axis to warp; the builder refuses that, and tempo needs none.
+            bin_frequencies=torch.arange(features.shape[2]).float() if bins is None else bins,
+            frequency=self.frequency_warp,
+            tempo=self.tempo,
+            minimum_lengths=minimum_lengths,
+        )
+
+    def masks(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Features `(B, T, F)` with bands and stretches of each hidden, lengths `(B,)` -> features."""
         if self.frequency_masks:
             features = mask_bands(features, count=self.frequency_masks, max_bins=self.frequency_mask_bins)
         if self.time_masks_per_frame:
             features = mask_times(
                 features, lengths, per_frame=self.time_masks_per_frame, max_frames=self.time_mask_frames
             )
-        return features, lengths
+        return features

@@ -10,7 +10,7 @@ from asr.batching import Joined
 from asr.config import Config
 from asr.model import Recognizer
 from asr.nn.attention import EncoderDecoder
-from asr.nn.ctc import ctc_loss, required_frames
+from asr.nn.ctc import ctc_loss, disagreement, required_frames
 from asr.report.attention import attention_picture
 from asr.report.figures import training_picture
 from asr.training import watch
@@ -63,6 +63,11 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
     def loss(self, model: nn.Module, data: tuple[Tensor, Tensor, list[list[int]]]) -> Tensor:
         audio, lengths, targets = data
         shortest = torch.tensor([required_frames(target) for target in targets], device=audio.device)
+        consistency = self.config.training.consistency
+        if consistency:
+            log_probs, frames = model(*self.features(audio, lengths, shortest, views=2))
+            between = disagreement(log_probs, frames).sum()
+            return (ctc_loss(log_probs, frames, targets * 2).sum() + consistency * between) / 2
         features, frames = self.features(audio, lengths, shortest)
         if isinstance(self.module, EncoderDecoder):
             nats: Tensor = model(features, frames, targets)

@@ -68,11 +68,16 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         audio, lengths = pad(join(parts, self.pause) if parts[1:] else parts[0] for parts in recordings)
         return audio.to(self.model.device), lengths.to(self.model.device)
 
-    def features(self, audio: Tensor, lengths: Tensor, shortest: Tensor) -> tuple[Tensor, Tensor]:
-        """Augmented features `(B, T, F)` and lengths `(B,)`, none below `shortest` `(B,)` encoder frames."""
+    def features(self, audio: Tensor, lengths: Tensor, shortest: Tensor, views: int = 1) -> tuple[Tensor, Tensor]:
+        """Augmented features `(views * B, T, F)` and lengths, none below `shortest` `(B,)` encoder frames.
+
+        The views of a batch, one after the other, differ in what their masks hide.
+        """
         with torch.autocast(audio.device.type, enabled=False):  # spectrograms need more digits than bf16 has
             features, frames = self.model.features(self.augment.audio(audio, lengths), lengths)
-            return self.augment.features(features, frames, shortest * self.config.model.subsampling)
+            features, frames = self.augment.features(features, frames, shortest * self.config.model.subsampling)
+            features, frames = features.repeat(views, 1, 1), frames.repeat(views)
+            return self.augment.masks(features, frames), frames
 
     def check(self, log: Sequence[Row], step: int) -> None:
         watch.stop_if_deaf(log, epochs=self.config.training.epochs, step=step)
