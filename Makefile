@@ -87,7 +87,8 @@ family: data/fsdd/train.jsonl data/mboshi/train.jsonl ## every cell, direction a
 	  --set augment.frequency_warp=0.2
 	.venv/bin/python bench/family.py recipes/mboshi/config.yaml --minutes 4 --parameters 1000000 \
 	  --set features.window_ms=25 --set model.subsampling=4 --set model.channels=32 \
-	  --set model.dropout_mask=utterance --set augment.frequency_warp=0 --set augment.tempo=0
+	  --set model.dropout=0.2 --set model.dropout_mask=utterance --set augment.frequency_warp=0 \
+	  --set augment.tempo=0 --set augment.frequency_masks=0 --set augment.time_masks_per_second=0
 
 test: $(READY) ## the quick tests
 	.venv/bin/python -m pytest

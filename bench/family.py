@@ -65,7 +65,7 @@ def overrides(config: Config, settings: dict[str, Any], parameters: int, seconds
     model = config.model.model_copy(update=settings)
     data = open_data(config, lambda line: None)
     task = RecognitionTask(config.model_copy(update={"model": model}), data, torch.device("cpu"))
-    hidden = min(range(16, 1025, 8), key=lambda size: abs(count(task, with_hidden(model, size)) - parameters))
+    hidden = min(range(16, 1025, 16), key=lambda size: abs(count(task, with_hidden(model, size)) - parameters))
     network = task.model.fresh_network(with_hidden(model, hidden))
     epochs = max(1, int(seconds / epoch_seconds(task, task.plans()[0], network)))
     chosen = {**settings, "hidden": hidden}

@@ -265,7 +265,7 @@ def with_decoder(config: Config, decoder: str) -> Config:
     return config.model_copy(update={"model": config.model.model_copy(update={"decoder": decoder})})
 
 
-@pytest.mark.parametrize(("kind", "epochs"), [("attention", 15), ("joint", 11)])
+@pytest.mark.parametrize(("kind", "epochs"), [("attention", 15), ("joint", 16)])
 def test_learns_tones_that_a_field_of_the_manifest_names(kind: str, epochs: int, tones: Path, tmp_path: Path) -> None:
     names = str.maketrans({"a": "x", "b": "y", "c": "z"})
     for split in ("train", "validation"):

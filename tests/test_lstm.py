@@ -27,7 +27,7 @@ def gradients(rnn: nn.Module, outputs: Tensor, x: Tensor) -> tuple[Tensor, ...]:
 
 
 def apart(found: Tensor, expected: Tensor) -> float:
-    return float((found.float() - expected).norm() / expected.norm())
+    return float(((found.float() - expected).norm() / expected.norm()).detach())
 
 
 @pytest.mark.parametrize("bidirectional", [True, False])
