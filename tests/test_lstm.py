@@ -1,5 +1,10 @@
 """The LSTM that trains on a CPU, beside PyTorch's own on packed sequences."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -73,6 +78,23 @@ def test_the_same_bits_every_time() -> None:
     x = torch.randn(len(LENGTHS), 25, 12, requires_grad=True)
     first, second = (gradients(layer, layer(x, LENGTHS)[0], x) for _ in range(2))
     assert all(map(torch.equal, first, second))
+
+
+def test_a_process_that_compiles_computes_what_one_does_that_finds_the_code(tmp_path: Path) -> None:
+    program = (
+        "import hashlib, torch; from asr.nn.rnn import RNNLayer; torch.manual_seed(0); "
+        "layer = RNNLayer(input_size=8, hidden_size=64); lengths = torch.tensor([40, 31, 7]); "
+        "x = torch.randn(3, 40, 8, requires_grad=True); (layer(x, lengths)[0] ** 2).sum().backward(); "
+        "parts = [p.grad.numpy().tobytes() for p in [x, *layer.parameters()]]; "
+        "print(hashlib.sha256(b''.join(parts)).hexdigest())"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    first, second = (
+        subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    )
+    assert list(tmp_path.rglob("lstm_kernel.backward*")), "nothing was kept"
+    assert first.stdout == second.stdout
 
 
 def test_training_and_evaluation_are_one_model() -> None:

@@ -5,6 +5,9 @@ stay PyTorch's (`asr/nn/lstm.py`). Here is what is left: in each step the produc
 matrix, and the gates. One call computes one direction of some utterances, on one thread, from the first real frame of
 each to its last: directions and utterances do not wait for each other, and padding is not computed.
 
+No fast mathematics here: how it rounds depends on what else is compiled with a function, so that a process that has
+just compiled would train another model than one that finds the result of that.
+
 Numbers are float32, or bfloat16 in uint16, with sums in float32 either way. A matrix is laid out in panels of 16
 columns, `(panels, steps, 16)`, so that a row of a panel is one vector; in bfloat16 a step takes two rows, `(panels,
 steps, 16, 2)`, as the instruction VDPBF16PS does. `G` is 4 gates, in PyTorch's order: input, forget, cell, output.
@@ -203,16 +206,17 @@ def _place(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) 
     return builder.gep(array.data, [arguments[1]])
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _tanh(x: Any) -> Any:
-    x = min(max(x, -_TANH_END), _TANH_END)
+    x = _TANH_END if x > _TANH_END else x
+    x = -_TANH_END if x < -_TANH_END else x
     y = x * x
     above = (((((_A[0] * y + _A[1]) * y + _A[2]) * y + _A[3]) * y + _A[4]) * y + _A[5]) * y + _A[6]
     below = ((_B[0] * y + _B[1]) * y + _B[2]) * y + _B[3]
     return x * above / below
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _sigmoid(x: Any) -> Any:
     return _HALF + _HALF * _tanh(_HALF * x)
 
@@ -245,7 +249,7 @@ def _panels_transposed(matrix: Any, w: Any) -> None:
                 _set(flat, place, matrix[row, panel * LANES + lane])
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _gates(x: Any, gates: Any, bias: Any, cell: Any, cells: Any, hidden: Any, h: Any) -> None:
     """One frame of one utterance. `x (G * H)`, what its inputs give, becomes the gates; `cell (H)` is the state.
 
@@ -308,7 +312,7 @@ def forward(
             )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _gate_gradients(
     gates: Any, c: Any, before: Any, from_above: Any, h: Any, cell: Any, bias: Any, a: Any, scratch: Any
 ) -> None:
