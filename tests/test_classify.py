@@ -265,3 +265,8 @@ def test_confusions_and_accuracy_against_counting() -> None:
     deviation = 100 * (share * (1 - share) / 200) ** 0.5
     assert found.interval == pytest.approx((100 * share - 1.96 * deviation, 100 * share + 1.96 * deviation), abs=0.6)
     assert accuracy(["a"] * 6, ["a"] * 6, list("abcdef")).resampled == "6 speakers"
+
+
+def test_views_of_a_whole_recording_are_not_compared(first_tones: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"training\.consistency: is for recognisers"):
+        train(classifier_config(first_tones, consistency=0.2), tmp_path)

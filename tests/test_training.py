@@ -215,9 +215,9 @@ def test_learns_from_joined_utterances(tones: Path, tmp_path: Path) -> None:
 
 
 def test_two_equal_views_cost_what_one_does(tones: Path) -> None:
-    """Without masks and dropout views do not differ; with them they do, and that costs."""
+    """Without masks and dropout views do not differ; with them they do, and the same two views cost more."""
     losses = []
-    for chance, weight in ((False, 0.0), (False, 0.5), (True, 0.0), (True, 0.5)):
+    for chance, weight in ((False, 0.0), (False, 0.5), (True, 1e-9), (True, 0.5)):
         torch.manual_seed(0)
         config = train_config(tones, consistency=weight)
         config = config if chance else without_chance(config)
@@ -235,7 +235,7 @@ def test_learns_from_two_views(tones: Path, tmp_path: Path) -> None:
 def test_views_are_compared_for_ctc_alone(decoder: str, tones: Path, tmp_path: Path) -> None:
     config = train_config(tones, consistency=0.2)
     config = config.model_copy(update={"model": config.model.model_copy(update={"decoder": decoder})})
-    with pytest.raises(ConfigError, match=r"training\.consistency: is for model\.decoder=ctc alone"):
+    with pytest.raises(ConfigError, match=r"training\.consistency: is for recognisers with model\.decoder=ctc"):
         train(config, tmp_path)
 
 

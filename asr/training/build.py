@@ -35,7 +35,9 @@ def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
     if config.augment.join and model.task == Classifier.task:
         raise ConfigError("augment.join: a recording of two utterances has no one class; set it to 0")
     if config.training.consistency and (model.task == Classifier.task or config.model.decoder != "ctc"):
-        raise ConfigError("training.consistency: is for model.decoder=ctc alone, whose frames it compares; set it to 0")
+        raise ConfigError(
+            "training.consistency: is for recognisers with model.decoder=ctc, whose frames it compares; set it to 0"
+        )
     return Augment(
         hop_seconds=features.hop / features.sample_rate,
         bin_frequencies=frequencies,
