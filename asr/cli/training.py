@@ -31,9 +31,7 @@ def train(
     The data is checked first; what is unusable is named and left out. The same command goes on where an interrupted
     one stopped.
     """
-    # Threads of PyTorch's, once they have worked, wait busily for milliseconds, and the steps of an LSTM run on others:
-    # so for a tenth of one. Its OpenMP reads this when it is loaded.
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    _let_threads_rest()
     from asr.config import Config
 
     overrides = list(override or [])
@@ -52,9 +50,18 @@ def selftest(
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="What you mean to train on.")],
 ) -> None:
     """Is it my data or the program? In about a minute: do texts fit their recordings, can a few be learned by heart?"""
+    _let_threads_rest()
     from asr.training.selftest import selftest as run_selftest
 
     run_selftest(manifest, print)
+
+
+def _let_threads_rest() -> None:
+    """Lets PyTorch's threads, once they have worked, wait busily for 50 us, not for milliseconds.
+
+    For the steps of an LSTM run on others. Its OpenMP reads this when it is loaded.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
 def _minutes(time: str) -> float:

@@ -105,7 +105,8 @@ class RNNLayer(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None, state: State | None = None) -> tuple[Tensor, State]:
         if lengths is not None and state is None and can_train(self.forward_rnn, x):
-            return train_lstm(x, lengths, list(self.children())), None  # type: ignore[arg-type]
+            rnns = [rnn for rnn in (self.forward_rnn, self.backward_rnn) if isinstance(rnn, nn.LSTM)]
+            return train_lstm(x, lengths, rnns), None
         if self.backward_rnn is None:
             outputs, state = self.forward_rnn(x, state)
             return outputs, state
