@@ -224,15 +224,16 @@ def _sigmoid(x: Any) -> Any:
 @njit(cache=True, nogil=True)
 def _panels(matrix: Any, w: Any) -> None:
     """Lays out `matrix` `(columns, rows)`, float32, transposed, in panels."""
-    panels, steps = w.shape[:2]
+    steps = w.shape[1]
     flat = w.reshape(-1)
     in_step = matrix.shape[1] // steps
-    for panel in range(panels):
-        for step in range(steps):
-            for lane in range(LANES):
-                for part in range(in_step):
-                    place = ((panel * steps + step) * LANES + lane) * in_step + part
-                    _set(flat, place, matrix[panel * LANES + lane, step * in_step + part])
+    for column in range(len(matrix)):
+        panel, lane = column // LANES, column % LANES
+        numbers = matrix[column]
+        for part in range(in_step):
+            start = (panel * steps * LANES + lane) * in_step + part
+            for step in range(steps):
+                _set(flat, start + step * LANES * in_step, numbers[step * in_step + part])
 
 
 @njit(cache=True, nogil=True)
@@ -241,12 +242,13 @@ def _panels_transposed(matrix: Any, w: Any) -> None:
     panels, steps = w.shape[:2]
     flat = w.reshape(-1)
     in_step = len(matrix) // steps
-    for panel in range(panels):
-        for row in range(len(matrix)):
-            step, part = row // in_step, row % in_step
+    for row in range(len(matrix)):
+        step, part = row // in_step, row % in_step
+        numbers = matrix[row]
+        for panel in range(panels):
+            start = (panel * steps + step) * LANES * in_step + part
             for lane in range(LANES):
-                place = ((panel * steps + step) * LANES + lane) * in_step + part
-                _set(flat, place, matrix[row, panel * LANES + lane])
+                _set(flat, start + lane * in_step, numbers[panel * LANES + lane])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
