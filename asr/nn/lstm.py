@@ -118,7 +118,8 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
     if a.dtype == torch.float32 and torch.backends.cpu.get_cpu_capability() == "AVX512":
         product: Tensor = torch.ops.mkldnn._linear_pointwise(a, b.t(), None, "none", [], "")
         return product
-    return a @ b
+    with torch.autocast("cpu", enabled=False):  # which would make it bfloat16, also where the kernel has none
+        return a @ b
 
 
 def _shares(lengths: Tensor, directions: int) -> list[tuple[int, np.ndarray]]:
