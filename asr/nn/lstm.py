@@ -115,7 +115,8 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
 
     Elsewhere MKL, which PyTorch has for float32, is as fast, and copies no transposed matrix.
     """
-    if a.dtype == torch.float32 and torch.backends.cpu.get_cpu_capability() == "AVX512":
+    has_avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    if a.dtype == torch.float32 and has_avx512 and torch.backends.mkldnn.is_available():
         product: Tensor = torch.ops.mkldnn._linear_pointwise(a, b.t(), None, "none", [], "")
         return product
     with torch.autocast("cpu", enabled=False):  # which would make it bfloat16, also where the kernel has none
