@@ -197,4 +197,4 @@ def randomise(module: nn.Module, seed: int, scale: float = 0.3) -> None:
         for name, parameter in module.named_parameters():
             if name == "output.bias":
                 parameter.clamp_(max=0.3)  # no preference for blanks
-            parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
+            parameter.add_(scale * torch.randn(parameter.shape, generator=generator).to(parameter.device))

@@ -131,12 +131,13 @@ def test_losses_that_are_not_finite_are_named_and_left_out(
         return losses * float("nan") if len(calls) in bad else losses
 
     monkeypatch.setattr(recognition, "ctc_loss", sometimes)
-    bad = {2}
+    bad = {2}  # on a GPU the heaviest batch has been tried before
     recognizer = train(train_config(tones, epochs=2), tmp_path / "once")
     assert all(torch.isfinite(p).all() for p in recognizer.acoustic_model.parameters())
     said = capsys.readouterr().err
     assert "not finite in epoch 1, in the batch of train-" in said
-    assert (tmp_path / "once" / "not-finite-1.jsonl").read_text().count("audio_filepath") > 1
+    (saved,) = (tmp_path / "once").glob("not-finite-*.jsonl")
+    assert saved.read_text().count("audio_filepath") > 1
     calls.clear()
     bad = set(range(1000))
     with pytest.raises(TrainingError, match="11 batches had no finite loss"):
