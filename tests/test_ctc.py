@@ -1,10 +1,12 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from oracles import collapse, ctc_loss_by_enumeration
 
 from asr.decoding.greedy import best_path
-from asr.nn.ctc import ctc_loss, disagreement, required_frames
+from asr.nn.ctc import ctc_loss, disagreement, required_frames, steady_ctc_loss
 
 
 @pytest.mark.parametrize("target", [(), (1,), (1, 2), (1, 1), (2, 1, 2), (1, 1, 2), (2, 2, 2)])
@@ -31,6 +33,31 @@ def test_frames_beyond_the_length_do_not_count() -> None:
     torch.testing.assert_close(
         ctc_loss(log_probs, torch.tensor([6]), [[1, 2]]), ctc_loss(longer, torch.tensor([6]), [[1, 2]])
     )
+
+
+def test_the_steady_gradient_is_the_gradient(device: torch.device) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(5, 60, 7, generator=generator)
+    lengths = torch.tensor([60, 41, 12, 3, 1])
+    targets = [torch.randint(1, 7, (size,), generator=generator).tolist() for size in (20, 5, 0, 1, 0)]
+    weights = torch.rand(5, generator=generator)
+
+    def losses_and_gradient(loss: Callable[..., torch.Tensor], where: torch.device) -> list[torch.Tensor]:
+        x = scores.to(where).requires_grad_()
+        losses = loss(x.log_softmax(-1), lengths.to(where), targets)
+        return [losses.detach().cpu(), torch.autograd.grad(losses @ weights.to(where), x)[0].cpu()]
+
+    steady = losses_and_gradient(steady_ctc_loss, device)
+    torch.testing.assert_close(steady, losses_and_gradient(ctc_loss, torch.device("cpu")), atol=1e-5, rtol=1e-5)
+    assert not any(steady[1][row, length:].any() for row, length in enumerate(lengths)), "padding"
+    again = losses_and_gradient(steady_ctc_loss, device)
+    assert torch.equal(again[1], steady[1])
+
+
+def test_a_steady_loss_that_no_path_has_is_infinite(device: torch.device) -> None:
+    log_probs = torch.zeros(2, 3, 4, device=device).log_softmax(-1)
+    losses = steady_ctc_loss(log_probs, torch.tensor([3, 3], device=device), [[1, 1, 1], [1, 2, 3]])
+    assert torch.isinf(losses[0]) and torch.isfinite(losses[1])
 
 
 def test_best_path_collapses_like_the_definition(device: torch.device) -> None:

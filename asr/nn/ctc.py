@@ -4,13 +4,16 @@ Graves et al. 2006, https://www.cs.toronto.edu/~graves/icml_2006.pdf
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from asr.features import frame_mask
 from asr.lengths import required_frames as required_frames  # stated there, without torch; part of this module
+from asr.nn.rnn import reversed_order
 from asr.text import BLANK
 
 
@@ -18,20 +21,65 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]
     """Negative log-likelihood of each target summed over all its alignments, in nats; shape `(B,)`, float32.
 
     `log_probs (B, S, V)` with blank at index 0, `lengths (B,)` in frames, `targets` without blanks. A target
-    that needs more frames than it has (`required_frames`) gets infinity, never a silent zero. Computed on
-    the CPU, whose gradient is the same every time.
+    that needs more frames than it has (`required_frames`) gets infinity, never a silent zero. The gradient is the same
+    every time, on CUDA too.
     """
+    if log_probs.device.type == "cuda":
+        return steady_ctc_loss(log_probs, lengths, targets)
     target_lengths = torch.tensor([len(target) for target in targets])
     flat = torch.tensor([unit for target in targets for unit in target], dtype=torch.long)
-    losses = functional.ctc_loss(
-        log_probs.float().cpu().transpose(0, 1),  # (S, B, V); the gradient on CUDA differs from run to run
+    return functional.ctc_loss(
+        log_probs.float().transpose(0, 1),  # (S, B, V)
         flat,
-        lengths.cpu(),
+        lengths,
         target_lengths,
         blank=BLANK,
         reduction="none",
     )
-    return losses.to(log_probs.device)
+
+
+def steady_ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:
+    """`ctc_loss` on any device, its gradient made of the probabilities of states instead of PyTorch's.
+
+    PyTorch's own on CUDA sums with atomic additions, whose order changes from run to run.
+    """
+    losses: Tensor = _SteadyCTC.apply(log_probs.float(), lengths.to(log_probs.device), targets)
+    return losses
+
+
+class _SteadyCTC(torch.autograd.Function):
+    """`R` is the states of the longest target: its units, and the blanks before, between and after them."""
+
+    @staticmethod
+    def forward(context: Any, log_probs: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:
+        device = log_probs.device
+        sizes = torch.tensor([len(target) for target in targets], device=device)
+        units = nn.utils.rnn.pad_sequence([torch.tensor(t, dtype=torch.long) for t in targets], batch_first=True)
+        units = units.to(device)  # (B, L)
+        how_long = lengths.tolist(), list(map(len, targets))
+        losses, before = torch.ops.aten._ctc_loss(log_probs.transpose(0, 1), units, *how_long, BLANK)
+        if not context.needs_input_grad[0]:
+            return losses
+        # What follows a state is what comes before it in everything reversed, which PyTorch computes as well.
+        time, place = reversed_order(lengths, log_probs.shape[1]), reversed_order(sizes, units.shape[1])
+        turned = log_probs.gather(1, time[:, :, None].expand_as(log_probs))
+        _, after = torch.ops.aten._ctc_loss(turned.transpose(0, 1), units.gather(1, place), *how_long, BLANK)
+        states = functional.pad(units[:, :, None], (1, 0), value=BLANK).flatten(1)
+        states = functional.pad(states, (0, 1), value=BLANK)  # (B, R)
+        back = reversed_order(2 * sizes + 1, states.shape[1])
+        after = after.gather(1, time[:, :, None].expand_as(after)).gather(2, back[:, None, :].expand_as(after))
+        emitted = log_probs.gather(2, states[:, None, :].expand_as(before))  # in both, so taken out once
+        real = frame_mask(lengths, before.shape[1])[:, :, None] & frame_mask(2 * sizes + 1, states.shape[1])[:, None, :]
+        occupied = (before + after - emitted + losses[:, None, None]).exp().where(real, 0.0)  # (B, S, R), sums to 1
+        with torch.autocast(device.type, enabled=False):
+            context.save_for_backward(occupied @ functional.one_hot(states, log_probs.shape[2]).to(occupied.dtype))
+        return losses
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, gradients: Tensor) -> tuple[Tensor, None, None]:
+        (occupied,) = context.saved_tensors  # (B, S, V)
+        return -gradients[:, None, None] * occupied, None, None
 
 
 def disagreement(log_probs: Tensor, lengths: Tensor) -> Tensor:

@@ -36,11 +36,19 @@ def _take_rows(x: Tensor, index: Tensor) -> Tensor:
     return x.reshape(-1, x.shape[-1]).index_select(0, index).view(x.shape)
 
 
-def reversal_index(lengths: Tensor, size: int) -> Tensor:
-    """Rows of a flattened `(B * S)` batch that reverse each sequence within its length; padding stays put."""
+def reversed_order(lengths: Tensor, size: int) -> Tensor:
+    """The place `(B, size)` that each element comes from when sequences are reversed within their lengths `(B,)`.
+
+    Padding stays put.
+    """
     time = torch.arange(size, device=lengths.device)
-    source = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)  # (B, S)
-    return (source + torch.arange(len(lengths), device=lengths.device)[:, None] * size).flatten()
+    return torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)
+
+
+def reversal_index(lengths: Tensor, size: int) -> Tensor:
+    """The same as rows of a flattened `(B * S)` batch."""
+    first = size * torch.arange(len(lengths), device=lengths.device)
+    return (reversed_order(lengths, size) + first[:, None]).flatten()
 
 
 def reverse(x: Tensor, index: Tensor) -> Tensor:
