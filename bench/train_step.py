@@ -64,7 +64,7 @@ def main() -> None:
     keep_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
-    for batch_size in (8, 24):
+    for batch_size in (8, 24) if device.type == "cpu" else (8, 24, 128):
         batches = [make_batch(seconds, batch_size, device) for seconds in SECONDS]
         audio = sum(float(batch[1].sum()) * HOP for batch in batches)
         models: dict[str, nn.Module] = {
@@ -97,6 +97,8 @@ def main() -> None:
             },
             "share_of_matrix_product_rate": round(ours * flops_per_second_of_audio() / peak(device), 2),
         }
+        if device.type == "cuda":
+            result["share_of_gpu_work_in_rnns"] = round(rnn_share(steps["ours", "bf16"]), 2)
         print(json.dumps(result), flush=True)
 
 
@@ -123,6 +125,15 @@ def make_step(model: nn.Module, batches: list[Any], device: torch.device, bf16: 
             optimizer.step()
 
     return step
+
+
+def rnn_share(step: Callable[[], None]) -> float:
+    """Of the time that all kernels of a step take on a GPU, that of the steps of the recurrent layers."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+        step()
+        torch.cuda.synchronize()
+    kernels = {event.key: event.self_device_time_total for event in profiler.key_averages()}
+    return (kernels["_forward"] + kernels["_backward"]) / sum(kernels.values())
 
 
 def flops_per_second_of_audio() -> float:

@@ -1,4 +1,4 @@
-"""The LSTM that trains on a CPU, beside PyTorch's own on packed sequences."""
+"""The LSTM that trains, beside PyTorch's own on packed sequences."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import DEVICES, REPOSITORY
 from oracles import packed_reference, randomise, run_packed
 from torch import Tensor, nn
 
@@ -17,6 +18,13 @@ from asr.nn.rnn import RNNLayer
 
 LENGTHS = torch.tensor([23, 7, 1, 22, 7, 3, 12])
 needs_bf16 = pytest.mark.skipif(not lstm_kernel.HAS_BF16, reason="this processor has no bfloat16 products")
+CUDA = DEVICES[1]
+WHERE = [  # device, precision
+    pytest.param("cpu", torch.float32),
+    pytest.param("cpu", torch.bfloat16, marks=needs_bf16),
+    pytest.param("cuda", torch.float32, marks=CUDA.marks),
+    pytest.param("cuda", torch.bfloat16, marks=CUDA.marks),
+]
 
 
 def layer_of(hidden: int, *, bidirectional: bool = True) -> RNNLayer:
@@ -27,32 +35,35 @@ def layer_of(hidden: int, *, bidirectional: bool = True) -> RNNLayer:
 
 def gradients(rnn: nn.Module, outputs: Tensor, x: Tensor) -> tuple[Tensor, ...]:
     """Of a weighted sum of outputs, for inputs and weights."""
-    weights = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(1))
+    weights = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(1)).to(outputs.device)
     return torch.autograd.grad((outputs.float() * weights).sum(), [x, *rnn.parameters()])
 
 
 def apart(found: Tensor, expected: Tensor) -> float:
-    return float(((found.float() - expected).norm() / expected.norm()).detach())
+    return float(((found.float().cpu() - expected).norm() / expected.norm()).detach())
 
 
 @pytest.mark.parametrize("bidirectional", [True, False])
-@pytest.mark.parametrize("hidden", [16, 48, 80])  # panels side by side, alone, and both
-@pytest.mark.parametrize("precision", [torch.float32, pytest.param(torch.bfloat16, marks=needs_bf16)])
+@pytest.mark.parametrize("hidden", [16, 48, 80, 128])  # panels side by side, alone, and both
+@pytest.mark.parametrize(("device", "precision"), WHERE)
+@pytest.mark.parametrize("repeats", [1, 4])  # of the batch: 28 utterances take two programs of a GPU
 def test_outputs_and_gradients_are_those_of_packed_sequences(
-    hidden: int, bidirectional: bool, precision: torch.dtype
+    hidden: int, bidirectional: bool, device: str, precision: torch.dtype, repeats: int
 ) -> None:
-    layer = layer_of(hidden, bidirectional=bidirectional)
-    x = torch.randn(len(LENGTHS), 25, 12, generator=torch.Generator().manual_seed(2), requires_grad=True)
+    layer, lengths = layer_of(hidden, bidirectional=bidirectional), LENGTHS.repeat(repeats)
+    x = torch.randn(len(lengths), 25, 12, generator=torch.Generator().manual_seed(2), requires_grad=True)
     reference = packed_reference(layer)
-    expected = run_packed(reference, x, LENGTHS)
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
-        outputs, state = layer(x, LENGTHS)
+    expected = run_packed(reference, x, lengths)
+    expected_gradients = gradients(reference, expected, x)
+    layer.to(device)
+    with torch.autocast(device, torch.bfloat16, enabled=precision == torch.bfloat16):
+        outputs, state = layer(there := x.detach().to(device).requires_grad_(), lengths.to(device))
     assert state is None and outputs.dtype == precision, "PyTorch's own was taken"
-    tolerance = 1e-6 if precision == torch.float32 else 1e-2
+    tolerance = 3e-6 if precision == torch.float32 else 2e-2
     assert apart(outputs, expected) < tolerance
     assert not outputs[1, 7:].any(), "padding"
     names = ["x", *(name for name, _ in layer.named_parameters())]
-    for name, *pair in zip(names, gradients(layer, outputs, x), gradients(reference, expected, x), strict=True):
+    for name, *pair in zip(names, gradients(layer, outputs, there), expected_gradients, strict=True):
         assert apart(*pair) < tolerance, name
 
 
@@ -73,10 +84,10 @@ def test_neither_batch_nor_order_nor_threads_matter(threads: int) -> None:
     torch.testing.assert_close(together, backwards.flip(0), atol=1e-6, rtol=0)
 
 
-def test_the_same_bits_every_time() -> None:
-    layer = layer_of(64)
-    x = torch.randn(len(LENGTHS), 25, 12, requires_grad=True)
-    first, second = (gradients(layer, layer(x, LENGTHS)[0], x) for _ in range(2))
+def test_the_same_bits_every_time(device: torch.device) -> None:
+    layer = layer_of(64).to(device)
+    x = torch.randn(len(LENGTHS), 25, 12, device=device, requires_grad=True)
+    first, second = (gradients(layer, layer(x, LENGTHS.to(device))[0], x) for _ in range(2))
     assert all(map(torch.equal, first, second))
 
 
@@ -130,3 +141,22 @@ def test_the_product_of_panels(rows: int, dtype: torch.dtype) -> None:
     tolerance = 1e-4 if dtype == torch.float32 else 0.2
     np.testing.assert_allclose(out[:rows], a.double().numpy() @ matrix, atol=tolerance)
     assert (out[rows] == 7).all(), "rows that were not asked for"
+
+
+def test_the_steps_of_a_gpu_are_those_of_a_cpu() -> None:
+    """Run by Triton's interpreter, which needs no GPU, in a process of its own: it is chosen when kernels are made."""
+    program = (
+        "import torch; from asr.nn import lstm_cpu, lstm_cuda; "
+        "torch.manual_seed(0); lengths = torch.tensor([9, 4, 1]); "
+        "gates, above = torch.randn(3, 9, 2 * 4 * 48), torch.randn(3, 9, 2 * 48); other = gates.clone(); "
+        "biases, matrices = torch.randn(2, 4 * 48), torch.randn(2, 4 * 48, 48) / 5; "
+        "ours = lstm_cuda.forward_steps(gates, biases, matrices, lengths); "
+        "theirs = lstm_cpu.forward_steps(other, biases, matrices, lengths); "
+        "torch.testing.assert_close(ours, theirs); "
+        "ours = lstm_cuda.backward_steps(gates, matrices, lengths, ours[0], above); "
+        "theirs = lstm_cpu.backward_steps(other, matrices, lengths, theirs[0], above); "
+        "torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5); "
+        "torch.testing.assert_close(gates, other, atol=1e-5, rtol=1e-5)"
+    )
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    subprocess.run([sys.executable, "-c", program], env=environment, cwd=REPOSITORY, check=True)
