@@ -60,9 +60,17 @@ class PackedCorpus:
         samples = self._recorded(index)
         return samples if self._equalizer is None else self._equalizer(index, samples)
 
-    def _recorded(self, index: int) -> np.ndarray:
+    def samples(self, index: int) -> np.ndarray:
+        """Samples of utterance `index` as they were recorded, int16, shape `(N,)`, which stay on disk until used."""
         samples: np.ndarray = self._audio[int(self._rows[index])].values.to_numpy()
-        return samples.astype(np.float32) / np.float32(32768)
+        return samples
+
+    @property
+    def is_equalized(self) -> bool:
+        return self._equalizer is not None
+
+    def _recorded(self, index: int) -> np.ndarray:
+        return self.samples(index).astype(np.float32) / np.float32(32768)
 
     def equalize(self) -> None:
         """Evens out what the utterances of a source, as far as they are kept, have in common: see `Equalizer`."""

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from asr.batching import Joined, pad
 from asr.config import Config
@@ -20,9 +21,11 @@ from asr.training.augment import join
 from asr.training.build import build_augment, pause_range, plan_epochs, start_from, summary
 from asr.training.data import Corpora
 from asr.training.history import Row
+from asr.training.resident import resident
 from asr.training.task import Task
 
 PICTURE_FILE, PAGE_FILE = "training.png", "training.html"
+_EVEN_FRAMES = 48  # batches on a GPU have a multiple of them: cuDNN plans its convolutions anew for each new size
 SAMPLES = 3  # validation utterances shown after each epoch
 Model = TypeVar("Model", bound=SpeechModel[Any])
 Data = TypeVar("Data", bound=Corpora)
@@ -48,6 +51,7 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         model.features.fit(pad([corpus.audio(index)]) for index in some)
         self.augment = build_augment(config, model)
         self.pause = pause_range(config)  # between joined utterances, in samples
+        self.resident = resident(corpus, model.device)
 
     def plans(self) -> list[list[list[Joined]]]:
         return plan_epochs(self.config, self.data)
@@ -64,6 +68,8 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
 
     def load_audio(self, batch: list[Joined]) -> tuple[Tensor, Tensor]:
         """Audio `(B, N)`, lengths `(B,)` in samples, on the device."""
+        if self.resident is not None and all(len(parts) == 1 for parts in batch):
+            return self.resident.batch([index for (index,) in batch])
         recordings = ([self.data.training.audio(index) for index in parts] for parts in batch)
         audio, lengths = pad(join(parts, self.pause) if parts[1:] else parts[0] for parts in recordings)
         return audio.to(self.model.device), lengths.to(self.model.device)
@@ -77,7 +83,10 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
             features, frames = self.model.features(self.augment.audio(audio, lengths), lengths)
             features, frames = self.augment.features(features, frames, shortest * self.config.model.subsampling)
             features, frames = features.repeat(views, 1, 1), frames.repeat(views)
-            return self.augment.masks(features, frames), frames
+            features = self.augment.masks(features, frames)
+            if features.device.type == "cuda":
+                features = functional.pad(features, (0, 0, 0, -features.shape[1] % _EVEN_FRAMES))
+            return features, frames
 
     def check(self, log: Sequence[Row], step: int) -> None:
         watch.stop_if_deaf(log, epochs=self.config.training.epochs, step=step)
