@@ -24,7 +24,7 @@ def can_train(rnn: nn.RNNBase, x: Tensor) -> bool:
     """Whether `train_lstm` takes this layer: an LSTM of a multiple of 16 units, on a CPU or CUDA, learning from `x`."""
     learns = rnn.training and torch.is_grad_enabled()
     whole = isinstance(rnn, nn.LSTM) and rnn.hidden_size % _LANES == 0
-    there = x.device.type == "cpu" or (x.device.type == "cuda" and _has_triton())
+    there = x.device.type == "cpu" or (x.device.type == "cuda" and _has_triton(x.device))
     return learns and whole and there and x.dtype in (torch.float32, torch.bfloat16)
 
 
@@ -96,9 +96,10 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
 
 
 @cache
-def _has_triton() -> bool:
-    """It comes with PyTorch for CUDA on Linux."""
-    return find_spec("triton") is not None
+def _has_triton(device: torch.device) -> bool:
+    """Whether the compiler of kernels, which comes with PyTorch on Linux, makes them for this GPU of NVIDIA's."""
+    there = find_spec("triton") is not None and torch.version.cuda is not None
+    return there and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _steps(device: torch.device) -> Any:
