@@ -127,13 +127,14 @@ def test_gradients_can_be_taken_once() -> None:
         outputs.sum().backward()
 
 
-@pytest.mark.parametrize("rows", range(1, 14))
+@pytest.mark.parametrize("size", [48, 64])  # tiles of a matrix unit take 32
+@pytest.mark.parametrize("rows", [*range(1, 14), 16, 17, 32, 33, 50])
 @pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=needs_bf16)])
-def test_the_product_of_panels(rows: int, dtype: torch.dtype) -> None:
+def test_the_product_of_panels(rows: int, size: int, dtype: torch.dtype) -> None:
     generator = np.random.default_rng(rows)
-    a, matrix = generator.normal(size=(rows, 48)), generator.normal(size=(48, 6 * 16))
+    a, matrix = generator.normal(size=(rows, size)), generator.normal(size=(size, 6 * 16))
     in_step = 2 if dtype == torch.bfloat16 else 1
-    panels = matrix.reshape(48 // in_step, in_step, 6, 16).transpose(2, 0, 3, 1)  # (panels, steps, 16, in_step)
+    panels = matrix.reshape(size // in_step, in_step, 6, 16).transpose(2, 0, 3, 1)  # (panels, steps, 16, in_step)
     a, panels = torch.tensor(a).to(dtype), torch.tensor(np.ascontiguousarray(panels)).to(dtype).flatten(2)
     out = np.full((rows + 1, 96), 7.0, np.float32)
     as_numbers = [x.view(torch.uint16).numpy() if in_step == 2 else x.numpy() for x in (a, panels)]

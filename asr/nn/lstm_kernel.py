@@ -10,7 +10,7 @@ just compiled would train another model than one that finds the result of that.
 
 Numbers are float32, or bfloat16 in uint16, with sums in float32 either way. A matrix is laid out in panels of 16
 columns, `(panels, steps, 16)`, so that a row of a panel is one vector; in bfloat16 a step takes two rows, `(panels,
-steps, 16, 2)`, as the instruction VDPBF16PS does. `G` is 4 gates, in PyTorch's order: input, forget, cell, output.
+steps, 16, 2)`, as the instruction VDPBF16PS does, and so do tiles (`asr/nn/amx.py`). `G` is 4 gates, in PyTorch's order: input, forget, cell, output.
 """
 
 from typing import Any
@@ -20,6 +20,8 @@ import numpy as np
 from llvmlite import ir
 from numba import extending, njit, types
 from numba.core import cgutils
+
+from asr.nn import amx
 
 intrinsic: Any = extending.intrinsic  # whose own types leave out the arguments of what it makes
 LANES = 16  # columns of a panel: 512 bits of float32, which smaller machines divide
@@ -148,8 +150,7 @@ _tile_side, _tile_one = _tile(_SIDE), _tile(1)
 
 
 @njit(cache=True, nogil=True)
-def multiply(a: Any, rows: int, w: Any, out: Any) -> None:
-    """`out[:rows] = a[:rows] @ matrix`, of the panels `w` of the matrix."""
+def _multiply_vectors(a: Any, rows: int, w: Any, out: Any) -> None:
     panels, steps = w.shape[:2]
     a_flat, w_flat, out_flat = a.reshape(-1), w.reshape(-1), out.reshape(-1)
     tiles = (rows + _ROWS - 1) // _ROWS
@@ -167,6 +168,30 @@ def multiply(a: Any, rows: int, w: Any, out: Any) -> None:
                 _tile_one(number, a_flat, a_at, a.shape[1], w_flat, w_at, steps, out_flat, out_at, out.shape[1])
             row += number
         panel += _SIDE if side else 1
+
+
+def _multiply(a: Any, rows: int, w: Any, out: Any) -> None:
+    """What `multiply` compiles to, by the type of its numbers."""
+
+
+@extending.overload(_multiply)
+def _choose(a: Any, rows: Any, w: Any, out: Any) -> Any:
+    def by_vectors(a: Any, rows: Any, w: Any, out: Any) -> None:
+        _multiply_vectors(a, rows, w, out)
+
+    def by_tiles(a: Any, rows: Any, w: Any, out: Any) -> None:
+        if a.shape[1] % amx.IN_TILE == 0 and w.shape[0] % 2 == 0:
+            amx.multiply(a, rows, w, out)
+        else:
+            _multiply_vectors(a, rows, w, out)
+
+    return by_tiles if amx.HAS_AMX and a.dtype == types.uint16 else by_vectors
+
+
+@njit(cache=True, nogil=True)
+def multiply(a: Any, rows: int, w: Any, out: Any) -> None:
+    """`out[:rows] = a[:rows] @ matrix`, of the panels `w` of the matrix."""
+    _multiply(a, rows, w, out)
 
 
 @intrinsic

@@ -1,0 +1,160 @@
+"""Products of bfloat16 matrices by the matrix unit of Intel's server processors (AMX), in code that numba compiles.
+
+The unit has eight registers, tiles, of up to 16 rows of 64 bytes. One instruction multiplies a tile of 16 rows of `a`
+with one of 32 rows and 16 columns, and adds the product to a tile of sums in float32; elsewhere that takes a hundred or
+more. Intel, Intrinsics Guide; Linux, Documentation/arch/x86/xstate.rst.
+"""
+
+import ctypes
+import platform
+import sys
+from typing import Any
+
+import llvmlite.binding
+import numpy as np
+from llvmlite import ir
+from numba import extending, njit, types
+from numba.core import cgutils
+
+intrinsic: Any = extending.intrinsic
+_PERMIT, _ASK, _TILES = 158, 0x1023, 18  # arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+_ROWS = 16  # of a tile
+IN_TILE = 32  # bfloat16 in a row of a tile
+
+
+def _permitted() -> bool:
+    """Asks Linux for the use of tiles, for all threads of the process."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return False
+    return int(ctypes.CDLL(None, use_errno=True).syscall(_PERMIT, _ASK, _TILES)) == 0
+
+
+HAS_AMX = bool(llvmlite.binding.get_host_cpu_features().get("amx-bf16")) and _permitted()
+
+
+def _emit(builder: ir.IRBuilder, name: str, *arguments: Any) -> None:
+    kinds = [argument.type for argument in arguments]
+    function = ir.FunctionType(ir.VoidType(), kinds)
+    builder.call(cgutils.get_or_insert_function(builder.module, function, f"llvm.x86.{name}"), arguments)
+
+
+def _number(tile: Any) -> ir.Constant:
+    return ir.Constant(ir.IntType(8), tile.literal_value)
+
+
+def _address(context: Any, builder: ir.IRBuilder, kind: Any, array: Any, index: Any) -> Any:
+    place = builder.gep(context.make_array(kind)(context, builder, array).data, [index])
+    return builder.bitcast(place, ir.IntType(8).as_pointer())
+
+
+@intrinsic
+def _configure(typing: Any, config: Any) -> Any:
+    """Sets rows and bytes of a row of each tile, in the 64 bytes of `config`, and clears them."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        start = ir.Constant(ir.IntType(64), 0)
+        _emit(builder, "ldtilecfg", _address(context, builder, signature.args[0], arguments[0], start))
+        return context.get_dummy_value()
+
+    return types.void(config), generate
+
+
+@intrinsic
+def _release(typing: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        _emit(builder, "tilerelease")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic(prefer_literal=True)
+def _zero(typing: Any, tile: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        _emit(builder, "tilezero", _number(tile))
+        return context.get_dummy_value()
+
+    return types.void(tile), generate
+
+
+@intrinsic(prefer_literal=True)
+def _load(typing: Any, tile: Any, array: Any, index: Any, stride: Any) -> Any:
+    """Rows of a tile from a flat array, beginning at `index`, `stride` bytes from one to the next."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        place = _address(context, builder, signature.args[1], *arguments[1:3])
+        _emit(builder, "tileloadd64", _number(tile), place, arguments[3])
+        return context.get_dummy_value()
+
+    return types.void(tile, array, types.int64, types.int64), generate
+
+
+@intrinsic(prefer_literal=True)
+def _store(typing: Any, tile: Any, array: Any, index: Any, stride: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        place = _address(context, builder, signature.args[1], *arguments[1:3])
+        _emit(builder, "tilestored64", _number(tile), place, arguments[3])
+        return context.get_dummy_value()
+
+    return types.void(tile, array, types.int64, types.int64), generate
+
+
+@intrinsic(prefer_literal=True)
+def _multiply_add(typing: Any, sums: Any, a: Any, b: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        _emit(builder, "tdpbf16ps", _number(sums), _number(a), _number(b))
+        return context.get_dummy_value()
+
+    return types.void(sums, a, b), generate
+
+
+@njit(cache=True, nogil=True)
+def multiply(a: Any, rows: int, w: Any, out: Any) -> None:
+    """`out[:rows] = a[:rows] @ matrix`, of the panels `w` of a matrix whose rows are a multiple of 32.
+
+    `a (R, K)` and `w (panels, K / 2, 32)` are bfloat16 in uint16 and `out (R, panels * 16)` float32; panels as in
+    `asr/nn/lstm_kernel.py`.
+    """
+    panels, size, columns = w.shape[0], a.shape[1], out.shape[1]
+    a_flat, w_flat, out_flat = a.reshape(-1), w.reshape(-1), out.reshape(-1)
+    panel_size = w_flat.size // panels
+    config = np.zeros(64, np.uint8)
+    config[0] = 1  # the only kind there is
+    config[16:32:2] = 64  # bytes in a row of each tile
+    row = 0
+    while row < rows:
+        above, below = min(_ROWS, rows - row), min(_ROWS, max(0, rows - row - _ROWS))
+        for tile in range(8):  # sums, then `a`, then the matrix
+            config[48 + tile] = _ROWS if tile >= 6 else above if below == 0 or tile in (0, 1, 4) else below
+        _configure(config)
+        a_at, a_below = row * size, (row + _ROWS) * size
+        for panel in range(0, panels - 1, 2):
+            _zero(0)
+            _zero(1)
+            w_at = panel * panel_size
+            out_at = row * columns + panel * _ROWS
+            if below == 0:
+                for k in range(0, size, IN_TILE):
+                    _load(4, a_flat, a_at + k, 2 * size)
+                    _load(6, w_flat, w_at + k * _ROWS, 64)
+                    _multiply_add(0, 4, 6)
+                    _load(7, w_flat, w_at + panel_size + k * _ROWS, 64)
+                    _multiply_add(1, 4, 7)
+            else:
+                _zero(2)
+                _zero(3)
+                for k in range(0, size, IN_TILE):
+                    _load(4, a_flat, a_at + k, 2 * size)
+                    _load(6, w_flat, w_at + k * _ROWS, 64)
+                    _multiply_add(0, 4, 6)
+                    _load(7, w_flat, w_at + panel_size + k * _ROWS, 64)
+                    _multiply_add(1, 4, 7)
+                    _load(5, a_flat, a_below + k, 2 * size)
+                    _multiply_add(2, 5, 6)
+                    _multiply_add(3, 5, 7)
+                _store(2, out_flat, out_at + _ROWS * columns, 4 * columns)
+                _store(3, out_flat, out_at + _ROWS * columns + _ROWS, 4 * columns)
+            _store(0, out_flat, out_at, 4 * columns)
+            _store(1, out_flat, out_at + _ROWS, 4 * columns)
+        row += 2 * _ROWS
+    _release()
