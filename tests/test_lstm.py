@@ -12,12 +12,13 @@ from conftest import DEVICES, REPOSITORY
 from oracles import packed_reference, randomise, run_packed
 from torch import Tensor, nn
 
-from asr.nn import lstm_kernel
+from asr.nn import amx, lstm_kernel
 from asr.nn.lstm import train_lstm
 from asr.nn.rnn import RNNLayer
 
 LENGTHS = torch.tensor([23, 7, 1, 22, 7, 3, 12])
 needs_bf16 = pytest.mark.skipif(not lstm_kernel.HAS_BF16, reason="this processor has no bfloat16 products")
+needs_amx = pytest.mark.skipif(not amx.permitted(), reason="this processor has no tiles")
 CUDA = DEVICES[1]
 WHERE = [  # device, precision
     pytest.param("cpu", torch.float32),
@@ -127,10 +128,11 @@ def test_gradients_can_be_taken_once() -> None:
         outputs.sum().backward()
 
 
-@pytest.mark.parametrize("size", [48, 64])  # tiles of a matrix unit take 32
+@pytest.mark.parametrize("tiles", [False, pytest.param(True, marks=needs_amx)])
+@pytest.mark.parametrize("size", [48, 64])  # tiles take 32
 @pytest.mark.parametrize("rows", [*range(1, 14), 16, 17, 32, 33, 50])
 @pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=needs_bf16)])
-def test_the_product_of_panels(rows: int, size: int, dtype: torch.dtype) -> None:
+def test_the_product_of_panels(rows: int, size: int, tiles: bool, dtype: torch.dtype) -> None:
     generator = np.random.default_rng(rows)
     a, matrix = generator.normal(size=(rows, size)), generator.normal(size=(size, 6 * 16))
     in_step = 2 if dtype == torch.bfloat16 else 1
@@ -138,7 +140,7 @@ def test_the_product_of_panels(rows: int, size: int, dtype: torch.dtype) -> None
     a, panels = torch.tensor(a).to(dtype), torch.tensor(np.ascontiguousarray(panels)).to(dtype).flatten(2)
     out = np.full((rows + 1, 96), 7.0, np.float32)
     as_numbers = [x.view(torch.uint16).numpy() if in_step == 2 else x.numpy() for x in (a, panels)]
-    lstm_kernel.multiply(as_numbers[0], rows, as_numbers[1], out)
+    lstm_kernel.multiply(as_numbers[0], rows, as_numbers[1], out, tiles)
     tolerance = 1e-4 if dtype == torch.float32 else 0.2
     np.testing.assert_allclose(out[:rows], a.double().numpy() @ matrix, atol=tolerance)
     assert (out[rows] == 7).all(), "rows that were not asked for"

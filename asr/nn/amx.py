@@ -6,8 +6,8 @@ more. Intel, Intrinsics Guide; Linux, Documentation/arch/x86/xstate.rst.
 """
 
 import ctypes
-import platform
 import sys
+from functools import cache
 from typing import Any
 
 import llvmlite.binding
@@ -17,19 +17,23 @@ from numba import extending, njit, types
 from numba.core import cgutils
 
 intrinsic: Any = extending.intrinsic
-_PERMIT, _ASK, _TILES = 158, 0x1023, 18  # arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+_ARCH_PRCTL, _ASK, _TILES = 158, 0x1023, 18  # the system call; ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
 _ROWS = 16  # of a tile
 IN_TILE = 32  # bfloat16 in a row of a tile
 
 
-def _permitted() -> bool:
-    """Asks Linux for the use of tiles, for all threads of the process."""
-    if sys.platform != "linux" or platform.machine() != "x86_64":
+HAS_AMX = bool(llvmlite.binding.get_host_cpu_features().get("amx-bf16"))
+
+
+@cache
+def permitted() -> bool:
+    """Whether there are tiles, and Linux, asked for their use by all threads of the process, permits it.
+
+    Compiled code must be told: it is kept for the next process, which may have no permission.
+    """
+    if not HAS_AMX or sys.platform != "linux":
         return False
-    return int(ctypes.CDLL(None, use_errno=True).syscall(_PERMIT, _ASK, _TILES)) == 0
-
-
-HAS_AMX = bool(llvmlite.binding.get_host_cpu_features().get("amx-bf16")) and _permitted()
+    return int(ctypes.CDLL(None, use_errno=True).syscall(_ARCH_PRCTL, _ASK, _TILES)) == 0
 
 
 def _emit(builder: ir.IRBuilder, name: str, *arguments: Any) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from asr.nn import lstm_kernel as kernel
+from asr.nn.amx import permitted
 
 HAS_BF16 = kernel.HAS_BF16
 _LEAST_ROWS = 4  # utterances that are worth a thread of their own: fewer take as long
@@ -30,7 +31,7 @@ def forward_steps(gates: Tensor, biases: Tensor, matrices: Tensor, lengths: Tens
         calls.append(
             partial(
                 kernel.forward, part(gates), biases[direction].numpy(), matrices[direction].numpy(), lengths.numpy(),
-                rows, direction == 1, room, part(cells), part(hidden),
+                rows, direction == 1, room, permitted(), part(cells), part(hidden),
             )
         )  # fmt: skip
     _run(calls)
@@ -52,7 +53,7 @@ def backward_steps(gates: Tensor, matrices: Tensor, lengths: Tensor, cells: Tens
         calls.append(
             partial(
                 kernel.backward, part(gates), matrices[direction].numpy(), lengths.numpy(), rows, direction == 1,
-                room, part(cells), part(above), bias.numpy(),
+                room, permitted(), part(cells), part(above), bias.numpy(),
             )
         )  # fmt: skip
     _run(calls)

@@ -10,7 +10,8 @@ just compiled would train another model than one that finds the result of that.
 
 Numbers are float32, or bfloat16 in uint16, with sums in float32 either way. A matrix is laid out in panels of 16
 columns, `(panels, steps, 16)`, so that a row of a panel is one vector; in bfloat16 a step takes two rows, `(panels,
-steps, 16, 2)`, as the instruction VDPBF16PS does, and so do tiles (`asr/nn/amx.py`). `G` is 4 gates, in PyTorch's order: input, forget, cell, output.
+steps, 16, 2)`, as the instruction VDPBF16PS does, and so do tiles (`asr/nn/amx.py`). `G` is 4 gates, in PyTorch's
+order: input, forget, cell, output.
 """
 
 from typing import Any
@@ -170,17 +171,17 @@ def _multiply_vectors(a: Any, rows: int, w: Any, out: Any) -> None:
         panel += _SIDE if side else 1
 
 
-def _multiply(a: Any, rows: int, w: Any, out: Any) -> None:
+def _multiply(a: Any, rows: int, w: Any, out: Any, tiles: bool) -> None:
     """What `multiply` compiles to, by the type of its numbers."""
 
 
 @extending.overload(_multiply)
-def _choose(a: Any, rows: Any, w: Any, out: Any) -> Any:
-    def by_vectors(a: Any, rows: Any, w: Any, out: Any) -> None:
+def _choose(a: Any, rows: Any, w: Any, out: Any, tiles: Any) -> Any:
+    def by_vectors(a: Any, rows: Any, w: Any, out: Any, tiles: Any) -> None:
         _multiply_vectors(a, rows, w, out)
 
-    def by_tiles(a: Any, rows: Any, w: Any, out: Any) -> None:
-        if a.shape[1] % amx.IN_TILE == 0 and w.shape[0] % 2 == 0:
+    def by_tiles(a: Any, rows: Any, w: Any, out: Any, tiles: Any) -> None:
+        if tiles and a.shape[1] % amx.IN_TILE == 0 and w.shape[0] % 2 == 0:
             amx.multiply(a, rows, w, out)
         else:
             _multiply_vectors(a, rows, w, out)
@@ -189,9 +190,9 @@ def _choose(a: Any, rows: Any, w: Any, out: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def multiply(a: Any, rows: int, w: Any, out: Any) -> None:
-    """`out[:rows] = a[:rows] @ matrix`, of the panels `w` of the matrix."""
-    _multiply(a, rows, w, out)
+def multiply(a: Any, rows: int, w: Any, out: Any, tiles: bool) -> None:
+    """`out[:rows] = a[:rows] @ matrix`, of the panels `w` of the matrix; by `tiles` if they are permitted."""
+    _multiply(a, rows, w, out, tiles)
 
 
 @intrinsic
@@ -328,12 +329,13 @@ def _zeros(rows: int, columns: int, like: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def forward(
-    x: Any, bias: Any, matrix: Any, lengths: Any, rows: Any, back: bool, w: Any, cells: Any, hidden: Any
+    x: Any, bias: Any, matrix: Any, lengths: Any, rows: Any, back: bool, w: Any, tiles: bool, cells: Any, hidden: Any
 ) -> None:
     """Runs one direction of the utterances `rows`, longest first.
 
     `x (B, S, G * H)`, what the inputs give, becomes the gates, `cells` and `hidden` `(B, S, H)` are written: zeros in
-    padding. `bias (G * H)` and the recurrent `matrix (G * H, H)` are float32; `w` is room for its panels.
+    padding. `bias (G * H)` and the recurrent `matrix (G * H, H)` are float32; `w` is room for its panels, `tiles` as in
+    `multiply`.
     """
     _panels(matrix, w)
     size = hidden.shape[2]
@@ -348,7 +350,7 @@ def forward(
         while lengths[rows[number - 1]] <= step:
             number -= 1
         if step:
-            multiply(h, number, w, recurrent)
+            multiply(h, number, w, recurrent, tiles)
         for place in range(number):
             row = rows[place]
             frame = lengths[row] - 1 - step if back else step
@@ -395,7 +397,7 @@ def _gate_gradients(
 
 @njit(cache=True, nogil=True)
 def backward(
-    gates: Any, matrix: Any, lengths: Any, rows: Any, back: bool, w: Any, cells: Any, above: Any, bias: Any
+    gates: Any, matrix: Any, lengths: Any, rows: Any, back: bool, w: Any, tiles: bool, cells: Any, above: Any, bias: Any
 ) -> None:
     """Runs one direction of the utterances `rows`, longest first, back from its last step to the first.
 
@@ -423,4 +425,4 @@ def backward(
                 recurrent[place], cell[place], bias, a[place], scratch,
             )  # fmt: skip
         if step:
-            multiply(a, number, w, recurrent)
+            multiply(a, number, w, recurrent, tiles)
