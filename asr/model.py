@@ -7,6 +7,7 @@ the validation score in a training log is what `asr transcribe` and `asr score` 
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -67,6 +68,17 @@ def build_features(config: FeaturesConfig) -> Spectrogram:
     return Spectrogram(**common)
 
 
+@contextmanager
+def _all_digits() -> Iterator[None]:
+    """Has cuDNN compute in float32, where it would round what it multiplies to TF32: 10 bits, by shape another way."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
 class SpeechModel(ABC, Generic[Network]):
     """Features, a network on them, and everything known of its training."""
 
@@ -109,7 +121,8 @@ class SpeechModel(ABC, Generic[Network]):
     def compute(self, audio: Tensor, lengths: Tensor, part: Callable[..., Any] | None = None) -> Any:
         """What the network, or a `part` of it, makes of audio `(B, N)`, lengths `(B,)` in samples."""
         self.acoustic_model.eval()
-        return (part or self.acoustic_model)(*self.features(audio.to(self.device), lengths.to(self.device)))
+        with _all_digits():
+            return (part or self.acoustic_model)(*self.features(audio.to(self.device), lengths.to(self.device)))
 
     def read_batches(
         self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]
