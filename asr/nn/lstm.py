@@ -24,7 +24,9 @@ def can_train(rnn: nn.RNNBase, x: Tensor) -> bool:
     """Whether `train_lstm` takes this layer: an LSTM of a multiple of 16 units, on a CPU or CUDA, learning from `x`."""
     learns = rnn.training and torch.is_grad_enabled()
     whole = isinstance(rnn, nn.LSTM) and rnn.hidden_size % _LANES == 0
-    there = x.device.type == "cpu" or (x.device.type == "cuda" and _has_triton(x.device))
+    there = x.device.type == "cpu"
+    if x.device.type == "cuda":  # whose kernels count in 32 bits
+        there = _has_triton(x.device) and x.shape[0] * x.shape[1] * 8 * rnn.hidden_size < 2**31
     return learns and whole and there and x.dtype in (torch.float32, torch.bfloat16)
 
 
