@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import RATE, run_asr, train_config, with_augment, without_chance
+from torch.nn.utils import parameters_to_vector
 
 import asr
 from asr.config import Config, TextConfig
@@ -328,8 +329,9 @@ def test_what_does_not_fit_in_memory_is_computed_in_parts(
     room = 3
     parts = train(config, tmp_path / "parts")
     assert "out of memory: from here on each batch is computed in 2 parts" in capsys.readouterr().err
-    for name, weights in whole.acoustic_model.state_dict().items():
-        torch.testing.assert_close(parts.acoustic_model.state_dict()[name], weights, atol=2e-3, rtol=0, msg=name)
+    # Together, as AdamW makes what rounding does to a small gradient as large as any other step.
+    ours, theirs = (parameters_to_vector(model.acoustic_model.parameters()) for model in (parts, whole))
+    assert (ours - theirs).norm() < 0.01 * theirs.norm()
     room = 0
     with pytest.raises(TrainingError, match=r"too little memory .* lower training\.batch_seconds"):
         train(config, tmp_path / "none")
