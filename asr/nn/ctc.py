@@ -71,8 +71,10 @@ class _SteadyCTC(torch.autograd.Function):
         emitted = log_probs.gather(2, states[:, None, :].expand_as(before))  # in both, so taken out once
         real = frame_mask(lengths, before.shape[1])[:, :, None] & frame_mask(2 * sizes + 1, states.shape[1])[:, None, :]
         occupied = (before + after - emitted + losses[:, None, None]).exp().where(real, 0.0)  # (B, S, R), sums to 1
+        unit_of = occupied.new_zeros(*states.shape, log_probs.shape[2])  # (B, R, V)
+        unit_of.scatter_(2, states[:, :, None], 1.0)
         with torch.autocast(device.type, enabled=False):
-            context.save_for_backward(occupied @ functional.one_hot(states, log_probs.shape[2]).to(occupied.dtype))
+            context.save_for_backward(occupied @ unit_of)
         return losses
 
     @staticmethod
