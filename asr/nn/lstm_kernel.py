@@ -23,39 +23,13 @@ from numba import extending, njit, types
 from numba.core import cgutils
 
 from asr.nn import amx
+from asr.nn.lstm_gates import HAS_BF16 as HAS_BF16
+from asr.nn.lstm_gates import LANES, BFloat, gates_at, gradients_at, round_to_bfloat16
 
 intrinsic: Any = extending.intrinsic  # whose own types leave out the arguments of what it makes
-LANES = 16  # columns of a panel: 512 bits of float32, which smaller machines divide
 _FEATURES = llvmlite.binding.get_host_cpu_features()
-HAS_BF16 = bool(_FEATURES.get("avx512bf16"))
 _SIDE = 4 if _FEATURES.get("avx512f") else 1  # panels side by side, and
 _ROWS = 6  # rows below each other, whose sums fit in the registers: 24 of 32, or 6 of 16 pairs
-_TANH_ABOVE = (  # even and odd parts of a rational approximation to 1e-7, those of Eigen's ptanh (MPL 2.0)
-    -2.76076847742355e-16,
-    2.00018790482477e-13,
-    -8.60467152213735e-11,
-    5.12229709037114e-08,
-    1.48572235717979e-05,
-    6.37261928875436e-04,
-    4.89352455891786e-03,
-)
-_TANH_BELOW = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
-_A, _B = (tuple(map(np.float32, numbers)) for numbers in (_TANH_ABOVE, _TANH_BELOW))
-_TANH_END = np.float32(7.9)  # beyond it is 1 to float32
-_HALF, _ONE, _ZERO = np.float32(0.5), np.float32(1), np.float32(0)
-
-
-class _BFloat(ir.Type):
-    """The type that llvmlite lacks."""
-
-    def _to_string(self) -> str:
-        return "bfloat"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _BFloat)
-
-    def __hash__(self) -> int:
-        return hash(_BFloat)
 
 
 def _tile(panels: int) -> Any:
@@ -139,7 +113,7 @@ def _generate_tile(
 
 def _multiply_add(builder: ir.IRBuilder, total: Any, a: Any, b: Any, bf16: bool) -> Any:
     if bf16:
-        name, kind = "llvm.x86.avx512bf16.dpbf16ps.512", ir.VectorType(_BFloat(), 2 * LANES)
+        name, kind = "llvm.x86.avx512bf16.dpbf16ps.512", ir.VectorType(BFloat(), 2 * LANES)
         arguments = [total, builder.bitcast(a, kind), builder.bitcast(b, kind)]
     else:
         name, arguments = f"llvm.fma.v{LANES}f32", [a, b, total]
@@ -196,65 +170,18 @@ def multiply(a: Any, rows: int, w: Any, out: Any, tiles: bool) -> None:
 
 
 @intrinsic
-def _get(typing: Any, array: Any, index: Any) -> Any:
-    """A number of an array as float32."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        number = builder.load(_place(context, builder, signature, arguments))
-        if array.dtype == types.float32:
-            return number
-        bits = builder.shl(builder.zext(number, ir.IntType(32)), ir.Constant(ir.IntType(32), 16))
-        return builder.bitcast(bits, ir.FloatType())
-
-    return types.float32(array, index), generate
-
-
-@intrinsic
 def _set(typing: Any, array: Any, index: Any, number: Any) -> Any:
-    """Writes a float32 into an array, in bfloat16 rounded to the nearest, of two to the even."""
+    """Writes a float32 into an array of float32 or bfloat16."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         number = arguments[2]
         if array.dtype == types.uint16:
-            integer = ir.IntType(32)
-            bits = builder.bitcast(number, integer)
-            odd = builder.and_(builder.lshr(bits, ir.Constant(integer, 16)), ir.Constant(integer, 1))
-            rounded = builder.add(builder.add(bits, ir.Constant(integer, 0x7FFF)), odd)
-            number = builder.trunc(builder.lshr(rounded, ir.Constant(integer, 16)), ir.IntType(16))
-        builder.store(number, _place(context, builder, signature, arguments))
+            number = round_to_bfloat16(builder, number)
+        builder.store(number, builder.gep(data, [arguments[1]]))
         return context.get_dummy_value()
 
     return types.void(array, index, types.float32), generate
-
-
-def _place(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-    array = context.make_array(signature.args[0])(context, builder, arguments[0])
-    return builder.gep(array.data, [arguments[1]])
-
-
-@intrinsic
-def _fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """`a * b + c` in one instruction, rounded once; left to itself the compiler takes two."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        return builder.fma(*arguments)
-
-    return types.float32(types.float32, types.float32, types.float32), generate
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _tanh(x: Any) -> Any:
-    x = _TANH_END if x > _TANH_END else x
-    x = -_TANH_END if x < -_TANH_END else x
-    y = x * x
-    above = _fma(_fma(_fma(_fma(_fma(_fma(_A[0], y, _A[1]), y, _A[2]), y, _A[3]), y, _A[4]), y, _A[5]), y, _A[6])
-    below = _fma(_fma(_fma(_B[0], y, _B[1]), y, _B[2]), y, _B[3])
-    return x * above / below
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _sigmoid(x: Any) -> Any:
-    return _fma(_HALF, _tanh(_HALF * x), _HALF)
 
 
 @njit(cache=True, nogil=True)
@@ -285,38 +212,6 @@ def _panels_transposed(matrix: Any, w: Any) -> None:
             start = (panel * steps + step) * LANES * in_step + part
             for lane in range(LANES):
                 _set(flat, start + lane * in_step, numbers[panel * LANES + lane])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _gates(x: Any, gates: Any, bias: Any, cell: Any, cells: Any, hidden: Any, h: Any) -> None:
-    """One frame of one utterance. `x (G * H)`, what its inputs give, becomes the gates; `cell (H)` is the state.
-
-    `gates (G * H)` hold the recurrent product. Loops are short, as the compiler makes vectors of few arrays only.
-    """
-    size = len(cell)
-    i, f, g, o = gates[:size], gates[size : 2 * size], gates[2 * size : 3 * size], gates[3 * size :]
-    for k in range(4 * size):
-        gates[k] += bias[k] + _get(x, k)
-    for k in range(2 * size):
-        gates[k] = _sigmoid(gates[k])
-    for k in range(size):
-        g[k] = _tanh(g[k])
-    for k in range(size):
-        o[k] = _sigmoid(o[k])
-    _copy(gates, x)
-    for k in range(size):
-        cell[k] = f[k] * cell[k] + i[k] * g[k]
-    for k in range(size):
-        o[k] *= _tanh(cell[k])
-    _copy(cell, cells)
-    _copy(o, hidden)
-    _copy(o, h)
-
-
-@njit(cache=True, nogil=True)
-def _copy(numbers: Any, array: Any) -> None:
-    for k in range(len(numbers)):
-        _set(array, k, numbers[k])
 
 
 @njit(cache=True, nogil=True)
@@ -354,45 +249,11 @@ def forward(
         for place in range(number):
             row = rows[place]
             frame = lengths[row] - 1 - step if back else step
-            _gates(
-                x[row, frame], recurrent[place], bias, cell[place], cells[row, frame], hidden[row, frame], h[place]
-            )  # fmt: skip
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _gate_gradients(
-    gates: Any, c: Any, before: Any, from_above: Any, h: Any, cell: Any, bias: Any, a: Any, scratch: Any
-) -> None:
-    """One frame of one utterance, back. `gates` become their gradients; `cell (H)` is the gradient of the state.
-
-    `h (H)` holds the gradient of the hidden numbers that comes from the frame after.
-    """
-    size = len(cell)
-    i, f, g, o = scratch[:size], scratch[size : 2 * size], scratch[2 * size : 3 * size], scratch[3 * size : 4 * size]
-    y = scratch[4 * size :]
-    for k in range(4 * size):
-        scratch[k] = _get(gates, k)
-    for k in range(size):
-        y[k] = _tanh(_get(c, k))
-    for k in range(size):
-        h[k] += _get(from_above, k)
-    for k in range(size):
-        cell[k] += h[k] * o[k] * (_ONE - y[k] * y[k])
-    for k in range(size):
-        o[k] = h[k] * y[k] * o[k] * (_ONE - o[k])
-    for k in range(size):
-        h[k] = cell[k] * f[k]  # to be the gradient of the state before
-        f[k] = _get(before, k) * h[k] * (_ONE - f[k])
-    for k in range(size):
-        y[k] = cell[k] * i[k]
-        i[k] = y[k] * g[k] * (_ONE - i[k])
-    for k in range(size):
-        g[k] = y[k] * (_ONE - g[k] * g[k])
-    cell[:] = h
-    for k in range(4 * size):
-        bias[k] += scratch[k]
-    _copy(scratch[: 4 * size], gates)
-    _copy(scratch[: 4 * size], a)
+            for k in range(0, size, LANES):
+                gates_at(
+                    k, size, x[row, frame], recurrent[place], bias, cell[place],
+                    cells[row, frame], hidden[row, frame], h[place],
+                )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
@@ -409,7 +270,7 @@ def backward(
     cell = np.zeros((len(rows), size), np.float32)
     a = _zeros(len(rows), 4 * size, gates)
     recurrent = _zeros(len(rows), size, bias)
-    scratch, nothing = np.zeros(5 * size, np.float32), np.zeros(size, gates.dtype)
+    nothing = np.zeros(size, gates.dtype)
     for row in rows:
         gates[row, lengths[row] :] = 0
     number = 0
@@ -420,9 +281,10 @@ def backward(
             row = rows[place]
             frame = lengths[row] - 1 - step if back else step
             before = cells[row, frame + 1 if back else frame - 1] if step else nothing
-            _gate_gradients(
-                gates[row, frame], cells[row, frame], before, above[row, frame],
-                recurrent[place], cell[place], bias, a[place], scratch,
-            )  # fmt: skip
+            for k in range(0, size, LANES):
+                gradients_at(
+                    k, size, gates[row, frame], cells[row, frame], before, above[row, frame],
+                    recurrent[place], cell[place], bias, a[place],
+                )  # fmt: skip
         if step:
             multiply(a, number, w, recurrent, tiles)
