@@ -12,12 +12,12 @@ from conftest import DEVICES, REPOSITORY
 from oracles import packed_reference, randomise, run_packed
 from torch import Tensor, nn
 
-from asr.nn import amx, lstm_kernel
+from asr.nn import amx, lstm_gates, lstm_kernel
 from asr.nn.lstm import train_lstm
 from asr.nn.rnn import RNNLayer
 
 LENGTHS = torch.tensor([23, 7, 1, 22, 7, 3, 12])
-needs_bf16 = pytest.mark.skipif(not lstm_kernel.HAS_BF16, reason="this processor has no bfloat16 products")
+needs_bf16 = pytest.mark.skipif(not lstm_gates.HAS_BF16, reason="this processor has no bfloat16 products")
 needs_amx = pytest.mark.skipif(not amx.permitted(), reason="this processor has no tiles")
 CUDA = DEVICES[1]
 WHERE = [  # device, precision
@@ -148,6 +148,7 @@ def test_the_product_of_panels(rows: int, size: int, tiles: bool, dtype: torch.d
 
 def test_the_steps_of_a_gpu_are_those_of_a_cpu() -> None:
     """Run by Triton's interpreter, which needs no GPU, in a process of its own: it is chosen when kernels are made."""
+    pytest.importorskip("triton", reason="no Triton, which comes with PyTorch on Linux")
     program = (
         "import torch; from asr.nn import lstm_cpu, lstm_cuda; "
         "torch.manual_seed(0); lengths = torch.tensor([9, 4, 1]); "

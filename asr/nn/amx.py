@@ -81,26 +81,22 @@ def _zero(typing: Any, tile: Any) -> Any:
     return types.void(tile), generate
 
 
-@intrinsic(prefer_literal=True)
-def _load(typing: Any, tile: Any, array: Any, index: Any, stride: Any) -> Any:
-    """Rows of a tile from a flat array, beginning at `index`, `stride` bytes from one to the next."""
+def _access(name: str) -> Any:
+    """Reads or writes the rows of a tile in a flat array from `index` on, `stride` bytes from one to the next."""
 
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        place = _address(context, builder, signature.args[1], *arguments[1:3])
-        _emit(builder, "tileloadd64", _number(tile), place, arguments[3])
-        return context.get_dummy_value()
+    @intrinsic(prefer_literal=True)
+    def access(typing: Any, tile: Any, array: Any, index: Any, stride: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+            place = _address(context, builder, signature.args[1], *arguments[1:3])
+            _emit(builder, name, _number(tile), place, arguments[3])
+            return context.get_dummy_value()
 
-    return types.void(tile, array, types.int64, types.int64), generate
+        return types.void(tile, array, types.int64, types.int64), generate
+
+    return access
 
 
-@intrinsic(prefer_literal=True)
-def _store(typing: Any, tile: Any, array: Any, index: Any, stride: Any) -> Any:
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        place = _address(context, builder, signature.args[1], *arguments[1:3])
-        _emit(builder, "tilestored64", _number(tile), place, arguments[3])
-        return context.get_dummy_value()
-
-    return types.void(tile, array, types.int64, types.int64), generate
+_load, _store = _access("tileloadd64"), _access("tilestored64")
 
 
 @intrinsic(prefer_literal=True)

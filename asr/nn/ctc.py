@@ -28,14 +28,15 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]
         return steady_ctc_loss(log_probs, lengths, targets)
     target_lengths = torch.tensor([len(target) for target in targets])
     flat = torch.tensor([unit for target in targets for unit in target], dtype=torch.long)
-    return functional.ctc_loss(
-        log_probs.float().transpose(0, 1),  # (S, B, V)
+    losses = functional.ctc_loss(
+        log_probs.float().cpu().transpose(0, 1),  # (S, B, V); devices but CUDA and the CPU have no loss
         flat,
-        lengths,
+        lengths.cpu(),
         target_lengths,
         blank=BLANK,
         reduction="none",
     )
+    return losses.to(log_probs.device)
 
 
 def steady_ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:

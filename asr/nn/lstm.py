@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-_LANES = 16  # units that the steps take at a time
+_LANES = 16  # units that the steps take at a time: LANES of `asr/nn/lstm_gates.py`, whose compiler is slow to import
 
 
 def can_train(rnn: nn.RNNBase, x: Tensor) -> bool:

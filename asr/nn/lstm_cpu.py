@@ -10,8 +10,8 @@ from torch import Tensor
 
 from asr.nn import lstm_kernel as kernel
 from asr.nn.amx import permitted
+from asr.nn.lstm_gates import HAS_BF16 as HAS_BF16  # which `asr/nn/lstm.py` asks of the steps of each device
 
-HAS_BF16 = kernel.HAS_BF16
 _LEAST_ROWS = 4  # utterances that are worth a thread of their own: fewer take as long
 
 

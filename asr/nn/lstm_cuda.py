@@ -4,8 +4,8 @@ cuDNN starts several kernels in every step, which takes a CPU longer to do than 
 small. Here a team of programs goes through all frames of some utterances in one direction, each program with units of
 its own, whose columns of the recurrent matrix stay in the cache; in every frame the team meets once, to read what all
 have written. Teams do not wait for each other, and all programs run at once: there are no more than the GPU has
-multiprocessors (after Diamos et al. 2016, https://proceedings.mlr.press/v48/diamos16.html). What does not wait is left
-to large products (`asr/nn/lstm.py`).
+multiprocessors, unless each is a team of its own (after Diamos et al. 2016,
+https://proceedings.mlr.press/v48/diamos16.html). What does not wait is left to large products (`asr/nn/lstm.py`).
 
 `G` is 4 gates in PyTorch's order: input, forget, cell, output. `R` is the utterances of a team.
 """
@@ -103,6 +103,7 @@ def _forward(
     gates, biases, matrix, lengths, cells, hidden, arrivals, batch, size,
     H: tl.constexpr, D: tl.constexpr, R: tl.constexpr, PROGRAMS: tl.constexpr, UNITS: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
+    """A program of a team: `forward_steps` of `H / PROGRAMS` units, `UNITS` and `K` inputs of the matrix at a time."""
     direction = tl.program_id(0)
     arrivals += direction * tl.num_programs(1) + tl.program_id(1)
     first = tl.program_id(2) * (H // PROGRAMS)
@@ -154,6 +155,7 @@ def _backward(
     gates, matrix, lengths, cells, above, memory, arrivals, batch, size,
     H: tl.constexpr, D: tl.constexpr, R: tl.constexpr, PROGRAMS: tl.constexpr, UNITS: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
+    """The same of `backward_steps`; `memory (B, D * H)` begins with zeros."""
     direction = tl.program_id(0)
     arrivals += direction * tl.num_programs(1) + tl.program_id(1)
     first = tl.program_id(2) * (H // PROGRAMS)

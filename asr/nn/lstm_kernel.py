@@ -23,7 +23,6 @@ from numba import extending, njit, types
 from numba.core import cgutils
 
 from asr.nn import amx
-from asr.nn.lstm_gates import HAS_BF16 as HAS_BF16
 from asr.nn.lstm_gates import LANES, BFloat, gates_at, gradients_at, round_to_bfloat16
 
 intrinsic: Any = extending.intrinsic  # whose own types leave out the arguments of what it makes

@@ -2,7 +2,7 @@
 
 `nn.LSTM` on packed sequences is several times slower on a CPU than on a padded batch. A padded batch is right
 as it is for the forward direction; for the backward one each sequence is reversed within its own length, run
-forward, and reversed back, so that it starts at its last real frame. An LSTM that trains on a CPU has steps of its own
+forward, and reversed back, so that it starts at its last real frame. An LSTM that trains has steps of its own
 (`asr/nn/lstm.py`).
 """
 
@@ -101,7 +101,7 @@ class RNNLayer(nn.Module):
     runs to the end of `x`. Frames beyond the lengths hold values that no real frame ever sees, but the states after
     them do: at the last real frame of a padded sequence, take the output there. A `state` begins the sequence in place
     of zeros: what an earlier part ended with, so that parts give what the whole does. Of two directions, either may be
-    None. An LSTM that learns whole sequences with lengths, on a CPU, gives no state (`asr/nn/lstm.py`).
+    None. An LSTM that learns whole sequences with lengths gives no state (`asr/nn/lstm.py`).
     """
 
     def __init__(self, *, input_size: int, hidden_size: int, cell: Cell = "lstm", bidirectional: bool = True) -> None:
