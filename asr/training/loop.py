@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from asr.config import TrainingConfig
 from asr.errors import ConfigError, TrainingError
 from asr.progress import ProgressBar
 from asr.training.checkpoint import Checkpoints, StopSignals, random_state, set_random_state
+from asr.training.gradients import Gradients
 from asr.training.hardware import memory_mb, processes, use_bf16
 from asr.training.history import Row, epochs_without_gain, kept_row, write_log
 from asr.training.schedule import warmup_cosine
@@ -53,31 +53,32 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
     every batch. Raises TrainingError where going on is of no use.
     """
     accelerator = _accelerator(options.trackers, out)
-    device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
-    bf16 = use_bf16(options.precision, device)
+    device, rank = accelerator.device, accelerator.process_index
     plans = task.plans()
     total = sum(map(len, plans))
     parameters = task.module.parameters()
     optimizer = torch.optim.AdamW(parameters, options.learning_rate, weight_decay=options.weight_decay, fused=True)
     model, optimizer = accelerator.prepare(task.module, optimizer)
+    gradients = Gradients(task, model, accelerator, bf16=use_bf16(options.precision, device))
     if rank > 0:
         torch.manual_seed(options.seed + rank)  # the first weights are the same everywhere, augmentation is not
 
     at = Position()
-    checkpoints = Checkpoints(out, fingerprint=f"{task.fingerprint()} {world}", minutes=options.checkpoint_minutes)
+    fingerprint = f"{task.fingerprint()} {accelerator.num_processes}"
+    checkpoints = Checkpoints(out, fingerprint=fingerprint, minutes=options.checkpoint_minutes)
     if state := checkpoints.restore(say):
         task.module.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         task.load_state(state["task"])
         set_random_state(state["random"][rank])
         at = Position(**state["position"])
+        gradients.parts = at.parts
         say(f"going on from the checkpoint in {out}: epoch {at.epoch}, batch {at.batch + 1}")
     started = time.monotonic() - at.seconds
-    loading = 0.0
     drawn = time.monotonic()
 
     def save_checkpoint(stopping: bool) -> None:
-        at.seconds = time.monotonic() - started
+        at.seconds, at.parts = time.monotonic() - started, gradients.parts
         random = gather_object([random_state()])  # of every process
         if accelerator.is_main_process:
             parts = {"model": task.module.state_dict(), "optimizer": optimizer.state_dict(), "task": task.state()}
@@ -87,43 +88,10 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
             bar.print(f"{why}: saved in {out}; the same command goes on from here")
             raise KeyboardInterrupt
 
-    def backward(batch: Any) -> float:
-        """Gradients of this process's share of a batch, in as many parts as memory needs; its loss in nats."""
-        nonlocal loading
-        nats, mine = 0.0, task.split(batch, rank, world)
-        shares = [share for part in range(at.parts) if len(share := task.split(mine, part, at.parts))]
-        for share in shares or [task.split(batch, 0, len(batch))]:  # with nothing to do, it keeps step with the others
-            is_last = not shares or share is shares[-1]
-            with nullcontext() if is_last else accelerator.no_sync(model):
-                before = time.monotonic()
-                data = task.load(share)
-                loading += time.monotonic() - before
-                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                    loss = task.loss(model, data) * bool(shares)
-                accelerator.backward(loss / (task.num_targets(batch) / world))  # processes' gradients are averaged
-                nats += loss.item()
-        return nats
-
-    def backward_in_memory(batch: Any) -> float:
-        """`backward`, in ever smaller parts until they fit in the device's memory."""
-        while True:
-            optimizer.zero_grad()
-            try:
-                return backward(batch)
-            except torch.OutOfMemoryError:
-                if world > 1 or at.parts >= len(batch):
-                    raise TrainingError(
-                        f"{device} has too little memory for a batch; lower training.batch_seconds, "
-                        "or training.batch_utterances, or model.hidden; checkpoints stay valid"
-                    ) from None
-                at.parts *= 2
-                bar.print(f"{device} is out of memory: from here on each batch is computed in {at.parts} parts")
-                torch.cuda.empty_cache()
-
     with ProgressBar("training", total, done=at.step) as bar, StopSignals() as stop:
         if device.type == "cuda" and at.step < total:  # what does not fit shall be known at once, not after an hour
             random, carried = random_state(), task.state()
-            backward_in_memory(task.heaviest([batch for plan in plans for batch in plan]))
+            gradients.of(task.heaviest([batch for plan in plans for batch in plan]), bar.print)
             set_random_state(random)
             task.load_state(carried)
         while at.epoch <= options.epochs and not (
@@ -131,12 +99,12 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
         ):
             model.train()
             plan = plans[at.epoch - 1]
-            epoch_started, loading = time.monotonic(), 0.0
+            epoch_started, gradients.loading = time.monotonic(), 0.0
             for batch in plan[at.batch :]:
                 rate = options.learning_rate * warmup_cosine(at.step, total=total, warmup=options.warmup)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                nats = backward_in_memory(batch)
+                nats = gradients.of(batch, bar.print)
                 norm = float(accelerator.clip_grad_norm_(model.parameters(), options.gradient_clip))
                 nats, stopping, due = _sum(accelerator, nats, stop.received is not None, checkpoints.due())
                 if math.isfinite(nats) and math.isfinite(norm):
@@ -157,7 +125,7 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
                     "epoch": at.epoch,
                     "step": at.step,
                     "seconds": round(time.monotonic() - started, 1),
-                    "load_share": loading / seconds,
+                    "load_share": gradients.loading / seconds,
                     "memory_mb": round(memory_mb(device), 1),
                     "train_loss": at.nats / max(at.num_targets, 1),
                     **task.evaluate(),
