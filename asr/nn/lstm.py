@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-_LANES = 16  # units that the steps take at a time: LANES of `asr/nn/lstm_gates.py`, whose compiler is slow to import
+LANES = 16  # units that the steps on a CPU take at a time: 512 bits of float32, which smaller machines divide
 
 
 def can_train(rnn: nn.RNNBase, x: Tensor) -> bool:
     """Whether `train_lstm` takes this layer: an LSTM of a multiple of 16 units, on a CPU or CUDA, learning from `x`."""
     learns = rnn.training and torch.is_grad_enabled()
-    whole = isinstance(rnn, nn.LSTM) and rnn.hidden_size % _LANES == 0
+    whole = isinstance(rnn, nn.LSTM) and rnn.hidden_size % LANES == 0
     there = x.device.type == "cpu"
     if x.device.type == "cuda":  # whose kernels count in 32 bits
         there = _has_triton(x.device) and x.shape[0] * x.shape[1] * 8 * rnn.hidden_size < 2**31

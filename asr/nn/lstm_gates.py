@@ -13,8 +13,9 @@ from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
 
+from asr.nn.lstm import LANES
+
 intrinsic: Any = extending.intrinsic  # whose own types leave out the arguments of what it makes
-LANES = 16  # units at a time: 512 bits of float32, which smaller machines divide
 HAS_BF16 = bool(llvmlite.binding.get_host_cpu_features().get("avx512bf16"))
 _TANH_ABOVE = (  # even and odd parts of a rational approximation to 1e-7, those of Eigen's ptanh (MPL 2.0)
     -2.76076847742355e-16,
