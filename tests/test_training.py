@@ -22,6 +22,7 @@ from asr.training.data import open_data
 from asr.training.hardware import use_bf16
 from asr.training.recognition import RecognitionTask
 from asr.training.schedule import warmup_cosine
+from asr.training.speech import few_sizes
 from asr.training.train import train
 
 
@@ -226,6 +227,18 @@ def test_two_equal_views_cost_what_one_does(tones: Path) -> None:
         losses.append(float(task.loss(task.module.train(), task.load([(0,), (1,), (2,)])).detach()))
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
     assert losses[3] > losses[2] * 1.001
+
+
+def test_batches_have_few_sizes_and_little_padding(tones: Path) -> None:
+    sizes = {size: few_sizes(size) for size in range(1, 1025)}
+    assert all(size <= even <= size * 17 / 16 and few_sizes(even) == even for size, even in sizes.items())
+    assert len({even for even in sizes.values() if 512 < even <= 1024}) == 16
+    config = with_augment(train_config(tones), tempo=0.3)
+    task = RecognitionTask(config, open_data(config, lambda line: None), torch.device("cpu"))
+    for _ in range(5):  # of any tempo
+        features, frames = task.features(*task.load_audio([(0,), (1,)]), torch.zeros(2))
+        assert features.shape[1] == few_sizes(int(frames.max()))
+        assert not any(rows[frame:].any() for rows, frame in zip(features, frames.tolist(), strict=True))
 
 
 def test_learns_from_two_views(tones: Path, tmp_path: Path) -> None:
