@@ -37,11 +37,11 @@ class ConvSubsampling(nn.Module):
         self.projection, self.output_size = _projection(channels * subsampled_length(num_bins, 4), projection)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        x = x[:, None]  # (B, 1, T, F)
+        x = (x * frame_mask(lengths, x.shape[1])[:, :, None])[:, None]  # (B, 1, T, F)
         for convolution, stride in zip(self.convolutions, self.strides, strict=True):
-            x = x * frame_mask(lengths, x.shape[2])[:, None, :, None]
-            x = torch.relu(convolution(x))  # (B, C, ceil(T / stride), ceil(F / 2))
+            x = convolution(x)  # (B, C, ceil(T / stride), ceil(F / 2))
             lengths = subsampled_length(lengths, stride)
+            x = x.mul_(frame_mask(lengths, x.shape[2])[:, None, :, None]).relu_()
         return self.projection(x.transpose(1, 2).flatten(2)), lengths  # (B, S, C * F / 4) -> (B, S, D)
 
 

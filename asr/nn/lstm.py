@@ -50,24 +50,26 @@ class _TrainLSTM(torch.autograd.Function):
         steps = _steps(x.device)
         bf16 = torch.is_autocast_enabled(x.device.type) and steps.HAS_BF16
         dtype = torch.bfloat16 if bf16 else torch.float32
-        matrices = torch.stack([weight.detach() for weight in weights[1::4]])  # (D, G * H, H)
+        matrices = [weight.detach() for weight in weights[1::4]]  # (G * H, H) of each direction
         biases = torch.stack([one + other for one, other in zip(weights[2::4], weights[3::4], strict=True)])
-        input_matrix = torch.cat([weight.detach().to(dtype) for weight in weights[0::4]])  # (D * G * H, I)
+        input_matrix = x.new_empty(biases.numel(), x.shape[2], dtype=dtype)  # (D * G * H, I)
+        for part, weight in zip(input_matrix.chunk(len(matrices)), weights[0::4], strict=True):
+            part.copy_(weight)
         inputs = x.to(dtype).contiguous()
         gates = _product(inputs, input_matrix.t())  # (B, S, D * G * H), to become the gates
-        cells, hidden = steps.forward_steps(gates, biases.detach(), matrices, lengths)  # (B, S, D * H)
-        context.save_for_backward(inputs, lengths, input_matrix, matrices, cells, hidden)
+        cells, hidden = steps.forward_steps(gates, biases, matrices, lengths)  # (B, S, D * H)
+        context.save_for_backward(inputs, lengths, input_matrix, cells, hidden, *matrices)
         context.gates, context.input_dtype = gates, x.dtype
         return hidden
 
     @staticmethod
     @once_differentiable
     def backward(context: Any, above: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, lengths, input_matrix, matrices, cells, hidden = context.saved_tensors
+        inputs, lengths, input_matrix, cells, hidden, *matrices = context.saved_tensors
         gates, context.gates = context.gates, None  # which turn into their gradients
         if gates is None:
             raise RuntimeError("gradients of train_lstm can be taken once only")
-        directions, _, size = matrices.shape
+        directions, size = len(matrices), matrices[0].shape[1]
         above = above.to(gates.dtype).contiguous()
         biases = _steps(gates.device).backward_steps(gates, matrices, lengths, cells, above)  # (D, G * H)
         flat = gates.flatten(0, 1)  # (B * S, D * G * H)

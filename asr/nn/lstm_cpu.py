@@ -15,13 +15,13 @@ from asr.nn.lstm_gates import HAS_BF16 as HAS_BF16  # which `asr/nn/lstm.py` ask
 _LEAST_ROWS = 4  # utterances that are worth a thread of their own: fewer take as long
 
 
-def forward_steps(gates: Tensor, biases: Tensor, matrices: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+def forward_steps(gates: Tensor, biases: Tensor, matrices: list[Tensor], lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Memory cells and outputs `(B, S, D * H)` of all directions, zeros in padding.
 
     `gates (B, S, D * G * H)` hold what the inputs give, and become the gates; `biases (D, G * H)` and the recurrent
-    `matrices (D, G * H, H)` are float32.
+    `matrices (G * H, H)`, one of each direction, are float32.
     """
-    directions, _, size = matrices.shape
+    directions, size = len(matrices), matrices[0].shape[1]
     hidden = torch.empty(*gates.shape[:2], directions * size, dtype=gates.dtype)
     cells = torch.empty_like(hidden)
     calls = []
@@ -38,12 +38,12 @@ def forward_steps(gates: Tensor, biases: Tensor, matrices: Tensor, lengths: Tens
     return cells, hidden
 
 
-def backward_steps(gates: Tensor, matrices: Tensor, lengths: Tensor, cells: Tensor, above: Tensor) -> Tensor:
+def backward_steps(gates: Tensor, matrices: list[Tensor], lengths: Tensor, cells: Tensor, above: Tensor) -> Tensor:
     """Turns `gates` into the gradients of what the inputs give; those of the biases `(D, G * H)`, float32.
 
     `above (B, S, D * H)` are the gradients of the outputs; the rest is as in `forward_steps`.
     """
-    directions, _, size = matrices.shape
+    directions, size = len(matrices), matrices[0].shape[1]
     shares = _shares(lengths, directions)
     biases = torch.zeros(len(shares), 4 * size)
     calls = []
@@ -86,8 +86,10 @@ def _numbers(x: Tensor) -> np.ndarray:
 
 
 def _run(calls: Sequence[Callable[[], None]]) -> None:
-    threads = _threads(torch.get_num_threads())
-    for call in [threads.submit(call) for call in calls]:
+    first, *others = calls
+    running = [_threads(torch.get_num_threads()).submit(call) for call in others]
+    first()
+    for call in running:
         call.result()
 
 

@@ -22,18 +22,18 @@ _ROWS = 16  # utterances of a team, the fewest that a matrix unit takes
 _LEAST_UNITS = 32  # of a program: with fewer, meeting costs more than they take
 
 
-def forward_steps(gates: Tensor, biases: Tensor, matrices: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+def forward_steps(gates: Tensor, biases: Tensor, matrices: list[Tensor], lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Memory cells and outputs `(B, S, D * H)` of all directions, zeros in padding.
 
     `gates (B, S, D * G * H)` hold what the inputs give, and become the gates; `biases (D, G * H)` and the recurrent
-    `matrices (D, G * H, H)` are float32.
+    `matrices (G * H, H)`, one of each direction, are float32.
     """
     batch, size, _ = gates.shape
-    directions, _, hidden_size = matrices.shape
+    directions, hidden_size = len(matrices), matrices[0].shape[1]
     gates.masked_fill_(~frame_mask(lengths, size)[:, :, None], 0)
     cells = gates.new_zeros(batch, size, directions * hidden_size, dtype=torch.float32)
     hidden = gates.new_zeros(batch, size, directions * hidden_size)
-    transposed = matrices.to(gates.dtype).transpose(1, 2).contiguous()  # (D, H, G * H)
+    transposed = torch.stack(matrices).to(gates.dtype).transpose(1, 2).contiguous()  # (D, H, G * H)
     grid, arrivals = _teams(gates, directions, hidden_size)
     _forward[grid](
         gates, biases, transposed, lengths, cells, hidden, arrivals, batch, size,
@@ -43,17 +43,17 @@ def forward_steps(gates: Tensor, biases: Tensor, matrices: Tensor, lengths: Tens
     return cells, hidden
 
 
-def backward_steps(gates: Tensor, matrices: Tensor, lengths: Tensor, cells: Tensor, above: Tensor) -> Tensor:
+def backward_steps(gates: Tensor, matrices: list[Tensor], lengths: Tensor, cells: Tensor, above: Tensor) -> Tensor:
     """Turns `gates` into the gradients of what the inputs give; those of the biases `(D, G * H)`, float32.
 
     `above (B, S, D * H)` are the gradients of the outputs; the rest is as in `forward_steps`.
     """
     batch, size, _ = gates.shape
-    directions, inputs, hidden_size = matrices.shape
+    directions, (inputs, hidden_size) = len(matrices), matrices[0].shape
     memory = cells.new_zeros(batch, directions * hidden_size)  # the gradient of the memory cells in the frame at hand
     grid, arrivals = _teams(gates, directions, hidden_size)
     _backward[grid](
-        gates, matrices.to(gates.dtype), lengths, cells, above, memory, arrivals, batch, size,
+        gates, torch.stack(matrices).to(gates.dtype), lengths, cells, above, memory, arrivals, batch, size,
         H=hidden_size, D=directions, R=_ROWS, **_blocks(gates.dtype, hidden_size, grid[2], inputs=inputs, most=128),
         num_stages=4,
     )  # fmt: skip

@@ -43,7 +43,7 @@ class BFloat(ir.Type):
         return hash(BFloat)
 
 
-class _Emitter:
+class Emitter:
     """Emits computations on vectors of 16 float32, in the order of its calls."""
 
     def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> None:
@@ -149,7 +149,7 @@ def gates_at(
     """
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        emit = _Emitter(context, builder, signature, arguments)
+        emit = Emitter(context, builder, signature, arguments)
         k, size, *_ = emit.arrays
         _, _, x, recurrent, bias, cell, cells, hidden, h = range(9)
         at = [builder.add(k, builder.mul(size, ir.Constant(k.type, gate))) for gate in range(4)]
@@ -191,7 +191,7 @@ def gradients_at(
     """
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        emit = _Emitter(context, builder, signature, arguments)
+        emit = Emitter(context, builder, signature, arguments)
         k, size, *_ = emit.arrays
         _, _, gates, c, before, from_above, h, cell, bias, a = range(10)
         at = [builder.add(k, builder.mul(size, ir.Constant(k.type, gate))) for gate in range(4)]

@@ -8,10 +8,9 @@ each to its last: directions and utterances do not wait for each other, and padd
 No fast mathematics here: how it rounds depends on what else is compiled with a function, so that a process that has
 just compiled would train another model than one that finds the result of that.
 
-Numbers are float32, or bfloat16 in uint16, with sums in float32 either way. A matrix is laid out in panels of 16
-columns, `(panels, steps, 16)`, so that a row of a panel is one vector; in bfloat16 a step takes two rows, `(panels,
-steps, 16, 2)`, as the instruction VDPBF16PS does, and so do tiles (`asr/nn/amx.py`). `G` is 4 gates, in PyTorch's
-order: input, forget, cell, output.
+Numbers are float32, or bfloat16 in uint16, with sums in float32 either way. Matrices are in panels
+(`asr/nn/lstm_panels.py`), of which a step of a product takes one row, or two of bfloat16, as the instruction VDPBF16PS
+does, and so do tiles (`asr/nn/amx.py`). `G` is 4 gates, in PyTorch's order: input, forget, cell, output.
 """
 
 from typing import Any
@@ -23,7 +22,8 @@ from numba import extending, njit, types
 from numba.core import cgutils
 
 from asr.nn import amx
-from asr.nn.lstm_gates import LANES, BFloat, gates_at, gradients_at, round_to_bfloat16
+from asr.nn.lstm_gates import LANES, BFloat, gates_at, gradients_at
+from asr.nn.lstm_panels import lay_out, lay_out_transposed
 
 intrinsic: Any = extending.intrinsic  # whose own types leave out the arguments of what it makes
 _FEATURES = llvmlite.binding.get_host_cpu_features()
@@ -168,51 +168,6 @@ def multiply(a: Any, rows: int, w: Any, out: Any, tiles: bool) -> None:
     _multiply(a, rows, w, out, tiles)
 
 
-@intrinsic
-def _set(typing: Any, array: Any, index: Any, number: Any) -> Any:
-    """Writes a float32 into an array of float32 or bfloat16."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        number = arguments[2]
-        if array.dtype == types.uint16:
-            number = round_to_bfloat16(builder, number)
-        builder.store(number, builder.gep(data, [arguments[1]]))
-        return context.get_dummy_value()
-
-    return types.void(array, index, types.float32), generate
-
-
-@njit(cache=True, nogil=True)
-def _panels(matrix: Any, w: Any) -> None:
-    """Lays out `matrix` `(columns, rows)`, float32, transposed, in panels."""
-    steps = w.shape[1]
-    flat = w.reshape(-1)
-    in_step = matrix.shape[1] // steps
-    for column in range(len(matrix)):
-        panel, lane = column // LANES, column % LANES
-        numbers = matrix[column]
-        for part in range(in_step):
-            start = (panel * steps * LANES + lane) * in_step + part
-            for step in range(steps):
-                _set(flat, start + step * LANES * in_step, numbers[step * in_step + part])
-
-
-@njit(cache=True, nogil=True)
-def _panels_transposed(matrix: Any, w: Any) -> None:
-    """Lays out `matrix` `(rows, columns)`, float32, in panels."""
-    panels, steps = w.shape[:2]
-    flat = w.reshape(-1)
-    in_step = len(matrix) // steps
-    for row in range(len(matrix)):
-        step, part = row // in_step, row % in_step
-        numbers = matrix[row]
-        for panel in range(panels):
-            start = (panel * steps + step) * LANES * in_step + part
-            for lane in range(LANES):
-                _set(flat, start + lane * in_step, numbers[panel * LANES + lane])
-
-
 @njit(cache=True, nogil=True)
 def _zeros(rows: int, columns: int, like: Any) -> Any:
     """A matrix that begins with a line of the cache, as tiles take twice as long to read what lies across two."""
@@ -231,7 +186,7 @@ def forward(
     padding. `bias (G * H)` and the recurrent `matrix (G * H, H)` are float32; `w` is room for its panels, `tiles` as in
     `multiply`.
     """
-    _panels(matrix, w)
+    lay_out_transposed(matrix, w)
     size = hidden.shape[2]
     cell = np.zeros((len(rows), size), np.float32)
     h = _zeros(len(rows), size, x)
@@ -264,7 +219,7 @@ def backward(
     `gates (B, S, G * H)` become the gradients of what the inputs give, zeros in padding; `above (B, S, H)` are the
     gradients of `hidden`, and those of the bias are added to `bias (G * H)`, float32. The rest is as in `forward`.
     """
-    _panels_transposed(matrix, w)
+    lay_out(matrix, w)
     size = cells.shape[2]
     cell = np.zeros((len(rows), size), np.float32)
     a = _zeros(len(rows), 4 * size, gates)
