@@ -37,12 +37,12 @@ class ConvSubsampling(nn.Module):
         self.projection, self.output_size = _projection(channels * subsampled_length(num_bins, 4), projection)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        x = (x * frame_mask(lengths, x.shape[1])[:, :, None])[:, None]  # (B, 1, T, F)
-        for convolution, stride in zip(self.convolutions, self.strides, strict=True):
-            x = convolution(x)  # (B, C, ceil(T / stride), ceil(F / 2))
-            lengths = subsampled_length(lengths, stride)
-            x = x.mul_(frame_mask(lengths, x.shape[2])[:, None, :, None]).relu_()
-        return self.projection(x.transpose(1, 2).flatten(2)), lengths  # (B, S, C * F / 4) -> (B, S, D)
+        first, second = self.convolutions
+        x = first((x * frame_mask(lengths, x.shape[1])[:, :, None])[:, None])  # (B, 1, T, F) -> (B, C, T', F / 2)
+        lengths = subsampled_length(lengths, self.strides[0])
+        x = second(x.mul_(frame_mask(lengths, x.shape[2])[:, None, :, None]).relu_())  # (B, C, S, F / 4)
+        lengths = subsampled_length(lengths, self.strides[1])
+        return self.projection(x.transpose(1, 2).flatten(2).relu_()), lengths  # (B, S, C * F / 4) -> (B, S, D)
 
 
 class FrameStacking(nn.Module):
