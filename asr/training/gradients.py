@@ -14,7 +14,7 @@ from asr.training.task import Task
 
 
 class Gradients:
-    """Adds those of one batch after another to the parameters of `model`, which is the module of `task` as prepared."""
+    """Computes those of the parameters of `model`, the module of `task` as `accelerator` has prepared it."""
 
     def __init__(self, task: Task[Any], model: nn.Module, accelerator: Accelerator, *, bf16: bool) -> None:
         self.task = task
