@@ -3,7 +3,7 @@
 `nn.LSTM` multiplies a handful of rows with the recurrent matrix in each step, far below what a processor can do: on a
 CPU its threads meet in each step, on a GPU each step starts kernels of its own. Here the inputs of all frames and both
 directions are one product, as are the gradients of the weights, and the steps in between are programs that never wait
-for each other, on threads (`asr/nn/lstm_cpu.py`) or on a GPU (`asr/nn/lstm_cuda.py`). Under autocast, products are of
+for each other, on threads (`asr/nn/kernels/lstm_cpu.py`) or on a GPU (`asr/nn/kernels/lstm_cuda.py`). Under autocast, products are of
 bfloat16 where the processor has them.
 """
 
@@ -108,4 +108,4 @@ def _has_triton(device: torch.device) -> bool:
 
 def _steps(device: torch.device) -> Any:
     """The module of the steps on a device, which is not imported before it is needed: its compiler takes a while."""
-    return import_module(f"asr.nn.lstm_{device.type}")
+    return import_module(f"asr.nn.kernels.lstm_{device.type}")

@@ -9,8 +9,8 @@ No fast mathematics here: how it rounds depends on what else is compiled with a 
 just compiled would train another model than one that finds the result of that.
 
 Numbers are float32, or bfloat16 in uint16, with sums in float32 either way. Matrices are in panels
-(`asr/nn/lstm_panels.py`), of which a step of a product takes one row, or two of bfloat16, as the instruction VDPBF16PS
-does, and so do tiles (`asr/nn/amx.py`). `G` is 4 gates, in PyTorch's order: input, forget, cell, output.
+(`asr/nn/kernels/lstm_panels.py`), of which a step of a product takes one row, or two of bfloat16, as the instruction VDPBF16PS
+does, and so do tiles (`asr/nn/kernels/amx.py`). `G` is 4 gates, in PyTorch's order: input, forget, cell, output.
 """
 
 from typing import Any
@@ -21,9 +21,9 @@ from llvmlite import ir
 from numba import extending, njit, types
 from numba.core import cgutils
 
-from asr.nn import amx
-from asr.nn.lstm_gates import LANES, BFloat, gates_at, gradients_at
-from asr.nn.lstm_panels import lay_out, lay_out_transposed
+from asr.nn.kernels import amx
+from asr.nn.kernels.lstm_gates import LANES, BFloat, gates_at, gradients_at
+from asr.nn.kernels.lstm_panels import lay_out, lay_out_transposed
 
 intrinsic: Any = extending.intrinsic  # whose own types leave out the arguments of what it makes
 _FEATURES = llvmlite.binding.get_host_cpu_features()

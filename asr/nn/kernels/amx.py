@@ -113,7 +113,7 @@ def multiply(a: Any, rows: int, w: Any, out: Any) -> None:
     """`out[:rows] = a[:rows] @ matrix`, of the panels `w` of a matrix whose rows are a multiple of 32.
 
     `a (R, K)` and `w (panels, K / 2, 32)` are bfloat16 in uint16 and `out (R, panels * 16)` float32; panels as in
-    `asr/nn/lstm_kernel.py`.
+    `asr/nn/kernels/lstm_kernel.py`.
     """
     panels, size, columns = w.shape[0], a.shape[1], out.shape[1]
     a_flat, w_flat, out_flat = a.reshape(-1), w.reshape(-1), out.reshape(-1)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asr.nn import lstm_kernel as kernel
-from asr.nn.amx import permitted
-from asr.nn.lstm_gates import HAS_BF16 as HAS_BF16  # which `asr/nn/lstm.py` asks of the steps of each device
+from asr.nn.kernels import lstm_kernel as kernel
+from asr.nn.kernels.amx import permitted
+from asr.nn.kernels.lstm_gates import HAS_BF16 as HAS_BF16  # which `asr/nn/lstm.py` asks of the steps of each device
 
 _LEAST_ROWS = 4  # utterances that are worth a thread of their own: fewer take as long
 

@@ -9,7 +9,7 @@ from typing import Any
 from llvmlite import ir
 from numba import njit, types
 
-from asr.nn.lstm_gates import LANES, Emitter, intrinsic, round_to_bfloat16
+from asr.nn.kernels.lstm_gates import LANES, Emitter, intrinsic, round_to_bfloat16
 
 _INDEX, _PAIR = ir.IntType(64), ir.IntType(32)
 
