@@ -24,11 +24,11 @@ import torch
 
 from asr.corpus.manifest import read_manifest
 from asr.corpus.sentences import read_sentences
-from asr.decoding.arpa import write_arpa
 from asr.decoding.beam import Pruning
 from asr.decoding.decoder import Decoder
-from asr.decoding.estimate import estimate
 from asr.decoding.greedy import best_path
+from asr.lm.arpa import write_arpa
+from asr.lm.estimate import estimate
 from asr.model import load
 from asr.scoring.wer import score
 from asr.tuning.ngrams import WIDTHS, models_of_text, search_settings

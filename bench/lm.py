@@ -15,8 +15,8 @@ from pathlib import Path
 from timeit import timeit
 
 from asr.corpus.sentences import read_sentences
-from asr.decoding.arpa import read_arpa, write_arpa
-from asr.decoding.estimate import estimate
+from asr.lm.arpa import read_arpa, write_arpa
+from asr.lm.estimate import estimate
 from asr.text import Normalizer
 
 WORDS, ORDER, TURNS = 1_000_000, 4, 3

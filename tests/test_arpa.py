@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.decoding.arpa import read_arpa, write_arpa
-from asr.decoding.estimate import estimate
 from asr.errors import LanguageModelError
+from asr.lm.arpa import read_arpa, write_arpa
+from asr.lm.estimate import estimate
 
 # As KenLM and SRILM write them: comments, tabs or spaces, missing back-off weights, -99, blank lines.
 ARPA = """made by hand

@@ -18,9 +18,9 @@ from asr.batching import pad
 from asr.config import Config
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.decoding.attention import decode, rescore, search
-from asr.decoding.estimate import estimate
 from asr.decoding.steering import steer
 from asr.errors import AsrError, ConfigError
+from asr.lm.estimate import estimate
 from asr.model import Recognizer, load, read_metadata
 from asr.nn.attention import END, AttentionDecoder, EncoderDecoder, attention_loss, pad_units
 from asr.text import Units

@@ -14,11 +14,11 @@ from test_fusion import CHARACTERS, TEXTS, UNITS, WEIGHTS, WORDS
 from asr.batching import pad
 from asr.config import Config
 from asr.corpus.manifest import Utterance, write_manifest
-from asr.decoding.arpa import write_arpa
 from asr.decoding.beam import BeamSearch, Pruning
 from asr.decoding.decoder import Decoder
 from asr.decoding.fusion import Weights
 from asr.errors import LanguageModelError, ModelFileError
+from asr.lm.arpa import write_arpa
 from asr.model import Recognizer, load, read_metadata
 from asr.tuning.ngrams import search_settings, spelling_model
 from asr.tuning.validation import Validation

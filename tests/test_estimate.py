@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from oracles import SlowNGram
 
-from asr.decoding import estimate as estimation
-from asr.decoding.estimate import estimate
-from asr.decoding.ngram import BEGIN, Kind, NGram, advance, split_tokens
 from asr.errors import LanguageModelError
+from asr.lm import estimate as estimation
+from asr.lm.estimate import estimate
+from asr.lm.ngram import BEGIN, Kind, NGram, advance, split_tokens
 
 
 def random_text(seed: int, sentences: int, words: str = "abcdefghijklmnop") -> list[str]:

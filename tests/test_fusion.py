@@ -6,11 +6,11 @@ from oracles import prefixes_by_enumeration
 from test_beam import EXHAUSTIVE, random_log_probs
 
 from asr.decoding.beam import BeamSearch, Pruning
-from asr.decoding.estimate import estimate
 from asr.decoding.fusion import Fusion, Weights, build_fusion, build_lexicon
 from asr.decoding.hypothesis import Hypothesis
-from asr.decoding.ngram import UNKNOWN, NGram
 from asr.errors import LanguageModelError
+from asr.lm.estimate import estimate
+from asr.lm.ngram import UNKNOWN, NGram
 from asr.text import Units
 
 UNITS = Units(" ab")

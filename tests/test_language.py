@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from asr.cli import app
 from asr.config import TrainingConfig
-from asr.decoding.estimate import estimate
-from asr.decoding.ngram import BEGIN, END, UNKNOWN
-from asr.decoding.recurrent import RecurrentLM, load_recurrent
 from asr.errors import LanguageModelError
+from asr.lm.estimate import estimate
+from asr.lm.ngram import BEGIN, END, UNKNOWN
+from asr.lm.recurrent import RecurrentLM, load_recurrent
 from asr.text import Normalizer
 from asr.training.language import NO_TARGET, LanguageTask, Vectors, cut_stream, train
 from asr.training.loop import fit

@@ -17,10 +17,10 @@ from asr.decoding.decoder import Decoder
 from asr.decoding.fusion import Weights
 from asr.decoding.hotwords import build_hotwords
 from asr.decoding.hypothesis import Hypothesis
-from asr.decoding.neural import CURE, build_network, read
-from asr.decoding.ngram import BEGIN, END, SPECIALS
-from asr.decoding.recurrent import RecurrentLM
 from asr.errors import LanguageModelError, ModelFileError
+from asr.lm.compiled import CURE, build_network, read
+from asr.lm.ngram import BEGIN, END, SPECIALS
+from asr.lm.recurrent import RecurrentLM
 from asr.model import load, read_metadata
 from asr.text import Normalizer, Units
 from asr.tuning.recurrent import tune_fusion

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import backoff_log_prob
 
-from asr.decoding.estimate import estimate
-from asr.decoding.ngram import SPECIALS, Level, NGram, advance
 from asr.errors import LanguageModelError
+from asr.lm.estimate import estimate
+from asr.lm.ngram import SPECIALS, Level, NGram, advance
 
 TOKENS = (*SPECIALS, "a", "b")
 

@@ -11,9 +11,9 @@ from conftest import fresh_recognizer
 from oracles import randomise
 
 from asr.cli.models import info
-from asr.decoding.ngram import BEGIN, SPECIALS
-from asr.decoding.recurrent import Given, RecurrentLM, load_recurrent
 from asr.errors import LanguageModelError, ModelFileError
+from asr.lm.ngram import BEGIN, SPECIALS
+from asr.lm.recurrent import Given, RecurrentLM, load_recurrent
 from asr.model import load, read_metadata
 from asr.text import Normalizer
 

@@ -18,9 +18,9 @@ from asr.cli import app
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.decoding.beam import Pruning
 from asr.decoding.decoder import Decoder
-from asr.decoding.recurrent import RecurrentLM
 from asr.decoding.rescoring import Rescorer
 from asr.errors import ModelFileError
+from asr.lm.recurrent import RecurrentLM
 from asr.model import load, read_metadata
 from asr.tuning.recurrent import tune_rescoring
 

@@ -45,8 +45,8 @@ def of_n_grams(
     Kneser-Ney smoothing; orders whose counts are too few for it get Witten-Bell, and it says so.
     """
     from asr.corpus.sentences import read_sentences
-    from asr.decoding.arpa import write_arpa
-    from asr.decoding.estimate import estimate
+    from asr.lm.arpa import write_arpa
+    from asr.lm.estimate import estimate
     from asr.text import Normalizer
 
     try:
@@ -89,8 +89,8 @@ def train_rnn(
     """
     from asr.config import TrainingConfig
     from asr.corpus.sentences import read_given, read_sentences
-    from asr.decoding.estimate import estimate
-    from asr.decoding.recurrent import Given
+    from asr.lm.estimate import estimate
+    from asr.lm.recurrent import Given
     from asr.text import Normalizer
     from asr.training.language import Vectors, train
 
@@ -140,7 +140,7 @@ def generate(
     ] = None,
 ) -> None:
     """Write text as a recurrent language model expects it, one sentence a line."""
-    from asr.decoding.recurrent import load_recurrent
+    from asr.lm.recurrent import load_recurrent
 
     lm = load_recurrent(model, conditional=True)
     vector = lm.vector(given)
@@ -186,10 +186,10 @@ def tune(
 
     from asr.corpus.manifest import read_manifest
     from asr.corpus.sentences import read_sentences
-    from asr.decoding.arpa import read_arpa
     from asr.decoding.decoder import Decoder
     from asr.decoding.phrases import read_phrases
-    from asr.decoding.recurrent import load_recurrent
+    from asr.lm.arpa import read_arpa
+    from asr.lm.recurrent import load_recurrent
     from asr.model import load
     from asr.tuning.confidence import tune_confidence, tune_rejection
     from asr.tuning.ngrams import models_of_text, spelling_model, tune_ngrams

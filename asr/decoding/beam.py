@@ -24,7 +24,7 @@ from numba import njit
 
 from asr.decoding.fusion import MEMORY, Fusion, final_score, remember, start
 from asr.decoding.hypothesis import Hypothesis
-from asr.decoding.neural import Network, no_network, read
+from asr.lm.compiled import Network, no_network, read
 from asr.text import BLANK
 
 NONE = 0  # in place of a node: there is none, since the root is nobody's child; in place of a row: not read yet

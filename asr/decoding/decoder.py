@@ -13,14 +13,14 @@ from asr.decoding.beam import BeamSearch, Pruning
 from asr.decoding.fusion import Weights, build_fusion
 from asr.decoding.hotwords import Hotwords
 from asr.decoding.hypothesis import Hypothesis
-from asr.decoding.neural import Network, build_network
-from asr.decoding.ngram import NGram
 from asr.errors import LanguageModelError
+from asr.lm.compiled import Network, build_network
+from asr.lm.ngram import NGram
 from asr.text import Units
 
 if TYPE_CHECKING:
-    from asr.decoding.recurrent import RecurrentLM  # brings torch, which the beam needs not
     from asr.decoding.rescoring import Rescorer
+    from asr.lm.recurrent import RecurrentLM  # brings torch, which the beam needs not
 
 
 class Decoder:
@@ -149,7 +149,7 @@ class Decoder:
         except (KeyError, TypeError, ValueError) as error:
             raise LanguageModelError(f"the stored settings of the decoder are damaged: {error!r}") from None
         if "recurrent" in metadata:
-            from asr.decoding.recurrent import RecurrentLM
+            from asr.lm.recurrent import RecurrentLM
 
             decoder = decoder.fusing(RecurrentLM.from_parts(parts.get("recurrent", {}), metadata["recurrent"]))
         if "rescorer" in metadata:

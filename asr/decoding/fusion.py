@@ -20,8 +20,8 @@ import numpy as np
 from numba import njit
 
 from asr.decoding.hotwords import Hotwords, no_hotwords
-from asr.decoding.ngram import END, SPACE, SPECIALS, UNKNOWN, Level, NGram, Tables, advance, find
 from asr.errors import LanguageModelError
+from asr.lm.ngram import END, SPACE, SPECIALS, UNKNOWN, Level, NGram, Tables, advance, find
 from asr.text import BLANK, Units
 
 OFF = -1  # in place of a node of the lexicon: no word begins like this

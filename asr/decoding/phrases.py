@@ -23,9 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from asr.decoding.fusion import build_lexicon
 from asr.decoding.hypothesis import Hypothesis
-from asr.decoding.ngram import SPECIALS, UNKNOWN
 from asr.errors import TextError, raise_problems
 from asr.files import read_lines
+from asr.lm.ngram import SPECIALS, UNKNOWN
 from asr.text import BLANK, Units
 
 MOST = 100_000  # phrases, slots filled in

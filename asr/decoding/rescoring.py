@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from asr.decoding.hypothesis import Hypothesis
-from asr.decoding.ngram import END, SPECIALS
-from asr.decoding.recurrent import RecurrentLM
 from asr.errors import LanguageModelError
+from asr.lm.ngram import END, SPECIALS
+from asr.lm.recurrent import RecurrentLM
 from asr.text import Units
 
 

@@ -17,9 +17,9 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from asr.config import TrainingConfig
-from asr.decoding.ngram import BEGIN, END, UNKNOWN, NGram, Perplexity, join_tokens
-from asr.decoding.recurrent import Given, RecurrentLM, load_recurrent
 from asr.files import write_whole
+from asr.lm.ngram import BEGIN, END, UNKNOWN, NGram, Perplexity, join_tokens
+from asr.lm.recurrent import Given, RecurrentLM, load_recurrent
 from asr.nn.rnn import State, map_state
 from asr.text import Normalizer
 from asr.training.build import program

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from asr.decoding.estimate import estimate
 from asr.errors import TrainingError
+from asr.lm.estimate import estimate
 from asr.nn.ctc import ctc_loss
 from asr.text import Units
 from asr.training.hardware import processes

@@ -7,9 +7,9 @@ import numpy as np
 
 from asr.decoding.beam import Pruning
 from asr.decoding.decoder import Decoder
-from asr.decoding.estimate import estimate
 from asr.decoding.fusion import Weights
-from asr.decoding.ngram import SPECIALS, NGram
+from asr.lm.estimate import estimate
+from asr.lm.ngram import SPECIALS, NGram
 from asr.scoring.wer import Score
 from asr.text import Units
 from asr.tuning.validation import Validation

@@ -7,9 +7,9 @@ import numpy as np
 
 from asr.decoding.decoder import Decoder
 from asr.decoding.fusion import Weights
-from asr.decoding.recurrent import RecurrentLM
 from asr.decoding.rescoring import Rescorer, new_scores
 from asr.errors import LanguageModelError
+from asr.lm.recurrent import RecurrentLM
 from asr.scoring.wer import count_errors
 from asr.tuning.ngrams import HEADER, Trial
 from asr.tuning.validation import Validation

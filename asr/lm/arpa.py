@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.decoding.ngram import SPACE, SPECIALS, Kind, Level, NGram
 from asr.errors import LanguageModelError
+from asr.lm.ngram import SPACE, SPECIALS, Kind, Level, NGram
 
 _LN10 = math.log(10)
 _ABSENT = -100.0  # log10 probability of <unk>, <s> or </s> where a file lacks it, as in KenLM

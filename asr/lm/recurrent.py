@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from asr.batching import plan_batches
-from asr.decoding.ngram import BEGIN, END, SPECIALS, UNKNOWN, Kind, Perplexity, TokenModel, join_tokens
 from asr.errors import LanguageModelError, ModelFileError
+from asr.lm.ngram import BEGIN, END, SPECIALS, UNKNOWN, Kind, Perplexity, TokenModel, join_tokens
 from asr.model import read_metadata, write_model_file
 from asr.nn.lm import LanguageModel
 from asr.text import Normalizer

@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asr.decoding.ngram import BEGIN, SPECIALS, Kind, Level, NGram, split_tokens
 from asr.errors import LanguageModelError
+from asr.lm.ngram import BEGIN, SPECIALS, Kind, Level, NGram, split_tokens
 
 # KenLM reads no more than 6, unless compiled for more.
 DEFAULT_ORDER: dict[Kind, int] = {"words": 4, "characters": 6}

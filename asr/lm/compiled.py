@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba import njit
 
-from asr.decoding.ngram import BEGIN, END, SPACE
 from asr.errors import LanguageModelError
+from asr.lm.ngram import BEGIN, END, SPACE
 from asr.text import BLANK, Units
 
 if TYPE_CHECKING:
-    from asr.decoding.recurrent import RecurrentLM  # brings torch, which the search needs not
+    from asr.lm.recurrent import RecurrentLM  # brings torch, which the search needs not
 
 _CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 _LSTM, _GRU, _RNN_TANH, _RNN_RELU = range(4)
