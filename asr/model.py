@@ -34,14 +34,14 @@ from asr.files import write_whole
 from asr.nn.attention import EncoderDecoder
 from asr.nn.ctc import ctc_loss
 from asr.nn.encoder import AcousticModel, Encoder
-from asr.steady import blank, is_steady, silence
+from asr.recognition.steady import blank, is_steady, silence
 from asr.text import Units
 from asr.transcript import Transcript, Word, spoken
 
 if TYPE_CHECKING:
     from asr.decoding.decoder import Decoder
     from asr.decoding.phrases import Rejection
-    from asr.stream import Stream
+    from asr.recognition.stream import Stream
 
 FORMAT = 1
 COMMANDS = {  # that use a model of each task
@@ -336,7 +336,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
 
         Raises AudioError if it holds no usable audio.
         """
-        from asr.transcribe import transcribe_one
+        from asr.recognition.transcribe import transcribe_one
 
         return transcribe_one(self, source, sample_rate)
 
@@ -345,7 +345,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
 
         Raises ConfigError for a model that needs whole utterances.
         """
-        from asr.stream import Stream
+        from asr.recognition.stream import Stream
 
         return Stream(self, sample_rate)
 

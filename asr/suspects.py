@@ -9,7 +9,6 @@ import torch
 from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
-from asr.align import find_words, spell
 from asr.config import Config
 from asr.corpus.manifest import Utterance, read_manifest
 from asr.corpus.pack import PackedCorpus, pack
@@ -17,6 +16,7 @@ from asr.decoding.greedy import best_path
 from asr.errors import AsrError, ConfigError
 from asr.model import Recognizer
 from asr.nn.ctc import ctc_loss
+from asr.recognition.align import find_words, spell
 from asr.training.data import read_ids
 
 _SHORTLIST = 20  # transcripts of other utterances, nearest to what is heard, that are tried on a recording

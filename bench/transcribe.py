@@ -19,8 +19,8 @@ import soundfile
 
 from asr.config import Config
 from asr.model import Recognizer
+from asr.recognition.transcribe import transcribe_one
 from asr.text import Units
-from asr.transcribe import transcribe_one
 
 RATE, MINUTES, TURNS = 16000, 10, 3
 

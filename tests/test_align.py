@@ -8,11 +8,11 @@ import pytest
 import torch
 from conftest import fresh_recognizer
 
-import asr.align
-from asr.align import align, spell, well_aligned
+import asr.recognition.align
 from asr.errors import AsrError
-from asr.longform import Stretch
 from asr.model import Recognizer
+from asr.recognition.align import align, spell, well_aligned
+from asr.recognition.longform import Stretch
 
 STRIDE = 0.04  # seconds of a frame of the recogniser below
 
@@ -41,7 +41,7 @@ def hear(monkeypatch: pytest.MonkeyPatch, recognizer: Recognizer, said: list[tup
     """A recording of 150 frames in two stretches with a pause between that no stretch covers."""
     rows = say(recognizer, said, 150)
     parts = [Stretch(rows[2:100], 2), Stretch(rows[110:], 110), 150 * STRIDE]
-    monkeypatch.setattr(asr.align, "stretches", lambda *_: iter([(None, part) for part in parts]))
+    monkeypatch.setattr(asr.recognition.align, "stretches", lambda *_: iter([(None, part) for part in parts]))
 
 
 def test_words_stand_where_they_are_said(monkeypatch: pytest.MonkeyPatch, recognizer: Recognizer) -> None:
@@ -77,15 +77,15 @@ def test_what_is_not_said_and_not_written_is_passed_over(
 def test_segments_to_train_on_are_sure_and_short(monkeypatch: pytest.MonkeyPatch, recognizer: Recognizer) -> None:
     hear(monkeypatch, recognizer)
     found = align(recognizer, "x.wav", "abc de fgh bad cafe")
-    monkeypatch.setattr(asr.align, "_PAUSE", 100.0)
+    monkeypatch.setattr(asr.recognition.align, "_PAUSE", 100.0)
     assert [segment.text for segment in well_aligned(found, Path("x.wav"), "x")] == ["abc de fgh bad cafe"]
-    monkeypatch.setattr(asr.align, "LONGEST", 3.2)
+    monkeypatch.setattr(asr.recognition.align, "LONGEST", 3.2)
     assert [segment.text for segment in well_aligned(found, Path("x.wav"), "x")] == ["abc de fgh bad", "cafe"]
-    monkeypatch.setattr(asr.align, "_PAUSE", 0.01)
-    monkeypatch.setattr(asr.align, "_MARGIN", 9.0)  # halfway to the next word
+    monkeypatch.setattr(asr.recognition.align, "_PAUSE", 0.01)
+    monkeypatch.setattr(asr.recognition.align, "_MARGIN", 9.0)  # halfway to the next word
     spans = [(row.offset, row.offset + (row.duration or 0.0)) for row in well_aligned(found, Path("x.wav"), "x")]
     assert len(spans) == 5 and all(a[1] == pytest.approx(b[0], abs=0.002) for a, b in itertools.pairwise(spans))
-    monkeypatch.setattr(asr.align, "SURE", 1.0)
+    monkeypatch.setattr(asr.recognition.align, "SURE", 1.0)
     assert well_aligned(found, Path("x.wav"), "x") == []
 
 

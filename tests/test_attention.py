@@ -13,16 +13,16 @@ from conftest import run_asr, train_config
 from oracles import ctc_loss_by_enumeration, random_waveforms, randomise
 from torch.nn import functional
 
-from asr.align import align
 from asr.batching import pad
 from asr.config import Config
 from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.decoding.attention import decode, rescore, search
-from asr.decoding.steering import steer
 from asr.errors import AsrError, ConfigError
 from asr.lm.estimate import estimate
 from asr.model import Recognizer, load, read_metadata
 from asr.nn.attention import END, AttentionDecoder, EncoderDecoder, attention_loss, pad_units
+from asr.recognition.align import align
+from asr.recognition.steering import steer
 from asr.text import Units
 from asr.training.train import train
 from asr.training.watch import reading_loss

@@ -18,10 +18,10 @@ from asr.corpus.manifest import Utterance, read_manifest, write_manifest
 from asr.equalize import Equalizer, equalize, equalizing_filter, filtered, speech_spectra
 from asr.errors import AudioError, ConfigError
 from asr.model import Recognizer
-from asr.stream import require_streamable
+from asr.recognition.stream import require_streamable
+from asr.recognition.transcribe import transcribe
 from asr.training.data import open_data
 from asr.training.evaluate import evaluate
-from asr.transcribe import transcribe
 from asr.tuning.validation import Validation
 
 

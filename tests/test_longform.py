@@ -10,14 +10,14 @@ import soundfile
 from conftest import fresh_recognizer
 from oracles import random_waveforms
 
-from asr import longform
 from asr.audio import load_audio
 from asr.batching import pad
 from asr.corpus.manifest import Utterance
 from asr.errors import AudioError
-from asr.longform import Piece, cut, in_background, pauses, stretches
-from asr.steady import is_steady
-from asr.transcribe import transcribe
+from asr.recognition import longform
+from asr.recognition.longform import Piece, cut, in_background, pauses, stretches
+from asr.recognition.steady import is_steady
+from asr.recognition.transcribe import transcribe
 from asr.transcript import Transcript
 
 RATE, STRIDE = 8000, 320

@@ -20,9 +20,9 @@ from asr.config import Config
 from asr.decoding.decoder import Decoder
 from asr.decoding.fusion import Weights
 from asr.errors import AsrError, AudioError, ConfigError
-from asr.live import microphone, piped
 from asr.model import Recognizer
-from asr.stream import PAUSE, AcousticStream, describe, latency
+from asr.recognition.live import microphone, piped
+from asr.recognition.stream import PAUSE, AcousticStream, describe, latency
 from asr.text import Units
 
 RATE = 8000

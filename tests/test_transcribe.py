@@ -13,11 +13,11 @@ from oracles import random_waveforms
 from typer.testing import CliRunner, Result
 
 from asr.cli import app
+from asr.cli.inputs import find_recordings, parse_channels, require_distinct
 from asr.corpus.manifest import read_manifest
 from asr.decoding.phrases import Rejection
 from asr.errors import AsrError
-from asr.inputs import find_recordings, parse_channels, require_distinct
-from asr.transcribe import joined
+from asr.recognition.transcribe import joined
 from asr.transcript import Guess
 
 
@@ -140,14 +140,14 @@ def test_align(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (tmp_path / "out" / "a.tsv").read_text(encoding="utf-8") == done.stdout
     assert (tmp_path / "out" / "a.TextGrid").exists() and (tmp_path / "out" / "a.srt").exists()
 
-    monkeypatch.setattr("asr.align.SURE", 0.0)
+    monkeypatch.setattr("asr.recognition.align.SURE", 0.0)
     made = run(
         folder, monkeypatch, "align", "m.safetensors", "tree/a.wav", tmp_path / "a.txt", "--make-corpus", tmp_path
     )
     rows = read_manifest(tmp_path / "a.jsonl", require_text=True)
     assert made.exit_code == 0 and rows[0].audio == folder / "tree" / "a.wav"
     assert " ".join(row.text or "" for row in rows) == " ".join(heard.upper().split())
-    monkeypatch.setattr("asr.align.SURE", 1.1)
+    monkeypatch.setattr("asr.recognition.align.SURE", 1.1)
     none = run(
         folder, monkeypatch, "align", "m.safetensors", "tree/a.wav", tmp_path / "a.txt", "--make-corpus", tmp_path
     )

@@ -29,8 +29,8 @@ def classify(
     """
     import tempfile
 
+    from asr.cli.inputs import find_recordings
     from asr.corpus.manifest import with_hypothesis, write_manifest
-    from asr.inputs import find_recordings
 
     if output is not None and output.suffix != ".jsonl":
         raise AsrError(f"-o {output}: must be NAME.jsonl, a manifest")

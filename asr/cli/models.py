@@ -8,7 +8,7 @@ def info(model: Model) -> None:
     import yaml
 
     from asr.model import Recognizer, load, read_metadata, task_of
-    from asr.stream import describe
+    from asr.recognition.stream import describe
 
     shown = read_metadata(model)
     if task_of(shown) == Recognizer.task:

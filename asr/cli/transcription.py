@@ -59,8 +59,8 @@ def transcribe(
     import tempfile
     from dataclasses import replace
 
+    from asr.cli.inputs import find_recordings, parse_channels, require_distinct
     from asr.corpus.manifest import with_hypothesis, write_manifest
-    from asr.inputs import find_recordings, parse_channels, require_distinct
     from asr.writers import output_path, parse_formats, write
     from asr.writers.json import certainty
 
@@ -86,8 +86,8 @@ def transcribe(
 
         from asr.model import load
         from asr.progress import ProgressBar
-        from asr.transcribe import transcribe as transcribe_all
-        from asr.transcribe import with_channel
+        from asr.recognition.transcribe import transcribe as transcribe_all
+        from asr.recognition.transcribe import with_channel
         from asr.transcript import Transcript
 
         logging.basicConfig(format="%(message)s")
@@ -95,7 +95,7 @@ def transcribe(
         recognizer = load(model, device)
         steering = None
         if nbest or (hotwords or phrases) is not None:
-            from asr.decoding.steering import steer
+            from asr.recognition.steering import steer
 
             steering = steer(recognizer, nbest=nbest, hotwords=hotwords, phrases=phrases)
         rows, failed, changed = [], [], 0
@@ -137,9 +137,9 @@ def _transcribe_live(model: Path, source: str, device: str | None) -> None:
     if source not in ("-", "mic"):
         raise AsrError(f"--stream {source}: must be - for a pipe or mic; cat {source} | asr transcribe … --stream -")
 
-    from asr.live import microphone, piped
     from asr.model import load
-    from asr.stream import describe
+    from asr.recognition.live import microphone, piped
+    from asr.recognition.stream import describe
     from asr.transcript import spoken
 
     recognizer = load(model, device)
@@ -196,10 +196,10 @@ def align(
         raise AsrError("--eaf FILE: goes with -f eaf")
     content = read_text(text)
 
-    from asr.align import align as align_text
-    from asr.align import well_aligned
     from asr.corpus.manifest import write_manifest
     from asr.model import load
+    from asr.recognition.align import align as align_text
+    from asr.recognition.align import well_aligned
     from asr.writers.tsv import render
 
     alignment = align_text(load(model, device), audio, content)

@@ -10,9 +10,9 @@ from asr.corpus.manifest import Utterance
 from asr.decoding.forced import ANY_SOUND, best_states, words_target
 from asr.decoding.times import Run, word
 from asr.errors import AsrError, AudioError
-from asr.longform import Stretch, stretches
 from asr.model import Recognizer
-from asr.steady import blank
+from asr.recognition.longform import Stretch, stretches
+from asr.recognition.steady import blank
 from asr.text import BLANK
 from asr.transcript import Transcript, Word, segments, spoken, widest_gap
 

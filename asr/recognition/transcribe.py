@@ -13,12 +13,12 @@ from asr.audio import load_audio
 from asr.corpus.manifest import Utterance
 from asr.equalize import equalize
 from asr.errors import AudioError
-from asr.longform import Channels, Stretch, compute, cut, stretches
 from asr.model import Recognizer
+from asr.recognition.longform import Channels, Stretch, compute, cut, stretches
 from asr.transcript import Guess, Transcript, Word, spoken
 
 if TYPE_CHECKING:
-    from asr.decoding.steering import Steering  # brings numba, which best path needs not
+    from asr.recognition.steering import Steering  # brings numba, which best path needs not
 
 
 def transcribe(

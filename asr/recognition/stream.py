@@ -18,8 +18,8 @@ from asr.features import running_level
 from asr.model import Recognizer
 from asr.nn.encoder import AcousticModel
 from asr.nn.rnn import State
+from asr.recognition.transcribe import inside
 from asr.text import BLANK
-from asr.transcribe import inside
 from asr.transcript import Transcript, Word, spoken
 
 PAUSE = 1.0  # seconds of blank frames that end a segment of text
