@@ -21,9 +21,9 @@ from accelerate.utils import set_seed
 
 from asr.config import Config, ModelConfig
 from asr.files import write_whole
+from asr.run_log import kept_row
 from asr.training.budget import epoch_seconds
 from asr.training.data import open_data
-from asr.training.history import kept_row
 from asr.training.loop import LOG_FILE, MODEL_FILE
 from asr.training.recognition import RecognitionTask
 

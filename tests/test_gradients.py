@@ -9,15 +9,15 @@ from reference_cells import Weights, backpropagate, unroll
 from typer.testing import CliRunner
 
 from asr.cli import app
+from asr.figures.gradients import DEPTH, Stack, gradients, through_layers, through_time
 from asr.nn.rnn import RNNLayer
-from asr.report.gradients import DEPTH, Stack, gradients, through_layers, through_time
 
 FEATURES = torch.randn(60, 10, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asr.report.gradients.HIDDEN", 64)
+    monkeypatch.setattr("asr.figures.gradients.HIDDEN", 64)
 
 
 def test_norms_are_those_of_backpropagation_by_hand() -> None:

@@ -21,7 +21,7 @@ def gradients(
 
     from asr.audio import load_audio
     from asr.features import LogMel
-    from asr.report.gradients import gradient_picture
+    from asr.figures.gradients import gradient_picture
 
     front_end = LogMel(sample_rate=16000)
     samples = torch.from_numpy(load_audio(audio, front_end.sample_rate, duration=seconds))

@@ -9,10 +9,11 @@ import numpy as np
 from asr.corpus.manifest import json_rows
 from asr.corpus.pack import PackedCorpus
 from asr.errors import AsrError
+from asr.figures.figures import learning_curves, utterance_picture
+from asr.figures.page import audio_uri, write_page
 from asr.files import read_text
 from asr.model import Recognizer, load
-from asr.report.figures import learning_curves, utterance_picture
-from asr.report.page import audio_uri, write_page
+from asr.run_log import Row
 from asr.scoring.alignment import Edit, confusions, edits, missed
 from asr.scoring.anatomy import by_length, by_level, by_training
 from asr.scoring.files import Pair, group_by, score_pairs
@@ -20,7 +21,6 @@ from asr.scoring.tables import Table
 from asr.scoring.wer import Score, count_errors
 from asr.training.data import open_data
 from asr.training.evaluate import evaluate
-from asr.training.history import Row
 from asr.training.loop import BEST_FILE, LOG_FILE, MODEL_FILE
 
 _WORST, _MEDIAN = 5, 3  # utterances

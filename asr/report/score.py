@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from asr.report.page import write_page
+from asr.figures.page import write_page
 from asr.scoring.summary import Summary, num_errors
 
 _SHOWN = 1000  # utterances; many more make a browser slow, and the worst come first

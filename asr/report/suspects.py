@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asr.corpus.pack import PackedCorpus
-from asr.report.page import audio_uri, write_page
+from asr.figures.page import audio_uri, write_page
 from asr.scoring.alignment import edits
 from asr.scoring.wer import score
 from asr.suspects import Suspect

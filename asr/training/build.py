@@ -17,10 +17,10 @@ from asr.config import Config
 from asr.errors import ConfigError
 from asr.lengths import hop_samples
 from asr.model import Recognizer, SpeechModel, read_metadata, task_of
+from asr.run_log import Row
 from asr.training.augment import PAUSE_SECONDS, Augment
 from asr.training.data import Corpora
 from asr.training.hardware import processes, use_bf16
-from asr.training.history import Row
 
 _FREE = {"decoder", "ctc_weight", "dropout", "dropout_mask"}  # settings that leave the encoder's parameters as they are
 _BY_UNIT = ("output.", "decoder.output.", "decoder.embedding.")  # parameters with a row for each unit

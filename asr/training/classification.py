@@ -11,10 +11,10 @@ from asr.batching import Joined
 from asr.classify import Classifier
 from asr.config import Config
 from asr.errors import TrainingError
-from asr.report.figures import classification_picture
+from asr.figures.figures import classification_picture
+from asr.run_log import Row
 from asr.training import watch
 from asr.training.data import Corpora
-from asr.training.history import Row
 from asr.training.speech import SAMPLES, SpeechTask
 
 _UNSEEN = -1  # in place of a class that training never shows

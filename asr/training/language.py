@@ -21,10 +21,10 @@ from asr.files import write_whole
 from asr.lm.ngram import BEGIN, END, UNKNOWN, NGram, Perplexity, join_tokens
 from asr.lm.recurrent import Given, RecurrentLM, load_recurrent
 from asr.nn.rnn import State, map_state
+from asr.run_log import Row
 from asr.text import Normalizer
 from asr.training.build import program
 from asr.training.hardware import keep_memory, processes, steady_numbers
-from asr.training.history import Row
 from asr.training.loop import MODEL_FILE, fit
 from asr.training.task import Task
 from asr.training.watch import say

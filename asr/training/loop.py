@@ -15,10 +15,10 @@ from accelerate.utils import broadcast_object_list, gather_object
 from asr.config import TrainingConfig
 from asr.errors import ConfigError, TrainingError
 from asr.progress import ProgressBar
+from asr.run_log import Row, epochs_without_gain, kept_row, write_log
 from asr.training.checkpoint import Checkpoints, StopSignals, random_state, set_random_state
 from asr.training.gradients import Gradients
 from asr.training.hardware import memory_mb, processes, use_bf16
-from asr.training.history import Row, epochs_without_gain, kept_row, write_log
 from asr.training.schedule import warmup_cosine
 from asr.training.task import Task
 from asr.training.watch import epoch_lines, gradient_norms, say

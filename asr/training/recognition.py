@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 from asr.batching import Joined
 from asr.config import Config
+from asr.figures.attention import attention_picture
+from asr.figures.figures import training_picture
 from asr.model import Recognizer
 from asr.nn.attention import EncoderDecoder
 from asr.nn.ctc import ctc_loss, disagreement, required_frames
-from asr.report.attention import attention_picture
-from asr.report.figures import training_picture
+from asr.run_log import Row
 from asr.training import watch
 from asr.training.data import TrainingData
 from asr.training.evaluate import evaluate
-from asr.training.history import Row
 from asr.training.speech import SAMPLES, SpeechTask
 
 ATTENTION_FILE = "attention.png"

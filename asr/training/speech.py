@@ -14,13 +14,13 @@ from torch.nn import functional
 from asr.batching import Joined, pad
 from asr.config import Config
 from asr.corpus.manifest import write_manifest
+from asr.figures.training import write_training_page
 from asr.model import SpeechModel
-from asr.report.training import write_training_page
+from asr.run_log import Row
 from asr.training import watch
 from asr.training.augment import join
 from asr.training.build import build_augment, pause_range, plan_epochs, start_from, summary
 from asr.training.data import Corpora
-from asr.training.history import Row
 from asr.training.resident import resident
 from asr.training.task import Task
 

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
-from asr.training.history import Row
+from asr.run_log import Row
 
 Batch = TypeVar("Batch", bound=Sequence[Any])
 

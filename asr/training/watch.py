@@ -9,9 +9,9 @@ from torch import Tensor
 from asr.errors import TrainingError
 from asr.lm.estimate import estimate
 from asr.nn.ctc import ctc_loss
+from asr.run_log import Row
 from asr.text import Units
 from asr.training.hardware import processes
-from asr.training.history import Row
 
 LISTENING = 0.9  # share of the no-listening loss below which a model has begun to listen
 BY_HEART = 0.5  # the same of the training loss, where validation loss is not: it knows these recordings and no others

@@ -41,7 +41,7 @@ def tune_confidence(validation: Validation, say: Callable[[str], None], picture:
     validation.recognizer.confidence, unseen = calibrate(raw, right)
     say(str(validation.recognizer.confidence))
     if picture is not None:
-        from asr.report.reliability import reliability_picture  # matplotlib takes its time
+        from asr.figures.reliability import reliability_picture  # matplotlib takes its time
 
         reliability_picture(picture, {"raw": raw, "calibrated, on words not fitted to": unseen}, right)
 

@@ -6,9 +6,9 @@ import torch
 
 from asr.batching import pad
 from asr.corpus.pack import PackedCorpus
+from asr.figures.figures import draw_spectrum, median_utterance, plt
 from asr.model import Recognizer
 from asr.nn.attention import EncoderDecoder, pad_units
-from asr.report.figures import draw_spectrum, median_utterance, plt
 
 
 @torch.inference_mode()

@@ -10,10 +10,10 @@ import numpy as np
 from asr.batching import pad
 from asr.classify import Classifier
 from asr.corpus.pack import PackedCorpus
+from asr.figures.page import data_uri
 from asr.model import Recognizer
-from asr.report.page import data_uri
+from asr.run_log import Row, kept_row
 from asr.scoring.accuracy import confusions
-from asr.training.history import Row, kept_row
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt

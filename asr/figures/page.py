@@ -14,12 +14,15 @@ from asr.files import write_whole
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz
 _ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:
-    """Fills a template of this folder, and writes it whole or not at all."""
+    """Fills a template of `templates/`, and writes it whole or not at all."""
     write_whole(path, _ENVIRONMENT.get_template(template).render(values).encode())
 
 

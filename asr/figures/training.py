@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from asr.report.figures import gradient_curves, learning_curves
-from asr.report.page import write_page
+from asr.figures.figures import gradient_curves, learning_curves
+from asr.figures.page import write_page
+from asr.run_log import Row
 from asr.scoring.tables import Table
-from asr.training.history import Row
 
 RENEWED = 30  # seconds
 _COLUMNS = {

@@ -1,0 +1,1 @@
+"""Pictures and pages that training and other stages draw: curves, spectrograms, posteriors, attention, gradients."""
