@@ -15,11 +15,11 @@ from torch import Tensor
 from asr.audio import load_audio
 from asr.batching import pad
 from asr.config import Config, ModelConfig
-from asr.corpus.manifest import Utterance
 from asr.equalize import Equalizer, equalize
 from asr.errors import AudioError
 from asr.model import SpeechModel
 from asr.nn.classifier import UtteranceClassifier
+from asr.utterance import Utterance
 
 _READ_TOGETHER = 64  # recordings held in memory at a time
 

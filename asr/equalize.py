@@ -14,8 +14,8 @@ from typing import Self
 import numpy as np
 
 from asr.audio import load_audio
-from asr.corpus.manifest import Utterance
 from asr.errors import AudioError
+from asr.utterance import Utterance
 
 _WINDOW = 0.032  # seconds
 _SPEECH_DB = 30.0  # frames that are weaker than the loudest by more are pauses

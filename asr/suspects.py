@@ -10,7 +10,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
 from asr.config import Config
-from asr.corpus.manifest import Utterance, read_manifest
+from asr.corpus.manifest import read_manifest
 from asr.corpus.pack import PackedCorpus, pack
 from asr.decoding.greedy import best_path
 from asr.errors import AsrError, ConfigError
@@ -18,6 +18,7 @@ from asr.model import Recognizer
 from asr.nn.ctc import ctc_loss
 from asr.recognition.align import find_words, spell
 from asr.training.data import read_ids
+from asr.utterance import Utterance
 
 _SHORTLIST = 20  # transcripts of other utterances, nearest to what is heard, that are tried on a recording
 _CLEAR = 0.3  # share of the excess of its own transcript below which another's fits a recording clearly better

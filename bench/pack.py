@@ -47,7 +47,8 @@ def main() -> None:
 
 def make(folder: Path, hours: float, extension: str, rate: int) -> Path:
     """Writes a corpus of about `hours` hours and returns its manifest; utterances are cut from one noise."""
-    from asr.corpus.manifest import Utterance, write_manifest
+    from asr.corpus.manifest import write_manifest
+    from asr.utterance import Utterance
 
     generator = np.random.default_rng(0)
     noise = generator.normal(0, 0.1, 60 * rate).clip(-1, 1)

@@ -16,9 +16,10 @@ from oracles import random_waveforms, randomise
 
 from asr.batching import pad
 from asr.config import AugmentConfig, Config
-from asr.corpus.manifest import Utterance, write_manifest
+from asr.corpus.manifest import write_manifest
 from asr.model import Recognizer
 from asr.text import Units
+from asr.utterance import Utterance
 
 REPOSITORY = Path(__file__).parent.parent
 RATE = 8000  # Hz, of the corpus of tones

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr.corpus.manifest import Utterance
 from asr.errors import AsrError, AudioError
 from asr.scoring.anatomy import by_length, by_level, by_training, oracle
 from asr.scoring.files import Pair, score_pairs
+from asr.utterance import Utterance
 
 
 def pairs_of(*texts: tuple[str, str]) -> list[Pair]:

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from asr.batching import pad
 from asr.config import Config
-from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.corpus.manifest import read_manifest, write_manifest
 from asr.decoding.attention import decode, rescore, search
 from asr.errors import AsrError, ConfigError
 from asr.lm.estimate import estimate
@@ -28,6 +28,7 @@ from asr.training.train import train
 from asr.training.watch import reading_loss
 from asr.transcript import spoken
 from asr.tuning.validation import Validation
+from asr.utterance import Utterance
 from asr.writers import write
 
 TEXTS = [[(1, 2, 3), (3,)], [(2,), ()], [(1, 1), (3, 1, 2)]]

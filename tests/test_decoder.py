@@ -13,7 +13,7 @@ from test_fusion import CHARACTERS, TEXTS, UNITS, WEIGHTS, WORDS
 
 from asr.batching import pad
 from asr.config import Config
-from asr.corpus.manifest import Utterance, write_manifest
+from asr.corpus.manifest import write_manifest
 from asr.decoding.beam import BeamSearch, Pruning
 from asr.decoding.decoder import Decoder
 from asr.decoding.fusion import Weights
@@ -22,6 +22,7 @@ from asr.lm.arpa import write_arpa
 from asr.model import Recognizer, load, read_metadata
 from asr.tuning.ngrams import search_settings, spelling_model
 from asr.tuning.validation import Validation
+from asr.utterance import Utterance
 
 CONFIG = {
     "data": {"train": "t.jsonl", "validation": "v.jsonl"},

@@ -14,7 +14,7 @@ from conftest import RATE, TONES, fresh_recognizer, run_asr, spell, train_config
 from asr import equalize as module
 from asr.classify import Classifier, classify
 from asr.config import Config
-from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.corpus.manifest import read_manifest, write_manifest
 from asr.equalize import Equalizer, equalize, equalizing_filter, filtered, speech_spectra
 from asr.errors import AudioError, ConfigError
 from asr.model import Recognizer
@@ -23,6 +23,7 @@ from asr.recognition.transcribe import transcribe
 from asr.training.data import open_data
 from asr.training.evaluate import evaluate
 from asr.tuning.validation import Validation
+from asr.utterance import Utterance
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,13 @@ from oracles import random_waveforms
 
 from asr.audio import load_audio
 from asr.batching import pad
-from asr.corpus.manifest import Utterance
 from asr.errors import AudioError
 from asr.recognition import longform
 from asr.recognition.longform import Piece, cut, in_background, pauses, stretches
 from asr.recognition.steady import is_steady
 from asr.recognition.transcribe import transcribe
 from asr.transcript import Transcript
+from asr.utterance import Utterance
 
 RATE, STRIDE = 8000, 320
 

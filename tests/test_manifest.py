@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from asr.corpus.manifest import Utterance, read_manifest, with_hypothesis, write_manifest
+from asr.corpus.manifest import read_manifest, with_hypothesis, write_manifest
 from asr.corpus.split import split
 from asr.errors import ManifestError
+from asr.utterance import Utterance
 
 
 def test_round_trip_keeps_everything(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ import soundfile
 
 from asr.audio import load_audio
 from asr.corpus import pack as pack_module
-from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.corpus.manifest import read_manifest, write_manifest
 from asr.corpus.pack import PackedCorpus, pack
 from asr.errors import ManifestError
+from asr.utterance import Utterance
 
 RATE = 8000
 

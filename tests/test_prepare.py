@@ -9,10 +9,11 @@ import pympi
 import pytest
 from conftest import run_asr
 
-from asr.corpus.manifest import Utterance, read_manifest
+from asr.corpus.manifest import read_manifest
 from asr.corpus.prepare import FORMATS, Prepared, describe, divide, parse_fractions, prepare, recognise
 from asr.corpus.readers.files import SourceError
 from asr.corpus.split import split
+from asr.utterance import Utterance
 
 Row = tuple[str, str, str | None, float, float | None, str | None]
 

@@ -15,7 +15,7 @@ from test_recurrent import random_lm
 from typer.testing import CliRunner
 
 from asr.cli import app
-from asr.corpus.manifest import Utterance, write_manifest
+from asr.corpus.manifest import write_manifest
 from asr.decoding.beam import Pruning
 from asr.decoding.decoder import Decoder
 from asr.decoding.rescoring import Rescorer
@@ -23,6 +23,7 @@ from asr.errors import ModelFileError
 from asr.lm.recurrent import RecurrentLM
 from asr.model import load, read_metadata
 from asr.tuning.recurrent import tune_rescoring
+from asr.utterance import Utterance
 
 LOG_PROBS = [random_log_probs(seed, 5 + 7 * seed % 20, 4, 2.0) for seed in range(8)]
 

@@ -16,12 +16,13 @@ from typer.testing import CliRunner
 
 from asr.cli import app
 from asr.config import Config
-from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, TrainingError
 from asr.model import Recognizer
 from asr.suspects import find_suspects, judge, outer_fence, said_of_training
 from asr.training import folds
 from asr.training.data import open_data
+from asr.utterance import Utterance
 
 SAID = [("abc", 10), ("de", 30), ("fgh", 60), ("bad", 80)]
 

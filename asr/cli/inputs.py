@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from asr.audio import AUDIO_SUFFIXES
-from asr.corpus.manifest import SUFFIXES, Utterance, read_manifest
+from asr.corpus.manifest import SUFFIXES, read_manifest
 from asr.errors import AsrError
+from asr.utterance import Utterance
 
 
 def find_recordings(arguments: Sequence[str], folder: Path) -> list[tuple[Utterance, Path]]:

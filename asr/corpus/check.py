@@ -26,9 +26,10 @@ from asr.corpus.check_verdicts import (
     text_faults,
     unlisted_audio,
 )
-from asr.corpus.manifest import Utterance, scan_manifest
+from asr.corpus.manifest import scan_manifest
 from asr.lengths import hop_samples, num_frames, resampled_length, subsampled_length
 from asr.text import Units, read_units
+from asr.utterance import Utterance
 
 
 @dataclass(frozen=True, slots=True)

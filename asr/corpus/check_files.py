@@ -11,8 +11,8 @@ from pathlib import Path
 from joblib import Parallel, cpu_count, delayed
 
 from asr.corpus.check_audio import Figures, Inspection, Part, inspect_file
-from asr.corpus.manifest import Utterance
 from asr.progress import ProgressBar
+from asr.utterance import Utterance
 
 _FORMAT = 1  # of the cache; another one is read as empty
 _SMALL = 50  # files, or as many 0.5 MB, that are not worth a second process

@@ -10,10 +10,11 @@ from typing import Any
 from asr.audio import AUDIO_SUFFIXES
 from asr.corpus.check_audio import Inspection
 from asr.corpus.check_text import Character, Scripts, hidden_characters
-from asr.corpus.manifest import SUFFIXES, Utterance, scan_manifest
+from asr.corpus.manifest import SUFFIXES, scan_manifest
 from asr.errors import ManifestError
 from asr.lengths import required_frames, resampled_length
 from asr.text import describe_characters
+from asr.utterance import Utterance
 
 UNUSABLE, SUSPECT = "unusable", "suspect"
 # What each verdict is worth, and its cure, in the order they are reported in.

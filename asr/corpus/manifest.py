@@ -5,32 +5,16 @@ import io
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from asr.errors import ManifestError, raise_problems
 from asr.files import read_text
+from asr.utterance import Utterance
 
 SUFFIXES = (".jsonl", ".csv", ".tsv")
 _NAMED = ("id", "audio_filepath", "text", "offset", "duration", "speaker")
-
-
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """A recording, or a part of one, with its transcript.
-
-    `offset` and `duration` are in seconds; `duration` None means to the end. Fields of the manifest that have
-    no name here are kept in `extra`.
-    """
-
-    id: str
-    audio: Path
-    text: str | None = None
-    offset: float = 0.0
-    duration: float | None = None
-    speaker: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def read_manifest(path: str | Path, *, require_text: bool = False, text_field: str = "text") -> list[Utterance]:

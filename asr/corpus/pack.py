@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asr.audio import load_audio
-from asr.corpus.manifest import Utterance
 from asr.equalize import Equalizer, source_of
 from asr.errors import AudioError, ManifestError
 from asr.progress import ProgressBar
+from asr.utterance import Utterance
 
 _SCHEMA = pa.schema([("audio", pa.large_list(pa.int16())), ("error", pa.string())])
 _SAMPLES_PER_BATCH = 4_000_000  # about four minutes of speech are held in memory before they are written

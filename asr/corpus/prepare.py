@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asr.corpus.manifest import Utterance, write_manifest
+from asr.corpus.manifest import write_manifest
 from asr.corpus.readers import (
     audiofolder,
     common_voice,
@@ -26,6 +26,7 @@ from asr.corpus.readers import (
 from asr.corpus.readers.files import SourceError, is_file
 from asr.corpus.split import split
 from asr.errors import raise_problems
+from asr.utterance import Utterance
 
 # In the order in which they are tried: what could be taken for something else first.
 _READERS = (kaldi, librispeech, common_voice, audiofolder, lhotse, json_list, ljspeech, table, eaf, textgrid, folder)

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from asr.corpus.download import Archive, obtain
-from asr.corpus.manifest import Utterance, write_manifest
+from asr.corpus.manifest import write_manifest
+from asr.utterance import Utterance
 
 
 def open_corpus(name: str, description: str, archives: Sequence[Archive]) -> tuple[Path, Path]:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
-from asr.corpus.manifest import Utterance
+from asr.utterance import Utterance
 
 
 def hash_fraction(key: str) -> float:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.corpus.manifest import Utterance
 from asr.decoding.forced import ANY_SOUND, best_states, words_target
 from asr.decoding.times import Run, word
 from asr.errors import AsrError, AudioError
@@ -15,6 +14,7 @@ from asr.recognition.longform import Stretch, stretches
 from asr.recognition.steady import blank
 from asr.text import BLANK
 from asr.transcript import Transcript, Word, segments, spoken, widest_gap
+from asr.utterance import Utterance
 
 SURE = 0.6  # mean confidence of the words of a segment that is good enough to train on
 LONGEST = 20.0  # seconds of such a segment

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from asr.audio import describe, load_audio, seekable
-from asr.corpus.manifest import Utterance
 from asr.equalize import Equalizer
 from asr.errors import AudioError
 from asr.model import Recognizer
+from asr.utterance import Utterance
 
 Channels = Literal["mix", "split"] | int
 T = TypeVar("T")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asr.audio import load_audio
-from asr.corpus.manifest import Utterance
 from asr.equalize import equalize
 from asr.errors import AudioError
 from asr.model import Recognizer
 from asr.recognition.longform import Channels, Stretch, compute, cut, stretches
 from asr.transcript import Guess, Transcript, Word, spoken
+from asr.utterance import Utterance
 
 if TYPE_CHECKING:
     from asr.recognition.steering import Steering  # brings numba, which best path needs not

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asr.corpus.manifest import Utterance
 from asr.errors import AsrError, ManifestError
 from asr.scoring.readers import Entry, cut, file_kind, read_ctm, read_entries, read_stm
 from asr.scoring.wer import Score, score
 from asr.text import Normalizer
+from asr.utterance import Utterance
 
 logger = logging.getLogger(__name__)
 

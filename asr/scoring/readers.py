@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from asr.corpus.manifest import SUFFIXES, Utterance, read_manifest
+from asr.corpus.manifest import SUFFIXES, read_manifest
 from asr.errors import ManifestError, raise_problems
 from asr.files import read_lines
+from asr.utterance import Utterance
 
 _IGNORED = "ignore_time_segment_in_scoring"  # what NIST's STM files write as the text of such a segment
 _LONGEST = 1e7  # seconds; what is beyond is no time

@@ -10,11 +10,11 @@ from pathlib import Path
 from asr.config import Config, TextConfig
 from asr.corpus.check import check, settings_of
 from asr.corpus.check_verdicts import SUSPECT
-from asr.corpus.manifest import Utterance
 from asr.corpus.pack import PackedCorpus, pack
 from asr.errors import ConfigError, TextError, TrainingError
 from asr.files import read_lines
 from asr.text import Units, describe_characters, read_units
+from asr.utterance import Utterance
 
 _NAMED = 5  # utterances named one by one before the rest are counted
 

@@ -10,10 +10,11 @@ from scipy.stats import spearmanr
 
 from asr.audio import load_audio
 from asr.config import Config
-from asr.corpus.manifest import Utterance, read_manifest, write_manifest
+from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import AudioError, TrainingError
 from asr.text import Normalizer
 from asr.training.train import train
+from asr.utterance import Utterance
 
 MAX_CER = 5.0  # percent, of utterances learned by heart
 MIN_CORRELATION = 0.3  # between durations and text lengths; of shuffled transcripts it is about 0

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from asr.audio import load_audio
-from asr.corpus.manifest import Utterance
 from asr.decoding.decoder import Decoder
 from asr.decoding.greedy import best_path
 from asr.equalize import Equalizer, source_of
@@ -14,6 +13,7 @@ from asr.errors import TextError
 from asr.model import Recognizer
 from asr.scoring.wer import Score, score
 from asr.text import Normalizer
+from asr.utterance import Utterance
 
 
 class Validation:

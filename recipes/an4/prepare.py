@@ -6,11 +6,11 @@ import soundfile
 
 from asr.cli import run
 from asr.corpus.download import Archive
-from asr.corpus.manifest import Utterance
 from asr.corpus.readers.files import SourceError, matches, numbered_lines
 from asr.corpus.recipe import open_corpus, write_splits
 from asr.corpus.split import split
 from asr.errors import raise_problems
+from asr.utterance import Utterance
 
 # NVIDIA's copy, which NeMo's tutorials use; CMU's own server, speech.cs.cmu.edu, has no https. The sum is one that
 # other users of this copy publish; there is no official one.

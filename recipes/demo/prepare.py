@@ -12,8 +12,9 @@ import soxr
 
 from asr.cli import run
 from asr.corpus.espeak import Synthesizer
-from asr.corpus.manifest import Utterance, write_manifest
+from asr.corpus.manifest import write_manifest
 from asr.progress import ProgressBar
+from asr.utterance import Utterance
 
 SAMPLE_RATE = 16000
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "oh", "double", "triple")

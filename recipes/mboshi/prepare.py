@@ -10,10 +10,10 @@ import soundfile
 
 from asr.cli import run
 from asr.corpus.download import Archive
-from asr.corpus.manifest import Utterance
 from asr.corpus.recipe import open_corpus, write_splits
 from asr.corpus.split import split
 from asr.errors import ManifestError
+from asr.utterance import Utterance
 
 # The archive of a branch is made by the host when asked for, so its bytes may change: no checksum.
 ARCHIVES = [Archive("https://github.com/besacier/mboshi-french-parallel-corpus/archive/refs/heads/master.tar.gz")]

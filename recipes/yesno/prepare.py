@@ -14,9 +14,9 @@ import soundfile
 
 from asr.cli import run
 from asr.corpus.download import Archive
-from asr.corpus.manifest import Utterance
 from asr.corpus.recipe import open_corpus, write_splits
 from asr.errors import ManifestError
+from asr.utterance import Utterance
 
 # The sum is the one that torchaudio.datasets.YESNO checks.
 ARCHIVES = [

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from asr.corpus.manifest import Utterance, json_rows
+from asr.corpus.manifest import json_rows
 from asr.corpus.readers.columns import read_rows
 from asr.corpus.readers.files import Recordings, SourceError, matches, split_name
 from asr.corpus.readers.table import table_rows
 from asr.files import read_text
+from asr.utterance import Utterance
 
 NAME = "Hugging Face audiofolder"
 _PATTERNS = tuple(f"{folder}metadata.{suffix}" for folder in ("", "*/", "*/*/") for suffix in ("csv", "jsonl"))

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from asr.corpus.manifest import Utterance, from_row
+from asr.corpus.manifest import from_row
 from asr.corpus.readers.files import Recordings, SourceError, usual_split
 from asr.errors import raise_problems
+from asr.utterance import Utterance
 
 # Names of the field, the more telling ones first: where a table has several of a line, the first is taken.
 _NAMES = {

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from asr.corpus.manifest import Utterance
 from asr.corpus.readers.columns import read_rows
 from asr.corpus.readers.files import Recordings, SourceError
 from asr.corpus.readers.table import named_row, parse
 from asr.files import read_text
+from asr.utterance import Utterance
 
 NAME = "Common Voice"
 _TABLES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}

@@ -9,9 +9,9 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from asr.corpus.manifest import Utterance
 from asr.corpus.readers.files import Recordings, SourceError, is_audio, is_file, walk
 from asr.corpus.readers.tiers import Annotation, utterances_of_tier
+from asr.utterance import Utterance
 
 NAME = "ELAN annotations (.eaf)"
 

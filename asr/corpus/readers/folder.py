@@ -5,9 +5,9 @@ import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from asr.corpus.manifest import Utterance
 from asr.corpus.readers.files import Recordings, SourceError, is_audio, split_name, usual_split, walk
 from asr.files import read_text
+from asr.utterance import Utterance
 
 NAME = "folder of recordings with text files"
 _NOTES = frozenset(["readme", "license", "licence", "copying", "changelog"])  # not transcripts, even as .txt

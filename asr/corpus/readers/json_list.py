@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from asr.corpus.manifest import Utterance, json_rows, parse_json
+from asr.corpus.manifest import json_rows, parse_json
 from asr.corpus.readers.columns import fields, read_rows
 from asr.corpus.readers.files import Recordings, SourceError, matches, split_files
 from asr.files import read_text
+from asr.utterance import Utterance
 
 NAME = "JSON list (NeMo manifest)"
 _PATTERNS = ("*.jsonl", "*.json", "*.ndjson")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from asr.corpus.manifest import Utterance
 from asr.corpus.readers.files import SourceError, find_from_above, numbered_lines, usual_split
 from asr.errors import raise_problems
+from asr.utterance import Utterance
 
 NAME = "Kaldi data directory"
 

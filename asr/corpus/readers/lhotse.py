@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from asr.corpus.manifest import Utterance, parse_json
+from asr.corpus.manifest import parse_json
 from asr.corpus.readers.files import SourceError, find_from_above, matches, split_files
 from asr.errors import raise_problems
+from asr.utterance import Utterance
 
 NAME = "lhotse CutSet"
 _MAX_LINE = 1 << 22  # characters

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from asr.corpus.manifest import Utterance
 from asr.corpus.readers.files import SourceError, is_audio, matches, numbered_lines
+from asr.utterance import Utterance
 
 NAME = "LibriSpeech layout"
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from asr.corpus.manifest import Utterance
 from asr.corpus.readers.files import SourceError, is_audio, matches
 from asr.corpus.readers.table import parse
 from asr.files import read_text
+from asr.utterance import Utterance
 
 NAME = "LJ Speech layout"
 

@@ -5,10 +5,10 @@ import io
 from pathlib import Path
 from typing import Any
 
-from asr.corpus.manifest import Utterance
 from asr.corpus.readers.columns import has_audio_and_text, read_rows
 from asr.corpus.readers.files import Recordings, SourceError, is_audio, is_file, matches, split_files
 from asr.files import read_text
+from asr.utterance import Utterance
 
 NAME = "table (CSV or TSV)"
 DELIMITERS = "\t|;,"

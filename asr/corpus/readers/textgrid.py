@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from asr.corpus.manifest import Utterance
 from asr.corpus.readers.files import Recordings, SourceError, is_audio, matches, walk
 from asr.corpus.readers.tiers import Annotation, utterances_of_tier
 from asr.files import read_text
+from asr.utterance import Utterance
 
 NAME = "Praat TextGrids"
 _TOKEN = re.compile(r'"(?P<text>[^"]*(?:""[^"]*)*)"|(?P<flag><\w+>)|(?P<comment>!.*)|(?P<word>[^\s"]+)')

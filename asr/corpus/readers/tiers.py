@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asr.corpus.manifest import Utterance
 from asr.corpus.readers.files import Recordings, SourceError
+from asr.utterance import Utterance
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,22 @@
+"""The utterance: a recording, or a part of one, with its transcript."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A recording, or a part of one, with its transcript.
+
+    `offset` and `duration` are in seconds; `duration` None means to the end. Fields of the manifest that have
+    no name here are kept in `extra`.
+    """
+
+    id: str
+    audio: Path
+    text: str | None = None
+    offset: float = 0.0
+    duration: float | None = None
+    speaker: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
