@@ -18,13 +18,13 @@ _PUBLIC = {
     "AudioError": "asr.errors",
     "Classifier": "asr.classify",
     "Config": "asr.config",
-    "Recognizer": "asr.model",
+    "Recognizer": "asr.recognition.recognizer",
     "Score": "asr.scoring.wer",
     "Transcript": "asr.transcript",
     "Units": "asr.text",
     "best_path": "asr.decoding.greedy",
     "ctc_loss": "asr.nn.ctc",
-    "load": "asr.model",
+    "load": "asr.recognition.recognizer",
     "load_audio": "asr.audio",
     "read_manifest": "asr.corpus.manifest",
     "score": "asr.scoring.wer",
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from asr.decoding.greedy import best_path as best_path
     from asr.errors import AsrError as AsrError
     from asr.errors import AudioError as AudioError
-    from asr.model import Recognizer as Recognizer
-    from asr.model import load as load
     from asr.nn.ctc import ctc_loss as ctc_loss
+    from asr.recognition.recognizer import Recognizer as Recognizer
+    from asr.recognition.recognizer import load as load
     from asr.scoring.wer import Score as Score
     from asr.scoring.wer import score as score
     from asr.text import Units as Units

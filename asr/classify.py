@@ -66,7 +66,7 @@ class Classifier(SpeechModel[UtteranceClassifier]):
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [Classification(self.classes[index], probability) for index, probability in pairs]
 
-    def parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def parts(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {}, {"classes": self.classes}
 
     @classmethod

@@ -14,9 +14,9 @@ from asr.corpus.manifest import read_manifest
 from asr.corpus.pack import PackedCorpus, pack
 from asr.decoding.greedy import best_path
 from asr.errors import AsrError, ConfigError
-from asr.model import Recognizer
 from asr.nn.ctc import ctc_loss
 from asr.recognition.align import find_words, spell
+from asr.recognition.recognizer import Recognizer
 from asr.training.data import read_ids
 from asr.utterance import Utterance
 

@@ -29,7 +29,7 @@ from asr.decoding.decoder import Decoder
 from asr.decoding.greedy import best_path
 from asr.lm.arpa import write_arpa
 from asr.lm.estimate import estimate
-from asr.model import load
+from asr.recognition.recognizer import load
 from asr.scoring.wer import score
 from asr.tuning.ngrams import WIDTHS, models_of_text, search_settings
 from asr.tuning.validation import Validation

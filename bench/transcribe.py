@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 
 from asr.config import Config
-from asr.model import Recognizer
+from asr.recognition.recognizer import Recognizer
 from asr.recognition.transcribe import transcribe_one
 from asr.text import Units
 

@@ -17,7 +17,7 @@ from oracles import random_waveforms, randomise
 from asr.batching import pad
 from asr.config import AugmentConfig, Config
 from asr.corpus.manifest import write_manifest
-from asr.model import Recognizer
+from asr.recognition.recognizer import Recognizer
 from asr.text import Units
 from asr.utterance import Utterance
 

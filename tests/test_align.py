@@ -10,9 +10,9 @@ from conftest import fresh_recognizer
 
 import asr.recognition.align
 from asr.errors import AsrError
-from asr.model import Recognizer
 from asr.recognition.align import align, spell, well_aligned
 from asr.recognition.longform import Stretch
+from asr.recognition.recognizer import Recognizer
 
 STRIDE = 0.04  # seconds of a frame of the recogniser below
 

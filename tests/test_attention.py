@@ -19,9 +19,10 @@ from asr.corpus.manifest import read_manifest, write_manifest
 from asr.decoding.attention import decode, rescore, search
 from asr.errors import AsrError, ConfigError
 from asr.lm.estimate import estimate
-from asr.model import Recognizer, load, read_metadata
+from asr.model_file import read_metadata
 from asr.nn.attention import END, AttentionDecoder, EncoderDecoder, attention_loss, pad_units
 from asr.recognition.align import align
+from asr.recognition.recognizer import Recognizer, load
 from asr.recognition.steering import steer
 from asr.text import Units
 from asr.training.train import train

@@ -23,8 +23,9 @@ from asr.config import Config
 from asr.corpus.check import check, settings_of
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, ModelFileError, TrainingError
-from asr.model import load, read_metadata
+from asr.model_file import read_metadata
 from asr.nn.classifier import mean_pool
+from asr.recognition.recognizer import load
 from asr.scoring.accuracy import accuracy, confusions
 from asr.training.classification import ClassificationTask
 from asr.training.train import train

@@ -11,7 +11,8 @@ from test_fusion import TEXTS
 from asr.decoding.confidence import calibrate, calibrated, expected_error
 from asr.decoding.phrases import Phrases
 from asr.errors import TextError
-from asr.model import Recognizer, load, read_metadata
+from asr.model_file import read_metadata
+from asr.recognition.recognizer import Recognizer, load
 from asr.tuning.confidence import tune_confidence, tune_rejection, words_heard
 
 

@@ -19,7 +19,8 @@ from asr.decoding.decoder import Decoder
 from asr.decoding.fusion import Weights
 from asr.errors import LanguageModelError, ModelFileError
 from asr.lm.arpa import write_arpa
-from asr.model import Recognizer, load, read_metadata
+from asr.model_file import read_metadata
+from asr.recognition.recognizer import Recognizer, load
 from asr.tuning.ngrams import search_settings, spelling_model
 from asr.tuning.validation import Validation
 from asr.utterance import Utterance

@@ -5,8 +5,8 @@ from oracles import random_waveforms, randomise
 
 from asr.batching import pad
 from asr.config import Config
-from asr.model import Recognizer
 from asr.nn.encoder import AcousticModel, DropoutMask, FrameStacking, Frontend
+from asr.recognition.recognizer import Recognizer
 from asr.text import Units
 
 

@@ -17,7 +17,7 @@ from asr.config import Config
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.equalize import Equalizer, equalize, equalizing_filter, filtered, speech_spectra
 from asr.errors import AudioError, ConfigError
-from asr.model import Recognizer
+from asr.recognition.recognizer import Recognizer
 from asr.recognition.stream import require_streamable
 from asr.recognition.transcribe import transcribe
 from asr.training.data import open_data

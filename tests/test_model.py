@@ -12,7 +12,8 @@ import asr
 from asr.batching import pad
 from asr.config import Config, TextConfig
 from asr.errors import ModelFileError
-from asr.model import Recognizer, load, read_metadata
+from asr.model_file import read_metadata
+from asr.recognition.recognizer import Recognizer, load
 from asr.text import Units
 
 CONFIG = {

@@ -21,7 +21,8 @@ from asr.errors import LanguageModelError, ModelFileError
 from asr.lm.compiled import CURE, build_network, read
 from asr.lm.ngram import BEGIN, END, SPECIALS
 from asr.lm.recurrent import RecurrentLM
-from asr.model import load, read_metadata
+from asr.model_file import read_metadata
+from asr.recognition.recognizer import load
 from asr.text import Normalizer, Units
 from asr.tuning.recurrent import tune_fusion
 

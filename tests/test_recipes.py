@@ -18,7 +18,7 @@ from test_steady import assert_nothing_is_said
 from asr.audio import load_audio
 from asr.config import Config
 from asr.corpus.manifest import read_manifest, write_manifest
-from asr.model import load
+from asr.recognition.recognizer import load
 from asr.training.train import train
 from asr.utterance import Utterance
 

@@ -14,7 +14,8 @@ from asr.cli.models import info
 from asr.errors import LanguageModelError, ModelFileError
 from asr.lm.ngram import BEGIN, SPECIALS
 from asr.lm.recurrent import Given, RecurrentLM, load_recurrent
-from asr.model import load, read_metadata
+from asr.model_file import read_metadata
+from asr.recognition.recognizer import load
 from asr.text import Normalizer
 
 SENTENCES = ["ab ba", "b", "a ab abb a", "bé"]

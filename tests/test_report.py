@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from asr.cli import app
 from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
-from asr.model import Recognizer, load
+from asr.recognition.recognizer import Recognizer, load
 from asr.report.run import write_report
 from asr.scoring.wer import score
 from asr.text import Units

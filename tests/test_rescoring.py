@@ -21,7 +21,8 @@ from asr.decoding.decoder import Decoder
 from asr.decoding.rescoring import Rescorer
 from asr.errors import ModelFileError
 from asr.lm.recurrent import RecurrentLM
-from asr.model import load, read_metadata
+from asr.model_file import read_metadata
+from asr.recognition.recognizer import load
 from asr.tuning.recurrent import tune_rescoring
 from asr.utterance import Utterance
 

@@ -10,7 +10,7 @@ from conftest import REPOSITORY
 from asr.decoding.decoder import Decoder
 from asr.decoding.phrases import Phrases
 from asr.errors import ModelFileError
-from asr.model import Recognizer, load
+from asr.recognition.recognizer import Recognizer, load
 
 RUNS = Path(os.environ.get("ASR_RUNS") or REPOSITORY / "runs")
 MODELS = sorted(RUNS.glob("*/model*.safetensors"), key=lambda path: path.stat().st_mtime)[-6:]

@@ -20,8 +20,8 @@ from asr.config import Config
 from asr.decoding.decoder import Decoder
 from asr.decoding.fusion import Weights
 from asr.errors import AsrError, AudioError, ConfigError
-from asr.model import Recognizer
 from asr.recognition.live import microphone, piped
+from asr.recognition.recognizer import Recognizer
 from asr.recognition.stream import PAUSE, AcousticStream, describe, latency
 from asr.text import Units
 

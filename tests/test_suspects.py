@@ -18,7 +18,7 @@ from asr.cli import app
 from asr.config import Config
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, TrainingError
-from asr.model import Recognizer
+from asr.recognition.recognizer import Recognizer
 from asr.suspects import find_suspects, judge, outer_fence, said_of_training
 from asr.training import folds
 from asr.training.data import open_data

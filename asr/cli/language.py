@@ -190,7 +190,7 @@ def tune(
     from asr.decoding.phrases import read_phrases
     from asr.lm.arpa import read_arpa
     from asr.lm.recurrent import load_recurrent
-    from asr.model import load
+    from asr.recognition.recognizer import load
     from asr.tuning.confidence import tune_confidence, tune_rejection
     from asr.tuning.ngrams import models_of_text, spelling_model, tune_ngrams
     from asr.tuning.recurrent import tune_fusion, tune_rescoring

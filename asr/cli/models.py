@@ -7,7 +7,8 @@ def info(model: Model) -> None:
     """Show what a model file holds: units, configuration, how it was trained, and whether a recogniser can stream."""
     import yaml
 
-    from asr.model import Recognizer, load, read_metadata, task_of
+    from asr.model_file import read_metadata, task_of
+    from asr.recognition.recognizer import Recognizer, load
     from asr.recognition.stream import describe
 
     shown = read_metadata(model)

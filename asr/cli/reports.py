@@ -60,7 +60,7 @@ def suspects(
             corpus, judged_by = data.training, f"{folds} models, each by one that has not seen it"
             parts = cross_validate(settings, data, out, folds, _say)
         else:
-            from asr.model import load
+            from asr.recognition.recognizer import load
 
             recognizer = load(judge)
             corpus = open_corpus(recognizer, Path(str(manifest)), Path(temporary), _say)

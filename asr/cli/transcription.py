@@ -84,8 +84,8 @@ def transcribe(
             if not utterances:
                 return
 
-        from asr.model import load
         from asr.progress import ProgressBar
+        from asr.recognition.recognizer import load
         from asr.recognition.transcribe import transcribe as transcribe_all
         from asr.recognition.transcribe import with_channel
         from asr.transcript import Transcript
@@ -137,8 +137,8 @@ def _transcribe_live(model: Path, source: str, device: str | None) -> None:
     if source not in ("-", "mic"):
         raise AsrError(f"--stream {source}: must be - for a pipe or mic; cat {source} | asr transcribe … --stream -")
 
-    from asr.model import load
     from asr.recognition.live import microphone, piped
+    from asr.recognition.recognizer import load
     from asr.recognition.stream import describe
     from asr.transcript import spoken
 
@@ -197,9 +197,9 @@ def align(
     content = read_text(text)
 
     from asr.corpus.manifest import write_manifest
-    from asr.model import load
     from asr.recognition.align import align as align_text
     from asr.recognition.align import well_aligned
+    from asr.recognition.recognizer import load
     from asr.writers.tsv import render
 
     alignment = align_text(load(model, device), audio, content)

@@ -7,8 +7,8 @@ import torch
 from asr.batching import pad
 from asr.corpus.pack import PackedCorpus
 from asr.figures.figures import draw_spectrum, median_utterance, plt
-from asr.model import Recognizer
 from asr.nn.attention import EncoderDecoder, pad_units
+from asr.recognition.recognizer import Recognizer
 
 
 @torch.inference_mode()

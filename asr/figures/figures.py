@@ -11,7 +11,7 @@ from asr.batching import pad
 from asr.classify import Classifier
 from asr.corpus.pack import PackedCorpus
 from asr.figures.page import data_uri
-from asr.model import Recognizer
+from asr.recognition.recognizer import Recognizer
 from asr.run_log import Row, kept_row
 from asr.scoring.accuracy import confusions
 

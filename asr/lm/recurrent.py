@@ -14,7 +14,7 @@ from torch import Tensor
 from asr.batching import plan_batches
 from asr.errors import LanguageModelError, ModelFileError
 from asr.lm.ngram import BEGIN, END, SPECIALS, UNKNOWN, Kind, Perplexity, TokenModel, join_tokens
-from asr.model import read_metadata, write_model_file
+from asr.model_file import read_metadata, write_model_file
 from asr.nn.lm import LanguageModel
 from asr.text import Normalizer
 
@@ -226,8 +226,7 @@ class RecurrentLM(TokenModel):
 
     def save(self, path: str | Path) -> None:
         """Writes the language model file, whole or not at all. The same model gives the same bytes."""
-        tensors = {name: torch.tensor(array) for name, array in self.to_tensors().items()}
-        write_model_file(path, tensors, self.to_metadata())
+        write_model_file(path, self.to_tensors(), self.to_metadata())
 
 
 def load_recurrent(path: str | Path, *, conditional: bool = False) -> RecurrentLM:

@@ -3,8 +3,8 @@
 `nn.LSTM` multiplies a handful of rows with the recurrent matrix in each step, far below what a processor can do: on a
 CPU its threads meet in each step, on a GPU each step starts kernels of its own. Here the inputs of all frames and both
 directions are one product, as are the gradients of the weights, and the steps in between are programs that never wait
-for each other, on threads (`asr/nn/kernels/lstm_cpu.py`) or on a GPU (`asr/nn/kernels/lstm_cuda.py`). Under autocast, products are of
-bfloat16 where the processor has them.
+for each other, on threads (`asr/nn/kernels/lstm_cpu.py`) or on a GPU (`asr/nn/kernels/lstm_cuda.py`). Under autocast,
+products are of bfloat16 where the processor has them.
 """
 
 from collections.abc import Sequence

@@ -9,8 +9,8 @@ import numpy as np
 from asr.decoding.forced import ANY_SOUND, best_states, words_target
 from asr.decoding.times import Run, word
 from asr.errors import AsrError, AudioError
-from asr.model import Recognizer
 from asr.recognition.longform import Stretch, stretches
+from asr.recognition.recognizer import Recognizer
 from asr.recognition.steady import blank
 from asr.text import BLANK
 from asr.transcript import Transcript, Word, segments, spoken, widest_gap

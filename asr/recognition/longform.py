@@ -23,7 +23,7 @@ from torch import Tensor
 from asr.audio import describe, load_audio, seekable
 from asr.equalize import Equalizer
 from asr.errors import AudioError
-from asr.model import Recognizer
+from asr.recognition.recognizer import Recognizer
 from asr.utterance import Utterance
 
 Channels = Literal["mix", "split"] | int

@@ -14,7 +14,7 @@ from asr.decoding.phrases import Phrases, read_phrases
 from asr.errors import AsrError
 
 if TYPE_CHECKING:
-    from asr.model import Recognizer
+    from asr.recognition.recognizer import Recognizer
 
 
 class NBestDecoder(Protocol):

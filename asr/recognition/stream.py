@@ -15,9 +15,9 @@ from torch import Tensor
 from asr.audio import load_audio
 from asr.errors import ConfigError
 from asr.features import running_level
-from asr.model import Recognizer
 from asr.nn.encoder import AcousticModel
 from asr.nn.rnn import State
+from asr.recognition.recognizer import Recognizer
 from asr.recognition.transcribe import inside
 from asr.text import BLANK
 from asr.transcript import Transcript, Word, spoken

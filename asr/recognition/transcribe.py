@@ -12,8 +12,8 @@ import numpy as np
 from asr.audio import load_audio
 from asr.equalize import equalize
 from asr.errors import AudioError
-from asr.model import Recognizer
 from asr.recognition.longform import Channels, Stretch, compute, cut, stretches
+from asr.recognition.recognizer import Recognizer
 from asr.transcript import Guess, Transcript, Word, spoken
 from asr.utterance import Utterance
 

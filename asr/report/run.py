@@ -12,7 +12,7 @@ from asr.errors import AsrError
 from asr.figures.figures import learning_curves, utterance_picture
 from asr.figures.page import audio_uri, write_page
 from asr.files import read_text
-from asr.model import Recognizer, load
+from asr.recognition.recognizer import Recognizer, load
 from asr.run_log import Row
 from asr.scoring.alignment import Edit, confusions, edits, missed
 from asr.scoring.anatomy import by_length, by_level, by_training

@@ -16,7 +16,9 @@ from asr.classify import Classifier
 from asr.config import Config
 from asr.errors import ConfigError
 from asr.lengths import hop_samples
-from asr.model import Recognizer, SpeechModel, read_metadata, task_of
+from asr.model import SpeechModel
+from asr.model_file import read_metadata, task_of
+from asr.recognition.recognizer import Recognizer
 from asr.run_log import Row
 from asr.training.augment import PAUSE_SECONDS, Augment
 from asr.training.data import Corpora

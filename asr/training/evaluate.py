@@ -6,7 +6,7 @@ import torch
 
 from asr.corpus.pack import PackedCorpus
 from asr.features import frame_mask
-from asr.model import Recognizer
+from asr.recognition.recognizer import Recognizer
 from asr.scoring.wer import Score, score
 from asr.text import BLANK
 

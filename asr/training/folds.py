@@ -8,7 +8,7 @@ from asr.config import Config
 from asr.corpus.split import hash_fraction
 from asr.errors import TrainingError
 from asr.files import write_whole
-from asr.model import Recognizer, load
+from asr.recognition.recognizer import Recognizer, load
 from asr.training.data import TrainingData, read_ids
 from asr.training.loop import MODEL_FILE
 from asr.training.train import train

@@ -10,7 +10,7 @@ from asr.decoding.decoder import Decoder
 from asr.decoding.greedy import best_path
 from asr.equalize import Equalizer, source_of
 from asr.errors import TextError
-from asr.model import Recognizer
+from asr.recognition.recognizer import Recognizer
 from asr.scoring.wer import Score, score
 from asr.text import Normalizer
 from asr.utterance import Utterance

@@ -8,9 +8,9 @@ each to its last: directions and utterances do not wait for each other, and padd
 No fast mathematics here: how it rounds depends on what else is compiled with a function, so that a process that has
 just compiled would train another model than one that finds the result of that.
 
-Numbers are float32, or bfloat16 in uint16, with sums in float32 either way. Matrices are in panels
-(`asr/nn/kernels/lstm_panels.py`), of which a step of a product takes one row, or two of bfloat16, as the instruction VDPBF16PS
-does, and so do tiles (`asr/nn/kernels/amx.py`). `G` is 4 gates, in PyTorch's order: input, forget, cell, output.
+Numbers are float32, or bfloat16 in uint16, with sums in float32 either way. Matrices are in panels (`lstm_panels.py`),
+of which a step of a product takes one row, or two of bfloat16, as the instruction VDPBF16PS does, and so do tiles
+(`amx.py`). `G` is 4 gates, in PyTorch's order: input, forget, cell, output.
 """
 
 from typing import Any
