@@ -57,6 +57,11 @@ def load_audio(
     else:
         name = "array"
         samples = _from_array(source, source_rate)
+        if samples.shape[1] > 1 and channel is None:
+            raise AudioError(
+                f"array: shape {samples.T.shape}: several recordings, or the channels of one? Pass recordings one at a "
+                'time, or choose a channel: channel=1, or channel="mix" for the average of all'
+            )
         if source_rate is None:
             raise AudioError("array: its sample rate is not known; pass it, in Hz, beside the array")
         samples = _cut(samples, source_rate, offset, duration, name)
@@ -236,8 +241,11 @@ def _reason(error: soundfile.LibsndfileError) -> str:
 
 def _from_array(source: Any, source_rate: int | None) -> np.ndarray:
     """Array or tensor, `(N,)` or `(channels, N)` -> float32 `(N, channels)`."""
+    if isinstance(source, list | tuple):
+        raise AudioError(f"array: a {type(source).__name__} given; pass one recording as a numpy array or a tensor")
     if hasattr(source, "detach"):  # a torch tensor, on any device
-        source = source.detach().cpu().numpy()
+        source = source.detach().cpu()
+        source = (source.float() if source.is_floating_point() else source).numpy()  # numpy has no bfloat16
     array = np.asarray(source)
     if source_rate is not None and source_rate <= 0:
         raise AudioError(f"array: sample rate {source_rate} Hz is not positive")
@@ -245,11 +253,26 @@ def _from_array(source: Any, source_rate: int | None) -> np.ndarray:
         raise AudioError(f"array: shape {array.shape} given; samples of shape (N,) or (channels, N) required")
     if array.ndim == 2 and array.shape[0] > MAX_CHANNELS:
         raise AudioError(f"array: {array.shape[0]} channels given; the layout is (channels, N): transpose it")
-    if np.issubdtype(array.dtype, np.signedinteger):
-        array = array / -float(np.iinfo(array.dtype).min)
-    elif not np.issubdtype(array.dtype, np.floating):
-        raise AudioError(f"array: type {array.dtype} given; float or signed integer samples required")
-    return np.atleast_2d(array).T.astype(np.float32)
+    return np.atleast_2d(_scaled(array)).T.astype(np.float32)
+
+
+def _scaled(array: np.ndarray) -> np.ndarray:
+    """Scale integers to [-1, 1): by the range of their type, or of the 16 bits that they all fit in."""
+    if np.issubdtype(array.dtype, np.floating):
+        return array
+    if not np.issubdtype(array.dtype, np.integer):
+        raise AudioError(f"array: type {array.dtype} given; float or integer samples required")
+    limits = np.iinfo(array.dtype)
+    if limits.min == 0:  # unsigned samples are centred on the middle of their range
+        middle = (limits.max + 1) // 2
+        return (array.astype(np.float64) - middle) / middle
+    if limits.bits <= 16:
+        return array / -float(limits.min)
+    low, high = int(array.min()), int(array.max())
+    for full_scale in (2**15, 2**31):  # 16-bit samples often come in wider integers
+        if -full_scale <= low and high < full_scale:
+            return array / float(full_scale)
+    raise AudioError(f"array: values up to {max(-low, high)} in {array.dtype}; 16-bit or 32-bit samples required")
 
 
 def _one_channel(samples: np.ndarray, channel: int | Literal["mix"] | None, name: str) -> np.ndarray:

@@ -14,7 +14,7 @@ import torch
 import torchaudio
 from torch import Tensor, nn
 
-from asr.lengths import Count, hop_samples, num_frames
+from asr.lengths import Count, hop_samples, num_frames, window_samples
 
 LOG_FLOOR = 1e-6  # below the power of one 16-bit step of noise: digital silence stays finite and quiet stays quiet
 LEVEL_SECONDS = 4.0  # after which what was heard counts 1/e in a running level
@@ -40,7 +40,7 @@ class Spectrogram(nn.Module):
         super().__init__()
         self.sample_rate = sample_rate
         self.level = level
-        self.window = max(2, round(sample_rate * window_ms / 1000))
+        self.window = window_samples(sample_rate, window_ms)
         self.hop = hop_samples(sample_rate, hop_ms)
         self.n_fft = 2 ** math.ceil(math.log2(self.window))
         self.register_buffer("window_function", torch.hann_window(self.window), persistent=False)

@@ -3,6 +3,7 @@
 import codecs
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from asr.errors import AsrError
@@ -29,6 +30,18 @@ def read_text(path: Path, error: type[AsrError] = AsrError) -> str:
 def read_lines(path: Path, error: type[AsrError] = AsrError) -> list[str]:
     """The lines of `read_text`, whatever ends them. Not str.splitlines: a transcript may hold U+2028."""
     return re.split(r"\r\n|\n|\r", read_text(path, error))
+
+
+def named_lines(
+    source: str | Path | Sequence[str], name: str, error: type[AsrError] = AsrError
+) -> tuple[str, list[str]]:
+    """Return a name for messages and the lines of `source`: a file, or the lines themselves, called `name`.
+
+    Raises `error` as `read_text` does.
+    """
+    if isinstance(source, str | Path):
+        return str(source), read_lines(Path(source), error)
+    return name, list(source)
 
 
 def write_whole(path: Path, *parts: bytes | memoryview) -> None:

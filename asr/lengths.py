@@ -23,6 +23,11 @@ def hop_samples(sample_rate: int, hop_ms: float) -> int:
     return max(1, round(sample_rate * hop_ms / 1000))
 
 
+def window_samples(sample_rate: int, window_ms: float) -> int:
+    """Return the samples that one feature frame sees."""
+    return max(2, round(sample_rate * window_ms / 1000))
+
+
 def num_frames(num_samples: Count, hop: int) -> Count:
     """Feature frames of `num_samples` samples: exactly `1 + floor(N / hop)`."""
     return 1 + num_samples // hop
@@ -36,3 +41,13 @@ def subsampled_length(lengths: Count, factor: int) -> Count:
 def required_frames(target: Sequence[Any]) -> int:
     """Fewest encoder frames that can emit `target`: its length, and a blank between equal neighbours."""
     return len(target) + sum(a == b for a, b in pairwise(target))
+
+
+def time_strides(factor: int) -> tuple[int, int]:
+    """Return the strides in time of the two convolutions that subsample by `factor`."""
+    return {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2)}[factor]
+
+
+def subsampling_look_ahead(frontend: str, factor: int) -> int:
+    """Return how many feature frames after its own an encoder frame sees, with a `conv` or a `stack` front end."""
+    return 1 + time_strides(factor)[0] if frontend == "conv" else factor - 1

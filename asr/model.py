@@ -133,7 +133,6 @@ class SpeechModel(ABC, Generic[Network]):
         try:
             if (task := task_of(metadata)) != cls.task:
                 raise ModelFileError(f"{path}: was trained for {task}; use it with `{COMMANDS[task]}`")
-            metadata["config"]["model"].setdefault("projection", True)  # every model had one before this was a setting
             config = Config.model_validate(metadata["config"])
             tensors = safetensors.torch.load_file(path)
             model = cls.from_parts(config, tensors, metadata)

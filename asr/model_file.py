@@ -47,7 +47,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         raise ModelFileError(f"{path}: is a safetensors file of another program; train one with `asr train`") from None
     if metadata.get("format") != FORMAT:
         raise ModelFileError(f"{path}: has format {metadata.get('format')}, this version reads {FORMAT}; update asr")
-    return metadata
+    return _with_later_settings(metadata)
 
 
 def task_of(metadata: Mapping[str, Any]) -> str:
@@ -56,3 +56,11 @@ def task_of(metadata: Mapping[str, Any]) -> str:
     The first model files do not state a task: they are all recognisers.
     """
     return str(metadata["task"] if "task" in metadata else metadata["config"].get("task", "recognition"))
+
+
+def _with_later_settings(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Add settings to the metadata of old model files whose defaults differ from what the old program did."""
+    model = (metadata.get("config") or {}).get("model")
+    if isinstance(model, dict):
+        model.setdefault("projection", True)  # before this was a setting, every model had a projection
+    return metadata

@@ -1,7 +1,9 @@
-"""What is said in a recording, and when: the one result type of transcription and alignment. No torch here."""
+"""Transcripts: the one result type of transcription, alignment and streams. No torch here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 PAUSE = 0.5  # seconds without a word that end a segment
 
@@ -17,8 +19,35 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
-    """A text that may have been said, and its score in nats."""
+class Segment:
+    """The words between two pauses: at least one word."""
+
+    words: tuple[Word, ...]
+
+    @property
+    def text(self) -> str:
+        """The words, a space between them."""
+        return text_of(self.words)
+
+    @property
+    def start(self) -> float:
+        """Seconds at which the first word starts."""
+        return self.words[0].start
+
+    @property
+    def end(self) -> float:
+        """Seconds at which the last word ends."""
+        return self.words[-1].end
+
+    @property
+    def confidence(self) -> float:
+        """The mean confidence of the words, in 0..1."""
+        return sum(word.confidence for word in self.words) / len(self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A text of an n-best list, and its score in nats."""
 
     text: str
     score: float
@@ -28,37 +57,89 @@ class Guess:
 class Transcript:
     """The text of a recording or of a part of it, its duration in seconds, and its words.
 
-    Times count from the start of the whole recording. `channel` counts from 1; None is the average of all. `nbest` are
-    the best guesses if they were asked for, the first of them the text; `unsteered` is the text without hotwords,
-    `posterior` that of the text in a closed set.
+    Times count from the start of the whole recording. `words` are empty for a model that cannot time them (attention
+    without CTC). `channel` counts from 1; None is the average of all channels. `nbest` holds the n-best list if one was
+    asked for, best first; its first text is `text`. `unbiased` is the text without hotwords, `posterior` the
+    probability of `text` in a closed set of phrases. `audio` is the file that was transcribed, if it was one.
     """
 
     text: str
     duration: float
     words: tuple[Word, ...] = ()
     channel: int | None = None
-    nbest: tuple[Guess, ...] = ()
-    unsteered: str | None = None
+    nbest: tuple[Alternative, ...] = ()
+    unbiased: str | None = None
     posterior: float | None = None
+    audio: Path | None = field(default=None, compare=False)
 
-    def segments(self) -> list[tuple[Word, ...]]:
-        """The words between pauses."""
-        return segments(self.words)
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The words divided at pauses of half a second or more."""
+        return split_at_pauses(self.words)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the transcript holds as dicts, lists, strings and numbers that `json.dumps` takes.
+
+        Times are rounded to milliseconds, confidences and scores to a thousandth. Fields that were not asked for
+        (`channel`, `posterior`, `nbest`) are left out.
+        """
+        row: dict[str, Any] = {"text": self.text, "duration": round(self.duration, 3)}
+        if self.channel is not None:
+            row["channel"] = self.channel
+        row |= self.certainty()
+        row["segments"] = [
+            {
+                "text": segment.text,
+                "start": round(segment.start, 3),
+                "end": round(segment.end, 3),
+                "confidence": round(segment.confidence, 3),
+            }
+            for segment in self.segments
+        ]
+        row["words"] = [word_row(word) for word in self.words]
+        return row
+
+    def certainty(self) -> dict[str, Any]:
+        """Return the fields `posterior` and `nbest` of `to_dict`, each if the transcript has it."""
+        row: dict[str, Any] = {} if self.posterior is None else {"posterior": round(self.posterior, 4)}
+        if self.nbest:
+            row["nbest"] = [{"text": one.text, "score": round(one.score, 3)} for one in self.nbest]
+        return row
+
+    def save(self, path: str | Path) -> None:
+        """Write a file in the format that the suffix names: txt, json, jsonl, srt, vtt, tsv, ctm, TextGrid or eaf.
+
+        The file is written whole or not at all. Formats that name the recording name `audio`; without it, the recording
+        is taken to have the name of the file with the suffix .wav. Raises AsrError for another suffix, and for a format
+        that needs the times of words if the transcript has none.
+        """
+        from asr.writers import save
+
+        save(self, Path(path))
 
 
-def segments(words: Sequence[Word], pause: float = PAUSE) -> list[tuple[Word, ...]]:
-    """Words divided where at least `pause` seconds pass without one."""
+def word_row(word: Word) -> dict[str, Any]:
+    """Return a word as a dict: times to the millisecond, confidence to a thousandth."""
+    return {key: value if isinstance(value, str) else round(value, 3) for key, value in asdict(word).items()}
+
+
+def split_at_pauses(words: Sequence[Word], pause: float = PAUSE) -> tuple[Segment, ...]:
+    """Divide words where at least `pause` seconds pass without one."""
     cuts = [i for i in range(1, len(words)) if words[i].start - words[i - 1].end >= pause]
-    return [tuple(words[i:j]) for i, j in zip([0, *cuts], [*cuts, len(words)], strict=True) if i < j]
+    bounds = zip([0, *cuts], [*cuts, len(words)], strict=True)
+    return tuple(Segment(tuple(words[i:j])) for i, j in bounds if i < j)
 
 
-def spoken(words: Sequence[Word]) -> str:
-    """The text of words."""
+def text_of(words: Sequence[Word]) -> str:
+    """Return the texts of words, a space between them."""
     return " ".join(word.text for word in words)
 
 
 def widest_gap(words: Sequence[Word]) -> int:
-    """The index after the longest pause between words; of equal ones the one nearest the middle."""
+    """Return the index after the longest pause between two words; of equal pauses, the one nearest the middle."""
     return max(
         range(1, len(words)),
         key=lambda i: (round(words[i].start - words[i - 1].end, 2), -abs(2 * i - len(words))),

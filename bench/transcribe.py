@@ -19,7 +19,6 @@ import soundfile
 
 from asr.config import Config
 from asr.recognition.recognizer import Recognizer
-from asr.recognition.transcribe import transcribe_one
 from asr.text import Units
 
 RATE, MINUTES, TURNS = 16000, 10, 3
@@ -34,7 +33,7 @@ def main() -> None:
         soundfile.write(folder / "long.flac", samples, RATE)
         soundfile.write(folder / "short.wav", samples[: 5 * RATE], RATE)
         recognizer.save(folder / "model.safetensors")
-        transcribe_one(recognizer, folder / "short.wav")  # warms up
+        recognizer.transcribe(folder / "short.wav")  # warms up
         long = [processor_seconds(recognizer, folder / "long.flac") for _ in range(TURNS)]
         command = ["-m", "asr", "transcribe", str(folder / "model.safetensors"), str(folder / "short.wav")]
         first = [wall_seconds(*command) for _ in range(TURNS)]
@@ -57,7 +56,7 @@ def syllables(seconds: int) -> np.ndarray:
 def processor_seconds(recognizer: Recognizer, path: Path) -> float:
     """Of all threads, so that other work on the machine does not count, and reading does."""
     started = time.process_time()
-    transcribe_one(recognizer, path)
+    recognizer.transcribe(path)
     return time.process_time() - started
 
 

@@ -11,7 +11,7 @@ from conftest import fresh_recognizer
 import asr.recognition.align
 from asr.errors import AsrError
 from asr.recognition.align import align, spell, well_aligned
-from asr.recognition.longform import Stretch
+from asr.recognition.longform import RecordingEnd, SegmentFrames
 from asr.recognition.recognizer import Recognizer
 
 STRIDE = 0.04  # seconds of a frame of the recogniser below
@@ -38,10 +38,10 @@ SAID = [("abc", 10), ("de", 30), ("fgh", 60), ("bad", 80), ("cafe", 120)]
 
 
 def hear(monkeypatch: pytest.MonkeyPatch, recognizer: Recognizer, said: list[tuple[str, int]] = SAID) -> None:
-    """A recording of 150 frames in two stretches with a pause between that no stretch covers."""
+    """A recording of 150 frames in two segments with a pause between that no segment covers."""
     rows = say(recognizer, said, 150)
-    parts = [Stretch(rows[2:100], 2), Stretch(rows[110:], 110), 150 * STRIDE]
-    monkeypatch.setattr(asr.recognition.align, "stretches", lambda *_: iter([(None, part) for part in parts]))
+    parts = [SegmentFrames(rows[2:100], 2), SegmentFrames(rows[110:], 110), RecordingEnd(150 * STRIDE)]
+    monkeypatch.setattr(asr.recognition.align, "segment_frames", lambda *_: iter([(None, part) for part in parts]))
 
 
 def test_words_stand_where_they_are_said(monkeypatch: pytest.MonkeyPatch, recognizer: Recognizer) -> None:
@@ -66,7 +66,7 @@ def test_what_is_not_said_and_not_written_is_passed_over(
     ((start, end),) = found.unwritten
     assert abs(start / STRIDE - 60) < 3 and abs(end / STRIDE - 66) < 3
     assert [[word.text for word in group] for group in found.groups] == [["abc", "de"], ["bad", "cafe"]]
-    assert found.report()[:2] == ["4 of 7 words found", "not said: hahaha gaga bebe"]
+    assert found.report()[:2] == ["4 of 7 words found", "not spoken: hahaha gaga bebe"]
     segments = well_aligned(found, Path("x.wav"), "x")
     assert [segment.text for segment in segments] == ["abc", "de", "bad", "cafe"]  # 0.4 s and more between them
     for segment, (_, frame) in zip(segments, [SAID[0], SAID[1], SAID[3], SAID[4]], strict=True):

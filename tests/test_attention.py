@@ -23,11 +23,11 @@ from asr.model_file import read_metadata
 from asr.nn.attention import END, AttentionDecoder, EncoderDecoder, attention_loss, pad_units
 from asr.recognition.align import align
 from asr.recognition.recognizer import Recognizer, load
-from asr.recognition.steering import steer
+from asr.recognition.search import build_search
 from asr.text import Units
 from asr.training.train import train
 from asr.training.watch import reading_loss
-from asr.transcript import spoken
+from asr.transcript import text_of
 from asr.tuning.validation import Validation
 from asr.utterance import Utterance
 from asr.writers import write
@@ -207,7 +207,7 @@ def test_model_files_and_transcripts(kind: str, tmp_path: Path, tone: Path) -> N
     transcript = loaded.transcribe(waveforms[place], 8000)
     assert transcript.text == " ".join(texts[place].split())
     if kind == "joint":
-        assert spoken(transcript.words) == transcript.text and transcript.words[0].end > 0
+        assert text_of(transcript.words) == transcript.text and transcript.words[0].end > 0
         assert align(loaded, tone, "a b").transcript.duration == 1.0
         write(transcript, tone, tmp_path / "out", ["srt"])
         return
@@ -219,7 +219,7 @@ def test_model_files_and_transcripts(kind: str, tmp_path: Path, tone: Path) -> N
     with pytest.raises(AsrError, match="-f srt needs the times of words"):
         write(transcript, tone, tmp_path / "out", ["txt", "srt"])
     with pytest.raises(ConfigError, match="decodes with attention"):
-        steer(loaded, nbest=3)
+        build_search(loaded, nbest=3)
     with pytest.raises(ConfigError, match="decodes with attention"):
         Validation(loaded, [Utterance("a", tone, "a")])
 

@@ -17,8 +17,8 @@ from asr.config import Config
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.equalize import Equalizer, equalize, equalizing_filter, filtered, speech_spectra
 from asr.errors import AudioError, ConfigError
+from asr.recognition.latency import require_streamable
 from asr.recognition.recognizer import Recognizer
-from asr.recognition.stream import require_streamable
 from asr.recognition.transcribe import transcribe
 from asr.training.data import open_data
 from asr.training.evaluate import evaluate
@@ -253,8 +253,8 @@ def test_whoever_is_not_named_is_said(tones: Path, tmp_path: Path) -> None:
 
 
 def test_streams_are_refused(two_microphones: Path) -> None:
-    with pytest.raises(ConfigError, match=r"evens out the spectrum of whole recordings.*features.equalize=false"):
-        require_streamable(recognizer_for(equalizing(two_microphones)))
+    with pytest.raises(ConfigError, match=r"equalises the spectrum of whole recordings.*features.equalize=false"):
+        require_streamable(equalizing(two_microphones))
 
 
 def test_trained_saved_and_used_from_the_command_line(two_microphones: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from asr.audio import load_audio
 from asr.batching import pad
 from asr.errors import AudioError
 from asr.recognition import longform
-from asr.recognition.longform import Piece, cut, in_background, pauses, stretches
+from asr.recognition.longform import Piece, RecordingEnd, cut, in_background, pauses, segment_frames
 from asr.recognition.steady import is_steady
 from asr.recognition.transcribe import transcribe
 from asr.transcript import Transcript
@@ -34,8 +34,8 @@ def read_from(samples: np.ndarray, asked: list[float] | None = None):
 
 
 def pieces_of(samples: np.ndarray, asked: list[float] | None = None) -> list[Piece]:
-    *pieces, seconds = cut(read_from(samples, asked), len(samples) / RATE, sample_rate=RATE, stride=STRIDE)
-    assert seconds == len(samples) / RATE
+    *pieces, end = cut(read_from(samples, asked), len(samples) / RATE, sample_rate=RATE, stride=STRIDE)
+    assert end == RecordingEnd(len(samples) / RATE)
     return pieces  # type: ignore[return-value]
 
 
@@ -215,13 +215,13 @@ def test_in_background_keeps_order_and_errors() -> None:
     assert seen == list(range(5)) and threading.main_thread() not in threads
 
 
-def test_stretches_begin_where_they_are_said(tmp_path: Path) -> None:
-    """A burst at 50 s is in a stretch that begins just before it."""
+def test_segments_begin_at_their_sound(tmp_path: Path) -> None:
+    """A burst at 50 s is in a segment that begins just before it."""
     recognizer = fresh_recognizer()
     samples = np.zeros(70 * RATE, np.float32)
     burst = random_waveforms(9, 1, RATE)[0]
     samples[50 * RATE : 50 * RATE + len(burst)] = burst
     soundfile.write(tmp_path / "x.wav", samples, RATE, subtype="PCM_16")
-    (_, stretch), (_, seconds) = stretches(recognizer, [Utterance("x", tmp_path / "x.wav")])
-    assert seconds == 70.0
-    assert 49.7 < stretch.start * recognizer.stride / RATE <= 50.0  # type: ignore[union-attr]
+    (_, segment), (_, end) = segment_frames(recognizer, [Utterance("x", tmp_path / "x.wav")])
+    assert end == RecordingEnd(70.0)
+    assert 49.7 < segment.start * recognizer.stride / RATE <= 50.0  # type: ignore[union-attr]

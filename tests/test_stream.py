@@ -20,9 +20,10 @@ from asr.config import Config
 from asr.decoding.decoder import Decoder
 from asr.decoding.fusion import Weights
 from asr.errors import AsrError, AudioError, ConfigError
+from asr.recognition.latency import describe, latency
 from asr.recognition.live import microphone, piped
 from asr.recognition.recognizer import Recognizer
-from asr.recognition.stream import PAUSE, AcousticStream, describe, latency
+from asr.recognition.stream import PAUSE, AcousticStream
 from asr.text import Units
 
 RATE = 8000
@@ -97,10 +98,10 @@ def test_latency_is_what_is_stated() -> None:
         recognizer = streaming(**options)
         samples = random_waveforms(6, 1)[0]
         middle = 5 * recognizer.stride
-        needed = middle + round(latency(recognizer) * RATE) + 1
+        needed = middle + round(latency(recognizer.config) * RATE) + 1
         assert len(streamed_so_far(recognizer, samples[:needed])) == 6
         assert len(streamed_so_far(recognizer, samples[: needed - 1])) == 5
-    assert describe(streaming(frontend="stack", subsampling=2)) == "a frame every 20 ms, 22 ms after its middle"
+    assert describe(streaming(frontend="stack", subsampling=2).config) == "a frame every 20 ms, 22 ms after its middle"
 
 
 def streamed_so_far(recognizer: Recognizer, samples: np.ndarray) -> torch.Tensor:
@@ -178,7 +179,7 @@ def test_other_rates_and_kinds_of_samples() -> None:
 def test_models_that_need_whole_utterances_say_how_to_train_one_that_streams() -> None:
     with pytest.raises(ConfigError, match=r"--set model\.bidirectional=false --set features\.level=running$"):
         fresh_recognizer().stream()
-    assert "cannot stream" in describe(fresh_recognizer())
+    assert "cannot stream" in describe(fresh_recognizer().config)
 
 
 def wav(samples: np.ndarray, rate: int = RATE, subtype: str = "PCM_16") -> bytes:
@@ -263,7 +264,7 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     for arguments, message in (
         ([tmp_path / "both", "--stream", "-"], "this model cannot stream: "),
         ([tmp_path / "m", "--stream", "x.wav"], "--stream x.wav: must be - for a pipe or mic"),
-        ([tmp_path / "m", "x.wav", "--stream", "-"], "goes without INPUT"),
+        ([tmp_path / "m", "x.wav", "--stream", "-"], "excludes INPUT and the options of files"),
     ):
         with pytest.raises(AsrError, match=message):
             run(*arguments)

@@ -13,12 +13,13 @@ from oracles import random_waveforms
 from typer.testing import CliRunner, Result
 
 from asr.cli import app
-from asr.cli.inputs import find_recordings, parse_channels, require_distinct
+from asr.cli.inputs import find_recordings, parse_channels
 from asr.corpus.manifest import read_manifest
 from asr.decoding.phrases import Rejection
 from asr.errors import AsrError
 from asr.recognition.transcribe import joined
-from asr.transcript import Guess
+from asr.transcript import Alternative
+from asr.writers.outputs import require_distinct
 
 
 @pytest.fixture(scope="module")
@@ -192,12 +193,12 @@ def test_nbest_and_hotwords(folder: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert "names.txt:2: 'Zoë' holds" in str(wrong.exception) and "'ë' (U+00EB" in str(wrong.exception)
 
 
-def test_guesses_at_stretches_are_joined() -> None:
-    left = (Guess("a", -1.0), Guess("", -2.0), Guess("b", -4.0))
-    right = (Guess("", -3.0), Guess("a", -1.5))
+def test_nbest_lists_of_segments_are_joined() -> None:
+    left = (Alternative("a", -1.0), Alternative("", -2.0), Alternative("b", -4.0))
+    right = (Alternative("", -3.0), Alternative("a", -1.5))
     found = joined(left, right, 4)
-    assert found == (Guess("a", -3.5), Guess("a a", -2.5), Guess("", -5.0), Guess("b a", -5.5))
-    assert joined((Guess("", 0.0),), left, 2) == left[:2]
+    assert found == (Alternative("a", -3.5), Alternative("a a", -2.5), Alternative("", -5.0), Alternative("b a", -5.5))
+    assert joined((Alternative("", 0.0),), left, 2) == left[:2]
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
@@ -221,4 +222,4 @@ def test_phrases(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert shown["text"] == ("" if threshold else heard[0]) and "nbest" not in shown
     assert {word["confidence"] for word in shown["words"]} <= {round(shown["posterior"], 3)}
     wrong = transcribe(folder, monkeypatch, "tree", "--phrases", "x", "--hotwords", "y")
-    assert "--phrases leaves nothing to hotwords" in str(wrong.exception)
+    assert "--phrases and --hotwords exclude each other" in str(wrong.exception)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
-from asr.transcript import Transcript, Word, segments
+from asr.transcript import Transcript, Word, split_at_pauses
 from asr.writers import FORMATS, parse_formats, write
 from asr.writers.eaf import MARK
 from asr.writers.subtitles import LINE, LONGEST, clock, cues
@@ -155,7 +155,7 @@ def test_cues_break_at_the_longest_pause() -> None:
     words = [Word("word" * 5, start, start + 0.9, 1.0) for start in starts]
     assert [len(cue.lines) for cue in cues(words)] == [2, 2]
     assert [cue.start for cue in cues(words)] == [0, 3.3]
-    assert [len(part) for part in segments([*words, Word("x", 9, 9.1, 1.0)])] == [6, 1]
+    assert [len(part.words) for part in split_at_pauses([*words, Word("x", 9, 9.1, 1.0)])] == [6, 1]
 
 
 def test_clock() -> None:

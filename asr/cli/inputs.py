@@ -1,4 +1,4 @@
-"""What a user names on the command line -> recordings: files, folders, globs, manifests, standard input."""
+"""Arguments of the command line -> recordings: files, folders, globs, manifests, standard input."""
 
 import glob
 import sys
@@ -13,11 +13,11 @@ from asr.utterance import Utterance
 
 
 def find_recordings(arguments: Sequence[str], folder: Path) -> list[tuple[Utterance, Path]]:
-    """The recordings, each with the name of its outputs without suffix, in the order of the arguments.
+    """Find the recordings that arguments name, in their order, each with the name of its outputs without suffix.
 
-    A folder is searched to its bottom, and its tree is mirrored in the names; a manifest's ids are names; `-` is
-    standard input, which is kept in `folder` meanwhile. A file that is not there is left for its reader to name.
-    Raises AsrError for a folder or a glob without recordings.
+    A folder is searched with all folders in it, and its tree is mirrored in the names. The utterances of a manifest are
+    named by their ids. `-` is standard input, which is kept as a file in `folder`. A missing file is not an error here:
+    its reader names it. Raises AsrError for a folder or a glob without recordings.
     """
     found: list[tuple[Utterance, Path]] = []
     for argument in arguments:
@@ -38,22 +38,8 @@ def find_recordings(arguments: Sequence[str], folder: Path) -> list[tuple[Uttera
     return found
 
 
-def require_distinct(found: Sequence[tuple[Utterance, Path]]) -> None:
-    """Raises AsrError where two recordings would be written to one file, or one outside the output folder."""
-    owners: dict[Path, Utterance] = {}
-    for utterance, name in found:
-        if ".." in name.parts:
-            raise AsrError(f"{utterance.id}: an id with .. in it would be written outside the output folder; change it")
-        if name in owners:
-            raise AsrError(
-                f"{owners[name].id} and {utterance.id} would both be written to {name}; name their common folder "
-                "instead, whose tree is mirrored, or use two output folders"
-            )
-        owners[name] = utterance
-
-
 def parse_channels(value: str) -> Literal["mix", "split"] | int:
-    """`--channels`. Raises AsrError for what it cannot mean."""
+    """Read the value of `--channels`. Raises AsrError for a value that it cannot have."""
     if value == "mix":
         return "mix"
     if value == "split":

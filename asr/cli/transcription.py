@@ -1,5 +1,6 @@
 """`asr transcribe` and `asr align`."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -22,150 +23,134 @@ def transcribe(
     formats: Formats = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder for files, or NAME.jsonl for a manifest with hypotheses."),
+        typer.Option("-o", "--output", metavar="PATH", help="Folder for files, or NAME.jsonl for a manifest."),
     ] = None,
     channels: Annotated[
-        str, typer.Option(metavar="mix|split|N", help="Average all, transcribe each by itself, or take number N.")
+        str,
+        typer.Option(metavar="mix|split|N", help="Average all channels, transcribe each by itself, or take channel N."),
     ] = "mix",
     nbest: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Also the N best guesses, in the manifest and in json files.")
+        int, typer.Option(metavar="N", min=0, help="Add the N best texts to the manifest and to json files.")
     ] = 0,
     hotwords: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Words and phrases to expect, one a line; weight after a tab.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Words and phrases to favour, one a line; a weight may follow after a tab."),
     ] = None,
     phrases: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Phrases, one a line: the text is one of them, or nothing. docs/transcribe.md"
-        ),
+        typer.Option(metavar="FILE", help="Allowed texts, one a line: each transcript is one of them, or empty."),
     ] = None,
-    skip_existing: Annotated[bool, typer.Option(help="Leave out recordings whose files are all there.")] = False,
+    skip_existing: Annotated[bool, typer.Option(help="Skip recordings whose files all exist.")] = False,
     eaf: Eaf = None,
     device: Device = None,
 ) -> None:
-    """Transcribe recordings: the text of each on stdout, after its name where there are several, or files.
+    """Transcribe recordings of any length.
 
-    A recording that cannot be read is named on stderr, the rest go on, and the exit status is 1.
+    Text goes to stdout, after the name of the recording if there are several; with -f or -o it goes to files. A
+    recording that cannot be read is named on stderr, the other recordings go on, and the exit status is 1.
     """
     if stream is not None:
         if inputs or formats or output or skip_existing or eaf or channels != "mix":
-            raise AsrError(f"--stream {stream}: goes without INPUT and without options of files; text goes to stdout")
+            raise AsrError(f"--stream {stream}: excludes INPUT and the options of files; text goes to stdout")
         _transcribe_live(model, stream, device)
         return
     if not inputs:
-        raise typer.BadParameter("name recordings, or --stream - for what a pipe brings", param_hint="INPUT…")
+        raise typer.BadParameter("name recordings, or --stream - for a pipe", param_hint="INPUT…")
 
-    import logging
     import tempfile
-    from dataclasses import replace
 
-    from asr.cli.inputs import find_recordings, parse_channels, require_distinct
-    from asr.corpus.manifest import with_hypothesis, write_manifest
-    from asr.writers import output_path, parse_formats, write
-    from asr.writers.json import certainty
+    from asr.cli.inputs import find_recordings, parse_channels
+    from asr.writers.outputs import Outputs
 
-    manifest = output if output is not None and output.suffix == ".jsonl" and not output.is_dir() else None
-    if manifest is not None and (formats or skip_existing):
-        raise AsrError(f"-o {manifest}: is one manifest; for -f and --skip-existing name a folder")
     which = parse_channels(channels)
-    kinds = () if manifest is not None or not (formats or output) else parse_formats(formats or "txt")
-    with tempfile.TemporaryDirectory(prefix="asr-") as temporary:
-        found = find_recordings(inputs, Path(temporary))
-        stems = {id(utterance): (output or Path()) / name for utterance, name in found}
-        if kinds:
-            require_distinct(found)
-        if eaf is not None and (len(found) != 1 or "eaf" not in kinds):
-            raise AsrError("--eaf FILE: goes with -f eaf and one recording")
-        utterances = [utterance for utterance, _ in found]
-        if skip_existing and kinds:
-            first = 1 if which == "split" else None
-            utterances = [u for u in utterances if not all(output_path(stems[id(u)], k, first).exists() for k in kinds)]
-            print(f"{len(found) - len(utterances)} of {len(found)} recordings have their files", file=sys.stderr)
-            if not utterances:
-                return
+    with tempfile.TemporaryDirectory(prefix="asr-") as folder:
+        outputs = Outputs(
+            find_recordings(inputs, Path(folder)),
+            output=output,
+            formats=formats,
+            split_channels=which == "split",
+            skip_existing=skip_existing,
+            eaf=eaf,
+        )
+        if skip_existing and outputs.formats:
+            total = outputs.skipped + len(outputs.utterances)
+            print(f"{outputs.skipped} of {total} recordings have their files", file=sys.stderr)
+        if not outputs.utterances:
+            return
 
         from asr.progress import ProgressBar
         from asr.recognition.recognizer import load
         from asr.recognition.transcribe import transcribe as transcribe_all
-        from asr.recognition.transcribe import with_channel
         from asr.transcript import Transcript
 
-        logging.basicConfig(format="%(message)s")
-        logging.getLogger("asr").setLevel(logging.INFO)  # channels averaged, levels changed: said, not hidden
+        _show_log()
         recognizer = load(model, device)
-        steering = None
-        if nbest or (hotwords or phrases) is not None:
-            from asr.recognition.steering import steer
+        search = None
+        if nbest or hotwords is not None or phrases is not None:
+            from asr.recognition.search import build_search  # imports numba
 
-            steering = steer(recognizer, nbest=nbest, hotwords=hotwords, phrases=phrases)
-        rows, failed, changed = [], [], 0
-        with ProgressBar("transcribing", len(utterances)) as bar:
-            for utterance, result in transcribe_all(recognizer, utterances, which, steering):
+            search = build_search(recognizer, nbest=nbest, hotwords=hotwords, phrases=phrases)
+        failed, changed, total = [], 0, len(outputs.utterances)
+        with ProgressBar("transcribing", total) as bar:
+            for outcome in outputs.write(transcribe_all(recognizer, outputs.utterances, which, search)):
                 bar.advance()
-                channel = result.channel if which == "split" and isinstance(result, Transcript) else None
-                try:
-                    if not isinstance(result, Transcript):
-                        raise result
-                    if kinds:
-                        write(result, utterance.audio, stems[id(utterance)], kinds, channel=channel, eaf=eaf)
-                except AsrError as error:
-                    failed.append(utterance.id)
-                    bar.print(f"asr: {error}")
+                name, result = outcome.utterance.id, outcome.result
+                if not isinstance(result, Transcript):
+                    failed.append(name)
+                    bar.print(f"asr: {result}")
                     continue
-                changed += result.unsteered not in (None, result.text)
-                named = with_channel(utterance, channel)
+                changed += result.unbiased not in (None, result.text)
                 if not result.text:
-                    bar.print(f"{named.id}: no speech found")
-                if kinds:
-                    continue
-                if manifest is not None:
-                    named = replace(named, extra={**named.extra, **certainty(result)})
-                    rows.append(with_hypothesis(named, result.text))
-                else:
-                    print(result.text if len(utterances) == 1 and channel is None else f"{named.id}\t{result.text}")
+                    bar.print(f"{name}: no speech found")
+                if not outputs.formats and outputs.manifest is None:
+                    print(result.text if total == 1 and which != "split" else f"{name}\t{result.text}")
     if hotwords is not None:
-        print(f"hotwords changed {changed} of {len(utterances)} texts", file=sys.stderr)
-    if manifest is not None:
-        write_manifest(manifest, rows)
+        print(f"hotwords changed {changed} of {total} texts", file=sys.stderr)
     if failed:
         names = "\n  ".join(failed)
-        raise AsrError(f"{len(failed)} of {len(utterances)} recordings could not be transcribed:\n  {names}")
+        raise AsrError(f"{len(failed)} of {total} recordings could not be transcribed:\n  {names}")
+
+
+def _show_log() -> None:
+    """Show on stderr what reading a recording changed: channels averaged, levels scaled."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("asr").setLevel(logging.INFO)
 
 
 def _transcribe_live(model: Path, source: str, device: str | None) -> None:
-    """Each segment of text on stdout when it ends with a pause; until then what was understood so far on stderr."""
+    """Print each segment on stdout when a pause ends it; until then, its text so far on stderr."""
     if source not in ("-", "mic"):
         raise AsrError(f"--stream {source}: must be - for a pipe or mic; cat {source} | asr transcribe … --stream -")
 
+    from asr.recognition.latency import describe
     from asr.recognition.live import microphone, piped
     from asr.recognition.recognizer import load
-    from asr.recognition.stream import describe
-    from asr.transcript import spoken
+    from asr.transcript import text_of
 
     recognizer = load(model, device)
     rate, blocks = microphone() if source == "mic" else piped(sys.stdin.buffer, recognizer.sample_rate)  # type: ignore[arg-type]
     stream = recognizer.stream(rate)
-    print(f"listening at {rate} Hz; {describe(recognizer)}; Ctrl-C ends", file=sys.stderr)
-    told, shown = 0, ""
+    print(f"listening at {rate} Hz; {describe(recognizer.config)}; Ctrl-C ends", file=sys.stderr)
+    printed, shown = 0, ""
     try:
         for block in blocks:
             ended, partial = stream.feed(block)
             if ended:
                 _show("")
-                print(spoken(ended), flush=True)
-                told += len(ended)
+                print(text_of(ended), flush=True)
+                printed += len(ended)
             if partial != shown:
                 _show(partial)
                 shown = partial
     except KeyboardInterrupt:
         pass
-    if rest := stream.finish().words[told:]:
+    if rest := stream.finish().words[printed:]:
         _show("")
-        print(spoken(rest), flush=True)
+        print(text_of(rest), flush=True)
 
 
 def _show(partial: str) -> None:
-    """A text that may still change: on a terminal in one line that is written anew, elsewhere in a line each time."""
+    """Show a text that may still change: on a terminal in one line that is rewritten, elsewhere in a line each time."""
     if sys.stderr.isatty():
         columns = os.get_terminal_size(sys.stderr.fileno()).columns
         print(f"\r\033[K{partial[1 - columns :]}", end="", file=sys.stderr, flush=True)
@@ -176,23 +161,27 @@ def _show(partial: str) -> None:
 def align(
     model: Model,
     audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="A recording of any length.")],
-    text: Annotated[Path, typer.Argument(metavar="TEXT", help="What is said in it, as plain text in UTF-8.")],
+    text: Annotated[Path, typer.Argument(metavar="TEXT", help="Its text, as a plain text file in UTF-8.")],
     formats: Formats = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the files of -f.")] = Path(),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the files of -f.", show_default=False)
+    ] = Path(),
     make_corpus: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write DIR/AUDIO.jsonl, a manifest of the well-aligned segments.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write DIR/AUDIO.jsonl: well-aligned segments, as a manifest to train on."),
     ] = None,
     eaf: Eaf = None,
     device: Device = None,
 ) -> None:
-    """Find when each word of a text is said: start, end, confidence and word on stdout, or files.
+    """Find when each word of a text is spoken in a recording.
 
-    Words that are not said and speech that is not written are passed over, and named on stderr.
+    Start, end, confidence and word go to stdout, or to files with -f. Words that are not spoken, and speech that is not
+    in the text, are skipped and named on stderr.
     """
     from asr.writers import parse_formats, write
 
-    kinds = parse_formats(formats or "")
-    if eaf is not None and "eaf" not in kinds:
+    names = parse_formats(formats or "")
+    if eaf is not None and "eaf" not in names:
         raise AsrError("--eaf FILE: goes with -f eaf")
     content = read_text(text)
 
@@ -202,9 +191,10 @@ def align(
     from asr.recognition.recognizer import load
     from asr.writers.tsv import render
 
+    _show_log()
     alignment = align_text(load(model, device), audio, content)
-    write(alignment.transcript, audio, output / audio.stem, kinds, eaf=eaf)
-    if not kinds and make_corpus is None:
+    write(alignment.transcript, audio, output / audio.stem, names, eaf=eaf)
+    if not names and make_corpus is None:
         print(render(alignment.transcript, audio), end="")
     for line in alignment.report():
         print(line, file=sys.stderr)

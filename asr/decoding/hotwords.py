@@ -8,14 +8,14 @@ units have no space it is found everywhere.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from asr.errors import TextError, raise_problems
-from asr.files import read_lines
+from asr.files import named_lines
 from asr.text import Units
 
 WEIGHT = 6.0  # nats, where the file gives none
@@ -76,14 +76,17 @@ def no_hotwords(units: Units) -> Hotwords:
     return build_hotwords({}, units)
 
 
-def read_hotwords(path: Path, units: Units, normalizer: Callable[[str], str]) -> dict[tuple[int, ...], float]:
+def read_hotwords(
+    source: str | Path | Sequence[str], units: Units, normalizer: Callable[[str], str]
+) -> dict[tuple[int, ...], float]:
     """Reads one word or phrase a line, with its weight in nats after a tab if it has one: spellings and weights.
 
     Raises TextError that lists every line with a word the units cannot spell or a weight that is none.
     """
     found: dict[tuple[int, ...], float] = {}
     problems = []
-    for number, line in enumerate(read_lines(path, TextError), start=1):
+    path, lines = named_lines(source, "hotwords", TextError)
+    for number, line in enumerate(lines, start=1):
         text, _, value = line.partition("\t")
         if not (text := normalizer(text)):
             continue

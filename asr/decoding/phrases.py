@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from asr.decoding.fusion import build_lexicon
 from asr.decoding.hypothesis import Hypothesis
 from asr.errors import TextError, raise_problems
-from asr.files import read_lines
+from asr.files import named_lines
 from asr.lm.ngram import SPECIALS, UNKNOWN
 from asr.text import BLANK, Units
 
@@ -164,7 +164,7 @@ def posteriors(scores: np.ndarray, anything: np.ndarray, scale: float) -> np.nda
     return scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)
 
 
-def read_phrases(path: Path, units: Units, normalizer: Callable[[str], str]) -> list[str]:
+def read_phrases(source: str | Path | Sequence[str], units: Units, normalizer: Callable[[str], str]) -> list[str]:
     """Reads a phrase a line, slots like `{digit}` filled in by each of the `{digit} = zero | one` in the same file.
 
     Raises TextError that lists every faulty line: a slot that is not defined, twice, or in terms of itself; a phrase
@@ -173,7 +173,8 @@ def read_phrases(path: Path, units: Units, normalizer: Callable[[str], str]) -> 
     slots: dict[str, list[str]] = {}
     templates: list[tuple[int, str]] = []
     problems = []
-    for number, line in enumerate(read_lines(path, TextError), start=1):
+    path, lines = named_lines(source, "phrases", TextError)
+    for number, line in enumerate(lines, start=1):
         if definition := _DEFINITION.fullmatch(line):
             name, alternatives = definition[1].strip(), definition[2].split("|")
             if name in slots:

@@ -7,14 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from asr.features import frame_mask
-from asr.lengths import Count, subsampled_length
+from asr.lengths import Count, subsampled_length, subsampling_look_ahead, time_strides
 from asr.nn.rnn import Cell, FrameDropout, SequenceDropout, State, recur, residual_layers
 from asr.text import BLANK
 
 Frontend = Literal["conv", "stack"]
 DropoutMask = Literal["utterance", "frame"]
 _BLANK_BIAS = 4.0  # nats more than the units get, on average
-_TIME_STRIDES = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2)}
 
 
 class ConvSubsampling(nn.Module):
@@ -28,8 +27,8 @@ class ConvSubsampling(nn.Module):
     def __init__(self, *, num_bins: int, factor: int, channels: int, projection: int | None = None) -> None:
         super().__init__()
         self.factor = factor
-        self.strides = _TIME_STRIDES[factor]
-        self.look_ahead = 1 + self.strides[0]  # feature frames after its own that an encoder frame sees
+        self.strides = time_strides(factor)
+        self.look_ahead = subsampling_look_ahead("conv", factor)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(inputs, channels, kernel_size=3, stride=(stride, 2), padding=1)
             for inputs, stride in zip((1, channels), self.strides, strict=True)
@@ -51,7 +50,7 @@ class FrameStacking(nn.Module):
     def __init__(self, *, num_bins: int, factor: int, projection: int | None = None) -> None:
         super().__init__()
         self.factor = factor
-        self.look_ahead = factor - 1
+        self.look_ahead = subsampling_look_ahead("stack", factor)
         self.projection, self.output_size = _projection(factor * num_bins, projection)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

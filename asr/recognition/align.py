@@ -1,35 +1,50 @@
-"""A recording and its text -> when each word is said, tolerant of what is not said and of what is not written."""
+"""A recording and its text -> the times of words, although words are missing and speech is not in the text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+from torch import Tensor
 
 from asr.decoding.forced import ANY_SOUND, best_states, words_target
 from asr.decoding.times import Run, word
 from asr.errors import AsrError, AudioError
-from asr.recognition.longform import Stretch, stretches
-from asr.recognition.recognizer import Recognizer
+from asr.recognition.interface import FrameModel
+from asr.recognition.longform import SegmentFrames, segment_frames
 from asr.recognition.steady import blank
-from asr.text import BLANK
-from asr.transcript import Transcript, Word, segments, spoken, widest_gap
+from asr.text import BLANK, Normalizer, Units
+from asr.transcript import Transcript, Word, split_at_pauses, text_of, widest_gap
 from asr.utterance import Utterance
 
 SURE = 0.6  # mean confidence of the words of a segment that is good enough to train on
-LONGEST = 20.0  # seconds of such a segment
-_PAUSE = 0.3  # seconds between words where such a segment may end
-_SHORTEST = 0.1  # seconds of speech that is worth naming
-_NAMED = 20  # words or places that are named in full
-_MARGIN = 0.1  # seconds before and after its words, or half the gap to the next word if that is less
+LONGEST = 20.0  # seconds of a segment to train on
+_PAUSE = 0.3  # seconds between words at which a segment to train on may end
+_SHORTEST = 0.1  # seconds of speech that is worth reporting
+_NAMED = 20  # words or places that are reported in full
+_MARGIN = 0.1  # seconds before and after the words of a segment, or half the gap to the next word if that is less
+
+
+class AlignmentModel(FrameModel, Protocol):
+    """The parts of a recogniser that alignment needs."""
+
+    units: Units
+    normalizer: Normalizer
+
+    def ctc(self, frames: Tensor) -> Tensor:
+        """Return CTC's log-probabilities `(S, V)` of frames; raise ConfigError for attention without CTC."""
+
+    def num_output_frames(self, num_samples: int) -> int:
+        """Return the encoder frames of `num_samples` samples."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """The words that were found, and what does not fit.
+    """The words that were found in a recording, and the mismatches of text and recording.
 
     `unspoken` are words of the text that were not found. `unwritten` are starts and ends, in seconds, of speech that
-    is not in the text. `groups` divides the words wherever one of either kind lies between them.
+    is not in the text. `groups` are the found words, divided where an unspoken word or unwritten speech lies between.
     """
 
     transcript: Transcript
@@ -38,32 +53,33 @@ class Alignment:
     groups: tuple[tuple[Word, ...], ...]
 
     def report(self) -> list[str]:
-        """What a user should know, in lines."""
+        """Report in lines how many words were found, and all mismatches."""
         found = len(self.transcript.words)
         lines = [f"{found} of {found + len(self.unspoken)} words found"]
         if self.unspoken:
             more = " …" if len(self.unspoken) > _NAMED else ""
-            lines.append(f"not said: {' '.join(self.unspoken[:_NAMED])}{more}")
+            lines.append(f"not spoken: {' '.join(self.unspoken[:_NAMED])}{more}")
         if self.unwritten:
             places = ", ".join(f"{start:.1f}-{end:.1f}" for start, end in self.unwritten[:_NAMED])
             seconds = sum(end - start for start, end in self.unwritten)
-            lines.append(f"not written: {seconds:.1f} s of speech, at {places}{' …' * (len(self.unwritten) > _NAMED)}")
+            more = " …" if len(self.unwritten) > _NAMED else ""
+            lines.append(f"not in the text: {seconds:.1f} s of speech, at {places}{more}")
         return lines
 
 
-def align(recognizer: Recognizer, recording: str | Path, text: str) -> Alignment:
-    """Finds the words of `text` in a recording of any length.
+def align(model: AlignmentModel, recording: str | Path, text: str) -> Alignment:
+    """Find the words of `text` in a recording of any length.
 
-    The confidence of a word is as in transcription. Characters that the model has no unit for are passed over, and a
-    word of nothing else stands with the word before it. Raises AudioError, AsrError for a text without words, or
+    The confidence of a word is the one of transcription. Characters without a unit in the model are skipped; a word of
+    only such characters is joined to the word before it. Raises AudioError, AsrError for a text without words, or
     ConfigError for a model without CTC.
     """
-    texts, spelled = spell(recognizer, text)
-    log_probs, duration = _log_probs(recognizer, Path(recording))
-    words, unwritten = find_words(recognizer, log_probs, texts, spelled)
+    texts, spelled = spell(model, text)
+    log_probs, duration = _log_probs(model, Path(recording))
+    words, unwritten = find_words(model, log_probs, texts, spelled)
     found = [one for one in words if one is not None]
     return Alignment(
-        Transcript(spoken(found), duration, tuple(found)),
+        Transcript(text_of(found), duration, tuple(found), audio=Path(recording)),
         tuple(text for text, one in zip(texts, words, strict=True) if one is None),
         unwritten,
         _groups(words, unwritten),
@@ -71,22 +87,22 @@ def align(recognizer: Recognizer, recording: str | Path, text: str) -> Alignment
 
 
 def find_words(
-    recognizer: Recognizer, log_probs: np.ndarray, texts: Sequence[str], spelled: Sequence[list[int]]
+    model: AlignmentModel, log_probs: np.ndarray, texts: Sequence[str], spelled: Sequence[list[int]]
 ) -> tuple[list[Word | None], tuple[tuple[float, float], ...]]:
-    """Where `log_probs (S, V)` say each word that `spell` gave, None where they do not, and what else they say.
+    """Find in `log_probs (S, V)` the words that `spell` returned, and speech that is not in the text.
 
-    The latter are starts and ends, in seconds, of speech that is not in the text.
+    Returns each word with its times, or None if it was not found; then starts and ends, in seconds, of other speech.
     """
-    space = [] if recognizer.units.unknown(" ") else recognizer.units.encode(" ")
+    space = [] if model.units.unknown(" ") else model.units.encode(" ")
     target = words_target([spelled[0], *(space + units for units in spelled[1:])])
     states = best_states(log_probs, target)
     path = target.units[states]
     posteriors = log_probs[np.arange(len(path)), path]
-    seconds = recognizer.stride / recognizer.sample_rate
+    seconds = model.stride / model.sample_rate
 
     words: list[Word | None] = []
     for index, (end, units) in enumerate(zip(target.boundaries[1:].tolist(), spelled, strict=True)):
-        labels = np.arange(end + 1 - 2 * len(units), end, 2)  # states are in order, so each label is one run of frames
+        labels = np.arange(end + 1 - 2 * len(units), end, 2)  # states are sorted: a label is one run of frames
         bounds = zip(np.searchsorted(states, labels).tolist(), np.searchsorted(states, labels, "right").tolist())  # noqa: B905
         runs = [
             Run(unit, first, beyond, float(posteriors[first:beyond].max()))
@@ -99,14 +115,17 @@ def find_words(
     return words, _spans(frames, seconds)
 
 
-def spell(recognizer: Recognizer, text: str) -> tuple[list[str], list[list[int]]]:
-    """The words as they are written, and the units of each; a letter may stand for itself in lower case."""
-    units = recognizer.units
+def spell(model: AlignmentModel, text: str) -> tuple[list[str], list[list[int]]]:
+    """Divide a text into words, and spell each in units, in lower case where the model has no capitals.
+
+    Raises AsrError for a text without a word that the model can spell.
+    """
+    units = model.units
     texts: list[str] = []
     spelled: list[list[int]] = []
-    waiting = ""  # what stands before the first word that can be spelled
+    waiting = ""  # words before the first word that can be spelled
     for written in text.split():
-        folded = (c.lower() if units.unknown(c) else c for c in recognizer.normalizer(written))
+        folded = (c.lower() if units.unknown(c) else c for c in model.normalizer(written))
         known = units.encode("".join(c for c in folded if not units.unknown(c)))
         if known:
             texts.append(waiting + written)
@@ -122,9 +141,9 @@ def spell(recognizer: Recognizer, text: str) -> tuple[list[str], list[list[int]]
 
 
 def well_aligned(alignment: Alignment, recording: Path, name: str) -> list[Utterance]:
-    """The segments to train on: between pauses, sure, and without anything unspoken or unwritten in them."""
+    """Choose segments to train on: between pauses, of high confidence, without unspoken words or unwritten speech."""
     chosen: list[tuple[Word, ...]] = []
-    waiting = [part for group in alignment.groups for part in segments(group, _PAUSE)][::-1]
+    waiting = [part.words for group in alignment.groups for part in split_at_pauses(group, _PAUSE)][::-1]
     while waiting:
         part = waiting.pop()
         if len(part) > 1 and part[-1].end - part[0].start > LONGEST:
@@ -133,37 +152,37 @@ def well_aligned(alignment: Alignment, recording: Path, name: str) -> list[Utter
         elif np.mean([word.confidence for word in part]) >= SURE:
             chosen.append(part)
     words = alignment.transcript.words
-    ends = dict(zip(words, [0.0, *(word.end for word in words[:-1])], strict=True))  # of the word before each
+    ends = dict(zip(words, [0.0, *(word.end for word in words[:-1])], strict=True))  # end of the word before
     starts = dict(zip(words, [*(word.start for word in words[1:]), alignment.transcript.duration], strict=True))
     utterances = []
     for number, part in enumerate(chosen):
         first, last = part[0], part[-1]
         start = round(max(first.start - _MARGIN, (ends[first] + first.start) / 2), 3)
         end = round(min(last.end + _MARGIN, (last.end + starts[last]) / 2), 3)
-        utterances.append(Utterance(f"{name}-{number:04d}", recording, spoken(part), start, round(end - start, 3)))
+        utterances.append(Utterance(f"{name}-{number:04d}", recording, text_of(part), start, round(end - start, 3)))
     return utterances
 
 
-def _log_probs(recognizer: Recognizer, recording: Path) -> tuple[np.ndarray, float]:
-    """Log-probabilities `(S, V)` of a whole recording, blank in the pauses it was cut at, and its seconds."""
+def _log_probs(model: AlignmentModel, recording: Path) -> tuple[np.ndarray, float]:
+    """Compute log-probabilities `(S, V)` of a whole recording, blank in the pauses left out, and its seconds."""
     parts: list[np.ndarray] = []
     frames = 0
-    for _, part in stretches(recognizer, [Utterance(str(recording), recording)]):
+    for _, part in segment_frames(model, [Utterance(str(recording), recording)]):
         if isinstance(part, AudioError):
             raise part
-        if isinstance(part, Stretch):
-            pause = blank(part.start - frames, len(recognizer.units))
-            parts += [pause.numpy(), recognizer.ctc(part.frames).cpu().numpy()]
+        if isinstance(part, SegmentFrames):
+            pause = blank(part.start - frames, len(model.units))
+            parts += [pause.numpy(), model.ctc(part.frames).cpu().numpy()]
             frames = part.start + len(part.frames)
         else:
-            total = recognizer.num_output_frames(round(part * recognizer.sample_rate))
-            parts.append(blank(max(0, total - frames), len(recognizer.units)).numpy())
-            duration = part
+            total = model.num_output_frames(round(part.seconds * model.sample_rate))
+            parts.append(blank(max(0, total - frames), len(model.units)).numpy())
+            duration = part.seconds
     return np.concatenate(parts), duration
 
 
 def _spans(frames: np.ndarray, seconds: float) -> tuple[tuple[float, float], ...]:
-    """Starts and ends in seconds of frames less than half a second apart, without those too short to be a word."""
+    """Join frames less than half a second apart into spans, in seconds; leave out spans too short to be a word."""
     if len(frames) == 0:
         return ()
     cuts = np.flatnonzero(np.diff(frames) * seconds > 0.5) + 1
@@ -172,7 +191,7 @@ def _spans(frames: np.ndarray, seconds: float) -> tuple[tuple[float, float], ...
 
 
 def _groups(words: Sequence[Word | None], unwritten: Sequence[tuple[float, float]]) -> tuple[tuple[Word, ...], ...]:
-    """Runs of words that were found, divided where one was not or where something unwritten is said."""
+    """Group words that were found, divided at words that were not found and at unwritten speech."""
     groups: list[list[Word]] = [[]]
     starts = [(start + end) / 2 for start, end in unwritten]
     for found in words:

@@ -1,4 +1,4 @@
-"""Sound that comes while it is recorded, from a pipe or the microphone -> its rate in Hz, and blocks of samples."""
+"""Live sound, from a pipe or the microphone -> its sample rate in Hz, and blocks of samples."""
 
 import wave
 from collections.abc import Iterator
@@ -15,9 +15,10 @@ _CONTAINERS = {b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3", b"FORM": "AIFF", 
 
 
 def piped(pipe: BufferedReader, sample_rate: int) -> tuple[int, Iterator[np.ndarray]]:
-    """A WAV of any rate and number of channels, or without a header mono at `sample_rate`; little-endian, 16 bits.
+    """Read 16-bit sound from a pipe: a WAV of any rate and number of channels, or raw mono samples at `sample_rate` Hz.
 
-    Blocks are int16 `(channels, N)`. Raises AudioError for what is neither.
+    Returns the sample rate and int16 blocks `(channels, N)`. Raw samples are little-endian. Raises AudioError for
+    any other container or sample size.
     """
     head = pipe.peek(4)
     if head[:4] != b"RIFF":
@@ -36,10 +37,13 @@ def piped(pipe: BufferedReader, sample_rate: int) -> tuple[int, Iterator[np.ndar
 
 
 def microphone() -> tuple[int, Iterator[np.ndarray]]:
-    """The default microphone at its own rate. Raises AsrError where there is none, or no sounddevice."""
+    """Record from the default microphone at its own sample rate, in int16 blocks `(1, N)`.
+
+    Raises AsrError if there is no microphone, or no package sounddevice.
+    """
     try:
         import sounddevice
-    except (ImportError, OSError):  # OSError: it is there, its PortAudio is not
+    except (ImportError, OSError):  # OSError: sounddevice is installed, its library PortAudio is not
         raise AsrError(
             "--stream mic: needs the package sounddevice: pip install sounddevice (and on Linux: apt install "
             "libportaudio2); or pipe: arecord -f S16_LE -r 16000 -t wav | asr transcribe MODEL --stream -"
@@ -54,7 +58,7 @@ def microphone() -> tuple[int, Iterator[np.ndarray]]:
 
 
 def _blocks(chunks: Iterator[bytes], channels: int) -> Iterator[np.ndarray]:
-    """Whole frames of bytes -> int16 `(channels, N)`; half a frame at the end is left out."""
+    """Turn bytes into int16 blocks `(channels, N)`; bytes that make no whole frame are dropped."""
     for chunk in chunks:
         samples = np.frombuffer(chunk[: len(chunk) // (2 * channels) * 2 * channels], "<i2")
         yield samples.reshape(-1, channels).T

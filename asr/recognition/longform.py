@@ -1,10 +1,10 @@
-"""Recordings of any length -> log-probabilities on one time line, in bounded memory.
+"""Recordings of any length -> frames on one time line, in bounded memory.
 
-A recording up to `WHOLE` seconds goes through the model as it is. A longer one is read part by part and computed in
-pieces between pauses, without the pauses: as long as utterances are in training, and as dense. Where there is no pause
-pieces overlap, and the frames near a cut, which a recurrent network computes without half of their context, are taken
-from the neighbour. Pieces begin on encoder frames, so that frame `s` of the recording is centred `s` strides from its
-start.
+A recording of up to `WHOLE` seconds goes through the model in one piece. A longer recording is read part by part, and
+cut into pieces between pauses; the pauses are left out. So pieces are about as long, and as dense, as utterances in
+training. Where there is no pause, two pieces overlap: a recurrent network computes the frames near a cut with half of
+their context missing, so they are taken from the other piece. Pieces begin on encoder frames: frame `s` of the
+recording is centred `s` strides from its start.
 """
 
 import math
@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -23,29 +23,40 @@ from torch import Tensor
 from asr.audio import describe, load_audio, seekable
 from asr.equalize import Equalizer
 from asr.errors import AudioError
-from asr.recognition.recognizer import Recognizer
+from asr.recognition.interface import FrameModel
 from asr.utterance import Utterance
 
 Channels = Literal["mix", "split"] | int
 T = TypeVar("T")
+S = TypeVar("S")
 
-WHOLE = 40.0  # seconds: what is longer is cut
-LONGEST, SHORTEST = 30.0, 1.0  # seconds of a piece; the shortest where pauses allow
-OVERLAP = 3.0  # seconds on either side of a cut in mid-speech that both pieces compute
+WHOLE = 40.0  # seconds; a longer recording is cut into pieces
+LONGEST, SHORTEST = 30.0, 1.0  # seconds of a piece; a piece is shorter only where a pause leaves no choice
+OVERLAP = 3.0  # seconds that two pieces share on either side of a cut in mid-speech
 PAUSE = 0.3  # seconds
-_MARGIN = 0.1  # seconds of a pause that stay with the speech before and after it
-_STEP = 0.02  # seconds: the resolution at which pauses are looked for
-_PAUSE_DB, _PAUSE_SHARE = 15.0, 0.7  # a pause lies so far, and by this share of the range, below the loud parts
+_MARGIN = 0.1  # seconds of a pause that stay with the speech before it and after it
+_STEP = 0.02  # seconds; the resolution at which pauses are found
+_PAUSE_DB, _PAUSE_SHARE = 15.0, 0.7  # decibels, and share of the dynamic range, that a pause lies below the loud parts
 _READ_SECONDS = 120.0  # read at a time of a long recording
 _READ_TOGETHER = 32  # recordings opened at a time
-_WINDOW_SECONDS = 960.0  # read ahead, and batched by length: bounds memory
+_WINDOW_SECONDS = 960.0  # seconds read ahead and batched by length; bounds memory
 
-Source = tuple[Utterance, int | None]  # a channel of a recording, from 1; None is the average of all
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One channel of an utterance's recording, counted from 1; None is the average of all channels."""
+
+    utterance: Utterance
+    channel: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Samples `(N,)` of a recording from frame `start` on, of whose frames `keep` count; `pause`: one follows."""
+    """Samples `(N,)` of a recording from frame `start` on.
+
+    Of the frames that the model computes, those in `keep` count: the other frames belong to a neighbouring piece.
+    `pause` tells whether a pause follows.
+    """
 
     samples: np.ndarray
     start: int
@@ -54,47 +65,61 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """What `Recognizer.frames` gives between two pauses, `(S, V)` or `(S, D)`, from frame `start` of a recording on."""
+class SegmentFrames:
+    """Frames between two pauses, as `Recognizer.frames` gives them, `(S, V)` or `(S, D)`.
+
+    `start` is the index of the first of them among the frames of the recording.
+    """
 
     frames: Tensor
     start: int
 
 
-def stretches(
-    recognizer: Recognizer, utterances: Iterable[Utterance], channels: Channels = "mix"
-) -> Iterator[tuple[Source, Stretch | float | AudioError]]:
-    """The stretches of many recordings in their order. Each ends with its duration in seconds, or an AudioError.
+@dataclass(frozen=True, slots=True)
+class RecordingEnd:
+    """The end of a recording, or of one of its channels, after its last piece."""
 
-    Recordings are read in the background while the model computes, and the model computes while the caller decodes.
+    seconds: float
+
+
+def segment_frames(
+    model: FrameModel, utterances: Iterable[Utterance], channels: Channels = "mix"
+) -> Iterator[tuple[Track, SegmentFrames | RecordingEnd | AudioError]]:
+    """Compute the frames of many recordings in their order, segment by segment.
+
+    Each track ends with a RecordingEnd, or with the AudioError of a recording that cannot be read. Recordings are read
+    in the background while the model computes, and the model computes while the caller decodes.
     """
-    listed, rate = list(utterances), recognizer.sample_rate
-    equalizer = partial(Equalizer.of_files, listed, rate) if recognizer.config.features.equalize else None
-    return compute(recognizer, _read(listed, channels, rate, recognizer.stride, equalizer))
+    listed, rate = list(utterances), model.sample_rate
+    equalizer = partial(Equalizer.of_files, listed, rate) if model.equalizes else None
+    return compute(model, _read(listed, channels, rate, model.stride, equalizer))
 
 
-def compute(recognizer: Recognizer, pieces: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
-    """Stretches from pieces, each beside the same source; what is no Piece goes through as it is."""
-    return in_background(_join(recognizer, in_background(_windows(pieces, recognizer.sample_rate))))
+def compute(
+    model: FrameModel, pieces: Iterator[tuple[S, Piece | RecordingEnd | AudioError]]
+) -> Iterator[tuple[S, SegmentFrames | RecordingEnd | AudioError]]:
+    """Compute the frames of pieces in batches, and join pieces into segments; ends and errors keep their place."""
+    return in_background(_join(model, in_background(_windows(pieces, model.sample_rate))))
 
 
 def cut(
     read: Callable[[float, float | None], np.ndarray], seconds: float, *, sample_rate: int, stride: int
-) -> Iterator[Piece | float]:
-    """The pieces of a recording of which `read(offset, duration)` gives a part, then its duration in seconds.
+) -> Iterator[Piece | RecordingEnd]:
+    """Cut a recording into pieces, and end with its RecordingEnd.
 
-    `seconds` is what its header states, `stride` an encoder frame in samples.
+    `read(offset, duration)` gives samples of a part, in seconds; `seconds` is the duration that the header states;
+    `stride` is an encoder frame in samples.
     """
     if seconds <= WHOLE:
         samples = read(0.0, None)
         yield Piece(samples, 0, slice(None), pause=True)
-        yield len(samples) / sample_rate
+        yield RecordingEnd(len(samples) / sample_rate)
         return
     shortest, longest, overlap, margin = (
         round(length * sample_rate) // stride * stride for length in (SHORTEST, LONGEST, OVERLAP, _MARGIN)
     )
-    samples, origin, whole = np.empty(0, np.float32), 0, False  # what has been read, and where it begins
-    start = context = 0  # the first sample that is not yet computed, and how many before it are computed again
+    samples, origin, whole = np.empty(0, np.float32), 0, False  # the part in memory, where it begins, is it the last
+    start = context = 0  # the first sample not computed yet, and how many samples before it are computed again
     while not whole or start < origin + len(samples):
         if not whole and start + longest + overlap > origin + len(samples):
             origin = start - context
@@ -102,7 +127,7 @@ def cut(
             samples = read(origin / sample_rate, None if whole else _READ_SECONDS)
         left = origin + len(samples) - start
         quiet = pauses(samples[start - origin :][:longest], sample_rate)
-        if quiet and quiet[0][0] == 0 and not context:  # nothing is said until its end
+        if quiet and quiet[0][0] == 0 and not context:  # a pause comes first: skip it
             silent = quiet[0][1]
             start += left if whole and silent == left else (silent - margin) // stride * stride
             continue
@@ -116,11 +141,49 @@ def cut(
         end = start + length + after
         yield Piece(samples[first - origin : end - origin], first // stride, keep, pause=not after)
         start, context = start + following, after
-    yield (origin + len(samples)) / sample_rate
+    yield RecordingEnd((origin + len(samples)) / sample_rate)
+
+
+def read_pieces(
+    utterance: Utterance,
+    channels: Channels,
+    *,
+    sample_rate: int,
+    stride: int,
+    equalized: Callable[[np.ndarray, int | None], np.ndarray],
+) -> Iterator[tuple[Track, Piece | RecordingEnd | AudioError]]:
+    """Read one recording: the pieces of its channels, each track with its RecordingEnd, or its AudioError.
+
+    `equalized(samples, channel)` filters samples that were read; `stride` is an encoder frame in samples.
+    """
+    path, channel = utterance.audio, None
+    longest = math.inf if utterance.duration is None else utterance.duration
+
+    def read(offset: float, duration: float | None) -> np.ndarray:
+        left = longest - offset
+        samples = load_audio(
+            path,
+            sample_rate,
+            offset=utterance.offset + offset,
+            duration=(None if left == math.inf else left) if duration is None else min(duration, left),
+            channel="mix" if channel is None and offset else channel,  # log the averaging of channels only once
+        )
+        return equalized(samples, channel)
+
+    try:
+        with seekable(utterance.audio) as path:
+            seconds, count = describe(path)
+            seconds = min(seconds - utterance.offset, longest)
+            chosen = range(1, count + 1) if channels == "split" else [None if channels == "mix" else channels]
+            for channel in chosen:
+                for piece in cut(read, seconds, sample_rate=sample_rate, stride=stride):
+                    yield Track(utterance, channel), piece
+    except AudioError as error:
+        yield Track(utterance, channel), AudioError(str(error).replace(str(path), str(utterance.audio)))
 
 
 def pauses(samples: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
-    """First sample and end of each pause."""
+    """Find the pauses in samples `(N,)`: first sample and end of each."""
     step = round(_STEP * sample_rate)
     if len(samples) < step:
         return []
@@ -137,7 +200,7 @@ def pauses(samples: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
 
 
 def in_background(items: Iterator[T]) -> Iterator[T]:
-    """The same items, the next one being made in a thread of its own while the caller uses this one."""
+    """Yield the items of an iterator; a thread makes the next item while the caller uses this one."""
     end = object()
     with ThreadPoolExecutor(1) as thread:
         future = thread.submit(next, items, end)
@@ -152,60 +215,34 @@ def _read(
     sample_rate: int,
     stride: int,
     make_equalizer: Callable[[int | None], Equalizer] | None,
-) -> Iterator[tuple[Source, Piece | float | AudioError]]:
-    """Pieces of recordings in their order; the first pieces of many are read at once."""
-    equalizers = None if make_equalizer is None else cache(make_equalizer)  # of each channel
+) -> Iterator[tuple[Track, Piece | RecordingEnd | AudioError]]:
+    """Read recordings in their order; the first pieces of many recordings are read at once."""
+    equalizer_of = None if make_equalizer is None else cache(make_equalizer)  # takes a channel
 
-    def begin(index: int) -> tuple[Any, Iterator[Any]]:
-        def even(samples: np.ndarray, channel: int | None) -> np.ndarray:
-            return samples if equalizers is None else equalizers(channel)(index, samples)
+    def begin(index: int) -> Iterator[tuple[Track, Piece | RecordingEnd | AudioError]]:
+        def equalized(samples: np.ndarray, channel: int | None) -> np.ndarray:
+            return samples if equalizer_of is None else equalizer_of(channel)(index, samples)
 
-        pieces = _pieces(utterances[index], channels, sample_rate, stride, even)
-        return next(pieces), pieces
+        pieces = read_pieces(utterances[index], channels, sample_rate=sample_rate, stride=stride, equalized=equalized)
+        first = next(pieces)
+        return _chain(first, pieces)
 
     remaining = iter(range(len(utterances)))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while group := list(islice(remaining, _READ_TOGETHER)):
-            for first, rest in pool.map(begin, group):
-                yield first
-                yield from rest
+            for pieces in pool.map(begin, group):
+                yield from pieces
 
 
-def _pieces(
-    utterance: Utterance,
-    channels: Channels,
-    sample_rate: int,
-    stride: int,
-    even: Callable[[np.ndarray, int | None], np.ndarray],
-) -> Iterator[tuple[Source, Piece | float | AudioError]]:
-    path, channel = utterance.audio, None
-    longest = math.inf if utterance.duration is None else utterance.duration
-
-    def read(offset: float, duration: float | None) -> np.ndarray:
-        left = longest - offset
-        samples = load_audio(
-            path,
-            sample_rate,
-            offset=utterance.offset + offset,
-            duration=(None if left == math.inf else left) if duration is None else min(duration, left),
-            channel="mix" if channel is None and offset else channel,  # that channels are averaged is said once
-        )
-        return even(samples, channel)
-
-    try:
-        with seekable(utterance.audio) as path:
-            seconds, count = describe(path)
-            seconds = min(seconds - utterance.offset, longest)
-            chosen = range(1, count + 1) if channels == "split" else [None if channels == "mix" else channels]
-            for channel in chosen:
-                for piece in cut(read, seconds, sample_rate=sample_rate, stride=stride):
-                    yield (utterance, channel), piece
-    except AudioError as error:
-        yield (utterance, channel), AudioError(str(error).replace(str(path), str(utterance.audio)))
+def _chain(first: T, rest: Iterator[T]) -> Iterator[T]:
+    yield first
+    yield from rest
 
 
-def _windows(pieces: Iterator[tuple[Any, Any]], sample_rate: int) -> Iterator[list[tuple[Any, Any]]]:
-    """The same in lists, each of about `_WINDOW_SECONDS` of audio."""
+def _windows(
+    pieces: Iterator[tuple[S, Piece | RecordingEnd | AudioError]], sample_rate: int
+) -> Iterator[list[tuple[S, Piece | RecordingEnd | AudioError]]]:
+    """Group pieces, ends and errors in lists of about `_WINDOW_SECONDS` of audio."""
     window, seconds = [], 0.0
     for source, piece in pieces:
         window.append((source, piece))
@@ -217,11 +254,13 @@ def _windows(pieces: Iterator[tuple[Any, Any]], sample_rate: int) -> Iterator[li
         yield window
 
 
-def _join(recognizer: Recognizer, windows: Iterator[list[tuple[Any, Any]]]) -> Iterator[tuple[Any, Any]]:
-    """Computes each window in batches, and puts what stands between two pauses together."""
+def _join(
+    model: FrameModel, windows: Iterator[list[tuple[S, Piece | RecordingEnd | AudioError]]]
+) -> Iterator[tuple[S, SegmentFrames | RecordingEnd | AudioError]]:
+    """Compute each window in batches, and join the frames of pieces between two pauses."""
     kept: list[Tensor] = []
     for window in windows:
-        frames = iter(_frames(recognizer, [piece.samples for _, piece in window if isinstance(piece, Piece)]))
+        frames = iter(_frames(model, [piece.samples for _, piece in window if isinstance(piece, Piece)]))
         for source, piece in window:
             if not isinstance(piece, Piece):
                 kept = []
@@ -231,14 +270,14 @@ def _join(recognizer: Recognizer, windows: Iterator[list[tuple[Any, Any]]]) -> I
                 start = piece.start + (piece.keep.start or 0)
             kept.append(next(frames)[piece.keep])
             if piece.pause:
-                yield source, Stretch(torch.cat(kept), start)
+                yield source, SegmentFrames(torch.cat(kept), start)
                 kept = []
 
 
-def _frames(recognizer: Recognizer, waveforms: list[np.ndarray]) -> list[Tensor]:
-    """The frames of each waveform."""
+def _frames(model: FrameModel, waveforms: list[np.ndarray]) -> list[Tensor]:
+    """Compute the frames of each waveform."""
     rows = [torch.empty(0)] * len(waveforms)
-    for indices, frames, lengths in recognizer.batches([len(w) for w in waveforms], waveforms.__getitem__):
+    for indices, frames, lengths in model.batches([len(w) for w in waveforms], waveforms.__getitem__):
         for index, row, length in zip(indices, frames.cpu(), lengths.tolist(), strict=True):
-            rows[index] = row[:length].clone()  # not a view, which would keep the padded batch alive
+            rows[index] = row[:length].clone()  # a view would keep the padded batch in memory
     return rows

@@ -1,14 +1,15 @@
-"""The recogniser: waveforms in, texts out, by one inference path.
+"""The recogniser: waveforms in, transcripts out, by one inference path.
 
-Training's evaluation, `asr transcribe` and the library all go through `Recognizer.frames`, in float32, so
-the validation score in a training log is what `asr transcribe` and `asr score` give.
+Training's evaluation, `asr transcribe` and the library all go through `Recognizer.frames`, in float32. So the
+validation score in a training log is the score that `asr transcribe` and `asr score` give.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 import torch
@@ -22,26 +23,28 @@ from asr.decoding.greedy import best_path
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.times import words_on_path
 from asr.equalize import equalize
-from asr.errors import ConfigError
+from asr.errors import AudioError, ConfigError
 from asr.model import SpeechModel
 from asr.nn.attention import EncoderDecoder
 from asr.nn.ctc import ctc_loss
 from asr.nn.encoder import AcousticModel
+from asr.progress import ProgressBar
+from asr.recognition.sources import Channel, is_recording, transcribe_recordings
 from asr.recognition.steady import blank, is_steady, silence
+from asr.recognition.stream import Stream
 from asr.text import Units
-from asr.transcript import Transcript, Word, spoken
+from asr.transcript import Transcript, Word, text_of
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # both import numba, which best path does not need
     from asr.decoding.decoder import Decoder
     from asr.decoding.phrases import Rejection
-    from asr.recognition.stream import Stream
 
 RecognitionNetwork = AcousticModel | EncoderDecoder
-_DECODER_PREFIX = "decoder."  # of the tensors that are language models, not weights
+_DECODER_PREFIX = "decoder."  # of the names of tensors that are language models, not weights
 
 
 def recognition_network(config: ModelConfig, *, num_bins: int, num_units: int) -> RecognitionNetwork:
-    """What stands on top of the features: an encoder with CTC, with an attention decoder, or with both."""
+    """Build the network on top of the features: an encoder with CTC, with an attention decoder, or with both."""
     if config.decoder == "ctc":
         return AcousticModel(num_bins=num_bins, num_units=num_units, **config.encoder)
     ctc_weight, _ = config.loss_weights
@@ -49,26 +52,47 @@ def recognition_network(config: ModelConfig, *, num_bins: int, num_units: int) -
 
 
 class Recognizer(SpeechModel[RecognitionNetwork]):
-    """A speech recogniser: an acoustic model, the units it emits, and the decoder that makes texts of them."""
+    """A speech recogniser: an acoustic model, the units it emits, and the decoder that makes texts of them.
+
+    `decoder` is None for best path; `asr tune` sets it where a language model helps. `asr tune` also sets `confidence`,
+    the calibration of word confidences, and `rejection`, how sure a phrase of a closed set must be.
+    """
 
     task, outputs, outputs_before = "recognition", "units", 1
 
     def __init__(self, config: Config, units: Units, summary: dict[str, Any] | None = None) -> None:
-        """A recogniser with fresh weights. `summary` is what `asr info` shows of its training."""
+        """Build a recogniser with fresh weights. `summary` is shown by `asr info`: how it was trained."""
         super().__init__(config, partial(recognition_network, num_units=len(units)), summary)
         self.units = units
         self.symbols = units.symbols
-        self.decoder: Decoder | None = None  # best path, unless `asr tune` has found a language model that helps
-        self.confidence: Calibration | None = None  # what `asr tune` finds too
+        self.decoder: Decoder | None = None
+        self.confidence: Calibration | None = None
         self.rejection: Rejection | None = None
+
+    def __repr__(self) -> str:
+        model, trained = self.config.model, self.summary
+        shape = f"{model.layers} x {model.hidden} {'bidirectional ' if model.bidirectional else ''}{model.cell}"
+        parts = [f"{len(self.units.symbols)} units", f"{self.sample_rate} Hz", shape, str(self.device)]
+        if model.decoder != "ctc":
+            parts.insert(3, f"{model.decoder} decoder")
+        if self.decoder is not None:
+            parts.append("with a language model")
+        if "training_hours" in trained:
+            parts.append(f"trained on {trained['training_hours']:.2f} h")
+        return f"<Recognizer: {', '.join(parts)}>"
 
     @property
     def has_ctc(self) -> bool:
-        """Whether the model tells what is said in each frame, and so when; attention alone does not."""
+        """Whether the model has CTC's log-probabilities for each frame, and so can time words."""
         return self.config.model.decoder != "attention"
 
+    @property
+    def equalizes(self) -> bool:
+        """Whether the model was trained on equalised recordings, so that it needs them equalised."""
+        return self.config.features.equalize
+
     def require_ctc_search(self) -> None:
-        """Raises ConfigError unless the model's texts come from a search over CTC's log-probabilities alone."""
+        """Raise ConfigError unless the model decodes by a search over CTC's log-probabilities alone."""
         if self.config.model.decoder != "ctc":
             raise ConfigError(
                 "language models, hotwords, phrases and n-best lists belong to the search over CTC's log-probabilities "
@@ -77,14 +101,15 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
 
     @property
     def stride(self) -> int:
-        """Samples from the middle of an encoder frame to that of the next; the first is centred on the first sample."""
+        """Samples from the middle of one encoder frame to the next; the first is centred on the first sample."""
         return self.features.hop * self.config.model.subsampling
 
     @torch.inference_mode()
     def frames(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Audio `(B, N)`, lengths `(B,)` in samples -> what the model's decoder reads, lengths `(B,)` in frames.
+        """Compute what the model's decoder reads from audio `(B, N)`, lengths `(B,)` in samples.
 
-        That is CTC's log-probabilities `(B, S, V)`, or for an attention decoder encoder states `(B, S, D)`.
+        Returns CTC's log-probabilities `(B, S, V)`, or for an attention decoder encoder states `(B, S, D)`, and lengths
+        `(B,)` in frames.
         """
         if isinstance(self.acoustic_model, EncoderDecoder):
             return self.compute(audio, lengths, self.acoustic_model.encode)
@@ -93,7 +118,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
 
     @torch.inference_mode()
     def ctc(self, frames: Tensor) -> Tensor:
-        """CTC's log-probabilities `(B, S, V)` in `frames`. Raises ConfigError for a model that has attention alone."""
+        """Return CTC's log-probabilities `(B, S, V)` of `frames`. Raises ConfigError for attention without CTC."""
         if not isinstance(self.acoustic_model, EncoderDecoder):
             return frames
         if not self.has_ctc:
@@ -106,16 +131,16 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
         return log_probs
 
     def log_probs(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Audio `(B, N)`, lengths `(B,)` in samples -> log-probabilities `(B, S, V)`, lengths `(B,)` in frames.
+        """Compute log-probabilities `(B, S, V)` and lengths `(B,)` in frames from audio `(B, N)`, lengths in samples.
 
-        Raises ConfigError as `ctc` does.
+        Raises ConfigError for attention without CTC.
         """
         frames, lengths = self.frames(audio, lengths)
         return self.ctc(frames), lengths
 
     @torch.inference_mode()
     def losses(self, frames: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:
-        """The loss of each text in nats, `(B,)`, as training counts it."""
+        """Compute the loss of each target in nats, `(B,)`, as training does."""
         if isinstance(self.acoustic_model, EncoderDecoder):
             return self.acoustic_model.losses(frames, lengths, targets)
         return ctc_loss(frames, lengths, targets)
@@ -123,9 +148,9 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
     def batches(
         self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]
     ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-        """The `frames` of many waveforms, batched by `read_batches`: `(indices, frames, lengths)`.
+        """Compute the `frames` of many waveforms, batched by `read_batches`: `(indices, frames, lengths)`.
 
-        Those of a steady sound say that nothing is said, all blank or all zero: a model would guess words in it.
+        The frames of a steady sound (silence, hum, noise) are set to blank or zero: a model invents words in it.
         """
         for indices, waveforms in self.read_batches(num_samples, read):
             frames, lengths = self.frames(*pad(waveforms))
@@ -136,11 +161,11 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
             yield indices, frames, lengths
 
     def texts(self, frames: Tensor, lengths: Tensor) -> list[str]:
-        """The transcripts that `frames` decode to."""
+        """Decode `frames`, lengths `(B,)` into texts."""
         return [self.text(hypothesis.units) for hypothesis in self.hypotheses(frames, lengths)]
 
     def hypotheses(self, frames: Tensor, lengths: Tensor) -> list[Hypothesis]:
-        """The same as units, by the model's own decoder."""
+        """Decode `frames`, lengths `(B,)` into hypotheses in units, with the model's own decoder."""
         if isinstance(self.acoustic_model, EncoderDecoder):
             states, lengths = frames.to(self.device), lengths.to(self.device)
             return decode(self.acoustic_model, states, lengths, self.ctc(states) if self.has_ctc else None, self.units)
@@ -150,27 +175,30 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
         return self.decoder.decode([row[:length] for row, length in rows])
 
     def text(self, units: Sequence[int]) -> str:
-        """The text of a unit sequence, normalised."""
+        """Spell a sequence of units as normalised text."""
         return self.normalizer(self.units.decode(units))
 
-    def hear(self, frames: Tensor, start: int = 0) -> tuple[str, tuple[Word, ...]]:
-        """The text of one utterance's `frames (S, V)` or `(S, D)`, and its `words` if the model can tell them."""
+    def decode_segment(self, frames: Tensor, start: int = 0) -> tuple[str, tuple[Word, ...]]:
+        """Decode the `frames (S, V)` or `(S, D)` of a segment that begins at frame `start` of a recording.
+
+        Returns its text, and its words if the model can time them.
+        """
         if self.has_ctc:
             words = self.words(frames, start)
-            return spoken(words), words
+            return text_of(words), words
         return self.texts(frames[None], torch.tensor([len(frames)]))[0], ()
 
     def words(self, frames: Tensor, start: int = 0, units: Sequence[int] | None = None) -> tuple[Word, ...]:
-        """The words of one utterance's `frames`, with times and confidence; its first frame is `start`.
+        """Time the words of one segment's `frames`, whose first is frame `start` of the recording.
 
-        `units` are what it was decoded to, if that has been done. Raises ConfigError as `ctc` does.
+        `units` is the hypothesis, if the segment has been decoded. Raises ConfigError for attention without CTC.
         """
         rows = self.ctc(frames).cpu().numpy()
         path = rows.argmax(axis=1)
         if units is None and (self.decoder is not None or isinstance(self.acoustic_model, EncoderDecoder)):
             units = self.hypotheses(frames[None], torch.tensor([len(frames)]))[0].units
         if units is not None:
-            from asr.decoding.forced import best_states, exact_target  # brings numba, which best path needs not
+            from asr.decoding.forced import best_states, exact_target  # imports numba, which best path does not need
 
             target = exact_target(units)
             path = target.units[best_states(rows, target)]
@@ -187,7 +215,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
         return tuple(replace(word, confidence=self.confidence(word.confidence)) for word in words)
 
     def recognize(self, waveforms: Sequence[np.ndarray]) -> list[str]:
-        """Transcripts of waveforms `(N,)`, float32 at this model's sample rate, in their order."""
+        """Transcribe waveforms `(N,)`, float32 at the model's sample rate, into texts, in their order."""
         if self.config.features.equalize:
             waveforms = equalize(waveforms, self.sample_rate)
         texts = [""] * len(waveforms)
@@ -196,22 +224,124 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
                 texts[index] = text
         return texts
 
-    def transcribe(self, source: Any, sample_rate: int | None = None) -> Transcript:
-        """Transcribes one recording: a path, or an array or tensor with its `sample_rate` in Hz.
+    @overload
+    def transcribe(  # type: ignore[overload-overlap]
+        self,
+        recording: str | PathLike[str] | bytes | IO[bytes] | np.ndarray | Tensor | tuple[Any, Any] | dict[str, Any],
+        sample_rate: int | None = None,
+        *,
+        channel: Channel | None = None,
+        start: float = 0.0,
+        end: float | None = None,
+        nbest: int = 0,
+        hotwords: str | Path | Sequence[str] | None = None,
+        phrases: str | Path | Sequence[str] | None = None,
+        language_model: bool = True,
+    ) -> Transcript: ...
 
-        Raises AudioError if it holds no usable audio.
+    @overload
+    def transcribe(
+        self,
+        recording: Iterable[Any],
+        sample_rate: int | None = None,
+        *,
+        channel: Channel | None = None,
+        start: float = 0.0,
+        end: float | None = None,
+        nbest: int = 0,
+        hotwords: str | Path | Sequence[str] | None = None,
+        phrases: str | Path | Sequence[str] | None = None,
+        language_model: bool = True,
+        errors: Literal["raise"] = "raise",
+        progress: bool = False,
+    ) -> Iterator[Transcript]: ...
+
+    @overload
+    def transcribe(
+        self,
+        recording: Iterable[Any],
+        sample_rate: int | None = None,
+        *,
+        channel: Channel | None = None,
+        start: float = 0.0,
+        end: float | None = None,
+        nbest: int = 0,
+        hotwords: str | Path | Sequence[str] | None = None,
+        phrases: str | Path | Sequence[str] | None = None,
+        language_model: bool = True,
+        errors: Literal["return"],
+        progress: bool = False,
+    ) -> Iterator[Transcript | AudioError]: ...
+
+    def transcribe(
+        self,
+        recording: Any,
+        sample_rate: int | None = None,
+        *,
+        channel: Channel | None = None,
+        start: float = 0.0,
+        end: float | None = None,
+        nbest: int = 0,
+        hotwords: str | Path | Sequence[str] | None = None,
+        phrases: str | Path | Sequence[str] | None = None,
+        language_model: bool = True,
+        errors: Literal["raise", "return"] = "raise",
+        progress: bool = False,
+    ) -> Any:
+        """Transcribe one recording of any length, or many.
+
+        A recording is a path, the bytes of a file, an open file, an array or tensor `(N,)` or `(channels, N)` with its
+        `sample_rate` in Hz, `(rate, array)`, or a Hugging Face record `{"array": …, "sampling_rate": …}`. Of a list or
+        an iterator of recordings the result is an iterator of transcripts in the same order, computed in batches.
+
+        Args:
+            recording: One recording, or a list or iterator of recordings.
+            sample_rate: Hz, of arrays without a rate of their own.
+            channel: The channel to transcribe, from 1, or "mix" for the average of all. Default: the average for files;
+                an array of several channels is refused, since it could be several recordings.
+            start: Seconds at which to begin.
+            end: Seconds at which to end (default: the end of the recording).
+            nbest: Length of the n-best list in `Transcript.nbest` (default: none).
+            hotwords: Words and phrases to favour: a file, or its lines.
+            phrases: A closed set, of which the text is one phrase or nothing: a file, or its lines.
+            language_model: Use the model's language models, if it has any.
+            errors: Of many recordings: "raise" the AudioError of a recording without usable audio, or "return" it in
+                its place and go on.
+            progress: Of many recordings: show a progress bar on stderr.
+
+        Raises AudioError for a recording without usable audio, TextError for hotwords or phrases that the model cannot
+        spell, ConfigError for options that this kind of model does not have.
         """
-        from asr.recognition.transcribe import transcribe_one
+        search = None
+        if nbest or hotwords is not None or phrases is not None or not language_model:
+            from asr.recognition.search import build_search  # imports numba, which best path does not need
 
-        return transcribe_one(self, source, sample_rate)
+            search = build_search(self, nbest=nbest, hotwords=hotwords, phrases=phrases, language_model=language_model)
+        single = is_recording(recording)
+        if not single and not isinstance(recording, Iterable):
+            raise AudioError(f"a {type(recording).__name__} is no recording, and no list of recordings")
+        results = transcribe_recordings(
+            self,
+            [recording] if single else recording,
+            numbered=not single,
+            sample_rate=sample_rate,
+            channel=channel,
+            start=start,
+            end=end,
+            search=search,
+        )
+        if not single:
+            return _checked(results, errors == "return", recording if progress else None)
+        (result,) = results
+        if isinstance(result, AudioError):
+            raise result
+        return result
 
-    def stream(self, sample_rate: int | None = None) -> "Stream":
-        """Speech recognised while it is spoken: `feed` it samples at `sample_rate` Hz (the model's), `finish` it.
+    def stream(self, sample_rate: int | None = None) -> Stream:
+        """Begin a stream of samples at `sample_rate` Hz (default: the model's rate), transcribed while it comes.
 
         Raises ConfigError for a model that needs whole utterances.
         """
-        from asr.recognition.stream import Stream
-
         return Stream(self, sample_rate)
 
     def parts(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -232,7 +362,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
         names = [name for name in tensors if name.startswith(_DECODER_PREFIX)]
         arrays = {name.removeprefix(_DECODER_PREFIX): tensors.pop(name).numpy() for name in names}
         if "decoding" in metadata:
-            from asr.decoding.decoder import Decoder  # brings numba, which best path needs not
+            from asr.decoding.decoder import Decoder  # imports numba, which best path does not need
 
             recognizer.decoder = Decoder.from_parts(recognizer.units, arrays, metadata["decoding"])
         if "confidence" in metadata:
@@ -244,6 +374,25 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
         return recognizer
 
 
+def _checked(
+    results: Iterator[Transcript | AudioError], keep_errors: bool, counted: Any
+) -> Iterator[Transcript | AudioError]:
+    """Yield results; raise an AudioError unless errors are kept; show progress if `counted` recordings are given."""
+    if counted is None:
+        for result in results:
+            if isinstance(result, AudioError) and not keep_errors:
+                raise result
+            yield result
+        return
+    with ProgressBar("transcribing", len(counted) if hasattr(counted, "__len__") else None) as bar:
+        for result in _checked(results, keep_errors, None):
+            bar.advance()
+            yield result
+
+
 def load(path: str | Path, device: str | torch.device | None = None) -> Recognizer:
-    """Loads a recogniser, as `SpeechModel.from_file` does."""
+    """Load a recogniser from a model file, onto `device` (default: CUDA where there is a GPU).
+
+    Raises ModelFileError that names the file if it is missing, damaged or of another task.
+    """
     return Recognizer.from_file(path, device)

@@ -1,4 +1,4 @@
-"""Silence, hum and noise: sounds whose level hardly varies, in which nothing is said."""
+"""Steady sounds: silence, hum and noise, whose level hardly varies, and which hold no speech."""
 
 import math
 
@@ -9,15 +9,15 @@ from torch import Tensor
 from asr.text import BLANK
 
 _FRAME = 0.03  # seconds
-_STEADY = 1.4  # how much more than that of white noise the level of a steady sound may vary
+_STEADY = 1.4  # variation of the level of a steady sound, at most, as a multiple of white noise
 _SURE = -30.0  # log-probability of every unit in a steady sound
 
 
 def is_steady(samples: np.ndarray, sample_rate: int) -> bool:
-    """Whether the level hardly varies, as in silence, hum and noise, and never in speech that can be understood.
+    """Tell whether the level of samples `(N,)` hardly varies, as in silence, hum and noise, but never in clear speech.
 
     Between the 5th and 95th percentile, 30 ms frames of white noise differ by 3.29 deviations of a chi-square
-    distribution. Differences of neighbouring samples take out rumble.
+    distribution. The differences of neighbouring samples are measured, which removes rumble.
     """
     size = round(_FRAME * sample_rate)
     steps = np.diff(samples)
@@ -30,13 +30,13 @@ def is_steady(samples: np.ndarray, sample_rate: int) -> bool:
 
 @torch.inference_mode()
 def silence(log_probs: Tensor) -> None:
-    """Makes log-probabilities `(S, V)` those of frames in which nothing is said, in place."""
+    """Set log-probabilities `(S, V)` to blank in every frame, in place."""
     log_probs.fill_(_SURE)
     log_probs[:, BLANK] = 0.0
 
 
 def blank(frames: int, num_units: int) -> Tensor:
-    """Log-probabilities `(S, V)` of frames in which nothing is said."""
+    """Return log-probabilities `(S, V)` of frames that are all blank."""
     log_probs = torch.empty(frames, num_units)
     silence(log_probs)
     return log_probs

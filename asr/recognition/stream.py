@@ -1,11 +1,11 @@
-"""Speech recognised while it is spoken: samples in chunks of any size, the same log-probabilities as offline.
+"""Transcription while somebody speaks: samples in chunks of any size, the same log-probabilities as offline.
 
-Each stage remembers what it needs: spectra and subsampling a window of what came last, the running level its sums, the
-recurrent layers their states, the beam its prefixes. What comes out does not depend on how the sound was divided.
+Each stage remembers what it needs: spectra and subsampling remember the last window of their input, the running level
+its sums, the recurrent layers their states, the beam its prefixes. The output does not depend on the sizes of chunks.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import soxr
@@ -13,86 +13,57 @@ import torch
 from torch import Tensor
 
 from asr.audio import load_audio
-from asr.errors import ConfigError
-from asr.features import running_level
+from asr.config import Config
+from asr.features import Spectrogram, running_level
 from asr.nn.encoder import AcousticModel
 from asr.nn.rnn import State
-from asr.recognition.recognizer import Recognizer
-from asr.recognition.transcribe import inside
+from asr.recognition.interface import DecodingModel
+from asr.recognition.latency import require_streamable
+from asr.recognition.transcribe import clip_to
 from asr.text import BLANK
-from asr.transcript import Transcript, Word, spoken
+from asr.transcript import Transcript, Word, text_of
 
-PAUSE = 1.0  # seconds of blank frames that end a segment of text
-
-
-def require_streamable(recognizer: Recognizer) -> AcousticModel:
-    """The model's network. Raises ConfigError that tells how to train a model that streams, if this one cannot."""
-    model, features = recognizer.config.model, recognizer.config.features
-    wanted = {
-        "model.bidirectional": False,
-        "model.decoder": "ctc",
-        "features.level": "running",
-        "features.equalize": False,
-    }
-    found = {
-        "model.bidirectional": model.bidirectional,
-        "model.decoder": model.decoder,
-        "features.level": features.level,
-        "features.equalize": features.equalize,
-    }
-    network = recognizer.acoustic_model
-    if (faults := [key for key in wanted if found[key] != wanted[key]]) or not isinstance(network, AcousticModel):
-        needs = {"model.bidirectional": "it hears utterances in both directions, from their end too",
-                 "model.decoder": "its attention looks at whole utterances",
-                 "features.level": "it takes the level of whole utterances",
-                 "features.equalize": "it evens out the spectrum of whole recordings"}  # fmt: skip
-        options = " ".join(f"--set {key}={str(wanted[key]).lower()}" for key in faults)
-        raise ConfigError(
-            f"this model cannot stream: {' and '.join(needs[key] for key in faults)}; train one that can: "
-            f"asr train CONFIG {options}"
-        )
-    return network
+PAUSE = 1.0  # seconds of blank frames that end a segment
 
 
-def latency(recognizer: Recognizer) -> float:
-    """Seconds of sound after the middle of an encoder frame that must be heard before it can be computed."""
-    features = recognizer.features
-    look_ahead = recognizer.acoustic_model.subsampling.look_ahead * features.hop + features.window // 2
-    return look_ahead / recognizer.sample_rate
+class StreamingModel(DecodingModel, Protocol):
+    """The parts of a recogniser that a stream feeds one after the other."""
+
+    config: Config
+    features: Spectrogram
+    acoustic_model: Any
+    decoder: Any  # asr.decoding.decoder.Decoder, which imports numba, or None for best path
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the network."""
 
 
-def describe(recognizer: Recognizer) -> str:
-    """What `asr info` and the start of a stream tell of it."""
-    try:
-        require_streamable(recognizer)
-    except ConfigError as error:
-        return str(error)
-    stride = recognizer.stride / recognizer.sample_rate
-    return f"a frame every {1000 * stride:.0f} ms, {1000 * latency(recognizer):.0f} ms after its middle"
-
-
-class Heard(NamedTuple):
-    """What a stream has understood: the words that ended with a pause, told once, and the text since, so far."""
+class StreamUpdate(NamedTuple):
+    """The words of segments that have ended, each given once, and the text of the open segment so far."""
 
     ended: tuple[Word, ...]
-    partial: str  # its end may still change
+    partial: str  # later samples may change its end
 
 
 class Windowed:
-    """A function of a window that moves along a sequence, of which parts come one after the other.
+    """A function of a window that moves along a sequence, whose input comes in parts.
 
-    Output `s` stands for input `s * stride`, and sees no more than `look_ahead` inputs after it and what `context`
-    outputs before it stand for; beyond the ends of the sequence the function pads by itself.
+    Output `s` is centred on input `s * stride`. It sees at most `look_ahead` inputs after its centre, and the inputs
+    of `context` outputs before it. Beyond the ends of the sequence the function pads by itself.
     """
 
     def __init__(self, function: Callable[[Tensor], Tensor], *, stride: int, context: int, look_ahead: int) -> None:
         self.function = function
         self.stride, self.context, self.look_ahead = stride, context, look_ahead
-        self._inputs: Tensor | None = None  # those that outputs to come can see
-        self._given = 0  # outputs of them that were given already
+        self._inputs: Tensor | None = None  # the inputs that later outputs can see
+        self._given = 0  # outputs of these inputs that were returned already
 
     def feed(self, part: Tensor | None, *, last: bool = False) -> Tensor | None:
-        """The outputs that `part` (of any length, or None for nothing) completes, or all that are left; or None."""
+        """Return the outputs that `part` completes, or with `last` all outputs that are left; None if there is none.
+
+        `part` has any length; None is no input.
+        """
         if part is not None:
             self._inputs = part if self._inputs is None else torch.cat([self._inputs, part])
         if self._inputs is None:
@@ -107,13 +78,15 @@ class Windowed:
 
 
 class AcousticStream:
-    """Samples -> log-probabilities, as `Recognizer.log_probs` gives them, as soon as they can be known."""
+    """Samples -> the log-probabilities of `Recognizer.log_probs`, each as soon as its last sample has come."""
 
-    def __init__(self, recognizer: Recognizer) -> None:
-        """Raises ConfigError for a model that needs the end of an utterance before its beginning."""
-        self.network = require_streamable(recognizer).eval()
-        self.recognizer = recognizer
-        features, subsampling = recognizer.features, self.network.subsampling
+    def __init__(self, model: StreamingModel) -> None:
+        """Raise ConfigError for a model that needs whole utterances."""
+        require_streamable(model.config)
+        assert isinstance(model.acoustic_model, AcousticModel)  # an attention decoder cannot stream
+        self.network = model.acoustic_model.eval()
+        self.model = model
+        features, subsampling = model.features, self.network.subsampling
         self._spectra = Windowed(
             lambda samples: features.log_spectrum(samples[None])[0],
             stride=features.hop,
@@ -123,7 +96,7 @@ class AcousticStream:
         self._frames = Windowed(
             lambda frames: subsampling(frames[None], torch.tensor([len(frames)], device=frames.device))[0][0],
             stride=subsampling.factor,
-            context=2,  # a convolution sees two of its outputs back, at any stride
+            context=2,  # outputs: a convolution sees the inputs of two outputs before, at any stride
             look_ahead=subsampling.look_ahead,
         )
         self._level: Tensor | None = None
@@ -131,9 +104,9 @@ class AcousticStream:
 
     @torch.inference_mode()
     def feed(self, samples: np.ndarray, *, last: bool = False) -> Tensor | None:
-        """The next samples `(N,)`, float32 at the model's rate -> log-probabilities `(S, V)` on the CPU, or None."""
-        features = self.recognizer.features
-        part = torch.from_numpy(samples).to(self.recognizer.device) if len(samples) else None
+        """Take the next samples `(N,)`, float32 at the model's rate; return log-probabilities `(S, V)`, or None."""
+        features = self.model.features
+        part = torch.from_numpy(samples).to(self.model.device) if len(samples) else None
         spectra = self._spectra.feed(part, last=last)
         if spectra is not None:
             spectra, self._level = running_level(spectra[None], self._level, decay=features.level_decay)
@@ -146,41 +119,44 @@ class AcousticStream:
 
 
 class Stream:
-    """Samples in chunks of any size -> words as they are understood, by best path or the beam of the model's decoder.
+    """Samples in chunks of any size -> words, by best path or by the beam of the model's decoder.
 
-    A pause ends a segment of text, which the decoder then leaves behind; the acoustic model's state goes on.
+    A pause ends a segment: its words are final. The acoustic model keeps its state across segments.
     """
 
-    def __init__(self, recognizer: Recognizer, sample_rate: int | None = None) -> None:
-        """`sample_rate` is that of the chunks, in Hz; by default the model's. Raises ConfigError as AcousticStream."""
-        self.recognizer = recognizer
-        self.sample_rate = sample_rate or recognizer.sample_rate
-        self._acoustic = AcousticStream(recognizer)
-        self._resample = None
-        if self.sample_rate != recognizer.sample_rate:
-            self._resample = soxr.ResampleStream(self.sample_rate, recognizer.sample_rate, 1, dtype="float32")
-        self._pause = round(PAUSE * recognizer.sample_rate / recognizer.stride)  # frames
-        self._samples = 0  # heard, at the model's rate
-        self._words: list[Word] = []  # of the segments that have ended
-        self._start = 0  # frame at which this segment starts
-        self._segment = Segment(recognizer)
+    def __init__(self, model: StreamingModel, sample_rate: int | None = None) -> None:
+        """Begin a stream of chunks at `sample_rate` Hz (default: the model's rate).
 
-    def feed(self, samples: Any) -> Heard:
-        """Hears the next samples: an array `(N,)` or `(channels, N)`, as `load_audio` takes it.
-
-        Raises AudioError for samples that are none.
+        Raises ConfigError for a model that needs whole utterances, with the settings to train one that can stream.
         """
-        return self._hear(self._at_model_rate(samples))
+        self.model = model
+        self.sample_rate = sample_rate or model.sample_rate
+        self._acoustic = AcousticStream(model)
+        self._resample = None
+        if self.sample_rate != model.sample_rate:
+            self._resample = soxr.ResampleStream(self.sample_rate, model.sample_rate, 1, dtype="float32")
+        self._pause = round(PAUSE * model.sample_rate / model.stride)  # frames
+        self._samples = 0  # samples taken so far, at the model's rate
+        self._words: list[Word] = []  # words of the segments that have ended
+        self._start = 0  # frame at which the open segment starts
+        self._segment = _OpenSegment(model)
+
+    def feed(self, samples: Any) -> StreamUpdate:
+        """Take the next samples: an array `(N,)` or `(channels, N)` of float or 16-bit values.
+
+        Raises AudioError for values that are no samples.
+        """
+        return self._take(self._at_model_rate(samples))
 
     def finish(self) -> Transcript:
-        """Hears that nothing more comes; everything that was said. Then a new stream is needed."""
-        self._hear(self._at_model_rate(np.zeros(0, np.float32), last=True), last=True)
+        """End the stream: return the transcript of all of it. A finished stream takes no more samples."""
+        self._take(self._at_model_rate(np.zeros(0, np.float32), last=True), last=True)
         self._end_segment()
-        duration = self._samples / self.recognizer.sample_rate
-        words = inside(self._words, duration)
-        return Transcript(spoken(words), duration, words)
+        duration = self._samples / self.model.sample_rate
+        words = clip_to(self._words, duration)
+        return Transcript(text_of(words), duration, words)
 
-    def _hear(self, samples: np.ndarray, *, last: bool = False) -> Heard:
+    def _take(self, samples: np.ndarray, *, last: bool = False) -> StreamUpdate:
         self._samples += len(samples)
         before = len(self._words)
         log_probs = self._acoustic.feed(samples, last=last)
@@ -188,17 +164,17 @@ class Stream:
             self._segment.feed(row)
             if self._segment.silent == self._pause:
                 self._end_segment()
-        return Heard(tuple(self._words[before:]), self._segment.text())
+        return StreamUpdate(tuple(self._words[before:]), self._segment.text())
 
     def _end_segment(self) -> None:
         rows = self._segment.rows
         if rows:
-            self._words += self.recognizer.words(torch.stack(rows), self._start)
+            self._words += self.model.words(torch.stack(rows), self._start)
         self._start += len(rows)
-        self._segment = Segment(self.recognizer)
+        self._segment = _OpenSegment(self.model)
 
     def _at_model_rate(self, samples: Any, *, last: bool = False) -> np.ndarray:
-        """Float32 samples `(N,)` on the 16-bit grid, as `load_audio` gives them. What exceeds full scale is clipped."""
+        """Return float32 samples `(N,)` on the 16-bit grid, as `load_audio` does; clip what exceeds full scale."""
         chunk = np.asarray(samples)
         if chunk.dtype.kind == "f":
             chunk = chunk.clip(-1, 1)
@@ -207,25 +183,23 @@ class Stream:
         if self._resample is not None:
             chunk = self._resample.resample_chunk(chunk.astype(np.float32), last=last).clip(-1, 1)
             if chunk.size:
-                chunk = load_audio(chunk, self.recognizer.sample_rate, source_rate=self.recognizer.sample_rate)
+                chunk = load_audio(chunk, self.model.sample_rate, source_rate=self.model.sample_rate)
         return chunk
 
 
-class Segment:
-    """What is said between two pauses, as far as it was heard."""
+class _OpenSegment:
+    """The frames since the last pause, and their text so far."""
 
-    def __init__(self, recognizer: Recognizer) -> None:
+    def __init__(self, model: StreamingModel) -> None:
         self.rows: list[Tensor] = []  # log-probabilities `(V,)` of each frame
-        self.silent = 0  # frames of blank at its end
-        self._recognizer = recognizer
+        self.silent = 0  # blank frames at the end
+        self._model = model
         self._path: list[int] = []  # best units, repeats merged
         self._last = BLANK
-        self._search = None
-        if recognizer.decoder is not None:
-            self._search = recognizer.decoder.search()
+        self._search = model.decoder.search() if model.decoder is not None else None
 
     def feed(self, row: Tensor) -> None:
-        """The next frame."""
+        """Take the log-probabilities `(V,)` of the next frame."""
         best = int(row.argmax())
         if best not in (BLANK, self._last):
             self._path.append(best)
@@ -236,6 +210,6 @@ class Segment:
             self._search.feed(row[None].numpy())
 
     def text(self) -> str:
-        """The text so far."""
+        """Return the text so far."""
         units = self._path if self._search is None else self._search.hypotheses()[0].units
-        return self._recognizer.text(units)
+        return self._model.text(units)

@@ -1,122 +1,123 @@
-"""Recordings -> transcripts: one model load, many inputs of any length, and no bad file stops the rest."""
+"""Many recordings -> transcripts: one model load, recordings of any length, and no bad file stops the other files."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
-from asr.audio import load_audio
-from asr.equalize import equalize
 from asr.errors import AudioError
-from asr.recognition.longform import Channels, Stretch, compute, cut, stretches
-from asr.recognition.recognizer import Recognizer
-from asr.transcript import Guess, Transcript, Word, spoken
+from asr.recognition.interface import DecodingModel
+from asr.recognition.longform import Channels, RecordingEnd, SegmentFrames, segment_frames
+from asr.transcript import Alternative, Transcript, Word, text_of
 from asr.utterance import Utterance
 
 if TYPE_CHECKING:
-    from asr.recognition.steering import Steering  # brings numba, which best path needs not
+    from asr.recognition.search import Search  # imports numba, which best path does not need
+
+S = TypeVar("S")
 
 
 def transcribe(
-    recognizer: Recognizer,
+    model: DecodingModel,
     utterances: Iterable[Utterance],
     channels: Channels = "mix",
-    steering: "Steering | None" = None,
+    search: "Search | None" = None,
 ) -> Iterator[tuple[Utterance, Transcript | AudioError]]:
-    """Transcribes utterances in their order; `channels` is "mix", "split" (a transcript for each) or a number from 1.
+    """Transcribe utterances in their order.
 
-    A recording that cannot be read gives its AudioError instead.
+    `channels` is "mix" (the average of all), "split" (a transcript for each channel) or a number from 1. `search`
+    replaces the model's own decoder. A recording that cannot be read gives its AudioError instead of a transcript.
     """
-    for (utterance, channel), result in _transcripts(recognizer, stretches(recognizer, utterances, channels), steering):
+    frames = segment_frames(model, utterances, channels)
+    for track, result in transcripts(model, frames, search):
+        utterance = track.utterance
         if not isinstance(result, AudioError):
-            words = [replace(w, start=w.start + utterance.offset, end=w.end + utterance.offset) for w in result.words]
-            result = replace(result, words=tuple(words), channel=channel)
+            result = replace(shifted(result, utterance.offset), channel=track.channel, audio=utterance.audio)
         yield utterance, result
 
 
-def with_channel(utterance: Utterance, channel: int | None) -> Utterance:
-    """The utterance of one channel among others, with an id of its own; the same utterance for None."""
-    if channel is None:
-        return utterance
-    return replace(utterance, id=f"{utterance.id}-{channel}", extra={**utterance.extra, "channel": channel})
+def shifted(transcript: Transcript, seconds: float) -> Transcript:
+    """Move the times of words by `seconds`: from a part of a recording to the whole recording."""
+    words = (replace(word, start=word.start + seconds, end=word.end + seconds) for word in transcript.words)
+    return replace(transcript, words=tuple(words))
 
 
-def transcribe_one(recognizer: Recognizer, source: Any, sample_rate: int | None = None) -> Transcript:
-    """Transcribes a path, or an array or tensor with its `sample_rate` in Hz. Raises AudioError."""
-    if isinstance(source, str | Path):
-        _, result = next(transcribe(recognizer, [Utterance(id=str(source), audio=Path(source))]))
-        if isinstance(result, AudioError):
-            raise result
-        return result
-    rate = recognizer.sample_rate
-    samples = load_audio(source, rate, source_rate=sample_rate)
-    if recognizer.config.features.equalize:
-        (samples,) = equalize([samples], rate)
-
-    def read(offset: float, duration: float | None) -> np.ndarray:
-        start = round(offset * rate)
-        return samples[start : None if duration is None else start + round(duration * rate)]
-
-    pieces = cut(read, len(samples) / rate, sample_rate=rate, stride=recognizer.stride)
-    _, transcript = next(_transcripts(recognizer, compute(recognizer, ((None, piece) for piece in pieces))))
-    return transcript
-
-
-def _transcripts(
-    recognizer: Recognizer, parts: Iterator[tuple[Any, Any]], steering: "Steering | None" = None
-) -> Iterator[tuple[Any, Any]]:
-    """One Transcript for the stretches of a source, at its end; an AudioError ends it too."""
-    texts: list[str] = []
-    words: list[Word] = []
-    guesses: tuple[Guess, ...] = (Guess("", 0.0),)
-    unsteered = guesses
-    for source, part in parts:
-        if isinstance(part, Stretch):
-            if steering is None:
-                text, found = recognizer.hear(part.frames, part.start)
-                texts += [text] if text else []
-                words += found
-                continue
-            rows, count = part.frames.numpy(), max(steering.nbest, 1)
-            listed = steering.decoder.decode_n_best([rows], count)[0]
-            timed = recognizer.words(part.frames, part.start, listed[0].units)
-            words += [
-                replace(word, confidence=math.exp(listed[0].score)) if steering.closed else word for word in timed
-            ]
-            texts = [spoken(words)]
-            guesses = joined(guesses, [Guess(recognizer.text(h.units), h.score) for h in listed], count)
-            if steering.unsteered is not None:
-                (plain,) = steering.unsteered.decode([rows])
-                unsteered = joined(unsteered, [Guess(recognizer.text(plain.units), plain.score)], 1)
+def transcripts(
+    model: DecodingModel,
+    frames: Iterator[tuple[S, SegmentFrames | RecordingEnd | AudioError]],
+    search: "Search | None" = None,
+) -> Iterator[tuple[S, Transcript | AudioError]]:
+    """Decode segments; give the transcript of a recording at its end, or its AudioError."""
+    parts = _Parts(model, search)
+    for source, item in frames:
+        if isinstance(item, SegmentFrames):
+            parts.add(item)
             continue
-        if not isinstance(part, AudioError):
-            part = Transcript(" ".join(texts), part, inside(words, part))
-            if steering is not None:
-                part = replace(
-                    part,
-                    nbest=guesses if steering.nbest else (),
-                    unsteered=unsteered[0].text if steering.unsteered is not None else None,
-                    posterior=math.exp(guesses[0].score) if steering.closed else None,
-                )
-        yield source, part
-        texts, words = [], []
-        guesses = unsteered = (Guess("", 0.0),)
+        yield source, item if isinstance(item, AudioError) else parts.transcript(item.seconds)
+        parts = _Parts(model, search)
 
 
-def joined(before: Sequence[Guess], after: Sequence[Guess], count: int) -> tuple[Guess, ...]:
-    """The best `count` guesses at two stretches, one after the other, each text once; the first of both stay first."""
+class _Parts:
+    """The decoded segments of one recording so far."""
+
+    def __init__(self, model: DecodingModel, search: "Search | None") -> None:
+        self._model, self._search = model, search
+        self._texts: list[str] = []
+        self._words: list[Word] = []
+        self._nbest: tuple[Alternative, ...] = (Alternative("", 0.0),)
+        self._unbiased: tuple[Alternative, ...] = self._nbest
+
+    def add(self, segment: SegmentFrames) -> None:
+        """Decode the next segment."""
+        if self._search is None:
+            text, words = self._model.decode_segment(segment.frames, segment.start)
+            self._texts += [text] if text else []
+            self._words += words
+        else:
+            self._add_searched(segment, self._search)
+
+    def _add_searched(self, segment: SegmentFrames, search: "Search") -> None:
+        rows, count = segment.frames.numpy(), max(search.nbest, 1)
+        hypotheses = search.decoder.decode_n_best([rows], count)[0]
+        words = self._model.words(segment.frames, segment.start, hypotheses[0].units)
+        if search.closed:
+            words = tuple(replace(word, confidence=math.exp(hypotheses[0].score)) for word in words)
+        self._words += words
+        self._texts = [text_of(self._words)]
+        alternatives = [Alternative(self._model.text(h.units), h.score) for h in hypotheses]
+        self._nbest = joined(self._nbest, alternatives, count)
+        if search.unbiased is not None:
+            (plain,) = search.unbiased.decode([rows])
+            self._unbiased = joined(self._unbiased, [Alternative(self._model.text(plain.units), plain.score)], 1)
+
+    def transcript(self, seconds: float) -> Transcript:
+        """Return the transcript of all segments, in a recording of `seconds` seconds."""
+        transcript = Transcript(" ".join(self._texts), seconds, clip_to(self._words, seconds))
+        if self._search is None:
+            return transcript
+        return replace(
+            transcript,
+            nbest=self._nbest if self._search.nbest else (),
+            unbiased=self._unbiased[0].text if self._search.unbiased is not None else None,
+            posterior=math.exp(self._nbest[0].score) if self._search.closed else None,
+        )
+
+
+def joined(before: Sequence[Alternative], after: Sequence[Alternative], count: int) -> tuple[Alternative, ...]:
+    """Join the n-best lists of two segments: the best `count` texts of one followed by the other, each text once.
+
+    The first of both lists together stay first.
+    """
     scores: dict[str, float] = {}
     for left, right in product(before, after):
         text = f"{left.text} {right.text}".strip()
         scores[text] = max(scores.get(text, -math.inf), left.score + right.score)
     first, *others = scores
-    return tuple(Guess(text, scores[text]) for text in [first, *sorted(others, key=lambda text: -scores[text])][:count])
+    ranked = [first, *sorted(others, key=lambda text: -scores[text])]
+    return tuple(Alternative(text, scores[text]) for text in ranked[:count])
 
 
-def inside(words: list[Word], end: float) -> tuple[Word, ...]:
-    """The same words, none of them after the end of the recording."""
+def clip_to(words: Iterable[Word], end: float) -> tuple[Word, ...]:
+    """Let no word end after `end` seconds, the end of the recording."""
     return tuple(word if word.end <= end else replace(word, end=end) for word in words)

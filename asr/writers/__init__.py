@@ -5,14 +5,24 @@ from importlib import import_module
 from pathlib import Path
 
 from asr.errors import AsrError
+from asr.files import write_whole
 from asr.transcript import Transcript
 
-FORMATS = ("txt", "json", "jsonl", "srt", "vtt", "tsv", "ctm", "TextGrid", "eaf")
-_UNTIMED = ("txt", "json")
+FORMATS = {  # name, which is the suffix of its files: whether it needs the times of words
+    "txt": False,
+    "json": False,
+    "jsonl": True,
+    "srt": True,
+    "vtt": True,
+    "tsv": True,
+    "ctm": True,
+    "TextGrid": True,
+    "eaf": True,
+}
 
 
 def parse_formats(value: str) -> tuple[str, ...]:
-    """`"srt,TextGrid"` -> names out of FORMATS, in whatever case they are given. Raises AsrError naming a wrong one."""
+    """Split `"srt,TextGrid"` into names of FORMATS, given in any case. Raises AsrError that names a wrong one."""
     known = {name.lower(): name for name in FORMATS}
     names = [name.strip() for name in value.split(",") if name.strip()]
     if wrong := [name for name in names if name.lower() not in known]:
@@ -29,30 +39,42 @@ def write(
     channel: int | None = None,
     eaf: Path | None = None,
 ) -> None:
-    """Writes one file for each format, whole or not at all, into folders it makes.
+    """Write one file `stem.FORMAT` for each format, whole or not at all; folders are made.
 
-    `eaf` is the ELAN file that gets a tier; without it, one beside the recording if there is one, else a new one.
-    Raises AsrError for a format that tells when words are said, if the transcript does not.
+    `eaf` is the ELAN file that gets a new tier. Without it, the tier goes to a copy of the ELAN file beside the
+    recording if there is one, else to a new ELAN file. Raises AsrError for a format that needs the times of words if
+    the transcript has none.
     """
-    if transcript.text and not transcript.words and (timed := [name for name in formats if name not in _UNTIMED]):
-        raise AsrError(
-            f"{recording}: -f {','.join(timed)} needs the times of words, and a model without CTC (model.decoder: "
-            "attention) does not tell them; write txt or json, or train with model.decoder=joint"
-        )
-    stem.parent.mkdir(parents=True, exist_ok=True)
+    _require_times(transcript, recording, formats)
     for name in formats:
-        path = output_path(stem, name, channel)
-        if name == "eaf":
-            from asr.writers.eaf import render_eaf
+        _write(transcript, recording, output_path(stem, name, channel), name, eaf)
 
-            text = render_eaf(transcript, recording, path, eaf)
-        else:
-            text = import_module(f"asr.writers.{name.lower()}").render(transcript, recording)
-        draft = path.with_name(path.name + ".part")
-        draft.write_text(text, encoding="utf-8", newline="")
-        draft.replace(path)
+
+def save(transcript: Transcript, path: Path) -> None:
+    """Write a transcript in the format that the suffix of `path` names. See `Transcript.save`."""
+    known = {name.lower(): name for name in FORMATS}
+    name = known.get(path.suffix.lower().removeprefix("."))
+    if name is None:
+        raise AsrError(f"{path}: its suffix names no output format; there are {', '.join(FORMATS)}")
+    recording = transcript.audio or path.with_suffix(".wav")
+    _require_times(transcript, recording, [name])
+    _write(transcript, recording, path, name, None)
 
 
 def output_path(stem: Path, name: str, channel: int | None = None) -> Path:
-    """`stem.name`, or `stem-channel.name` where each channel is transcribed by itself."""
+    """Return `stem.name`, or `stem-channel.name` where each channel is transcribed by itself."""
     return stem.with_name(stem.name + ("" if channel is None else f"-{channel}") + f".{name}")
+
+
+def _require_times(transcript: Transcript, recording: Path, formats: Sequence[str]) -> None:
+    if transcript.text and not transcript.words and (timed := [name for name in formats if FORMATS[name]]):
+        raise AsrError(
+            f"{recording}: -f {','.join(timed)} needs the times of words, and a model without CTC (model.decoder: "
+            "attention) does not have them; write txt or json, or train with model.decoder=joint"
+        )
+
+
+def _write(transcript: Transcript, recording: Path, path: Path, name: str, eaf: Path | None) -> None:
+    writer = import_module(f"asr.writers.{name.lower()}")
+    text = writer.render(transcript, recording, path, eaf) if name == "eaf" else writer.render(transcript, recording)
+    write_whole(path, text.encode())

@@ -1,7 +1,7 @@
-"""ELAN: a tier added to the user's own file, everything else in it left as it is, or a new file.
+"""ELAN: a tier added to the user's own file, of which all else stays as it is, or a new file.
 
-pympi makes the new file. It does not read one and write it again, since it drops what it does not know (controlled
-vocabulary references, external references): the tier is put into the XML itself.
+pympi makes a new file. It does not rewrite a user's file, since it drops the parts that it does not know (references to
+controlled vocabularies, external references): the tier is put into the XML itself.
 """
 
 import os
@@ -16,16 +16,16 @@ from asr.errors import AsrError
 from asr.transcript import Transcript, Word
 
 TIER, LINGUISTIC_TYPE = "asr", "asr"
-UNSURE = 0.5  # words with less confidence are marked
-MARK = "[?]"  # after the word, as CHAT marks a best guess
-_BEFORE_TYPES = ("LICENSE", "HEADER", "TIME_ORDER", "TIER")  # the order of the schema's first elements
+UNSURE = 0.5  # words of less confidence are marked
+MARK = "[?]"  # follows an unsure word, as in CHAT
+_BEFORE_TYPES = ("LICENSE", "HEADER", "TIME_ORDER", "TIER")  # before the linguistic types, in the order of the schema
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
 
-def render_eaf(transcript: Transcript, recording: Path, target: Path, eaf: Path | None = None) -> str:
-    """The XML of `eaf`, of the ELAN file beside the recording, or of a new one, with a tier of segments more.
+def render(transcript: Transcript, recording: Path, target: Path, eaf: Path | None = None) -> str:
+    """Add a tier of segments to the XML of `eaf`, of the ELAN file beside the recording, or of a new ELAN file.
 
-    Raises AsrError that names a file which is no ELAN file.
+    Links to the recording are relative to `target`. Raises AsrError that names a file which is no ELAN file.
     """
     beside = recording.with_suffix(".eaf")
     eaf = eaf or (beside if beside.is_file() else None)
@@ -63,13 +63,13 @@ def _read(path: Path) -> etree.Element:
 
 def _add_tier(root: etree.Element, transcript: Transcript) -> None:
     slots = root.find("TIME_ORDER")
-    assert slots is not None  # _read and pympi see to it
+    assert slots is not None  # _read checks it, and pympi writes it
     slot = _following(slot.get("TIME_SLOT_ID", "") for slot in slots)
     note = _following(element.get("ANNOTATION_ID", "") for element in root.iter() if element.get("ANNOTATION_ID"))
     tier = etree.Element("TIER", {"LINGUISTIC_TYPE_REF": _alignable_type(root), "TIER_ID": _free_name(root)})
-    for words in transcript.segments():
+    for segment in transcript.segments:
         ids = []
-        for seconds in (words[0].start, words[-1].end):
+        for seconds in (segment.start, segment.end):
             ids.append(f"ts{slot}")
             etree.SubElement(slots, "TIME_SLOT", TIME_SLOT_ID=ids[-1], TIME_VALUE=str(round(seconds * 1000)))
             slot += 1
@@ -80,7 +80,7 @@ def _add_tier(root: etree.Element, transcript: Transcript) -> None:
             TIME_SLOT_REF1=ids[0],
             TIME_SLOT_REF2=ids[1],
         )
-        etree.SubElement(annotation, "ANNOTATION_VALUE").text = " ".join(map(_marked, words))
+        etree.SubElement(annotation, "ANNOTATION_VALUE").text = " ".join(map(_marked, segment.words))
         note += 1
     root.insert(_position(root, "TIER"), tier)
     last = root.find(".//PROPERTY[@NAME='lastUsedAnnotationId']")
@@ -93,7 +93,7 @@ def _marked(word: Word) -> str:
 
 
 def _following(ids: Iterator[str]) -> int:
-    """A number after all in use: `a12` -> 13."""
+    """Return a number above all numbers in ids: 13 for `a12`."""
     return 1 + max((int(digits) for name in ids if (digits := "".join(filter(str.isdigit, name)))), default=0)
 
 
@@ -103,7 +103,7 @@ def _free_name(root: etree.Element) -> str:
 
 
 def _alignable_type(root: etree.Element) -> str:
-    """A linguistic type of our own, without constraints; made if it is not there."""
+    """Return the id of a linguistic type without constraints, which is added to the file if it has none."""
     if root.find(f"LINGUISTIC_TYPE[@LINGUISTIC_TYPE_ID='{LINGUISTIC_TYPE}']") is None:
         kind = etree.Element(
             "LINGUISTIC_TYPE",
@@ -116,6 +116,6 @@ def _alignable_type(root: etree.Element) -> str:
 
 
 def _position(root: etree.Element, tag: str) -> int:
-    """Where the schema lets one more element of a tag stand: after its like, or after what comes before them."""
+    """Return the index for one more element of a tag that the schema allows: after the last one, or after its place."""
     before = (tag, *_BEFORE_TYPES)
     return 1 + max(index for index, element in enumerate(root) if element.tag in before)

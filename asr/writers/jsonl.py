@@ -3,20 +3,18 @@
 import json
 from pathlib import Path
 
-from asr.transcript import Transcript, spoken
-from asr.writers.json import word_row
+from asr.transcript import Transcript, word_row
 
 
 def render(transcript: Transcript, recording: Path) -> str:
     lines = []
-    for words in transcript.segments():
-        offset, end = words[0].start, words[-1].end
+    for segment in transcript.segments:
         row = {
             "audio_filepath": str(recording.resolve()),
-            "offset": round(offset, 3),
-            "duration": round(end - offset, 3),
-            "text": spoken(words),
-            "words": [word_row(word) for word in words],
+            "offset": round(segment.start, 3),
+            "duration": round(segment.end - segment.start, 3),
+            "text": segment.text,
+            "words": [word_row(word) for word in segment.words],
         }
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     return "".join(lines)

@@ -1,17 +1,17 @@
-"""Words -> cues of at most two lines of 42 characters, broken at pauses."""
+"""Words -> subtitles (cues) of at most two lines of 42 characters, divided at pauses."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from asr.transcript import Word, segments, widest_gap
+from asr.transcript import Word, split_at_pauses, widest_gap
 
 LINE, LINES = 42, 2
-LONGEST = 7.0  # seconds a cue stays, as is usual for reading
+LONGEST = 7.0  # seconds of a cue, the usual limit for reading
 
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """Start and end in seconds, and one or two lines."""
+    """A subtitle: its start and end in seconds, and one or two lines."""
 
     start: float
     end: float
@@ -19,9 +19,10 @@ class Cue:
 
 
 def cues(words: Sequence[Word]) -> list[Cue]:
-    """Cues for all words, in order and without overlap."""
+    """Lay out words as cues, in order and without overlap."""
     made = []
-    waiting = [list(segment) for segment in segments([part for word in words for part in _parts(word)])][::-1]
+    parts = [part for word in words for part in _parts(word)]
+    waiting = [list(segment.words) for segment in split_at_pauses(parts)][::-1]
     while waiting:
         group = waiting.pop()
         lines = _layout(group)
@@ -34,7 +35,7 @@ def cues(words: Sequence[Word]) -> list[Cue]:
 
 
 def _parts(word: Word) -> Iterator[Word]:
-    """A word longer than a line in pieces of a line each, as in scripts that write no spaces."""
+    """Divide a word longer than a line, as in scripts that write no spaces, into pieces of one line."""
     pieces = [word.text[i : i + LINE] for i in range(0, len(word.text), LINE)]
     step = (word.end - word.start) / len(pieces)
     for number, text in enumerate(pieces):
@@ -42,7 +43,7 @@ def _parts(word: Word) -> Iterator[Word]:
 
 
 def _layout(words: Sequence[Word]) -> tuple[str, ...]:
-    """The words on one line, or on two as even as can be; nothing if they do not fit."""
+    """Lay out words on one line, or on two lines of about equal length; return nothing if they do not fit."""
     texts = [word.text for word in words]
     whole = " ".join(texts)
     if len(whole) <= LINE:
@@ -55,7 +56,7 @@ def _layout(words: Sequence[Word]) -> tuple[str, ...]:
 
 
 def clock(seconds: float, point: str) -> str:
-    """`3661.5` -> `01:01:01.500`, with the decimal point of the format."""
+    """Format `3661.5` as `01:01:01.500`, with the decimal point of the subtitle format."""
     milliseconds = round(seconds * 1000)
     hours, minutes = milliseconds // 3_600_000, milliseconds // 60_000 % 60
     return f"{hours:02}:{minutes:02}:{milliseconds // 1000 % 60:02}{point}{milliseconds % 1000:03}"

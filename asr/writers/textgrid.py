@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from asr.transcript import Transcript, spoken
+from asr.transcript import Transcript
 
 Interval = tuple[float, float, str]
 
@@ -11,7 +11,7 @@ Interval = tuple[float, float, str]
 def render(transcript: Transcript, recording: Path) -> str:
     end = max([transcript.duration, *(word.end for word in transcript.words[-1:])])
     tiers = {
-        "segments": [(words[0].start, words[-1].end, spoken(words)) for words in transcript.segments()],
+        "segments": [(segment.start, segment.end, segment.text) for segment in transcript.segments],
         "words": [(word.start, word.end, word.text) for word in transcript.words],
     }
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end:.6f}"]
@@ -28,7 +28,7 @@ def render(transcript: Transcript, recording: Path) -> str:
 
 
 def _without_gaps(intervals: Sequence[Interval], end: float) -> Iterator[Interval]:
-    """Praat wants a tier filled from 0 to its end: empty intervals stand between."""
+    """Fill a tier from 0 to its end, as Praat needs it: with empty intervals in the gaps."""
     position = 0.0
     for start, stop, text in intervals:
         if start > position:

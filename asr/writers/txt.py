@@ -1,10 +1,10 @@
-"""Plain text: one line a segment between pauses; one line where it is not known when words are said."""
+"""Plain text: one line a segment between pauses; one line in all where words have no times."""
 
 from pathlib import Path
 
-from asr.transcript import Transcript, spoken
+from asr.transcript import Transcript
 
 
 def render(transcript: Transcript, recording: Path) -> str:
-    lines = [spoken(words) for words in transcript.segments()] or [transcript.text]
+    lines = [segment.text for segment in transcript.segments] or [transcript.text]
     return "".join(line + "\n" for line in lines if line)

@@ -1,0 +1,43 @@
+"""The methods that transcription needs of a recogniser, so that it knows none in particular."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from asr.transcript import Word
+
+
+class FrameModel(Protocol):
+    """A model that turns waveforms into frames: log-probabilities `(S, V)`, or encoder states `(S, D)`."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+
+    @property
+    def stride(self) -> int:
+        """Samples from one encoder frame to the next."""
+
+    @property
+    def equalizes(self) -> bool:
+        """Whether the model was trained on equalised recordings, so that it needs them equalised."""
+
+    def batches(
+        self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]
+    ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+        """Compute the frames of many waveforms, in batches: indices, frames `(B, S, V or D)`, lengths `(B,)`."""
+
+
+class DecodingModel(FrameModel, Protocol):
+    """A model that also decodes its frames into text and words."""
+
+    def decode_segment(self, frames: Tensor, start: int = 0) -> tuple[str, tuple[Word, ...]]:
+        """Decode the frames of a segment that begins at frame `start`: its text, and its words if it can time them."""
+
+    def words(self, frames: Tensor, start: int = 0, units: Sequence[int] | None = None) -> tuple[Word, ...]:
+        """Time the words of a segment, decoded to `units` if that has been done."""
+
+    def text(self, units: Sequence[int]) -> str:
+        """Spell units as normalised text."""
