@@ -11,31 +11,54 @@ The names below are imported when first used, so that `import asr` stays quick.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from asr.version import __version__
 
 _PUBLIC = {
+    "Alignment": "asr.recognition.align",
+    "Alternative": "asr.transcript",
     "AsrError": "asr.errors",
     "AudioError": "asr.errors",
+    "Classification": "asr.classify",
     "Classifier": "asr.classify",
     "Config": "asr.config",
+    "ConfigError": "asr.errors",
+    "LanguageModelError": "asr.errors",
+    "ManifestError": "asr.errors",
+    "ModelFileError": "asr.errors",
     "Recognizer": "asr.recognition.recognizer",
+    "RecurrentLM": "asr.lm.recurrent",
     "Score": "asr.scoring.wer",
+    "Segment": "asr.transcript",
+    "Stream": "asr.recognition.stream",
+    "StreamUpdate": "asr.recognition.stream",
+    "TextError": "asr.errors",
+    "TrainingError": "asr.errors",
     "Transcript": "asr.transcript",
     "Units": "asr.text",
+    "Utterance": "asr.utterance",
+    "Word": "asr.transcript",
+    "align": "asr.api",
     "best_path": "asr.decoding.greedy",
+    "classify": "asr.api",
     "ctc_loss": "asr.nn.ctc",
-    "load": "asr.recognition.recognizer",
+    "load": "asr.api",
     "load_audio": "asr.audio",
     "read_manifest": "asr.corpus.manifest",
     "score": "asr.scoring.wer",
     "train": "asr.training.train",
+    "transcribe": "asr.api",
     "write_manifest": "asr.corpus.manifest",
 }
 
-__all__ = ["__version__", *sorted(_PUBLIC)]
+__all__ = ["__version__", *sorted(_PUBLIC)]  # type checkers read the imports below
 
 if TYPE_CHECKING:
+    from asr.api import align as align
+    from asr.api import classify as classify
+    from asr.api import load as load
+    from asr.api import transcribe as transcribe
     from asr.audio import load_audio as load_audio
+    from asr.classify import Classification as Classification
     from asr.classify import Classifier as Classifier
     from asr.config import Config as Config
     from asr.corpus.manifest import read_manifest as read_manifest
@@ -43,14 +66,27 @@ if TYPE_CHECKING:
     from asr.decoding.greedy import best_path as best_path
     from asr.errors import AsrError as AsrError
     from asr.errors import AudioError as AudioError
+    from asr.errors import ConfigError as ConfigError
+    from asr.errors import LanguageModelError as LanguageModelError
+    from asr.errors import ManifestError as ManifestError
+    from asr.errors import ModelFileError as ModelFileError
+    from asr.errors import TextError as TextError
+    from asr.errors import TrainingError as TrainingError
+    from asr.lm.recurrent import RecurrentLM as RecurrentLM
     from asr.nn.ctc import ctc_loss as ctc_loss
+    from asr.recognition.align import Alignment as Alignment
     from asr.recognition.recognizer import Recognizer as Recognizer
-    from asr.recognition.recognizer import load as load
+    from asr.recognition.stream import Stream as Stream
+    from asr.recognition.stream import StreamUpdate as StreamUpdate
     from asr.scoring.wer import Score as Score
     from asr.scoring.wer import score as score
     from asr.text import Units as Units
     from asr.training.train import train as train
+    from asr.transcript import Alternative as Alternative
+    from asr.transcript import Segment as Segment
     from asr.transcript import Transcript as Transcript
+    from asr.transcript import Word as Word
+    from asr.utterance import Utterance as Utterance
 
 
 def __getattr__(name: str) -> Any:

@@ -41,7 +41,7 @@ def hear(monkeypatch: pytest.MonkeyPatch, recognizer: Recognizer, said: list[tup
     """A recording of 150 frames in two segments with a pause between that no segment covers."""
     rows = say(recognizer, said, 150)
     parts = [SegmentFrames(rows[2:100], 2), SegmentFrames(rows[110:], 110), RecordingEnd(150 * STRIDE)]
-    monkeypatch.setattr(asr.recognition.align, "segment_frames", lambda *_: iter([(None, part) for part in parts]))
+    monkeypatch.setattr(asr.recognition.align, "compute", lambda *_: iter([(None, part) for part in parts]))
 
 
 def test_words_stand_where_they_are_said(monkeypatch: pytest.MonkeyPatch, recognizer: Recognizer) -> None:

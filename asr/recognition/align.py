@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -12,7 +12,8 @@ from asr.decoding.forced import ANY_SOUND, best_states, words_target
 from asr.decoding.times import Run, word
 from asr.errors import AsrError, AudioError
 from asr.recognition.interface import FrameModel
-from asr.recognition.longform import SegmentFrames, segment_frames
+from asr.recognition.longform import SegmentFrames, compute
+from asr.recognition.sources import read_recording
 from asr.recognition.steady import blank
 from asr.text import BLANK, Normalizer, Units
 from asr.transcript import Transcript, Word, split_at_pauses, text_of, widest_gap
@@ -67,19 +68,19 @@ class Alignment:
         return lines
 
 
-def align(model: AlignmentModel, recording: str | Path, text: str) -> Alignment:
-    """Find the words of `text` in a recording of any length.
+def align(model: AlignmentModel, recording: Any, text: str, sample_rate: int | None = None) -> Alignment:
+    """Find the words of `text` in a recording of any length and kind, as `Recognizer.transcribe` takes it.
 
     The confidence of a word is the one of transcription. Characters without a unit in the model are skipped; a word of
     only such characters is joined to the word before it. Raises AudioError, AsrError for a text without words, or
     ConfigError for a model without CTC.
     """
     texts, spelled = spell(model, text)
-    log_probs, duration = _log_probs(model, Path(recording))
+    log_probs, duration, audio = _log_probs(model, recording, sample_rate)
     words, unwritten = find_words(model, log_probs, texts, spelled)
     found = [one for one in words if one is not None]
     return Alignment(
-        Transcript(text_of(found), duration, tuple(found), audio=Path(recording)),
+        Transcript(text_of(found), duration, tuple(found), audio=audio),
         tuple(text for text, one in zip(texts, words, strict=True) if one is None),
         unwritten,
         _groups(words, unwritten),
@@ -163,11 +164,12 @@ def well_aligned(alignment: Alignment, recording: Path, name: str) -> list[Utter
     return utterances
 
 
-def _log_probs(model: AlignmentModel, recording: Path) -> tuple[np.ndarray, float]:
-    """Compute log-probabilities `(S, V)` of a whole recording, blank in the pauses left out, and its seconds."""
+def _log_probs(model: AlignmentModel, recording: Any, sample_rate: int | None) -> tuple[np.ndarray, float, Path | None]:
+    """Compute log-probabilities `(S, V)` of a whole recording, blank in the pauses left out; its seconds; its path."""
     parts: list[np.ndarray] = []
-    frames = 0
-    for _, part in segment_frames(model, [Utterance(str(recording), recording)]):
+    frames, audio = 0, None
+    for path, part in compute(model, read_recording(model, recording, sample_rate=sample_rate)):
+        audio = path
         if isinstance(part, AudioError):
             raise part
         if isinstance(part, SegmentFrames):
@@ -178,7 +180,7 @@ def _log_probs(model: AlignmentModel, recording: Path) -> tuple[np.ndarray, floa
             total = model.num_output_frames(round(part.seconds * model.sample_rate))
             parts.append(blank(max(0, total - frames), len(model.units)).numpy())
             duration = part.seconds
-    return np.concatenate(parts), duration
+    return np.concatenate(parts), duration, audio
 
 
 def _spans(frames: np.ndarray, seconds: float) -> tuple[tuple[float, float], ...]:

@@ -225,7 +225,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
         return texts
 
     @overload
-    def transcribe(  # type: ignore[overload-overlap]
+    def transcribe(  # type: ignore[overload-overlap]  # an open file is an iterable too
         self,
         recording: str | PathLike[str] | bytes | IO[bytes] | np.ndarray | Tensor | tuple[Any, Any] | dict[str, Any],
         sample_rate: int | None = None,

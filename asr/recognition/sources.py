@@ -14,7 +14,7 @@ import numpy as np
 from asr.audio import load_audio
 from asr.equalize import Equalizer, equalize
 from asr.errors import AudioError
-from asr.recognition.interface import DecodingModel
+from asr.recognition.interface import DecodingModel, FrameModel
 from asr.recognition.longform import Piece, RecordingEnd, compute, cut, read_pieces
 from asr.recognition.transcribe import shifted, transcripts
 from asr.transcript import Transcript
@@ -58,7 +58,15 @@ def transcribe_recordings(
     def pieces() -> Iterator[tuple[Path | None, Piece | RecordingEnd | AudioError]]:
         for index, recording in enumerate(recordings):
             prefix = f"recording {index + 1}: " if numbered else ""
-            yield from _pieces(model, recording, prefix, sample_rate, channel, offset, duration)
+            yield from read_recording(
+                model,
+                recording,
+                prefix=prefix,
+                sample_rate=sample_rate,
+                channel=channel,
+                offset=offset,
+                duration=duration,
+            )
 
     for audio, result in transcripts(model, compute(model, pieces()), search):
         if isinstance(result, AudioError):
@@ -68,23 +76,20 @@ def transcribe_recordings(
             yield replace(shifted(result, offset), channel=number, audio=audio)
 
 
-def _part(start: float, end: float | None) -> tuple[float, float | None]:
-    """Return offset and duration of the part from `start` to `end`. Raises AudioError for an empty part."""
-    if start < 0 or (end is not None and end <= start):
-        raise AudioError(f"start={start}, end={end}: must be seconds, start from 0 on and end after it")
-    return start, None if end is None else end - start
-
-
-def _pieces(
-    model: DecodingModel,
+def read_recording(
+    model: FrameModel,
     recording: Any,
-    prefix: str,
-    sample_rate: int | None,
-    channel: Channel | None,
-    offset: float,
-    duration: float | None,
+    *,
+    prefix: str = "",
+    sample_rate: int | None = None,
+    channel: Channel | None = None,
+    offset: float = 0.0,
+    duration: float | None = None,
 ) -> Iterator[tuple[Path | None, Piece | RecordingEnd | AudioError]]:
-    """Read one recording in pieces, each beside the path of the recording if it has one."""
+    """Read one recording of any kind in pieces, each beside the path of the recording if it has one.
+
+    `prefix` begins the messages of errors. `offset` and `duration` in seconds select a part.
+    """
     with ExitStack() as stack:
         try:
             found = _resolve(recording, sample_rate, stack)
@@ -109,8 +114,27 @@ def _pieces(
             yield audio, piece
 
 
+def load_recording(recording: Any, sample_rate: int, *, source_rate: int | None = None) -> np.ndarray:
+    """Load one recording of any kind: its samples, float32, mono, `(N,)`, at `sample_rate` Hz.
+
+    `source_rate` in Hz belongs to an array without a rate of its own. Raises AudioError as `load_audio` does.
+    """
+    with ExitStack() as stack:
+        found = _resolve(recording, source_rate, stack)
+        if isinstance(found, tuple):
+            return load_audio(found[0], sample_rate, source_rate=found[1])
+        return load_audio(found, sample_rate)
+
+
+def _part(start: float, end: float | None) -> tuple[float, float | None]:
+    """Return offset and duration of the part from `start` to `end`. Raises AudioError for an empty part."""
+    if start < 0 or (end is not None and end <= start):
+        raise AudioError(f"start={start}, end={end}: must be seconds, start from 0 on and end after it")
+    return start, None if end is None else end - start
+
+
 def _array_pieces(
-    model: DecodingModel,
+    model: FrameModel,
     array: tuple[Any, int],
     prefix: str,
     channel: Channel | None,

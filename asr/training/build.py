@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-import asr
 from asr.batching import Joined, plan_batches, plan_joined
 from asr.classify import Classifier
 from asr.config import Config
@@ -23,6 +22,7 @@ from asr.run_log import Row
 from asr.training.augment import PAUSE_SECONDS, Augment
 from asr.training.data import Corpora
 from asr.training.hardware import processes, use_bf16
+from asr.version import __version__
 
 _FREE = {"decoder", "ctc_weight", "dropout", "dropout_mask"}  # settings that leave the encoder's parameters as they are
 _BY_UNIT = ("output.", "decoder.output.", "decoder.embedding.")  # parameters with a row for each unit
@@ -141,7 +141,7 @@ def program() -> dict[str, Any]:
     """Which program trained a model, for its file."""
     return {
         "git_commit": _git_commit(),
-        "versions": {"asr": asr.__version__, "torch": torch.__version__, "python": sys.version.split()[0]},
+        "versions": {"asr": __version__, "torch": torch.__version__, "python": sys.version.split()[0]},
     }
 
 
