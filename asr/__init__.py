@@ -18,8 +18,8 @@ _PUBLIC = {
     "Alternative": "asr.transcript",
     "AsrError": "asr.errors",
     "AudioError": "asr.errors",
-    "Classification": "asr.classify",
-    "Classifier": "asr.classify",
+    "Classification": "asr.classification",
+    "Classifier": "asr.classification",
     "Config": "asr.config",
     "ConfigError": "asr.errors",
     "LanguageModelError": "asr.errors",
@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from asr.api import load as load
     from asr.api import transcribe as transcribe
     from asr.audio import load_audio as load_audio
-    from asr.classify import Classification as Classification
-    from asr.classify import Classifier as Classifier
+    from asr.classification import Classification as Classification
+    from asr.classification import Classifier as Classifier
     from asr.config import Config as Config
     from asr.corpus.manifest import read_manifest as read_manifest
     from asr.corpus.manifest import write_manifest as write_manifest

@@ -8,7 +8,7 @@ from typing import IO, Any, TypeVar, overload
 import numpy as np
 import torch
 
-from asr.classify import Classification, Classifier
+from asr.classification import Classification, Classifier
 from asr.lm.recurrent import RecurrentLM, load_recurrent
 from asr.model_file import read_metadata, task_of
 from asr.recognition.align import Alignment

@@ -24,7 +24,7 @@ from pympi.Elan import Eaf
 from test_stream import streaming
 from typer.testing import CliRunner
 
-from asr.classify import Classifier
+from asr.classification import Classifier
 from asr.cli import app
 from asr.corpus.manifest import read_manifest, with_hypothesis, write_manifest
 

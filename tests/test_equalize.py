@@ -12,7 +12,7 @@ import torch
 from conftest import RATE, TONES, fresh_recognizer, run_asr, spell, train_config
 
 from asr import equalize as module
-from asr.classify import Classifier, classify
+from asr.classification import Classifier, classify
 from asr.config import Config
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.equalize import Equalizer, equalize, equalizing_filter, filtered, speech_spectra

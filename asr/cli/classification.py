@@ -37,8 +37,8 @@ def classify(
     with tempfile.TemporaryDirectory(prefix="asr-") as temporary:
         utterances = [utterance for utterance, _ in find_recordings(inputs, Path(temporary))]
 
-        from asr.classify import Classifier
-        from asr.classify import classify as classify_all
+        from asr.classification import Classifier
+        from asr.classification import classify as classify_all
         from asr.progress import ProgressBar
 
         classifier = Classifier.from_file(model, device)

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 
 from asr.batching import pad
-from asr.classify import Classifier
+from asr.classification import Classifier
 from asr.corpus.pack import PackedCorpus
 from asr.figures.page import data_uri
 from asr.recognition.recognizer import Recognizer

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from asr.batching import Joined, plan_batches, plan_joined
-from asr.classify import Classifier
+from asr.classification import Classifier
 from asr.config import Config
 from asr.errors import ConfigError
 from asr.lengths import hop_samples

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from asr.batching import Joined
-from asr.classify import Classifier
+from asr.classification import Classifier
 from asr.config import Config
 from asr.errors import TrainingError
 from asr.figures.figures import classification_picture
