@@ -23,20 +23,20 @@ M = TypeVar("M", Recognizer, Classifier, RecurrentLM)
 
 
 @overload
-def load(path: ModelPath, kind: None = None, *, device: str | torch.device | None = None) -> Any: ...
+def load(path: ModelPath, device: str | torch.device | None = None, *, kind: None = None) -> Any: ...
 
 
 @overload
-def load(path: ModelPath, kind: type[M], *, device: str | torch.device | None = None) -> M: ...
+def load(path: ModelPath, device: str | torch.device | None = None, *, kind: type[M]) -> M: ...
 
 
-def load(path: ModelPath, kind: type[Any] | None = None, *, device: str | torch.device | None = None) -> Any:
+def load(path: ModelPath, device: str | torch.device | None = None, *, kind: type[Any] | None = None) -> Any:
     """Load a model file of any task: a Recognizer, a Classifier, or a RecurrentLM.
 
     Args:
         path: A model file that training wrote. Nothing in it is executed.
-        kind: The class that the file must hold, for type checkers: `asr.load(path, asr.Recognizer)`.
         device: Device of the model (default: CUDA where there is a GPU, else the CPU).
+        kind: The class that the file must hold, for type checkers: `asr.load(path, kind=asr.Recognizer)`.
 
     Raises ModelFileError that names the file if it is missing, damaged, of another program, or not of `kind`.
     """
@@ -110,4 +110,4 @@ def classify(model: Classifier | ModelPath, recording: Any, sample_rate: int | N
 
 
 def _loaded(model: M | ModelPath, kind: type[M]) -> M:
-    return load(Path(model), kind) if isinstance(model, str | PathLike) else model
+    return load(Path(model), kind=kind) if isinstance(model, str | PathLike) else model

@@ -254,7 +254,7 @@ def test_whoever_is_not_named_is_said(tones: Path, tmp_path: Path) -> None:
 
 def test_streams_are_refused(two_microphones: Path) -> None:
     with pytest.raises(ConfigError, match=r"equalises the spectrum of whole recordings.*features.equalize=false"):
-        require_streamable(equalizing(two_microphones))
+        require_streamable(equalizing(two_microphones).model_dump())
 
 
 def test_trained_saved_and_used_from_the_command_line(two_microphones: Path, tmp_path: Path) -> None:

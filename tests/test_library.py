@@ -195,7 +195,7 @@ def test_models_of_every_task_load_and_tell_what_they_are(recognizer: Recognizer
     assert repr(speech) == "<Recognizer: 5 units, 8000 Hz, 2 x 8 bidirectional lstm, cpu>"
     assert isinstance(asr.load(str(tmp_path / "classes.safetensors")), Classifier)
     with pytest.raises(ModelFileError, match="was trained for classification; use it with `asr classify`"):
-        asr.load(tmp_path / "classes.safetensors", asr.Recognizer)
+        asr.load(tmp_path / "classes.safetensors", kind=asr.Recognizer)
     with pytest.raises(ModelFileError, match=r"gone.safetensors: no such model file"):
         asr.load(tmp_path / "gone.safetensors")
 
@@ -218,7 +218,7 @@ def test_functions_at_top_level_take_a_model_or_its_path(
 CLIENT = """
 import asr
 
-model = asr.load("digits.safetensors", asr.Recognizer)
+model = asr.load("digits.safetensors", kind=asr.Recognizer)
 for word in model.transcribe("one.wav", nbest=2).words:
     print(f"{word.start:.2f} {word.text.upper()} {word.confidence:.0%}")
 texts: list[str] = [transcript.text for transcript in model.transcribe(["a.wav", b"RIFF"], progress=True)]

@@ -98,10 +98,13 @@ def test_latency_is_what_is_stated() -> None:
         recognizer = streaming(**options)
         samples = random_waveforms(6, 1)[0]
         middle = 5 * recognizer.stride
-        needed = middle + round(latency(recognizer.config) * RATE) + 1
+        needed = middle + round(latency(recognizer.config.model_dump()) * RATE) + 1
         assert len(streamed_so_far(recognizer, samples[:needed])) == 6
         assert len(streamed_so_far(recognizer, samples[: needed - 1])) == 5
-    assert describe(streaming(frontend="stack", subsampling=2).config) == "a frame every 20 ms, 22 ms after its middle"
+    assert (
+        describe(streaming(frontend="stack", subsampling=2).config.model_dump())
+        == "a frame every 20 ms, 22 ms after its middle"
+    )
 
 
 def streamed_so_far(recognizer: Recognizer, samples: np.ndarray) -> torch.Tensor:
@@ -179,7 +182,7 @@ def test_other_rates_and_kinds_of_samples() -> None:
 def test_models_that_need_whole_utterances_say_how_to_train_one_that_streams() -> None:
     with pytest.raises(ConfigError, match=r"--set model\.bidirectional=false --set features\.level=running$"):
         fresh_recognizer().stream()
-    assert "cannot stream" in describe(fresh_recognizer().config)
+    assert "cannot stream" in describe(fresh_recognizer().config.model_dump())
 
 
 def wav(samples: np.ndarray, rate: int = RATE, subtype: str = "PCM_16") -> bytes:

@@ -7,11 +7,10 @@ def info(model: Model) -> None:
     """Show what a model file holds: units, settings, how it was trained."""
     import yaml
 
-    from asr.config import Config
     from asr.model_file import read_metadata, task_of
     from asr.recognition.latency import describe
 
     shown = read_metadata(model)
     if task_of(shown) == "recognition":
-        shown["streaming"] = describe(Config.model_validate(shown["config"]))
+        shown["streaming"] = describe(shown["config"])
     print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100), end="")

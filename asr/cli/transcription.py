@@ -130,7 +130,7 @@ def _transcribe_live(model: Path, source: str, device: str | None) -> None:
     recognizer = load(model, device)
     rate, blocks = microphone() if source == "mic" else piped(sys.stdin.buffer, recognizer.sample_rate)  # type: ignore[arg-type]
     stream = recognizer.stream(rate)
-    print(f"listening at {rate} Hz; {describe(recognizer.config)}; Ctrl-C ends", file=sys.stderr)
+    print(f"listening at {rate} Hz; {describe(recognizer.config.model_dump())}; Ctrl-C ends", file=sys.stderr)
     printed, shown = 0, ""
     try:
         for block in blocks:

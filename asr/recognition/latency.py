@@ -1,25 +1,31 @@
-"""Whether a model can stream, and how far behind the sound it is: from its configuration alone, without torch."""
+"""Whether a model can stream, and how far behind the sound it is: from its settings alone, without torch."""
 
-from asr.config import Config
+from collections.abc import Mapping
+from typing import Any
+
 from asr.errors import ConfigError
 from asr.lengths import hop_samples, subsampling_look_ahead, window_samples
 
-_NEEDED = {  # setting: the value that streaming needs, and what any other value makes of the model
-    "model.bidirectional": (False, "it reads utterances in both directions, and one direction begins at their end"),
-    "model.decoder": ("ctc", "its attention looks at whole utterances"),
-    "features.level": ("running", "it normalises the level over whole utterances"),
-    "features.equalize": (False, "it equalises the spectrum of whole recordings"),
+Settings = Mapping[str, Mapping[str, Any]]  # the sections of a configuration: Config.model_dump(), or of a model file
+
+_NEEDED = {  # setting: the value that streaming needs, and what another value means
+    ("model", "bidirectional"): (
+        False,
+        "it reads utterances in both directions, and one direction begins at their end",
+    ),
+    ("model", "decoder"): ("ctc", "its attention looks at whole utterances"),
+    ("features", "level"): ("running", "it normalises the level over whole utterances"),
+    ("features", "equalize"): (False, "it equalises the spectrum of whole recordings"),
 }
 
 
-def require_streamable(config: Config) -> None:
-    """Raise ConfigError, which tells how to train a model that can stream, if a model of this configuration cannot."""
-    found = config.model_dump()
-    faults = {}
-    for key, (value, reason) in _NEEDED.items():
-        section, name = key.split(".")
-        if found[section][name] != value:
-            faults[f"--set {key}={str(value).lower()}"] = reason
+def require_streamable(settings: Settings) -> None:
+    """Raise ConfigError, which tells how to train a model that can stream, if a model of these settings cannot."""
+    faults = {
+        f"--set {section}.{name}={str(value).lower()}": meaning
+        for (section, name), (value, meaning) in _NEEDED.items()
+        if settings[section][name] != value
+    }
     if faults:
         raise ConfigError(
             f"this model cannot stream: {' and '.join(faults.values())}; train one that can: "
@@ -27,20 +33,20 @@ def require_streamable(config: Config) -> None:
         )
 
 
-def latency(config: Config) -> float:
+def latency(settings: Settings) -> float:
     """Return the seconds of sound after the middle of an encoder frame that the frame is computed from."""
-    features, model = config.features, config.model
-    look_ahead = subsampling_look_ahead(model.frontend, model.subsampling)
-    samples = look_ahead * hop_samples(features.sample_rate, features.hop_ms)
-    return (samples + window_samples(features.sample_rate, features.window_ms) // 2) / features.sample_rate
+    features, model = settings["features"], settings["model"]
+    look_ahead = subsampling_look_ahead(model["frontend"], model["subsampling"])
+    samples = look_ahead * hop_samples(features["sample_rate"], features["hop_ms"])
+    return (samples + window_samples(features["sample_rate"], features["window_ms"]) // 2) / features["sample_rate"]
 
 
-def describe(config: Config) -> str:
-    """Describe in one line how a model of this configuration streams, or why it cannot."""
+def describe(settings: Settings) -> str:
+    """Describe in one line how a model of these settings streams, or why it cannot."""
     try:
-        require_streamable(config)
+        require_streamable(settings)
     except ConfigError as error:
         return str(error)
-    features = config.features
-    stride = hop_samples(features.sample_rate, features.hop_ms) * config.model.subsampling / features.sample_rate
-    return f"a frame every {1000 * stride:.0f} ms, {1000 * latency(config):.0f} ms after its middle"
+    rate = settings["features"]["sample_rate"]
+    stride = hop_samples(rate, settings["features"]["hop_ms"]) * settings["model"]["subsampling"] / rate
+    return f"a frame every {1000 * stride:.0f} ms, {1000 * latency(settings):.0f} ms after its middle"

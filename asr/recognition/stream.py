@@ -82,7 +82,7 @@ class AcousticStream:
 
     def __init__(self, model: StreamingModel) -> None:
         """Raise ConfigError for a model that needs whole utterances."""
-        require_streamable(model.config)
+        require_streamable(model.config.model_dump())
         assert isinstance(model.acoustic_model, AcousticModel)  # an attention decoder cannot stream
         self.network = model.acoustic_model.eval()
         self.model = model
