@@ -1,3 +1,5 @@
+"""Error rates against the edit distance, their 95 % intervals, and tables of errors."""
+
 from pathlib import Path
 
 import numpy as np
