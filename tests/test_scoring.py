@@ -195,8 +195,8 @@ def test_confusions_and_missed_words() -> None:
     assert missed(result.words).rows == [("b", 3, 3, 100.0), ("x\u0323\u0301", 1, 1, 100.0), ("y", 1, 1, 100.0)]
     assert str(missed(result.words)).split("\n")[:3] == [
         "Most missed words",
-        "  word  missed  said       %",
-        "  b          3     3  100.00",
+        "  word  missed  of       %",
+        "  b          3   3  100.00",
     ]
 
 

@@ -8,8 +8,8 @@ import numpy as np
 RESAMPLES = 10_000
 # Utterances of one speaker err together, so whole speakers are drawn. Simulated were 6 speakers with 30 utterances of 5
 # words each. Where speakers differ (logit of the error rate: mean -2.5, deviation 0.5), the interval over speakers held
-# the true rate 83 times in 100, the interval over utterances 66 times. Where speakers do not differ, they held it 88 and
-# 94 times. With fewer speakers both fail.
+# the true rate 83 times in 100, the interval over utterances 66 times. Where speakers do not differ, it was 88 and 94
+# times. With fewer speakers both fail.
 MIN_SPEAKERS = 6
 _CHUNK = 256  # resamples drawn at a time, to bound memory
 
