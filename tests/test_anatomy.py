@@ -1,3 +1,5 @@
+"""Tables that show where the errors are, and the oracle of n-best lists."""
+
 from pathlib import Path
 
 import numpy as np

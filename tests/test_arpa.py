@@ -1,3 +1,5 @@
+"""ARPA files: what is written is read again, files of other programs, malformed files."""
+
 import gzip
 import math
 from pathlib import Path

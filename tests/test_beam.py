@@ -1,3 +1,5 @@
+"""The beam search: against enumeration of all paths, in chunks of any size, at any beam and pruning."""
+
 import math
 
 import numpy as np

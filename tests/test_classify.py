@@ -109,7 +109,7 @@ def test_learns_and_says_in_training_what_it_says_on_the_command_line(first_tone
     done = run_asr("classify", model, first_tones / "validation.jsonl", *arguments)
     percent = 100 - best["error_rate"]
     right = round(16 * percent / 100)
-    assert done.stdout.startswith(f"%accuracy {percent:.2f} [{right} / 16] 95 % interval "), done.stderr
+    assert done.stdout.startswith(f"%accuracy {percent:.2f} [{right} / 16] exact 95 % interval "), done.stderr
     assert done.stdout.endswith(" over 16 utterances\n") and len(done.stdout.splitlines()) == 1
     written = read_manifest(trained / "h.jsonl")
     assert sum(row.extra["hypothesis"] == row.extra["tone"] for row in written) == right

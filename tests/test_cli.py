@@ -70,7 +70,7 @@ def test_score_prints_results_on_stdout(tmp_path: Path) -> None:
     (tmp_path / "hyp.txt").write_text("one too three\n")
     done = run_asr("score", tmp_path / "ref.txt", tmp_path / "hyp.txt")
     assert done.returncode == 0 and done.stderr == ""
-    assert done.stdout.splitlines()[-1].startswith("%WER 33.33 [1 / 3, 0 ins, 0 del, 1 sub] 95 % interval")
+    assert done.stdout.splitlines()[-1].startswith("%WER 33.33 [1 / 3, 0 ins, 0 del, 1 sub] exact 95 % interval")
 
 
 def test_lm_writes_an_arpa_file_and_says_what_it_did(tmp_path: Path) -> None:

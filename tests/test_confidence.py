@@ -1,4 +1,4 @@
-"""Calibration against a known truth; the tuning of confidence and rejection on words that are heard with noise."""
+"""Calibration of confidences against a known truth; tuning of confidence and rejection on simulated utterances."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from asr.decoding.phrases import Phrases
 from asr.errors import TextError
 from asr.model_file import read_metadata
 from asr.recognition.recognizer import Recognizer, load
-from asr.tuning.confidence import tune_confidence, tune_rejection, words_heard
+from asr.tuning.confidence import recognised_words, tune_confidence, tune_rejection
 
 
 def overconfident(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,7 +57,7 @@ def test_confidence_never_falls_where_the_raw_one_rises() -> None:
 
 def test_tuning_is_stored_and_used(recognizer: Recognizer, tmp_path: Path) -> None:  # noqa: F811
     validation = Spoken(recognizer, TEXTS * 6, 1.5)
-    raw, right = words_heard(validation)
+    raw, right = recognised_words(validation)
     assert len(raw) == len(right) and 0 < right.sum() < len(right)
     said: list[str] = []
     tune_confidence(validation, said.append, tmp_path / "plot.png")
@@ -70,12 +70,12 @@ def test_tuning_is_stored_and_used(recognizer: Recognizer, tmp_path: Path) -> No
     loaded = load(tmp_path / "m", "cpu")
     assert loaded.confidence == recognizer.confidence and loaded.rejection == recognizer.rejection
     assert read_metadata(tmp_path / "m")["confidence"]["error"] == recognizer.confidence.error
-    again, _ = words_heard(Spoken(loaded, TEXTS * 6, 1.5))
+    again, _ = recognised_words(Spoken(loaded, TEXTS * 6, 1.5))
     assert np.array_equal(again, raw)  # tuned twice, it starts from raw confidences
 
     decided = Phrases(TEXTS[:3], recognizer.units, recognizer.rejection).decode_n_best(validation.log_probs, 1)
     texts = [recognizer.text(best.units) for (best,) in decided]
     expected = [text if text in TEXTS[:3] else "" for text in validation.references]
     assert sum(found == text for found, text in zip(texts, expected, strict=True)) > 0.75 * len(expected)
-    with pytest.raises(TextError, match="none of the phrases is said"):
+    with pytest.raises(TextError, match="no text of the validation data is one of the phrases"):
         tune_rejection(validation, ["bbb"], said.append)

@@ -1,3 +1,5 @@
+"""The decoder: threads, the model file that stores it, damaged files, and `asr tune` with n-grams."""
+
 import dataclasses
 import json
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Estimated n-gram models against a slow version written from the equations."""
+
 import itertools
 import math
 import random

@@ -1,3 +1,5 @@
+"""N-grams inside the beam search: scores against their definition, closed vocabularies, the lexicon."""
+
 import math
 
 import numpy as np

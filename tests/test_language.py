@@ -1,3 +1,5 @@
+"""Training of recurrent language models, and the command `asr lm`."""
+
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""A recurrent language model inside the beam search: against PyTorch, against its definition, tuned."""
+
 import json
 import math
 from pathlib import Path

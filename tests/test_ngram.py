@@ -1,3 +1,5 @@
+"""N-gram models in flat arrays: probabilities against the back-off rule, storage, damaged arrays."""
+
 import itertools
 import math
 import random

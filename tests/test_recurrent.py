@@ -1,3 +1,5 @@
+"""Recurrent language models: scoring, generation, conditioning, files."""
+
 import json
 import math
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Rescoring of n-best lists by a recurrent language model: scores, the model file, `asr tune --rnn-lm`."""
+
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which reference belongs to which hypothesis, in every kind of file."""
+"""Pairing references with hypotheses from every kind of file, and the errors of files that cannot be read."""
 
 import json
 from pathlib import Path
@@ -73,10 +73,10 @@ def test_plain_text_line_by_line(tmp_path: Path) -> None:
         pair_files(reference, write(tmp_path / "short.txt", "a b"), NORMALIZER)
 
 
-def test_empty_texts_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_empty_texts_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pair_files(write(tmp_path / "ref.txt", "", "c"), write(tmp_path / "hyp.txt", "a b", ""), NORMALIZER)
-    assert "ref.txt: 1 of 2 empty; every word heard there counts as inserted" in caplog.text
-    assert "hyp.txt: 1 of 2 empty; every word said there counts as deleted" in caplog.text
+    assert "ref.txt: 1 of 2 references are empty; all words of their hypotheses count as inserted" in caplog.text
+    assert "hyp.txt: 1 of 2 hypotheses are empty; all words of their references count as deleted" in caplog.text
 
 
 def test_kaldi_text_by_name_or_by_content(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -100,7 +100,7 @@ def test_kaldi_text_by_name_or_by_content(tmp_path: Path, caplog: pytest.LogCapt
 
 @pytest.mark.parametrize("line", ["one", "u2 three", "2 three", ""])
 def test_what_is_not_surely_kaldi_is_plain(tmp_path: Path, line: str) -> None:
-    """No digit in the first word, the same id twice, only digits; an empty line alone does not decide."""
+    """No digit in the first word, one id twice, only digits; an empty line alone does not decide."""
     path = write(tmp_path / "a.txt", "u2 one two", line)
     assert file_kind(path) == ("kaldi" if line == "" else "plain")
 
@@ -116,7 +116,7 @@ def test_ctm_by_recording(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     reference = write(tmp_path / "text", "u1 one two", "u2 three")
     hypothesis = write(tmp_path / "hyp.ctm", ";; comment", "u1 1 0.5 0.2 two 0.9", "u1 1 0.1 0.2 one")
     assert texts(reference, hypothesis) == [("u1", "one two", "one two"), ("u2", "three", "")]
-    assert "hyp.ctm: nothing heard in 1 utterance (u2), which counts as empty" in caplog.text
+    assert "hyp.ctm: has no word of 1 utterance (u2); the hypothesis counts as empty" in caplog.text
     stereo = write(tmp_path / "stereo.ctm", "u1 A 0 1 one", "u1 B 0 1 two")
     assert [entry.id for entry in read_entries(stereo, hypotheses=True)] == ["u1-A", "u1-B"]
 
@@ -137,8 +137,8 @@ def test_ctm_is_cut_by_the_times_of_the_stm(tmp_path: Path, caplog: pytest.LogCa
         ("ben", "three", "early three"),
         ("ben", "four", ""),
     ]
-    assert "1 segments say that they are not to be scored" in caplog.text
-    with pytest.raises(ManifestError, match=r"has words of talk channel 3, of which .*ref\.stm has no segment"):
+    assert "1 segments are marked as not to be scored" in caplog.text
+    with pytest.raises(ManifestError, match=r"has words of talk channel 3; .*ref\.stm has no segment of it"):
         pair_files(reference, write(tmp_path / "other.ctm", "talk 3 0 1 x"), NORMALIZER)
     assert texts(reference, reference)[0] == ("talk-1-0.00-2.00", "one two", "one two")
 

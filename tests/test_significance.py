@@ -1,3 +1,5 @@
+"""The paired bootstrap that compares two systems."""
+
 import numpy as np
 import pytest
 

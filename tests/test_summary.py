@@ -1,4 +1,4 @@
-"""What `asr score` prints and writes."""
+"""The command `asr score`: the lines it prints, its tables, pages and files, and the commands of docs/score.md."""
 
 import csv
 import json
@@ -49,7 +49,7 @@ def test_lines_name_normalisation_groups_and_oracle(reference: Path, caplog: pyt
     assert lines[0].startswith("speaker x: %WER 33.33 [1 / 3")
     assert lines[1].startswith("speaker y: %WER 100.00 [2 / 2")
     assert lines[2] == "mean WER over 2 values of speaker: 66.67 %"
-    assert "speaker z: its references hold no words" in caplog.text
+    assert "speaker z: the references hold no words" in caplog.text
     assert lines[3].startswith("oracle of the n-best: %WER 60.00 [3 / 5, 1 ins, 1 del, 1 sub]")
     assert lines[4].startswith("%CER") and lines[4].endswith(
         "over 3 utterances; NFC, white space collapsed, lower case"
@@ -182,7 +182,7 @@ BLOCKS = re.findall(r"(?m)(?:^ {4}.*\n(?:\n(?= {4}))?)+", PAGE)
 
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
 def test_commands_of_the_page_run(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that make their own files print what the page says; the others run on a stand-in of the recipes' files."""
+    """Commands that make their own files print the lines of the page; other commands run on replaced recipe files."""
     for path in re.findall(r"\S+/\S+\.jsonl", block):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         write_manifest(tmp_path / path, ROWS[:2])

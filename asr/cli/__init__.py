@@ -6,7 +6,18 @@ from collections.abc import Callable
 
 import typer
 
-from asr.cli import classification, corpus, gradients, language, models, reports, scoring, training, transcription
+from asr.cli import (
+    classification,
+    corpus,
+    gradients,
+    language,
+    models,
+    reports,
+    scoring,
+    training,
+    transcription,
+    tuning,
+)
 from asr.errors import AsrError
 
 app = typer.Typer(
@@ -26,7 +37,7 @@ for command in (
     classification.classify,
     scoring.score,
     reports.suspects,
-    language.tune,
+    tuning.tune,
     models.info,
 ):
     app.command()(command)

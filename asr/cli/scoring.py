@@ -1,4 +1,4 @@
-"""`asr score`."""
+"""The command `asr score`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,40 +8,49 @@ import typer
 
 def score(
     reference: Annotated[
-        Path, typer.Argument(metavar="REF", help="Manifest, plain text, Kaldi text, CTM or STM: docs/score.md.")
+        Path,
+        typer.Argument(metavar="REF", help="References: manifest, plain text, Kaldi text, CTM or STM (docs/score.md)."),
     ],
-    hypothesis: Annotated[Path, typer.Argument(metavar="HYP", help="What `asr transcribe -o` wrote, or any of these.")],
+    hypothesis: Annotated[
+        Path, typer.Argument(metavar="HYP", help="Hypotheses: output of `asr transcribe -o`, or any of these kinds.")
+    ],
     other: Annotated[
-        Path | None, typer.Argument(metavar="HYP2", help="Another system's, to compare: is it better than HYP?")
+        Path | None, typer.Argument(metavar="HYP2", help="Hypotheses of a second system, to compare with HYP.")
     ] = None,
     by: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="Also for each value of a field: --by speaker.")
+        str | None, typer.Option(metavar="FIELD", help="Add the WER for each value of a field: --by speaker.")
     ] = None,
-    lower: Annotated[bool, typer.Option(help="Score in lower case.")] = False,
+    lower: Annotated[bool, typer.Option(help="Score in lower case (default: case matters).")] = False,
     config: Annotated[
         Path | None,
         typer.Option(
-            metavar="YAML", help="Normalise and take references as this configuration: runs/NAME/config.yaml."
+            metavar="YAML",
+            help="Normalise texts and choose the text field as in this configuration: runs/NAME/config.yaml.",
         ),
     ] = None,
     tones: Annotated[
-        str | None, typer.Option(metavar="LETTERS", help="Also the CER without the marks on these: --tones áà.")
+        str | None,
+        typer.Option(metavar="LETTERS", help="Add the CER without the tone marks on these letters: --tones áà."),
     ] = None,
-    errors: Annotated[bool, typer.Option("--errors", help="Confused words and characters, most missed words.")] = False,
-    anatomy: Annotated[bool, typer.Option("--anatomy", help="Errors by length and by signal level.")] = False,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="Show confused words and characters, and the words most often missed.")
+    ] = False,
+    anatomy: Annotated[bool, typer.Option("--anatomy", help="Show errors by length and by signal level.")] = False,
     training: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Training texts: errors in words known and unknown from them.")
+        Path | None, typer.Option(metavar="FILE", help="Show missed words by how often these training texts have them.")
     ] = None,
-    bleu: Annotated[bool, typer.Option("--bleu", help="Also BLEU and chrF, of translations.")] = False,
-    alignments: Annotated[bool, typer.Option("--alignments", help="The texts with errors, word under word.")] = False,
+    bleu: Annotated[bool, typer.Option("--bleu", help="Add BLEU and chrF, for translations.")] = False,
+    alignments: Annotated[
+        bool, typer.Option("--alignments", help="Show the texts with errors, word under word.")
+    ] = False,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A row for each utterance: .jsonl, .csv or .tsv.")
+        Path | None, typer.Option("-o", "--output", help="Write a row for each utterance: .jsonl, .csv or .tsv.")
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="All of it as one page for a browser.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the results as one page for a browser.")] = None,
 ) -> None:
-    """Score hypotheses against references: WER and CER with counts and a 95 % bootstrap interval.
+    """Score hypotheses against references: WER and CER with a 95 % interval.
 
-    Texts are matched by id, plain texts line by line, a CTM with an STM by time.
+    Texts are matched by id; plain texts are matched line by line, a CTM and an STM by time.
     """
     import logging
 

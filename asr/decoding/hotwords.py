@@ -91,7 +91,7 @@ def read_hotwords(
         if not (text := normalizer(text)):
             continue
         try:
-            weight = parse_weight(value.strip()) if value.strip() else WEIGHT
+            weight = require_weight(value.strip()) if value.strip() else WEIGHT
             found[tuple(units.encode(text))] = weight
         except TextError as error:
             problems.append(f"{path}:{number}: {error}")
@@ -101,12 +101,12 @@ def read_hotwords(
     return found
 
 
-def parse_weight(text: str) -> float:
-    """A weight in nats. Raises TextError for what is none."""
+def require_weight(value: str | float) -> float:
+    """Return a weight in nats. Raises TextError unless it is a finite number of 0 or more."""
     try:
-        weight = float(text)
+        weight = float(value)
     except ValueError:
         weight = math.nan
     if not 0.0 <= weight < math.inf:
-        raise TextError(f"{text!r} is no weight; give a number from 0 (no effect) to 20 (nearly certain)")
+        raise TextError(f"{value!r} is no weight; give a number from 0 (no effect) to 20 (nearly certain)")
     return weight

@@ -1,1 +1,1 @@
-"""How good a transcript is, and how sure of that we can be."""
+"""Error rates of transcripts, their 95 % intervals, and tables that show where the errors are."""

@@ -1,4 +1,4 @@
-"""Views of an alignment: single edits, lines under each other, confusion pairs, most-missed words."""
+"""Views of an alignment: single edits, aligned lines, confused pairs, words most often missed."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from rich.cells import cell_len
 from asr.scoring.tables import Table, fill, percent
 from asr.scoring.wer import Alignment
 
-_MOST = 20  # rows of a table of the most frequent
-NOTHING = "∅"  # in tables: what an insertion stands against, and a deletion is heard as
+_MOST = 20  # rows of a table
+NOTHING = "∅"  # shown in tables for the missing side of an insertion or deletion
 
 
 class Edit(NamedTuple):
-    """One step of an alignment: `kind` is equal, substitute, delete or insert; the side that is not there is ''."""
+    """One step of an alignment: `kind` is equal, substitute, delete or insert; a missing side is ''."""
 
     kind: str
     reference: str
@@ -23,7 +23,7 @@ class Edit(NamedTuple):
 
 
 def edits(alignment: Alignment) -> Iterator[list[Edit]]:
-    """The edits of each utterance in order."""
+    """Yield the edits of each utterance in order."""
     for reference, hypothesis, chunks in zip(
         alignment.references, alignment.hypotheses, alignment.alignments, strict=True
     ):
@@ -39,7 +39,10 @@ def edits(alignment: Alignment) -> Iterator[list[Edit]]:
 
 
 def aligned_lines(steps: list[Edit], name: str = "HYP") -> str:
-    """Reference above hypothesis, word under word, S, D or I under each error; `name` stands before the hypothesis."""
+    """Print the reference above the hypothesis, word under word, with S, D or I under each error.
+
+    `name` stands before the hypothesis.
+    """
     columns = [
         (
             step.reference or "*" * cell_len(step.hypothesis),
@@ -57,31 +60,31 @@ def aligned_lines(steps: list[Edit], name: str = "HYP") -> str:
 
 
 def confusions(alignment: Alignment) -> Table:
-    """The most frequent pairs of what was said and what was heard instead."""
+    """Return the most frequent pairs of a reference token and the token recognised instead."""
     kind = "words" if hasattr(alignment, "wer") else "characters"
     pairs = Counter(step[1:] for steps in edits(alignment) for step in steps if step.kind != "equal")
     return Table(
         f"Confused {kind}",
-        ("said", "heard", "times"),
-        [(_shown(said), _shown(heard), count) for (said, heard), count in ranked(pairs)],
+        ("reference", "hypothesis", "times"),
+        [(_shown(expected), _shown(found), count) for (expected, found), count in most_frequent(pairs)],
     )
 
 
 def missed(alignment: Alignment) -> Table:
-    """The reference words most often not recognised, with how often they were said."""
-    said, wrong = Counter[str](), Counter[str]()
+    """Return the reference words most often missed, with how often they occur."""
+    occurrences, wrong = Counter[str](), Counter[str]()
     for steps in edits(alignment):
-        said.update(step.reference for step in steps if step.reference)
+        occurrences.update(step.reference for step in steps if step.reference)
         wrong.update(step.reference for step in steps if step.reference and step.kind != "equal")
-    rows = [(word, count, said[word], percent(count, said[word])) for word, count in ranked(wrong)]
-    return Table("Most missed words", ("word", "missed", "said", "%"), rows)
+    rows = [(word, count, occurrences[word], percent(count, occurrences[word])) for word, count in most_frequent(wrong)]
+    return Table("Most missed words", ("word", "missed", "of", "%"), rows)
 
 
-def ranked(counts: Counter) -> list:
-    """The most frequent, equals in alphabetical order, so that equal results print alike."""
+def most_frequent(counts: Counter) -> list:
+    """Return the most frequent items with their counts; items of equal count in alphabetical order."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST]
 
 
 def _shown(token: str) -> str:
-    """Readable where the token alone is not: nothing, a space, a combining mark."""
+    """Make a missing token, a space or a combining mark visible."""
     return {"": NOTHING, " ": "␣"}.get(token, f"◌{token}" if all(map(combining, token)) else token)

@@ -1,4 +1,4 @@
-"""Where the errors are: in words training never showed, in rare words, in long or in quiet utterances."""
+"""Tables that show where the errors are: in words unknown from training, rare words, long or quiet utterances."""
 
 import math
 from collections import Counter
@@ -20,13 +20,13 @@ _BAND = 6  # dB
 _QUIETEST = -96.0  # dB: digital silence of 16 bits
 _RATE = 16000  # Hz, at which levels are measured
 
-Band = tuple[float, str]  # what a class is sorted by, and its name
+Band = tuple[float, str]  # key to sort by, and name
 
 
 def by_training(result: Score, training: Iterable[str]) -> list[Table]:
-    """Reference words missed: unknown against known from `training` (normalised texts), and by their count there.
+    """Count missed reference words by whether `training` (normalised texts) has them, and by how often it has them.
 
-    A word is missed if it is substituted or deleted; insertions belong to no reference word and are in neither table.
+    A word is missed if it is substituted or deleted. Insertions belong to no reference word and are not counted.
     """
     seen = Counter(word for text in training for word in text.split())
     steps = [step for utterance in edits(result.words) for step in utterance if step.reference]
@@ -41,7 +41,7 @@ def by_training(result: Score, training: Iterable[str]) -> list[Table]:
 
 
 def by_length(result: Score) -> Table:
-    """Word errors by the number of words of the reference, in bands that double."""
+    """Count word errors by the number of words of the reference, in bands that double."""
     counts = count_errors(result.words)
     return _utterances(
         "Utterances by length", "words long", [_octave(length) for length in counts[:, 0].tolist()], counts
@@ -49,26 +49,26 @@ def by_length(result: Score) -> Table:
 
 
 def by_level(result: Score, pairs: Sequence[Pair]) -> Table:
-    """Word errors by the level of the recording (RMS, dB relative to full scale), in bands of 6 dB.
+    """Count word errors by the level of the recording (RMS, dB relative to full scale), in bands of 6 dB.
 
-    Raises AsrError if references have no recordings, AudioError if one cannot be read.
+    Raises AsrError if the references name no recordings, AudioError if a recording cannot be read.
     """
     rows = [pair.utterance for pair in pairs if pair.utterance is not None]
     if len(rows) < len(pairs):
-        raise AsrError("the references are not a manifest, which names the recordings")
+        raise AsrError("the references are not a manifest, and only a manifest names the recordings")
     bands = [_level(row.audio, row.offset, row.duration) for row in rows]
     return _utterances("Utterances by signal level", "dB", bands, count_errors(result.words))
 
 
 def oracle(pairs: Sequence[Pair]) -> ErrorRate | None:
-    """The word error rate had the best guess of each n-best list come first; None without any such list."""
+    """Return the word error rate of the best hypothesis of each n-best list; None if no utterance has such a list."""
     if not any(pair.nbest for pair in pairs):
         return None
-    guesses = [(pair.reference, guess) for pair in pairs for guess in (pair.hypothesis, *pair.nbest)]
-    counts = count_errors(score(*zip(*guesses, strict=True), interval=False).words)
+    texts = [(pair.reference, text) for pair in pairs for text in (pair.hypothesis, *pair.nbest)]
+    counts = count_errors(score(*zip(*texts, strict=True), interval=False).words)
     errors = iter(counts[:, 1:].sum(axis=1).tolist())
     best = [min((pair.hypothesis, *pair.nbest), key=lambda _: next(errors)) for pair in pairs]
-    return score_pairs([replace(pair, hypothesis=guess) for pair, guess in zip(pairs, best, strict=True)]).wer
+    return score_pairs([replace(pair, hypothesis=text) for pair, text in zip(pairs, best, strict=True)]).wer
 
 
 def _utterances(title: str, column: str, bands: Sequence[Band], counts: np.ndarray) -> Table:
@@ -78,7 +78,7 @@ def _utterances(title: str, column: str, bands: Sequence[Band], counts: np.ndarr
 
 
 def _table(title: str, columns: tuple[str, ...], bands: Sequence[Band], counts: np.ndarray) -> Table:
-    """Sums of `counts` in each band, and the last column in percent of the one before it."""
+    """Sum `counts` in each band, and add the last column in percent of the column before it."""
     sums = {band: np.zeros(counts.shape[1], dtype=np.int64) for band in sorted(set(bands))}
     for band, row in zip(bands, counts, strict=True):
         sums[band] += row
@@ -100,7 +100,7 @@ def _octave(length: int) -> Band:
     return high, f"{high // 2 + 1}-{high}"
 
 
-@cache  # two systems are scored on the same recordings
+@cache  # a second system is scored on the recordings of the first
 def _level(audio: Path, offset: float, duration: float | None) -> Band:
     samples = load_audio(audio, _RATE, offset=offset, duration=duration)
     power = float(np.mean(samples.astype(np.float64) ** 2))

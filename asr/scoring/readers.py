@@ -1,24 +1,32 @@
-"""Files of texts to score: manifests, plain text, Kaldi text, CTM and STM, each read into entries."""
+"""Readers of the files that hold texts to score; `KINDS` lists the kinds."""
 
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from asr.corpus.manifest import SUFFIXES, read_manifest
 from asr.errors import ManifestError, raise_problems
 from asr.files import read_lines
 from asr.utterance import Utterance
 
-_IGNORED = "ignore_time_segment_in_scoring"  # what NIST's STM files write as the text of such a segment
-_LONGEST = 1e7  # seconds; what is beyond is no time
+Kind = Literal["manifest", "plain", "kaldi", "ctm", "stm"]
+KINDS: dict[Kind, str] = {
+    "manifest": "a manifest",
+    "plain": "plain text, whose lines have no ids",
+    "kaldi": "Kaldi text, with an id before each text",
+    "ctm": "a CTM",
+    "stm": "an STM",
+}
+_IGNORED = "ignore_time_segment_in_scoring"  # the text of a segment that NIST's STM files leave out of the score
+_LONGEST = 1e7  # seconds; a larger number is not a time
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One text to score, with the manifest row it stands in and the recogniser's n-best list, if any."""
+    """One text to score, with its row if it is in a manifest, and its n-best list if it has one."""
 
     id: str
     text: str
@@ -28,7 +36,7 @@ class Entry:
 
 
 class TimedWord(NamedTuple):
-    """A word of a CTM file: its channel as (recording, channel), times in seconds."""
+    """A word of a CTM file; its channel is (recording, channel), times are in seconds."""
 
     channel: tuple[str, str]
     start: float
@@ -37,7 +45,7 @@ class TimedWord(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """A segment of an STM file, times in seconds."""
+    """A segment of an STM file; its channel is (recording, channel), times are in seconds."""
 
     channel: tuple[str, str]
     speaker: str
@@ -54,16 +62,18 @@ class Segment(NamedTuple):
         return self.text.lower() == _IGNORED
 
 
-def file_kind(path: Path) -> str:
-    """`manifest`, `ctm` or `stm` by the suffix, `kaldi` by the name `text`; other files by their content.
+def file_kind(path: Path) -> Kind:
+    """Tell the kind of a file: `manifest`, `ctm` and `stm` by the suffix, `kaldi` by the name or suffix `text`.
 
-    They are Kaldi text if every line begins with another word that has both a digit and something else in it,
-    as ids do and words do not; plain text if not.
+    Any other file is Kaldi text if its lines begin with distinct words that each hold a digit and another character, as
+    ids do. Otherwise it is plain text.
     """
     if path.suffix in SUFFIXES:
         return "manifest"
-    if path.suffix in (".ctm", ".stm"):
-        return path.suffix[1:]
+    if path.suffix == ".ctm":
+        return "ctm"
+    if path.suffix == ".stm":
+        return "stm"
     if "text" in (path.name, path.suffix[1:]):
         return "kaldi"
     first = [line.split()[0] for line in _lines(path) if line.strip()]
@@ -72,10 +82,11 @@ def file_kind(path: Path) -> str:
 
 
 def read_entries(path: Path, *, hypotheses: bool, text_field: str = "text") -> list[Entry]:
-    """Reads any kind but STM beside CTM (`cut`). Ids of plain text are its line numbers.
+    """Read a file of any kind into entries. Ids of plain text are line numbers.
 
-    A manifest's text is its `text_field`, or for `hypotheses` its `hypothesis` (or NeMo's `pred_text`). Raises
-    ManifestError naming the file and every line that cannot be read, and ids that stand there twice.
+    From a manifest, references are read from `text_field`, hypotheses from `hypothesis` or NeMo's `pred_text`. To score
+    a CTM against an STM, use `cut` instead. Raises ManifestError that names the file with every line that cannot be
+    read, or an id that stands there twice.
     """
     match file_kind(path):
         case "manifest":
@@ -101,7 +112,7 @@ def read_entries(path: Path, *, hypotheses: bool, text_field: str = "text") -> l
 
 
 def read_ctm(path: Path) -> list[TimedWord]:
-    """NIST's CTM: `recording channel start duration word [confidence]` in each line, `;;` before comments."""
+    """Read NIST's CTM: `recording channel start duration word [confidence]` in each line, `;;` before comments."""
     words, problems = [], []
     for line, fields in _fields(path):
         try:
@@ -116,7 +127,7 @@ def read_ctm(path: Path) -> list[TimedWord]:
 
 
 def read_stm(path: Path) -> list[Segment]:
-    """NIST's STM: `recording channel speaker start end [<label>] text` in each line, `;;` before comments."""
+    """Read NIST's STM: `recording channel speaker start end [<label>] text` in each line, `;;` before comments."""
     segments, problems = [], []
     for line, fields in _fields(path):
         try:
@@ -134,9 +145,9 @@ def read_stm(path: Path) -> list[Segment]:
 
 
 def cut(words: Iterable[TimedWord], segments: Iterable[Segment]) -> dict[Segment, list[str]]:
-    """The words of each segment in order of time: each goes where its middle lies, or to the nearest segment.
+    """Assign each word to the segment its middle lies in, or to the nearest segment; words in order of time.
 
-    Words between segments are not left out, since that would flatter the score. Every channel must have segments.
+    Words between segments are kept, since leaving them out would flatter the score. Every channel must have segments.
     """
     channels: dict[tuple[str, str], list[Segment]] = {}
     for segment in sorted(segments, key=lambda segment: segment.start):
@@ -152,7 +163,7 @@ def cut(words: Iterable[TimedWord], segments: Iterable[Segment]) -> dict[Segment
 
 
 def _whole_recordings(words: list[TimedWord]) -> Iterator[Entry]:
-    """One entry a recording, `recording-channel` where one of them has several channels."""
+    """Yield one entry for each recording, or for each channel if any recording has several."""
     texts: dict[tuple[str, str], list[str]] = {}
     for word in sorted(words, key=lambda word: word.start):
         texts.setdefault(word.channel, []).append(word.word)
@@ -172,8 +183,8 @@ def _hypothesis(path: Path, row: Utterance) -> Entry:
     if not isinstance(text, str):
         raise ManifestError(f"{path}: {row.id} has no hypothesis; write it with `asr transcribe -o`")
     if isinstance(nbest, list):
-        nbest = [guess.get("text") if isinstance(guess, dict) else guess for guess in nbest]
-    if not isinstance(nbest, list) or not all(isinstance(guess, str) for guess in nbest):
+        nbest = [one.get("text") if isinstance(one, dict) else one for one in nbest]
+    if not isinstance(nbest, list) or not all(isinstance(one, str) for one in nbest):
         raise ManifestError(f"{path}: {row.id}: nbest must be a list of texts, or of objects with a `text`")
     return Entry(row.id, text, row.speaker, row, tuple(nbest))
 

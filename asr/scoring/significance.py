@@ -1,4 +1,4 @@
-"""Is system B better than system A on the same utterances, and could that be chance?"""
+"""Comparison of two systems on the same utterances: is B better than A, and could the difference be chance?"""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asr.errors import AsrError
-from asr.scoring.alignment import NOTHING, Edit, edits, ranked
+from asr.scoring.alignment import NOTHING, Edit, edits, most_frequent
 from asr.scoring.bootstrap import clusters, middle_95, resample
 from asr.scoring.tables import Table
 from asr.scoring.wer import Score, count_errors
@@ -15,11 +15,12 @@ from asr.scoring.wer import Score, count_errors
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """B against A. `difference` is WER of B minus WER of A in points, `interval` its 95 % interval.
+    """Comparison of system B with system A.
 
-    `probability` is that of B being better: the share of resamples in which it is, ties counting half. `fixed` holds,
-    by utterance, A's errors on reference words that B has right, `broken` B's on words that A has right. `better` and
-    `worse` count the utterances in which B makes fewer and more errors.
+    `difference` is the WER of B minus the WER of A in points, `interval` its 95 % interval. `probability` is the share
+    of resamples in which B is better; ties count half. For each utterance, `fixed` holds A's errors on reference words
+    that B has right, and `broken` holds B's errors on words that A has right. `better` and `worse` count the utterances
+    in which B makes fewer and more errors.
     """
 
     difference: float
@@ -41,8 +42,8 @@ class Comparison:
         )
 
     def tables(self) -> list[Table]:
-        """The words most often fixed and broken, with what was heard instead."""
-        columns = ("said", "heard instead", "times")
+        """Return the words most often fixed and broken, with the words recognised instead."""
+        columns = ("reference", "hypothesis", "times")
         return [
             Table(title, columns, _frequent(changes))
             for title, changes in (
@@ -53,9 +54,10 @@ class Comparison:
 
 
 def compare(a: Score, b: Score, speakers: Sequence[str | None] | None = None) -> Comparison:
-    """Paired bootstrap of two systems' scores (Bisani and Ney 2004): both are counted on the same resamples.
+    """Compare two scores by a paired bootstrap (Bisani and Ney 2004): both systems are counted on the same resamples.
 
-    Speakers are drawn if there are six or more, else utterances. Raises AsrError if the references differ.
+    Speakers are drawn if every utterance has one and there are six or more, else utterances. Raises AsrError if the
+    references differ.
     """
     if a.words.references != b.words.references:
         raise AsrError("two systems are compared on the same references in the same order; these differ")
@@ -82,4 +84,4 @@ def compare(a: Score, b: Score, speakers: Sequence[str | None] | None = None) ->
 
 def _frequent(changes: Iterable[list[Edit]]) -> list:
     pairs = Counter((step.reference, step.hypothesis or NOTHING) for steps in changes for step in steps)
-    return [(said, heard, count) for (said, heard), count in ranked(pairs)]
+    return [(expected, found, count) for (expected, found), count in most_frequent(pairs)]

@@ -1,4 +1,4 @@
-"""Everything `asr score` says of one system, or of two: lines to print, tables, and the rows of a file."""
+"""The results of `asr score` for one system, or for two: lines to print, tables, and the rows of a file."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """One hypothesis file, scored. `name` is empty, or A or B; `lines` are those to quote, the WER last."""
+    """One hypothesis file with its score. `name` is empty, A or B; `lines` are the lines to quote, the WER last."""
 
     name: str
     path: Path
@@ -35,13 +35,13 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One system, or two with their comparison."""
+    """The scores of one system, or of two systems with their comparison."""
 
     systems: list[System]
     comparison: Comparison | None
 
     def lines(self) -> Iterator[str]:
-        """Tables first, then the lines to quote."""
+        """Yield the tables, then the lines to quote."""
         for system in self.systems:
             if self.comparison:
                 yield f"{system.name}: {system.path}"
@@ -53,13 +53,13 @@ class Summary:
             yield str(self.comparison)
 
     def alignments(self) -> Iterator[tuple[Pair, list[list[Edit]]]]:
-        """Utterances with errors, or for two systems those they heard differently, with each system's edits."""
+        """Yield utterances with errors (or, of two systems, with different edits) and the edits of each system."""
         for pair, *sides in zip(self.systems[0].pairs, *(edits(one.score.words) for one in self.systems), strict=True):
             if sides[0] != sides[1] if self.comparison else num_errors(sides[0]):
                 yield pair, sides
 
     def alignment_lines(self) -> Iterator[str]:
-        """The same as text, words under each other."""
+        """Yield `alignments` as lines of text, word under word."""
         for pair, sides in self.alignments():
             speaker = f", speaker {pair.speaker}" if pair.speaker else ""
             counts = " and ".join(str(num_errors(side)) for side in sides)
@@ -69,7 +69,7 @@ class Summary:
             yield ""
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """A row for each utterance; its counts sum to those of the score. Of two systems, columns end in _a and _b."""
+        """Yield a row for each utterance; counts sum to the score. Of two systems, columns end in _a and _b."""
         counts = [[count_errors(side) for side in (one.score.words, one.score.characters)] for one in self.systems]
         for index, pair in enumerate(self.systems[0].pairs):
             row: dict[str, Any] = {"id": pair.id, "speaker": pair.speaker, "reference": pair.reference}
@@ -84,7 +84,7 @@ class Summary:
 
 
 def num_errors(steps: Sequence[Edit]) -> int:
-    """Number of errors among some edits."""
+    """Count the edits that are errors."""
     return sum(step.kind != "equal" for step in steps)
 
 
@@ -101,11 +101,17 @@ def summarise(
     bleu: bool = False,
     text_field: str = "text",
 ) -> Summary:
-    """Scores one hypothesis file, or two and their difference.
+    """Score one hypothesis file, or two files and their difference.
 
-    `by` adds the score of each value of a field, `tones` the CER without the marks on those letters, `errors` the
-    tables of confusions and missed words, `anatomy` those by length and level, `training`, a file of texts, those by
-    how well training knew the words, `bleu` BLEU and chrF. `text_field` is the field of a manifest's references.
+    - `by`: add the score for each value of this field
+    - `tones`: add the CER without the marks on these letters
+    - `errors`: add tables of confusions and missed words
+    - `anatomy`: add tables of errors by length and by signal level
+    - `training`: add tables of missed words by how often this file of training texts has them
+    - `bleu`: add BLEU and chrF
+    - `text_field`: the field of a manifest that holds the references
+
+    Raises AsrError for files that cannot be read or do not match.
     """
     systems = []
     for name, path in zip("AB", hypotheses, strict=False):
@@ -141,7 +147,7 @@ def _score_lines(
             value: score_pairs(group).wer for value, group in groups.items() if any(one.reference for one in group)
         }
         for value in groups.keys() - rates.keys():
-            logger.warning("%s %s: its references hold no words, so there is no error rate", by, value)
+            logger.warning("%s %s: the references hold no words, so there is no error rate", by, value)
         for value, rate in rates.items():
             yield f"{by} {value}: {rate}"
         mean = sum(rate.percent for rate in rates.values()) / len(rates)

@@ -1,6 +1,7 @@
-"""Small tables to print or to put in a page, and the table of all utterances in a file."""
+"""Small tables for the terminal and for pages, and the file with a row for each utterance."""
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,20 +11,21 @@ from typing import Any
 from rich.cells import cell_len
 
 from asr.errors import AsrError
+from asr.files import write_whole
 
 Cell = str | int | float
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A titled table; its text has columns in line, numbers to the right."""
+    """A table with a title; as text, columns are aligned and numbers are on the right."""
 
     title: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[Cell, ...]]
 
     def cells(self) -> list[list[str]]:
-        """The rows as text, fractions with two decimals."""
+        """Return the rows as text, fractions with two decimals."""
         return [[f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row] for row in self.rows]
 
     def __str__(self) -> str:
@@ -41,27 +43,28 @@ class Table:
 
 
 def fill(text: str, width: int, right: bool = False) -> str:
-    """Spaces up to `width` columns of a terminal, in which some characters take two and some none."""
+    """Pad text to `width` terminal columns; some characters take two columns and some none."""
     spaces = " " * (width - cell_len(text))
     return spaces + text if right else text + spaces
 
 
 def percent(part: int, whole: int) -> Cell:
-    """`part` in percent of `whole`, a dash where there is nothing to be part of."""
+    """Return `part` in percent of `whole`; a dash if `whole` is 0."""
     return 100 * part / whole if whole else "–"
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes `.jsonl`, `.csv` or `.tsv`, whole or not at all; None is null or an empty cell. AsrError otherwise."""
+    """Write `.jsonl`, `.csv` or `.tsv`, whole or not at all; None is null or an empty cell.
+
+    Raises AsrError for any other suffix.
+    """
     if path.suffix not in (".jsonl", ".csv", ".tsv"):
         raise AsrError(f"{path}: a table is written as .jsonl, .csv or .tsv; name it so")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".part")
-    with draft.open("w", encoding="utf-8", newline="") as file:
-        if path.suffix == ".jsonl":
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        else:
-            writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
-            writer.writeheader()
-            writer.writerows(rows)
-    draft.replace(path)
+    file = io.StringIO(newline="")
+    if path.suffix == ".jsonl":
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    else:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
+        writer.writeheader()
+        writer.writerows(rows)
+    write_whole(path, file.getvalue().encode())

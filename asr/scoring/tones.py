@@ -1,4 +1,4 @@
-"""Tone marks: which they are is a matter of the language, so the user shows them."""
+"""Tone marks, which the user names by example, since they differ between languages."""
 
 import unicodedata
 
@@ -6,7 +6,7 @@ from asr.errors import AsrError
 
 
 def tone_marks(letters: str) -> str:
-    """The marks on some letters: `"áà"` gives U+0300 and U+0301; tone letters such as ˥ stand for themselves.
+    """Return the marks on some letters: `"áà"` gives U+0300 and U+0301; tone letters such as ˥ stand for themselves.
 
     Raises AsrError if there are none.
     """
@@ -17,6 +17,6 @@ def tone_marks(letters: str) -> str:
 
 
 def without_marks(text: str, marks: str) -> str:
-    """The text without these marks; others on the same letter stay. NFC."""
+    """Return the text in NFC without these marks; other marks on a letter stay."""
     letters = unicodedata.normalize("NFD", text).translate(dict.fromkeys(map(ord, marks)))
     return " ".join(unicodedata.normalize("NFC", letters).split())

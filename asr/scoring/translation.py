@@ -1,4 +1,4 @@
-"""How good translations are: BLEU and chrF by sacrebleu, with the signatures that tell how they were computed."""
+"""BLEU and chrF of translations by sacrebleu, with the signatures that tell how they were computed."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from asr.errors import AsrError
 
 
 def translation_lines(references: Sequence[str], hypotheses: Sequence[str]) -> list[str]:
-    """BLEU (Papineni et al. 2002) and chrF (Popović 2015) of a corpus, a line each, as Post 2018 asks to report them.
+    """Return a line with BLEU (Papineni et al. 2002) and a line with chrF (Popović 2015), reported as Post 2018 asks.
 
     Raises AsrError if sacrebleu is not installed.
     """

@@ -1,25 +1,28 @@
-"""Word and character error rates of a test set, with counts and a bootstrap interval.
+"""Word and character error rates of a test set, with counts and a 95 % interval.
 
-One result type, `Score`; everything else is a view of it. Alignments are jiwer's.
+`Score` is the one result type; tables and pages are views of it. Alignments are jiwer's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import jiwer
 import numpy as np
 
 from asr.errors import AsrError
-from asr.scoring.bootstrap import Clusters, clusters, middle_95, resample
+from asr.scoring.bootstrap import Clusters, clusters
+from asr.scoring.intervals import interval_95
+from asr.text import Normalizer
 
 Alignment = jiwer.WordOutput | jiwer.CharacterOutput
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorRate:
-    """Errors over the number of reference words (or characters), in percent, with its 95 % interval.
+    """Errors over the number of reference words (or characters), in percent, with the 95 % interval.
 
-    `resampled` says over what the interval was taken: `12 speakers`, `240 utterances`.
+    `resampled` names the units of the interval: `12 speakers`, `240 utterances`. `exact` is true where errors are too
+    few for the bootstrap (`asr/scoring/intervals.py`).
     """
 
     name: str
@@ -29,6 +32,7 @@ class ErrorRate:
     substitutions: int
     interval: tuple[float, float]
     resampled: str
+    exact: bool = False
 
     @property
     def errors(self) -> int:
@@ -42,15 +46,16 @@ class ErrorRate:
         low, high = self.interval
         return (
             f"%{self.name} {self.percent:.2f} [{self.errors} / {self.total}, {self.insertions} ins, "
-            f"{self.deletions} del, {self.substitutions} sub] 95 % interval {low:.2f}-{high:.2f} over {self.resampled}"
+            f"{self.deletions} del, {self.substitutions} sub] "
+            f"{'exact ' * self.exact}95 % interval {low:.2f}-{high:.2f} over {self.resampled}"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What `score` returns: `print(score.wer)` gives the line that results are quoted in.
+    """Result of `score`: `print(score.wer)` prints the line in which results are quoted.
 
-    `words` and `characters` hold jiwer's alignment of each utterance, which every table and page is drawn from.
+    `words` and `characters` hold jiwer's alignment of each utterance. All tables and pages are made from them.
     """
 
     wer: ErrorRate
@@ -65,28 +70,39 @@ def score(
     references: Sequence[str],
     hypotheses: Sequence[str],
     *,
+    normalizer: Callable[[str], str] | None = None,
     speakers: Sequence[str | None] | None = None,
     interval: bool = True,
 ) -> Score:
-    """Scores hypotheses against references, both already normalised, in the same order.
+    """Score a list of hypotheses against the list of their references, in the same order.
 
-    An empty reference counts no words, and every word of its hypothesis as inserted. Intervals are the
-    2.5 and 97.5 percentiles over 10,000 resamples (Bisani and Ney 2004), the same each time, of the speakers
-    if there are six or more, else of the utterances; without `interval` they are NaN. Raises AsrError if the
-    lists differ in length or hold no reference word.
+    Both texts of each utterance are normalised by `normalizer` (default: as `asr score` does, NFC and white space
+    collapsed). An empty reference counts no words, and all words of its hypothesis as inserted.
+
+    Intervals are the 2.5 and 97.5 percentiles over 10,000 resamples (Bisani and Ney 2004), equal in each call.
+    Speakers are drawn if every utterance has one and there are six or more, else utterances. With fewer than five
+    errors, or fewer than five units with an error, intervals are exact instead. With `interval=False` they are NaN.
+
+    Raises AsrError if an argument is one text or holds something else than texts, if the lists differ in length, or if
+    the references hold no word.
     """
-    if len(references) != len(hypotheses):
-        raise AsrError(f"{len(references)} references and {len(hypotheses)} hypotheses: the numbers must be equal")
-    if not any(reference.strip() for reference in references):
+    clean = normalizer or Normalizer()
+    expected, found = (
+        [clean(text) for text in _texts(name, texts)]
+        for name, texts in (("references", references), ("hypotheses", hypotheses))
+    )
+    if len(expected) != len(found):
+        raise AsrError(f"{len(expected)} references and {len(found)} hypotheses: the numbers must be equal")
+    if not any(text.strip() for text in expected):
         raise AsrError("the references hold no words, so there is no error rate")
-    words = jiwer.process_words(list(references), list(hypotheses))
-    characters = jiwer.process_characters(list(references), list(hypotheses))
+    words = jiwer.process_words(expected, found)
+    characters = jiwer.process_characters(expected, found)
     word_counts = count_errors(words)
-    drawn = clusters(speakers or [None] * len(references)) if interval else None
+    drawn = clusters(speakers or [None] * len(expected)) if interval else None
     return Score(
         wer=_rate("WER", word_counts, drawn),
         cer=_rate("CER", count_errors(characters), drawn),
-        utterances=len(references),
+        utterances=len(expected),
         utterances_with_errors=int((word_counts[:, 1:].sum(axis=1) > 0).sum()),
         words=words,
         characters=characters,
@@ -94,7 +110,7 @@ def score(
 
 
 def count_errors(alignment: Alignment) -> np.ndarray:
-    """Reference length, insertions, deletions and substitutions of each utterance, shape `(utterances, 4)`."""
+    """Count reference tokens, insertions, deletions and substitutions of each utterance: `(utterances, 4)`."""
     columns = {"insert": 1, "delete": 2, "substitute": 3}
     counts = np.zeros((len(alignment.references), 4), dtype=np.int64)
     for row, reference, chunks in zip(counts, alignment.references, alignment.alignments, strict=True):
@@ -106,10 +122,20 @@ def count_errors(alignment: Alignment) -> np.ndarray:
     return counts
 
 
+def _texts(name: str, texts: Sequence[str]) -> list[str]:
+    """Return `texts` as a list. Raises AsrError for a bare string, whose characters would each be scored as a text."""
+    if isinstance(texts, str | bytes):
+        raise AsrError(f"{name} must be a list of texts, one for each utterance; for one text write [{texts[:40]!r}]")
+    listed = list(texts)
+    for number, text in enumerate(listed):
+        if not isinstance(text, str):
+            raise AsrError(f"{name}[{number}] is not a text but {type(text).__name__}; give '' for an empty one")
+    return listed
+
+
 def _rate(name: str, counts: np.ndarray, drawn: Clusters | None) -> ErrorRate:
     total, insertions, deletions, substitutions = counts.sum(axis=0).tolist()
-    bounds = (float("nan"), float("nan"))
+    bounds, exact = (float("nan"), float("nan")), False
     if drawn is not None:
-        errors_and_lengths = resample(np.stack([counts[:, 1:].sum(axis=1), counts[:, 0]], axis=1), drawn)
-        bounds = middle_95(100 * errors_and_lengths[:, 0] / np.maximum(errors_and_lengths[:, 1], 1))
-    return ErrorRate(name, total, insertions, deletions, substitutions, bounds, str(drawn or ""))
+        bounds, exact = interval_95(counts[:, 1:].sum(axis=1), counts[:, 0], drawn)
+    return ErrorRate(name, total, insertions, deletions, substitutions, bounds, str(drawn or ""), exact)

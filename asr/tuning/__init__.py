@@ -1,1 +1,1 @@
-"""All that is set on validation data: weights of language models, what confidence means, when to reject."""
+"""Tuning on validation data: weights of language models, confidence of words, rejection of phrases."""

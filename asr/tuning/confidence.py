@@ -1,4 +1,4 @@
-"""What a confidence means, and how sure the recogniser must be of a phrase."""
+"""Calibration of word confidences, and the threshold below which a phrase is rejected."""
 
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -14,55 +14,55 @@ from asr.scoring.alignment import edits
 from asr.scoring.wer import score
 from asr.tuning.validation import Validation
 
-_COSTS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0)  # tried for `Rejection`
+_COSTS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0)  # nats a unit; tried for `Rejection.cost`
 _SCALES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 _THRESHOLDS = tuple(round(0.02 * number, 2) for number in range(1, 50))
-_IMPOSSIBLE = -50.0  # nats: one utterance that is heard all wrong decides nothing alone
+_IMPOSSIBLE = -50.0  # nats, at least: so that one utterance that is all wrong does not decide alone
 
 
-def words_heard(validation: Validation) -> tuple[np.ndarray, np.ndarray]:
-    """Raw confidence of each word that is recognised `(words,)`, and whether it is right `(words,)`."""
+def recognised_words(validation: Validation) -> tuple[np.ndarray, np.ndarray]:
+    """Return the raw confidence of each recognised word `(words,)`, and whether the word is right `(words,)`."""
     recognizer = validation.recognizer
     recognizer.confidence = None
-    heard = [recognizer.words(torch.from_numpy(log_probs)) for log_probs in validation.log_probs]
-    texts = [" ".join(word.text for word in words) for words in heard]
-    raw = [word.confidence for words in heard for word in words for _ in word.text.split()]
+    words_of = [recognizer.words(torch.from_numpy(log_probs)) for log_probs in validation.log_probs]
+    texts = [" ".join(word.text for word in words) for words in words_of]
+    raw = [word.confidence for words in words_of for word in words for _ in word.text.split()]
     aligned = edits(score(validation.references, texts, interval=False).words)
     right = [step.kind == "equal" for steps in aligned for step in steps if step.hypothesis]
     return np.array(raw), np.array(right)
 
 
-def tune_confidence(validation: Validation, say: Callable[[str], None], picture: Path | None = None) -> None:
-    """Calibrates the recogniser's confidence on validation data, and draws how far it can be trusted.
+def tune_confidence(validation: Validation, report: Callable[[str], None], picture: Path | None = None) -> None:
+    """Calibrate the recogniser's word confidences on validation data, and draw them in a `picture` if it is given.
 
     Raises TextError if no word is recognised.
     """
-    raw, right = words_heard(validation)
+    raw, right = recognised_words(validation)
     validation.recognizer.confidence, unseen = calibrate(raw, right)
-    say(str(validation.recognizer.confidence))
+    report(str(validation.recognizer.confidence))
     if picture is not None:
-        from asr.figures.reliability import reliability_picture  # matplotlib takes its time
+        from asr.figures.reliability import reliability_picture  # importing matplotlib takes long
 
         reliability_picture(picture, {"raw": raw, "calibrated, on words not fitted to": unseen}, right)
 
 
-def tune_rejection(validation: Validation, phrases: Sequence[str], say: Callable[[str], None]) -> None:
-    """Sets how sure the recogniser must be of a phrase, by what of the validation data is one of `phrases`.
+def tune_rejection(validation: Validation, phrases: Sequence[str], report: Callable[[str], None]) -> None:
+    """Tune how sure the recogniser must be of a phrase, on the utterances whose text is one of `phrases`.
 
-    So that there is something to reject, each of these utterances also counts with its own phrase out of the list.
-    Raises TextError if none is there.
+    To have utterances to reject, all utterances count a second time with their own phrase taken out of the list.
+    Raises TextError if no utterance is one of the phrases.
     """
     recognizer, references = validation.recognizer, validation.references
     decoder = Phrases(phrases, recognizer.units)
     index = {phrase: number for number, phrase in enumerate(decoder.phrases)}
-    said = np.array([index.get(reference, -1) for reference in references])
-    inside = np.flatnonzero(said >= 0)
+    spoken = np.array([index.get(reference, -1) for reference in references])
+    inside = np.flatnonzero(spoken >= 0)
     if not len(inside):
-        raise TextError("none of the phrases is said in the validation data, so there is nothing to tune on")
+        raise TextError("no text of the validation data is one of the phrases; add recordings of phrases to it")
     scores = decoder.scores(validation.log_probs)
     without = scores.copy()
-    without[inside, said[inside]] = -np.inf
-    correct = np.concatenate([said[inside], np.full(len(said), len(phrases))])  # the last stands for none of these
+    without[inside, spoken[inside]] = -np.inf
+    correct = np.concatenate([spoken[inside], np.full(len(spoken), len(phrases))])  # the last index: no phrase
 
     def log_posteriors(cost: float, scale: float) -> np.ndarray:
         anything = none_of_these(validation.log_probs, cost)
@@ -77,7 +77,7 @@ def tune_rejection(validation: Validation, phrases: Sequence[str], say: Callable
     cost, scale = max(product(_COSTS, _SCALES), key=likelihood)
     best = np.exp(log_posteriors(cost, scale)[:, :-1])
     sure, right = best.max(axis=1), best.argmax(axis=1) == correct
-    right[len(inside) :] = True  # as long as they are rejected
+    right[len(inside) :] = True  # if they are rejected, which `errors` asks for
     accept = np.arange(len(correct)) < len(inside)
 
     def errors(threshold: float) -> tuple[float, float]:
@@ -85,13 +85,13 @@ def tune_rejection(validation: Validation, phrases: Sequence[str], say: Callable
         return wrong[accept].mean() + wrong[~accept].mean(), abs(threshold - 0.5)
 
     threshold = min(_THRESHOLDS, key=errors)
-    taken = sure >= threshold
-    said_right, refused = int((taken & right & accept).sum()), int((~taken & accept).sum())
+    accepted = sure >= threshold
+    num_right, rejected = int((accepted & right & accept).sum()), int((~accepted & accept).sum())
     summary = {
-        "in the list": f"{said_right} of {len(inside)} right, {refused} rejected",
-        "not in the list": f"{int((taken & ~accept).sum())} of {len(said)} taken for one of it",
+        "in the list": f"{num_right} of {len(inside)} right, {rejected} rejected",
+        "not in the list": f"{int((accepted & ~accept).sum())} of {len(spoken)} taken for one of it",
     }
     recognizer.rejection = Rejection(cost=cost, scale=scale, threshold=threshold, summary=summary)
-    say(f"{len(phrases)} phrases: cost {cost:g}, scale {scale:g}, threshold {threshold:g}")
+    report(f"{len(phrases)} phrases: cost {cost:g}, scale {scale:g}, threshold {threshold:g}")
     for name, outcome in summary.items():
-        say(f"  {name}: {outcome}")
+        report(f"  {name}: {outcome}")

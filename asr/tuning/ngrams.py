@@ -15,16 +15,16 @@ from asr.text import Units
 from asr.tuning.validation import Validation
 
 WIDTHS = (4, 8, 16, 32, 64)
-_CENTRE = Weights(0.6, 0.5, 4.0, 0.5)  # where the search begins
-_SPREAD = (0.3, 1.5, 3.0, 1.0)  # how far from there it looks at first
+_CENTRE = Weights(0.6, 0.5, 4.0, 0.5)  # first weights of the search
+_SPREAD = (0.3, 1.5, 3.0, 1.0)  # largest change of each weight, at radius 1
 _RADII = (1.0, 0.5, 0.25)
 _DRAWS = 20  # at each radius
-_WORTH = 1.01  # the narrowest beam is taken whose loss is within this factor of the lowest
+_WORTH = 1.01  # the narrowest beam is chosen whose loss is at most this times the lowest loss
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Settings, and the score they give."""
+    """Settings of a decoder, and the score with them."""
 
     weights: Weights
     pruning: Pruning
@@ -32,7 +32,7 @@ class Trial:
 
     @property
     def loss(self) -> float:
-        """What is minimised: WER + CER. WER alone buys its last words with characters, and has more local minima."""
+        """WER + CER, which tuning minimises. WER alone gains its last words at the cost of characters."""
         return self.score.wer.percent + self.score.cer.percent
 
     def __str__(self) -> str:
@@ -47,21 +47,22 @@ HEADER = "   lm   word  unknown  blank  beam      WER    CER"
 
 
 def spelling_model(words: NGram) -> NGram:
-    """A character model of a word model's vocabulary, for words it does not know, where there is none of the text."""
+    """Estimate a character model from the vocabulary of a word model, to score words that it does not have."""
     return estimate([" ".join(words.vocabulary[len(SPECIALS) :])], units="characters").model
 
 
 def models_of_text(sentences: Sequence[str], units: Units) -> tuple[NGram | None, NGram | None]:
-    """A word and a character model of normalised sentences; without a unit for the space, no word model."""
+    """Estimate a word and a character model from normalised sentences; no word model if the units have no space."""
     words = estimate(sentences).model if " " in units.symbols else None
     return words, estimate(sentences, units="characters").model
 
 
 def search_settings(validation: Validation, decoder: Decoder) -> Iterator[Trial]:
-    """Yields each setting that is better than all before; the last is the one to use.
+    """Search for the best weights, then for the width of the beam.
 
-    Random search around the best weights so far, ever closer: on real speech the loss has many small local minima,
-    where a search along one weight after another stays. The draws are the same each time. Last the width of the beam.
+    Yields each trial that is better than all trials before; use the last one. The search is random, around the best
+    weights so far, in ever smaller steps. On real speech the loss has many small local minima, in which a search along
+    one weight after another gets stuck. The draws are equal in each call.
     """
 
     def attempt(weights: Weights, pruning: Pruning = decoder.pruning) -> Trial:
@@ -72,7 +73,7 @@ def search_settings(validation: Validation, decoder: Decoder) -> Iterator[Trial]
     for radius in _RADII:
         for _ in range(_DRAWS):
             drawn = np.array(best.weights[: len(_SPREAD)]) + radius * generator.uniform(-1, 1, len(_SPREAD)) * _SPREAD
-            drawn[0] = abs(drawn[0])  # a negative weight would prefer what no one says
+            drawn[0] = abs(drawn[0])  # a negative weight would prefer improbable texts
             trial = attempt(Weights(*drawn.round(3).tolist()))
             if trial.loss < best.loss:
                 yield (best := trial)
@@ -81,18 +82,18 @@ def search_settings(validation: Validation, decoder: Decoder) -> Iterator[Trial]
     yield next(trial for trial in by_width if trial.loss <= _WORTH * lowest)
 
 
-def tune_ngrams(validation: Validation, decoder: Decoder, say: Callable[[str], None]) -> None:
-    """Gives the recogniser the decoder with the best settings for validation data; none where best path is as good.
+def tune_ngrams(validation: Validation, decoder: Decoder, report: Callable[[str], None]) -> None:
+    """Tune `decoder` on validation data, and store it in the recogniser; store none if best path is as good.
 
-    What is tried and what comes of it is said line by line.
+    `report` gets a line for each better setting, and the scores before and after.
     """
     recognizer = validation.recognizer
-    say(HEADER)
+    report(HEADER)
     for best in search_settings(validation, decoder):
-        say(str(best))
+        report(str(best))
     decoder = decoder.using(weights=best.weights, pruning=best.pruning)
     plain, tuned = validation.score(None, interval=True), validation.score(decoder, interval=True)
-    say(f"best path: {plain.cer}\n           {plain.wer}\ntuned:     {tuned.cer}\n           {tuned.wer}")
+    report(f"best path: {plain.cer}\n           {plain.wer}\ntuned:     {tuned.cer}\n           {tuned.wer}")
     if (tuned.wer.errors, tuned.cer.errors) < (plain.wer.errors, plain.cer.errors):
         decoder.summary = {
             "utterances": len(validation.references),
@@ -101,5 +102,5 @@ def tune_ngrams(validation: Validation, decoder: Decoder, say: Callable[[str], N
         }
         recognizer.decoder = decoder
     else:
-        say("no setting helps: no language model is stored, the model keeps to best path")
+        report("no setting helps: no language model is stored, the model keeps to best path")
         recognizer.decoder = None

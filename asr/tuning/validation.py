@@ -1,6 +1,6 @@
-"""Validation data as tuning needs it: recognised once, decoded and scored as often as wanted."""
+"""Validation data for tuning: log-probabilities are computed once, then decoded and scored many times."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,24 +12,23 @@ from asr.equalize import Equalizer, source_of
 from asr.errors import TextError
 from asr.recognition.recognizer import Recognizer
 from asr.scoring.wer import Score, score
-from asr.text import Normalizer
 from asr.utterance import Utterance
 
 
 class Validation:
-    """References and log-probabilities of a validation set."""
+    """A validation set: references, and log-probabilities `(S, V)` of each utterance."""
 
     def __init__(self, recognizer: Recognizer, utterances: Sequence[Utterance]) -> None:
-        """Reads and recognises every utterance.
+        """Compute the log-probabilities of every utterance.
 
-        Raises AudioError, TextError where there is no word to score, and ConfigError for a model that does not decode
-        with CTC alone.
+        Raises AudioError for a recording that cannot be read, TextError if there is no word to score, and ConfigError
+        for a model that does not decode with CTC alone.
         """
         recognizer.require_ctc_search()
         self.recognizer = recognizer
         self.references = [recognizer.normalizer(utterance.text or "") for utterance in utterances]
         if not any(self.references):
-            raise TextError("the validation manifest has no texts, so there is nothing to tune on")
+            raise TextError("the validation manifest has no texts; tuning needs the text of each recording")
         waveforms = [
             load_audio(u.audio, recognizer.sample_rate, offset=u.offset, duration=u.duration) for u in utterances
         ]
@@ -43,7 +42,7 @@ class Validation:
                 self.log_probs[index] = row[:length].copy()
 
     def score(self, decoder: Decoder | None, *, interval: bool = False) -> Score:
-        """The score with a decoder, or with best path."""
+        """Decode with `decoder`, or by best path if it is None, and return the score."""
         if decoder is not None:
             hypotheses = decoder.decode(self.log_probs)
         else:
@@ -51,9 +50,3 @@ class Validation:
             hypotheses = [best for row in rows for best in best_path(row[None], torch.tensor([len(row)]))]
         texts = [self.recognizer.text(best.units) for best in hypotheses]
         return score(self.references, texts, interval=interval)
-
-
-def said_verbatim(sentences: Iterable[str], utterances: Sequence[Utterance], normalizer: Normalizer) -> int:
-    """How many utterances have a text that stands word for word among normalised `sentences`."""
-    known = set(sentences)
-    return sum(normalizer(utterance.text or "") in known for utterance in utterances)

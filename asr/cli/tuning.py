@@ -1,0 +1,67 @@
+"""The command `asr tune`."""
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr.cli.options import Device, Model
+
+
+def tune(
+    model: Model,
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="Validation data with texts: .jsonl .csv .tsv.")],
+    lm: Annotated[Path | None, typer.Option(help="ARPA file of words.")] = None,
+    character_lm: Annotated[
+        Path | None, typer.Option(help="ARPA file of characters (default: estimated from the words of --lm).")
+    ] = None,
+    lm_text: Annotated[
+        list[Path] | None,
+        typer.Option(help="Text or manifest to estimate both language models from, in place of ARPA files."),
+    ] = None,
+    rnn_lm: Annotated[
+        Path | None,
+        typer.Option(
+            help="Recurrent language model: used in the search or for rescoring, whichever scores better on validation."
+        ),
+    ] = None,
+    phrases: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Tune how sure `transcribe --phrases FILE` must be of a phrase.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw word confidences before and after calibration.")
+    ] = None,
+    closed: Annotated[
+        bool, typer.Option(help="Allow only words of the word model (default: any word can be spelled).")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The model file to write (default: MODEL itself).")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Add language models to a model file, and tune their weights.
+
+    All is tuned on validation data. A language model that does not lower the errors is not stored. Words that the word
+    model does not have stay possible: they are scored by their characters. Word confidences are calibrated in any case:
+    of the words with confidence 0.8, eight in ten shall be right.
+    """
+    from asr.recognition.recognizer import load
+    from asr.tuning.tune import tune as tune_recognizer
+
+    logging.basicConfig(format="asr: %(message)s")
+    recognizer = load(model, device)
+    tune_recognizer(
+        recognizer,
+        manifest,
+        lm=lm,
+        character_lm=character_lm,
+        lm_text=lm_text or (),
+        rnn_lm=rnn_lm,
+        phrases=phrases,
+        closed=closed,
+        plot=plot,
+        report=partial(print, flush=True),
+    )
+    recognizer.save(output or model)
