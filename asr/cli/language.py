@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from asr.cli.groups import DefaultGroup
+from asr.cli.groups import Commands, DefaultGroup
 from asr.cli.options import Device, Model
 from asr.errors import AsrError
 
@@ -17,7 +17,7 @@ Texts = Annotated[
 ]
 Lower = Annotated[bool, typer.Option(help="Read text in lower case.")]
 
-lm = typer.Typer(cls=DefaultGroup)
+lm = Commands(cls=DefaultGroup)
 
 
 @lm.command()
