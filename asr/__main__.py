@@ -1,3 +1,5 @@
+"""`python -m asr`, the command line."""
+
 from asr.cli import main
 
 main()

@@ -1,25 +1,97 @@
+"""The command line: help, light imports, exit statuses, what goes to stdout and stderr."""
+
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from conftest import run_asr
+from typer.testing import CliRunner
 
 import asr
+from asr.cli import SECTIONS, app
+from asr.cli.groups import DefaultGroup, summary
 
 
-def test_help_is_complete() -> None:
-    shown = run_asr("--help")
-    assert shown.returncode == 0
-    corpora, models = ("prepare", "check"), ("train", "selftest", "lm", "tune", "info")
-    for command in (*corpora, *models, "transcribe", "align", "classify", "score", "report", "suspects"):
-        assert command in shown.stdout
-        assert run_asr(command, "--help").returncode == 0
+def _commands(group: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the words of every command that has a help page."""
+    yield path
+    for name, command in getattr(group, "commands", {}).items():
+        if not (isinstance(group, DefaultGroup) and name == group.default):
+            yield from _commands(command, (*path, name))
+
+
+COMMANDS = list(_commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_fits_80_columns_and_names_no_types(command: tuple[str, ...]) -> None:
+    pages = [CliRunner(env={"COLUMNS": "80"}).invoke(app, [*command, option]).output for option in ("--help", "-h")]
+    assert pages[0] == pages[1] and pages[0].startswith("Usage: ")
+    assert max(map(len, pages[0].splitlines())) <= 80
+    assert "..." not in pages[0], "a text is cut"
+    assert not re.search(r"(?<!\?P)<|list\[|\brange\b", pages[0]), "a type is named"
+
+
+def test_help_lists_every_command_in_its_section() -> None:
+    page = run_asr("--help").stdout
+    sections = re.split(r"^(\w+):$", page, flags=re.MULTILINE)
+    titles, texts = sections[1::2], sections[2::2]
+    assert titles == [*SECTIONS, "Options"]
+    for title, text in zip(titles[:-1], texts[:-1], strict=True):
+        assert len(re.findall(r"^  \w+ ", text, re.MULTILINE)) == len(SECTIONS[title])
+    names = [path[0] for path in COMMANDS if len(path) == 1]
+    assert sorted(re.findall(r"^  (\w+) ", "".join(texts[:-1]), re.MULTILINE)) == sorted(names)
+
+
+def test_each_command_has_a_summary() -> None:
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        assert summary(command).endswith((".", "?")), name
+
+
+def test_version() -> None:
+    done = run_asr("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"asr {asr.__version__}\n", "")
+
+
+def test_the_shell_completes_commands() -> None:
+    asked = {"_ASR_COMPLETE": "complete_bash", "COMP_WORDS": "asr tr", "COMP_CWORD": "1"}
+    command = [sys.executable, "-m", "asr"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **asked}, check=False)
+    assert done.stdout.split() == ["train", "transcribe"]
+
+
+HIDE = (
+    "import sys; sys.modules.update(dict.fromkeys({hidden!r})); sys.argv = {argv!r}; from asr.cli import main; main()"
+)
+
+
+def run_without(hidden: list[str], *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command line as if some packages were not installed."""
+    code = HIDE.format(hidden=hidden, argv=["asr", *arguments])
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.mark.parametrize("package", ["torch", "accelerate"])
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(package: str, tones: Path) -> None:
+    (tones / "mine.yaml").write_text("data: {train: train.jsonl, validation: validation.jsonl}\n")
+    done = run_without([package], "train", "mine.yaml", cwd=tones)
+    assert done.returncode == 1 and done.stdout == ""
+    assert re.fullmatch(r"asr: train needs \w+, which is not installed: pip install 'own-asr\[train\]'\n", done.stderr)
+
+
+def test_a_fault_of_the_program_is_not_taken_for_a_missing_package() -> None:
+    done = run_without(["asr.config"], "train", "mine.yaml")
+    assert done.returncode == 1 and "ModuleNotFoundError" in done.stderr
 
 
 @pytest.mark.parametrize("code", ["import asr", "import asr.cli", "import asr.cli; asr.AsrError"])
 def test_light_imports_stay_light(code: str) -> None:
-    """Neither torch nor any other heavy package: that is what keeps `import asr` and `asr --help` quick."""
+    """No heavy package is imported: that keeps `import asr` and `asr --help` quick."""
     heavy = "{'torch', 'numpy', 'pydantic', 'librosa', 'matplotlib'}"
     done = subprocess.run([sys.executable, "-c", f"{code}; import sys; sys.exit(len({heavy} & sys.modules.keys()))"])
     assert done.returncode == 0

@@ -135,7 +135,8 @@ def subcommand(arguments: list[str]) -> str:
 def test_every_command(page: Path, field: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(field)
     monkeypatch.setattr("asr.recognition.align.SURE", 0.0)  # the model is not trained
-    targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+    makefiles = [REPOSITORY / "Makefile", *REPOSITORY.glob("recipes/*/recipe.mk")]
+    targets = [name for path in makefiles for name in re.findall(r"^([a-z-]+):", path.read_text(), re.MULTILINE)]
     for command in commands(page):
         if command.startswith("make "):
             assert set(command.split()[1:2]) <= {*targets, "help"}, command

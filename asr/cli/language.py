@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from asr.cli.groups import DefaultGroup
+from asr.cli.groups import Commands, DefaultGroup
 from asr.errors import AsrError
 
 Texts = Annotated[
@@ -15,7 +15,7 @@ Texts = Annotated[
 ]
 Lower = Annotated[bool, typer.Option(help="Read text in lower case (default: as it is).")]
 
-lm = typer.Typer(cls=DefaultGroup)
+lm = Commands(cls=DefaultGroup)
 
 
 @lm.command()

@@ -1,21 +1,39 @@
-"""Options that several commands have."""
+"""Arguments and options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, e.g. training.epochs=20.")]
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file: runs/NAME/model.safetensors.")]
-_INPUT = typer.Argument(metavar="INPUT…", help="Recordings, folders, globs, manifests (.jsonl .csv .tsv), - for stdin.")
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Set a value of the configuration: training.epochs=20. Repeatable."
+    ),
+]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file: runs/NAME/model.safetensors.")]
+_INPUT = typer.Argument(
+    metavar="INPUT…", help="Recordings, folders, globs, manifests (.jsonl .csv .tsv), or - for standard input."
+)
 Inputs = Annotated[list[str], _INPUT]
 OptionalInputs = Annotated[list[str] | None, _INPUT]
 Formats = Annotated[
     str | None,
-    typer.Option("-f", "--format", metavar="A,B…", help="txt, json, jsonl, srt, vtt, tsv, ctm, TextGrid, eaf."),
+    typer.Option(
+        "-f",
+        "--format",
+        metavar="A,B…",
+        help="Formats of the files to write: txt, json, jsonl, srt, vtt, tsv, ctm, TextGrid, eaf.",
+    ),
 ]
 Eaf = Annotated[
     Path | None,
-    typer.Option(help="With -f eaf: the ELAN file that gets a tier more; by default the one beside the recording."),
+    typer.Option(
+        metavar="FILE",
+        help="With -f eaf: the ELAN file to add a tier to (default: the file of the recording's name beside it).",
+    ),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …; by default a GPU if there is one.")]
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="DEVICE", help="Device to compute on: cpu, cuda, cuda:1 … (default: a GPU, else cpu)."),
+]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from asr.cli.groups import DefaultGroup
+from asr.cli.groups import Commands, DefaultGroup
 from asr.cli.options import Set
 from asr.errors import AsrError
 
@@ -105,5 +105,5 @@ def report(
     _say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
-reports = typer.Typer(cls=DefaultGroup)
+reports = Commands(cls=DefaultGroup)
 reports.command()(report)

@@ -1,0 +1,43 @@
+"""Optional packages: the extra of the distribution that installs each, and the error where one is missing.
+
+`pip install own-asr` brings what needs no PyTorch. This module imports nothing heavy, so that it can explain a failed
+import before anything else is loaded.
+"""
+
+from asr.errors import AsrError
+
+DISTRIBUTION = "own-asr"  # the name in pyproject.toml
+
+# import name -> (name for users, extra); a test compares this table with pyproject.toml
+OPTIONAL = {
+    "accelerate": ("Accelerate", "train"),
+    "espeakng_loader": ("eSpeak NG", "train"),
+    "filelock": ("filelock", "train"),
+    "librosa": ("librosa", "train"),
+    "matplotlib": ("Matplotlib", "train"),
+    "pyarrow": ("Arrow", "train"),
+    "sacrebleu": ("sacreBLEU", "translation"),
+    "scipy": ("SciPy", "train"),
+    "sounddevice": ("sounddevice", "microphone"),
+    "torch": ("PyTorch", "train"),
+    "torchaudio": ("torchaudio", "train"),
+}
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
+
+
+def missing_package(error: ImportError, subject: str = "this") -> AsrError | None:
+    """Return the error that names the extra to install, or None if `error` concerns no optional package.
+
+    `subject` begins the message: "training needs PyTorch, …".
+    """
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return None  # the package is there, and broken: that error has its own message
+    package = error.name.partition(".")[0]
+    if package not in OPTIONAL:
+        return None
+    name, extra = OPTIONAL[package]
+    return AsrError(f"{subject} needs {name}, which is not installed: {install_command(extra)}")

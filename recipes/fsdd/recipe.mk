@@ -1,0 +1,72 @@
+# The Free Spoken Digit Dataset: one model, three seeds, each speaker unseen in turn, and two classifiers.
+
+SEEDS := 0 1 2
+FSDD_RUNS := fsdd $(SEEDS:%=fsdd-seed%)
+FSDD_SPEAKERS := george jackson lucas nicolas theo yweweler
+FSDD_CLASSIFIERS := fsdd-words fsdd-speaker-id
+FSDD_HYPOTHESES := test.hyp.jsonl test.lm.hyp.jsonl test.phrases.hyp.jsonl
+
+.PHONY: fsdd fsdd-seeds fsdd-speakers fsdd-words fsdd-speaker-id
+
+# Print the scores of best path, of language models, and of the ten digits as the only phrases.
+fsdd_scores = $(call scores,$(1),$(2)); \
+  echo "one of the ten digits, or nothing:"; $(ASR) score $(1) $(2)/test.phrases.hyp.jsonl
+
+fsdd: $(FSDD_HYPOTHESES:%=runs/fsdd/%) ## Free Spoken Digit Dataset, official split
+	@$(call fsdd_scores,data/fsdd/test.jsonl,runs/fsdd)
+
+fsdd-seeds: $(foreach seed,$(SEEDS),$(FSDD_HYPOTHESES:%=runs/fsdd-seed$(seed)/%)) ## fsdd with three seeds
+	@for seed in $(SEEDS); do echo "seed $$seed"; $(call fsdd_scores,data/fsdd/test.jsonl,runs/fsdd-seed$$seed); done
+
+fsdd-speakers: $(foreach name,$(FSDD_SPEAKERS),$(FSDD_HYPOTHESES:%=runs/fsdd-without-$(name)/%)) ## fsdd, each speaker unseen in turn
+	@mkdir -p runs/fsdd-speakers
+	@for file in $(FSDD_HYPOTHESES); do cat $(FSDD_SPEAKERS:%=runs/fsdd-without-%/$$file) > runs/fsdd-speakers/$$file; done
+	@$(call fsdd_scores,--by speaker data/fsdd/speakers.jsonl,runs/fsdd-speakers)
+
+fsdd-words: runs/fsdd-words/test.accuracy ## which digit is said: one class for each recording of fsdd
+	@cat $<
+
+fsdd-speaker-id: runs/fsdd-speaker-id/test.accuracy ## who of the six speakers of fsdd says it
+	@cat $<
+
+runs/fsdd-seed%/model.safetensors: recipes/fsdd/config.yaml data/fsdd/train.jsonl | $(READY)
+	$(ASR) train $< --set training.seed=$* --out runs/fsdd-seed$*
+
+runs/fsdd-seed%/test.hyp.jsonl: runs/fsdd-seed%/model.safetensors
+	$(ASR) transcribe $< data/fsdd/test.jsonl -o $@
+
+runs/fsdd-seed%/model.lm.safetensors: runs/fsdd-seed%/model.safetensors
+	$(ASR) tune $< data/fsdd/validation.jsonl --lm-text data/fsdd/train.jsonl -o $@
+
+runs/fsdd-seed%/test.lm.hyp.jsonl: runs/fsdd-seed%/model.lm.safetensors
+	$(ASR) transcribe $< data/fsdd/test.jsonl -o $@
+
+$(FSDD_RUNS:%=runs/%/test.phrases.hyp.jsonl): runs/%/test.phrases.hyp.jsonl: \
+  runs/%/model.safetensors recipes/fsdd/digits.txt
+	$(ASR) transcribe $< data/fsdd/test.jsonl --phrases recipes/fsdd/digits.txt -o $@
+
+# Classifiers train on the corpus of fsdd. They leave the accuracy, hypotheses and a picture of confusions.
+$(FSDD_CLASSIFIERS:%=runs/%/model.safetensors): runs/%/model.safetensors: \
+  recipes/%/config.yaml data/fsdd/train.jsonl | $(READY)
+	$(ASR) train $<
+
+$(FSDD_CLASSIFIERS:%=runs/%/test.accuracy): runs/%/test.accuracy: runs/%/model.safetensors
+	$(ASR) classify $< data/fsdd/test.jsonl -o $(@D)/test.hyp.jsonl --confusion $(@D)/test.confusion.png > $@
+
+# Half the epochs, and one dropout mask for all frames of an utterance, suit speakers that are not in training.
+runs/fsdd-without-%/model.safetensors: recipes/fsdd/config.yaml data/fsdd/train.jsonl | $(READY)
+	$(ASR) train $< --out runs/fsdd-without-$* --set features.equalize=true --set training.epochs=12 \
+	  --set model.dropout_mask=utterance \
+	  --set data.train=data/fsdd/without-$*.train.jsonl --set data.validation=data/fsdd/without-$*.validation.jsonl
+
+runs/fsdd-without-%/test.hyp.jsonl: runs/fsdd-without-%/model.safetensors
+	$(ASR) transcribe $< data/fsdd/$*.jsonl -o $@
+
+runs/fsdd-without-%/model.lm.safetensors: runs/fsdd-without-%/model.safetensors
+	$(ASR) tune $< data/fsdd/without-$*.validation.jsonl --lm-text data/fsdd/without-$*.train.jsonl -o $@
+
+runs/fsdd-without-%/test.lm.hyp.jsonl: runs/fsdd-without-%/model.lm.safetensors
+	$(ASR) transcribe $< data/fsdd/$*.jsonl -o $@
+
+runs/fsdd-without-%/test.phrases.hyp.jsonl: runs/fsdd-without-%/model.safetensors recipes/fsdd/digits.txt
+	$(ASR) transcribe $< data/fsdd/$*.jsonl --phrases recipes/fsdd/digits.txt -o $@
