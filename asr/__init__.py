@@ -18,6 +18,7 @@ _PUBLIC = {
     "Alternative": "asr.transcript",
     "AsrError": "asr.errors",
     "AudioError": "asr.errors",
+    "BeamDecoder": "asr.decoding.beam_decoder",
     "Classification": "asr.classification",
     "Classifier": "asr.classification",
     "Config": "asr.config",
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from asr.config import Config as Config
     from asr.corpus.manifest import read_manifest as read_manifest
     from asr.corpus.manifest import write_manifest as write_manifest
+    from asr.decoding.beam_decoder import BeamDecoder as BeamDecoder
     from asr.decoding.greedy import best_path as best_path
     from asr.errors import AsrError as AsrError
     from asr.errors import AudioError as AudioError
@@ -90,9 +92,15 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
+    """Import a public name. Raises AsrError with the command that installs a missing optional package."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'asr' has no attribute {name!r}")
+    try:
         return getattr(import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'asr' has no attribute {name!r}")
+    except ModuleNotFoundError as error:
+        from asr.extras import missing_package
+
+        raise missing_package(error, f"asr.{name}") or error from None
 
 
 def __dir__() -> list[str]:

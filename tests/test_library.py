@@ -243,3 +243,12 @@ def test_a_client_script_is_typed(checker: list[str], tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     done = subprocess.run([*command, str(wrong)], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 1 and "txt" in done.stdout
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
+    code = "import sys; sys.modules['torch'] = None; import asr; asr.Transcript; asr.read_manifest; asr.score; asr.load"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "asr.errors.AsrError: asr.load needs PyTorch, which is not installed: pip install 'own-asr[train]'"
+    )
