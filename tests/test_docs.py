@@ -40,7 +40,7 @@ GUIDES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REP
 NOTES = sorted([*(REPOSITORY / "docs/experiments").glob("*.md"), *(REPOSITORY / "recipes").glob("**/README.md")])
 OTHERS = [REPOSITORY / "CHANGELOG.md", REPOSITORY / "CODE_OF_CONDUCT.md", *(REPOSITORY / "docs/api").glob("*.md")]
 PLACEHOLDERS = {"MODEL": "runs/demo/model.safetensors", "AUDIO": "talk.wav", "TEXT": "talk.txt", "NAME": "demo"}
-BLOCK = re.compile(r"^((?:<!-- .* -->\n)*)```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^((?:<!-- [^\n]* -->\n)*)```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def name_of(page: Path) -> str:
@@ -108,6 +108,10 @@ def field(tmp_path_factory: pytest.TempPathFactory, tones: Path) -> Path:
         recognizer.save(run / "model.safetensors")
         (run / "config.yaml").write_text(recognizer.config.to_yaml())
         (run / "log.jsonl").write_text('{"epoch": 1, "train_loss": 1, "validation_loss": 1, "wer": 1, "cer": 1}\n')
+    words = [replace(u, text="ab" if index % 2 else "ba") for index, u in enumerate(utterances)]  # two values to learn
+    write_manifest(folder / "data/fsdd/validation.jsonl", words)
+    too_long = replace(utterances[0], id="too-long", text="abc" * 60)  # `asr check` must find it
+    write_manifest(folder / "data/fsdd/train.jsonl", [*words, too_long, replace(too_long, id="too-long-2")])
     speakers = [f'"speaker": "{name}"' for name in ("anna", "ben")]
     rows = (folder / "data/fsdd/test.jsonl").read_text().splitlines()
     lines = [row[:-1] + f", {speakers[index % 2]}}}" for index, row in enumerate(rows)]
@@ -194,7 +198,9 @@ def test_every_command_of_the_guides(page: Path, field: Path, monkeypatch: pytes
             assert done.exit_code == command.status, (command.text, done.exception, done.stderr)
         else:
             program = f"{shlex.quote(sys.executable)} -m asr "
-            shell = subprocess.run(["bash", "-c", command.text.replace("asr ", program)], capture_output=True, text=True)
+            shell = subprocess.run(
+                ["bash", "-c", command.text.replace("asr ", program)], capture_output=True, text=True
+            )
             assert shell.returncode == command.status, (command.text, shell.stderr)
 
 
