@@ -200,7 +200,7 @@ def generate(page: str, results: dict[str, Recipe]) -> str:
     def table(match: re.Match[str]) -> str:
         kind = match[2]
         text = whole[kind](results) if kind in whole else recipe_tables(results[kind])
-        return f"{match[1]}{text}{match[3]}"
+        return f"{match[1]}\n{text}\n{match[3]}"
 
     return MARKED.sub(table, page)
 

@@ -32,6 +32,7 @@ from pympi.Elan import Eaf
 from test_stream import streaming
 from typer.testing import CliRunner
 
+import asr
 from asr.classify import Classifier
 from asr.cli import app
 from asr.corpus.manifest import read_manifest, with_hypothesis, write_manifest
@@ -301,3 +302,9 @@ def test_tables_are_written_from_counts(tables: ModuleType) -> None:
     assert "1. small. Commit `1234567` (2026-01-02): `make x`" in page and "CER" not in page
     with pytest.raises(ValueError, match=r"parts add up to 12\.50 \[1 / 8\], the whole is 25\.00"):
         tables.Scores.model_validate({**scores[0], "wer": "2/8"})
+
+
+def test_the_reference_has_every_public_name() -> None:
+    page = (REPOSITORY / "docs/api/index.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^::: asr\.(\w+)$", page, re.MULTILINE))
+    assert named == {name for name in asr.__all__ if not name.startswith("__")}
