@@ -1,19 +1,27 @@
-"""Every command and every piece of Python in the README and in docs/.
+"""Pages of the repository: commands, Python, links and generated tables in the README, docs/ and recipes/.
 
-All commands of `asr` are parsed by the command line's own parser. Those in `RUN` are also run, and so are plain shell
-lines and Python, in a folder that holds a tiny model and recordings of tones under the names that the pages use. Not
-run is what trains for minutes (`train`, `selftest`, `tune`, `suspects CONFIG`) and what needs a corpus of some format
-(`prepare`, which test_prepare.py runs on each). Of `make`, the target must be there; of `recipes/`, the file.
+Blocks between fences are read. In `bash` blocks each line is a command, in `console` blocks each line after `$ `. All
+commands of `asr` are parsed by the command line's own parser, of `make` the target must be there, of `recipes/` the
+file. On the README and the guides every command is also run, and so is Python, in a folder that holds tiny models and
+recordings of tones under the names that the pages use. HTML comments before a block name the exceptions, by the
+beginning of a command:
+
+    <!-- not run: asr train, jq -->    parsed only, since it trains for minutes or needs another program
+    <!-- exit 1: asr check -->         must end with this exit status
+
+Recipes and experiments need real corpora, so their commands are parsed only.
 """
 
+import importlib.util
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -24,35 +32,58 @@ from pympi.Elan import Eaf
 from test_stream import streaming
 from typer.testing import CliRunner
 
+import asr
 from asr.classification import Classifier
 from asr.cli import app
 from asr.corpus.manifest import read_manifest, with_hypothesis, write_manifest
 
-RUN = ("transcribe", "align", "score", "lm", "info", "check", "report", "suspects")
-# Commands that name these may end with status 1.
-FAILS_ON_PURPOSE = ("broken.wav", "data/fsdd/train.jsonl", "digits.safetensors", "mic")
-NOT_INSTALLED = ("jq ", "uv ", "source ")
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+GUIDES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+NOTES = sorted([*(REPOSITORY / "docs/experiments").glob("*.md"), *(REPOSITORY / "recipes").glob("**/README.md")])
+OTHERS = [REPOSITORY / "CHANGELOG.md", REPOSITORY / "CODE_OF_CONDUCT.md", *(REPOSITORY / "docs/api").glob("*.md")]
 PLACEHOLDERS = {"MODEL": "runs/demo/model.safetensors", "AUDIO": "talk.wav", "TEXT": "talk.txt", "NAME": "demo"}
+BLOCK = re.compile(r"^((?:<!-- [^\n]* -->\n)*)```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def blocks(page: Path) -> list[str]:
-    """The blocks of a page that are indented by four spaces, each without them; README's of make are among them."""
-    found = re.findall(r"(?:^|\n\n)((?:    .*\n|\n(?=    ))+)", page.read_text(encoding="utf-8"))
-    return [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in found]
+def name_of(page: Path) -> str:
+    return str(page.relative_to(REPOSITORY))
 
 
-def commands(page: Path) -> Iterator[str]:
-    """Commands, with `$ ` before them or without, in one line each, comments left out."""
-    for block in blocks(page):
-        for line in block.replace("\\\n", " ").splitlines():
-            bare = line.removeprefix("$ ")
-            if line.startswith("$ ") or re.match(r"asr |(make|jq|source|uv) [^=:]*$", line):
-                yield re.sub(r"\s+#.*", "", bare)
+@dataclass(frozen=True)
+class Command:
+    """One line of shell in a page."""
+
+    text: str
+    run: bool
+    status: int  # exit status that it must have if it is run
+
+
+def marked(comments: str, name: str) -> list[str]:
+    """The beginnings of commands that comments before a block name after `name`."""
+    found = re.findall(rf"<!-- {name}: (.*) -->", comments)
+    return [beginning for names in found for beginning in names.split(", ")]
+
+
+def commands(page: Path) -> Iterator[Command]:
+    """Commands of a page, continued lines joined, comments left out. A mark that fits no command is an error."""
+    for comments, language, body in BLOCK.findall(page.read_text(encoding="utf-8")):
+        lines = body.replace("\\\n", " ").splitlines()
+        if language == "console":
+            lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+        elif language != "bash":
+            lines = []
+        texts = [text for line in lines if (text := re.sub(r"(^|\s+)#.*", "", line).strip())]
+        not_run, fails = marked(comments, "not run"), marked(comments, "exit 1")
+        for beginning in not_run + fails:
+            assert any(text.startswith(beginning) for text in texts), f"{name_of(page)}: no command {beginning!r}"
+        for text in texts:
+            status = 1 if text.startswith(tuple(fails)) else 0
+            yield Command(text, not text.startswith(tuple(not_run)), status)
 
 
 def pythons(page: Path) -> list[str]:
-    return [block for block in blocks(page) if re.match(r"(import|from) \w", block)]
+    """Blocks of Python of a page."""
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [body for _, language, body in found if language == "python"]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +109,10 @@ def field(tmp_path_factory: pytest.TempPathFactory, tones: Path) -> Path:
         recognizer.save(run / "model.safetensors")
         (run / "config.yaml").write_text(recognizer.config.to_yaml())
         (run / "log.jsonl").write_text('{"epoch": 1, "train_loss": 1, "validation_loss": 1, "wer": 1, "cer": 1}\n')
+    words = [replace(u, text="ab" if index % 2 else "ba") for index, u in enumerate(utterances)]  # two values to learn
+    write_manifest(folder / "data/fsdd/validation.jsonl", words)
+    too_long = replace(utterances[0], id="too-long", text="abc" * 60)  # `asr check` must find it
+    write_manifest(folder / "data/fsdd/train.jsonl", [*words, too_long, replace(too_long, id="too-long-2")])
     speakers = [f'"speaker": "{name}"' for name in ("anna", "ben")]
     rows = (folder / "data/fsdd/test.jsonl").read_text().splitlines()
     lines = [row[:-1] + f", {speakers[index % 2]}}}" for index, row in enumerate(rows)]
@@ -131,42 +166,145 @@ def subcommand(arguments: list[str]) -> str:
     return name
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_command(page: Path, field: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def check_parsed(command: str) -> None:
+    """Parse a command of `asr`, or look whether what it names is there."""
+    targets = re.findall(r"^([a-z0-9-]+):", makefiles(), re.MULTILINE)
+    words = shlex.split(command)
+    for word in words:
+        if word.startswith("recipes/") and "NAME" not in word:
+            assert (REPOSITORY / word).exists(), command
+    program = next((word for word in words if "=" not in word), "")
+    if program == "make":
+        asked = [word for word in words[words.index("make") + 1 :] if "=" not in word]
+        assert set(asked) <= {*targets, "help"}, command
+    elif program == "asr":
+        subcommand(arguments_of(command))
+
+
+def makefiles() -> str:
+    files = [REPOSITORY / "Makefile", *sorted((REPOSITORY / "recipes").glob("*/recipe.mk"))]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=name_of)
+def test_every_command_of_the_guides(page: Path, field: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(field)
     monkeypatch.setattr("asr.recognition.align.SURE", 0.0)  # the model is not trained
-    makefiles = [REPOSITORY / "Makefile", *REPOSITORY.glob("recipes/*/recipe.mk")]
-    targets = [name for path in makefiles for name in re.findall(r"^([a-z-]+):", path.read_text(), re.MULTILINE)]
     for command in commands(page):
-        if command.startswith("make "):
-            assert set(command.split()[1:2]) <= {*targets, "help"}, command
-        elif command.startswith(NOT_INSTALLED):
+        check_parsed(command.text)
+        if not command.run or command.text.startswith("make "):
             continue
-        elif not command.startswith("asr "):
-            program = f"{shlex.quote(sys.executable)} -m asr "
-            subprocess.run(["bash", "-c", command.replace("asr ", program)], check=True, capture_output=True)
+        if command.text.startswith("asr "):
+            done = CliRunner().invoke(app, arguments_of(command.text))
+            assert done.exit_code == command.status, (command.text, done.exception, done.stderr)
         else:
-            arguments = arguments_of(command)
-            for word in arguments:
-                assert not word.startswith("recipes/") or Path(word).exists(), command
-            name = subcommand(list(arguments))
-            if name in RUN and not (name == "suspects" and arguments[1].endswith(".yaml")):
-                done = CliRunner().invoke(app, arguments)
-                may_fail = any(word in FAILS_ON_PURPOSE for word in arguments)
-                assert done.exit_code == 0 or (may_fail and done.exit_code == 1), (command, done.exception, done.stderr)
+            program = f"{shlex.quote(sys.executable)} -m asr "
+            shell = subprocess.run(
+                ["bash", "-c", command.text.replace("asr ", program)], capture_output=True, text=True
+            )
+            assert shell.returncode == command.status, (command.text, shell.stderr)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if pythons(page)], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", NOTES, ids=name_of)
+def test_every_command_of_recipes_and_experiments_parses(page: Path) -> None:
+    for command in commands(page):
+        check_parsed(command.text)
+
+
+@pytest.mark.parametrize("page", [page for page in GUIDES if pythons(page)], ids=name_of)
 def test_every_python(page: Path, field: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(field)
-    names = {"samples": spell("abc", np.random.default_rng(0)).astype(np.float32)}
+    sound = spell("abc", np.random.default_rng(0)).astype(np.float32)
+    names = {"samples": sound, "chunks": [sound[:4000], sound[4000:]]}
     for block in pythons(page):
         exec(compile(block.replace('"nine"', '"abc"'), str(page), "exec"), names)
 
 
 def test_commands_are_found() -> None:
     """The extraction itself: it must not become blind when pages change."""
-    found = {page.stem: list(commands(page)) for page in PAGES}
-    assert "asr align MODEL talk.wav talk.txt --make-corpus data/talk" in found["align"]
-    assert sum(map(len, found.values())) > 40
-    assert {"README", "transcribe"} <= {page.stem for page in PAGES if pythons(page)}
+    found = {name_of(page): [command.text for command in commands(page)] for page in GUIDES + NOTES}
+    assert "asr align MODEL talk.wav talk.txt --make-corpus data/talk" in found["docs/align.md"]
+    assert sum(map(len, found.values())) > 100
+    assert sum(command.run for page in GUIDES for command in commands(page)) > 40
+    assert {"README", "transcribe"} <= {page.stem for page in GUIDES if pythons(page)}
+
+
+def test_a_mark_must_fit_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("test_docs.REPOSITORY", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text("<!-- exit 1: asr score a -->\n<!-- not run: asr tune -->\n```bash\nasr score a b\nasr tune\n```\n")
+    assert list(commands(page)) == [Command("asr score a b", True, 1), Command("asr tune", False, 0)]
+    page.write_text("<!-- exit 1: asr score -->\n```bash\nasr check\n```\n")
+    with pytest.raises(AssertionError, match="no command 'asr score'"):
+        list(commands(page))
+
+
+@pytest.mark.parametrize("page", GUIDES + NOTES + OTHERS, ids=name_of)
+def test_every_link_and_block(page: Path) -> None:
+    """Relative links lead to files, and their anchors to headings; commands stand between fences, not indented."""
+    text = page.read_text(encoding="utf-8")
+    prose = BLOCK.sub("", text)
+    assert "```" not in prose, "a fence that is not closed, or in a list"
+    assert not re.search(r"\n\n    \S", prose), "an indented block, whose commands no test would see"
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if target.startswith(("http:", "https:", "mailto:")):
+            continue
+        file, _, anchor = target.partition("#")
+        there = (page.parent / file).resolve() if file else page
+        assert there.exists(), f"{name_of(page)}: {target}"
+        if anchor:
+            assert anchor in anchors(there), f"{name_of(page)}: {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of the headings of a page, as GitHub and the site make them."""
+    headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.fixture(scope="module")
+def tables() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("recipe_tables", REPOSITORY / "recipes" / "tables.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # pydantic looks there for the types of the annotations
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_tables_are_those_of_the_results(tables: ModuleType) -> None:
+    results = tables.read_results()
+    marks = [kind for page in tables.pages() for _, kind, _ in tables.MARKED.findall(page.read_text(encoding="utf-8"))]
+    measured = {name for name, recipe in results.items() if recipe.runs}
+    assert set(marks) == {"summary", "index", *measured}, "each measured recipe has a table in a page"
+    for page in tables.pages():
+        text = page.read_text(encoding="utf-8")
+        assert text == tables.generate(text, results), f"{page}: run `python recipes/tables.py`"
+
+
+def test_every_recipe_has_results(tables: ModuleType) -> None:
+    recipes = {folder.parent.name for folder in (REPOSITORY / "recipes").glob("*/config.yaml")}
+    assert recipes <= set(tables.read_results())
+
+
+def test_tables_are_written_from_counts(tables: ModuleType) -> None:
+    scores = [
+        {"decoding": "best path", "seed": 0, "wer": "1/8", "interval": "0-40", "parts": {"anna": "1/4", "ben": "0/4"}},
+        {"decoding": "best path", "seed": 1, "wer": "2/8"},
+    ]
+    run = {"command": "make x", "commit": "1234567", "date": "2026-01-02", "model": "small", "current": True}
+    recipe = {"speech": "tones", "language": "none", "hours": 1, "licence": "free", "download": "nothing"}
+    results = {"x": tables.Recipe.model_validate({**recipe, "runs": [{**run, "scores": scores}]})}
+    page = tables.generate("<!-- results: summary -->\nold\n<!-- end of results -->\n", results)
+    assert "| `make x` | tones | best path: WER 12.5 to 25.0 % (2 seeds) |\n" in page and "old" not in page
+    page = tables.generate("<!-- results: x -->\n<!-- end of results -->\n", results)
+    assert "| 1 | best path | 0 | 12.50 [1 / 8] | 0-40 |" in page and "| best path | 25.0 | 0.0 |" in page
+    assert "1. small. Commit `1234567` (2026-01-02): `make x`" in page and "CER" not in page
+    with pytest.raises(ValueError, match=r"parts add up to 12\.50 \[1 / 8\], the whole is 25\.00"):
+        tables.Scores.model_validate({**scores[0], "wer": "2/8"})
+
+
+def test_the_reference_has_every_public_name() -> None:
+    page = (REPOSITORY / "docs/api/index.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^::: asr\.(\w+)$", page, re.MULTILINE))
+    assert named == {name for name in asr.__all__ if not name.startswith("__")}
