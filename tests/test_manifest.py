@@ -1,3 +1,5 @@
+"""Manifests: reading, writing, faulty lines by number; splits by hash that do not move."""
+
 import json
 from pathlib import Path
 
