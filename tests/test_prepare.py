@@ -10,7 +10,8 @@ import pytest
 from conftest import run_asr
 
 from asr.corpus.manifest import read_manifest
-from asr.corpus.prepare import FORMATS, Prepared, describe, divide, parse_fractions, prepare, recognise
+from asr.corpus.prepare import Prepared, describe, divide, parse_fractions, prepare, recognise
+from asr.corpus.readers import READERS
 from asr.corpus.readers.files import SourceError
 from asr.corpus.split import split
 from asr.utterance import Utterance
@@ -37,7 +38,7 @@ def row(utterance: Utterance, source: Path) -> Row:
 def read(source: Path, **options: str) -> tuple[str, dict[str, list[Row]]]:
     """The format recognised, and all rows by split."""
     place, formats = recognise(source)
-    splits = FORMATS[formats[0]].read(place, **options)
+    splits = READERS[formats[0]].read(place, **options)
     return formats[0], {name: [row(u, source) for u in utterances] for name, utterances in splits.items()}
 
 
@@ -302,7 +303,7 @@ def test_a_reader_recognises_no_other_layout(tmp_path: Path) -> None:
         folder = tmp_path / make.__name__
         format, _ = make(folder)
         inner = recognise(folder)[0]
-        found = {name for name, reader in FORMATS.items() if reader.recognises(inner)}
+        found = {name for name, reader in READERS.items() if reader.recognises(inner)}
         assert format in found and found <= {format, "folder"} | tables.get(format, set())
 
 
@@ -349,11 +350,11 @@ def test_given_splits_are_kept_and_fractions_take_from_train() -> None:
     assert len(divided["train"]) + len(divided["validation"]) == 200
     with pytest.raises(SourceError, match="has its own test, which is kept"):
         divide(given, [0.8, 0.1, 0.1], "id")
-    with pytest.raises(SourceError, match="no train to take from"):
+    with pytest.raises(SourceError, match="but no train to divide"):
         divide({"test": given["test"]}, [0.9, 0.1], "id")
     with pytest.raises(SourceError, match="u0; use --by id or text"):
         divide({"": utterances(3)}, None, "speaker")
-    with pytest.raises(SourceError, match=r"no utterance of 2 falls to (validation|test)"):
+    with pytest.raises(SourceError, match=r"none of 2 utterances is in (validation|test)"):
         divide({"": utterances(2)}, None, "id")
 
 
@@ -373,7 +374,7 @@ def test_what_cannot_be_trained_on_is_set_aside_by_name(tmp_path: Path) -> None:
     done = run_asr("prepare", tmp_path / "in", "-o", tmp_path / "out")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "1 texts have no recording" in done.stderr
-    assert "recordings without a text: empty, silent" in done.stdout and "not there: lost" in done.stdout
+    assert "recordings without a text: empty, silent" in done.stdout and "without a recording: lost" in done.stdout
     assert "old.jsonl not from this run" in done.stdout
     assert [u.id for u in read_manifest(tmp_path / "out" / "untranscribed.jsonl")] == ["empty", "silent"]
     assert [u.id for u in read_manifest(tmp_path / "out" / "missing.jsonl")] == ["lost"]
@@ -408,7 +409,7 @@ def test_kinds_of_text_are_listed_and_chosen(tmp_path: Path) -> None:
     ]
     chosen = read(tmp_path, text_suffix=".mb.cleaned")[1][""]
     assert [text for _, _, text, *_ in chosen] == ["text of a.mb.cleaned", "text of b.mb.cleaned"]
-    with pytest.raises(SourceError, match=r"no text is called like a recording and \.txt"):
+    with pytest.raises(SourceError, match=r"no text file has the name of a recording and the suffix \.txt"):
         read(tmp_path, text_suffix=".txt")
 
 
@@ -419,7 +420,7 @@ def test_texts_speakers_and_splits_in_names(tmp_path: Path) -> None:
         "train": [whole("one/ben_train_1", "one/ben_train_1.wav", "one", "ben")],
         "validation": [whole("seven_two/anna_dev_1", "seven_two/anna_dev_1.wav", "seven two", "anna")],
     }
-    for wrong, message in (("(", "is not a regular expression"), ("x", "is found in none of 2 names")):
+    for wrong, message in (("(", "is not a regular expression"), ("x", "matches the start of none of 2 names")):
         with pytest.raises(SourceError, match=message):
             read(tmp_path, pattern=wrong)
 
@@ -455,8 +456,8 @@ def test_annotations_without_time_are_left_out_by_name(tmp_path: Path, caplog: p
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.csv", "c,d\n1,2\n", "x.csv:1: no column for the audio and one for the text in: c, d"),
-        ("x.csv", "path,text\na.wav,b,c\nb.wav,d\n", "x.csv:2: has 3 cells where the first line has 2"),
+        ("x.csv", "c,d\n1,2\n", "x.csv:1: no column for the recordings and one for the texts in: c, d"),
+        ("x.csv", "path,text\na.wav,b,c\nb.wav,d\n", "x.csv:2: has 3 cells, but the first line has 2"),
         ("x.csv", "", "x.csv: is empty"),
         ("x.csv", 'path,text,x\na.wav,"b\n', "x.csv:2: "),
         ("x.csv", "path,text\n" + "a.wav," + "x" * 200_000, "field larger than field limit"),
@@ -464,23 +465,23 @@ def test_annotations_without_time_are_left_out_by_name(tmp_path: Path, caplog: p
         ("x.csv", "path,text,start,end\na.wav,b,2,1\n", "duration is -1.0, not a number"),
         ("x.csv", "path,text,end\na.wav,b,x\n", "end is 'x', not a number"),
         ("x.csv", "path,text,split\na.wav,b,train\nb.wav,c,\n", "1 rows name no split, the first is b"),
-        ("x.csv", "path,text,split\na.wav,b,../../x\n", "a split cannot be called '../../x'"),
-        ("x.csv", "path,text,id\na.wav,b,1\nb.wav,c,1\n", "id 1 is also that of"),
+        ("x.csv", "path,text,split\na.wav,b,../../x\n", "a split cannot have the name '../../x'"),
+        ("x.csv", "path,text,id\na.wav,b,1\nb.wav,c,1\n", r"b.wav \(undivided\): has the id 1 of .*a.wav"),
         ("x.jsonl", '{"path": "a.wav", "text": "\\ud800"}', "x.jsonl:1: is not JSON"),
         ("x.jsonl", '{"path": "a.wav", "text": "a", "n": ' + "1" * 5000 + "}", "x.jsonl:1: is not JSON"),
         ("x.jsonl", '{"path": "a.wav", "start": 1' + "0" * 400 + "}", "not a number of seconds"),
-        ("x.jsonl", '{"a.wav": "text"}', "names no recording; call that field audio or path. It has: a.wav"),
+        ("x.jsonl", '{"a.wav": "text"}', "names no recording; call that field audio or path; it has: a.wav"),
         ("x.json", '[["a.wav", "b"]]', "x.json:1: is a list"),
-        ("x.json", "[" * 100_000, "begins like a JSON list and is none"),
+        ("x.json", "[" * 100_000, "begins like a JSON list, but is not JSON"),
         ("x.TextGrid", "", "it ends too early"),
         ("x.TextGrid", '"ooTextFile" "Collection"', "does not begin as a TextGrid"),
         ("x.TextGrid", "ooBinaryFile\x08TextGrid", "it is binary.*save it as a text file"),
-        ("x.TextGrid", '"ooTextFile" "TextGrid" 0 1 <exists> "x"', "'x' stands where a number should"),
+        ("x.TextGrid", '"ooTextFile" "TextGrid" 0 1 <exists> "x"', "a number is expected where 'x' is"),
         ("x.eaf", "<A><TIER/></A", "cannot be read"),
         ("x.eaf", "<A><TIER><ANNOTATION><X/></ANNOTATION></TIER></A>", "lacks 'ANNOTATION_ID'"),
         ("x.eaf", "<A/>", "no tier has text"),
-        ("x.jsonl.gz", "", "is no format of a corpus"),
-        ("x.docx", "", "docx is no format of a corpus"),
+        ("x.jsonl.gz", "", "is not a format of corpora"),
+        ("x.docx", "", "docx is not a format of corpora"),
     ],
 )
 def test_faulty_files_are_named(tmp_path: Path, name: str, content: str, message: str) -> None:
@@ -502,7 +503,7 @@ def test_commands_and_archives_in_kaldi_directories_are_refused_by_name(tmp_path
         read(tmp_path)
     write(tmp_path / "segments", "")
     write(tmp_path / "text", "r1 a\nr1 b\n")
-    with pytest.raises(SourceError, match=r"text:2: r1 stands there twice"):
+    with pytest.raises(SourceError, match=r"text:2: r1 is in the file twice"):
         read(tmp_path)
 
 
@@ -522,9 +523,10 @@ def test_cuts_that_are_not_a_part_of_one_file_are_named(tmp_path: Path) -> None:
     ]
     path.write_text("\n".join(json.dumps(cut) for cut in wrong).replace("}, {", "}, {") + "\n")
     with pytest.raises(SourceError) as caught:
-        FORMATS["lhotse"].read(path)
-    for line, part in enumerate(("MixedCut", "is changed", "a url", "one channel of several", "lacks 'start'", ""), 1):
-        assert f"{path}:{line}: " in str(caught.value) and part in str(caught.value)
+        READERS["lhotse"].read(path)
+    problems = ("m is a MixedCut", "has transforms", "a url", "one channel of several", "lacks 'start'", "is a list")
+    for line, (found, problem) in enumerate(zip(str(caught.value).splitlines(), problems, strict=True), start=1):
+        assert found.startswith(f"{path}:{line}: ") and problem in found
 
 
 def test_refusals_of_the_whole(tmp_path: Path) -> None:
@@ -533,11 +535,11 @@ def test_refusals_of_the_whole(tmp_path: Path) -> None:
     for arguments, options, message in (
         (("nothing", "out"), {}, "no such file or folder"),
         (("in", "in"), {}, "that is not the source"),
-        (("in", "file"), {}, "no file"),
+        (("in", "file"), {}, "must be a folder"),
         (("in", "file/x"), {"fractions": [1.0]}, "cannot write the manifests"),
         (("in", "out"), {"by": "age"}, "must be one of id, speaker, text"),
         (("in", "out"), {"format": "age"}, "must be one of kaldi"),
-        (("in", "out"), {"tier": "tx"}, "which has no --tier; another --format may"),
+        (("in", "out"), {"tier": "tx"}, "which has no option --tier; try another --format"),
         (("in", "out"), {"format": "eaf"}, "no tier has text"),
     ):
         with pytest.raises(SourceError, match=message):
