@@ -1,8 +1,8 @@
-"""Any file, array or tensor -> float32 mono samples at a stated rate.
+"""Audio input: any file, array or tensor -> float32 mono samples at a stated rate.
 
-No torch here, so that checking a corpus in many processes stays light. Samples are always rounded to the
-16-bit grid: what training packs as int16 and what transcription reads from a file are the same numbers, to
-the last bit.
+This module does not import torch, so that checking a corpus in many processes stays light. Samples are always rounded
+to the 16-bit grid. The samples that training packs as int16 therefore equal the samples that transcription reads from
+a file, to the last bit.
 """
 
 import logging
@@ -23,14 +23,14 @@ from asr.errors import AudioError
 
 logger = logging.getLogger(__name__)
 
-AUDIO_SUFFIXES = (  # of recordings, and of films with sound
+AUDIO_SUFFIXES = (  # audio files, then video files
     *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".sph"),
     *(".m4a", ".aac", ".wma", ".amr", ".3gp", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"),
 )
 MAX_CHANNELS = 64
 MIN_RATE = 1000  # Hz
-_BLOCK_VALUES = 2**15  # samples of all channels; damage costs the block that it is in
-_UNKNOWN_DATA_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF)  # what programs that stream a WAV write in its header
+_BLOCK_VALUES = 2**15  # samples of all channels; damage costs at most one block
+_UNKNOWN_DATA_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF)  # written by programs that stream a WAV file
 
 
 def load_audio(
@@ -42,14 +42,16 @@ def load_audio(
     duration: float | None = None,
     channel: int | Literal["mix"] | None = None,
 ) -> np.ndarray:
-    """Reads a recording and returns its samples, float32 in [-1, 1], mono, shape `(N,)`, at `sample_rate` Hz.
+    """Read a recording; return mono samples `(N,)`, float32 in [-1, 1], at `sample_rate` Hz.
 
-    `source` is a path (WAV, FLAC, OGG/Opus, MP3; anything else through ffmpeg if it is installed), or an array
-    or tensor of shape `(N,)` or `(channels, N)`, which needs `source_rate`. Integer arrays are scaled by their
-    type's range. `offset` and `duration` (seconds) select a part. `channel` (from 1) selects a channel; without it
-    all are averaged, which is logged unless it is asked for as "mix".
+    `source` is a path, or an array or tensor of shape `(N,)` or `(channels, N)`. Soundfile reads WAV, FLAC, OGG/Opus
+    and MP3 files; ffmpeg, if it is installed, reads all other files. An array needs its rate in `source_rate`. Integer
+    arrays are divided by the range of their type.
 
-    Raises AudioError, which names the source and the cure, for anything that holds no usable samples.
+    `offset` and `duration` (in seconds) select a part. `channel` (counted from 1) selects one channel. Without
+    `channel`, all channels are averaged and the log says so; `channel="mix"` averages without a log line.
+
+    Raises AudioError, which names the source and the cure, for a source without usable samples.
     """
     if isinstance(source, str | Path):
         name = str(source)
@@ -63,7 +65,7 @@ def load_audio(
                 'time, or choose a channel: channel=1, or channel="mix" for the average of all'
             )
         if source_rate is None:
-            raise AudioError("array: its sample rate is not known; pass it, in Hz, beside the array")
+            raise AudioError("array: its sample rate is not known; pass the rate in Hz beside the array")
         samples = _cut(samples, source_rate, offset, duration, name)
     mono = _one_channel(samples, channel, name)
     if not np.isfinite(mono).all():
@@ -78,9 +80,9 @@ def load_audio(
 
 @contextmanager
 def seekable(path: Path) -> Iterator[Path]:
-    """A file that soundfile reads part by part: the recording itself, or for a while what ffmpeg makes of it.
+    """Give the path of a file that soundfile can read: the recording itself, or a temporary WAV file by ffmpeg.
 
-    Raises AudioError, with its `fault`, for a file that is missing, empty, cut short or no recording.
+    Raises AudioError, with its `fault`, for a file that is missing, empty, cut short or not a recording.
     """
     reason = None
     try:
@@ -102,19 +104,21 @@ def seekable(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def open_recording(path: Path) -> Iterator[soundfile.SoundFile]:
-    """A recording of any format, open to be read with `read_blocks`. Raises AudioError as `seekable` does."""
+    """Open a recording of any format for `read_blocks`. Raises AudioError as `seekable` does."""
     with seekable(path) as readable, soundfile.SoundFile(readable) as file:
         if file.frames == 0:
             raise AudioError(f"{path}: has a header and 0 samples; record or export it again", "header only")
-        if file.samplerate < MIN_RATE:  # resampling would make an hour of it fill any memory
-            raise AudioError(f"{path}: its header states {file.samplerate} Hz, {MIN_RATE} at least; export it again")
+        if file.samplerate < MIN_RATE:  # resampling an hour from 1 Hz would fill the memory
+            raise AudioError(
+                f"{path}: its header states {file.samplerate} Hz, at least {MIN_RATE} Hz are required; export it again"
+            )
         yield file
 
 
 def read_blocks(file: soundfile.SoundFile, path: Path, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-    """Frames `start` to `stop` (default: the end) as float32 `(N, channels)` blocks of at most 128 kB.
+    """Yield samples `start` to `stop` (default: the end) as float32 `(N, channels)` blocks of at most 128 kB.
 
-    Raises AudioError, after the blocks that can be decoded, if there are fewer frames than the header promises.
+    Raises AudioError, after the blocks that can be decoded, if the file holds fewer samples than its header promises.
     """
     stop = file.frames if stop is None else stop
     position = start
@@ -134,7 +138,7 @@ def read_blocks(file: soundfile.SoundFile, path: Path, start: int = 0, stop: int
             position += len(block)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{path}: damaged: {_reason(error)}; copy it again from its source") from None
-    # MP3 and Ogg state a length they cannot know exactly: only a real shortfall counts.
+    # The length that MP3 and Ogg headers state is not exact, so that up to 0.1 s may be missing.
     if position < stop - file.samplerate // 10:
         raise AudioError(
             f"{path}: truncated: its header promises {stop / file.samplerate:.1f} s, "
@@ -144,13 +148,13 @@ def read_blocks(file: soundfile.SoundFile, path: Path, start: int = 0, stop: int
 
 
 def describe(path: Path) -> tuple[float, int]:
-    """Seconds and channels that the header of a recording states. Raises AudioError as `seekable` does."""
+    """Return the duration (s) and the number of channels in a recording's header. Raises AudioError as `seekable`."""
     with open_recording(path) as file:
         return file.frames / file.samplerate, file.channels
 
 
 def _read_file(path: Path, offset: float, duration: float | None) -> tuple[np.ndarray, int]:
-    """Samples `(N, channels)` of the part asked for, and their rate."""
+    """Return samples `(N, channels)` of a part of a file (in seconds), and their rate (Hz)."""
     with open_recording(path) as file:
         rate, channels = file.samplerate, file.channels
         start = round(offset * rate)
@@ -163,17 +167,17 @@ def _read_file(path: Path, offset: float, duration: float | None) -> tuple[np.nd
 
 def _require_file(path: Path) -> None:
     if path.is_dir():
-        raise AudioError(f"{path}: is a folder, not a recording; name the files in it")
+        raise AudioError(f"{path}: is a folder, not a recording; give the files in it")
     if not path.exists():
-        raise AudioError(f"{path}: no such file; correct its path, or take the line out", "missing audio")
-    if not path.is_file():  # opening a pipe would wait for ever
-        raise AudioError(f"{path}: is a device or a pipe, not a recording; name a file")
+        raise AudioError(f"{path}: no such file; correct the path, or remove the line", "missing audio")
+    if not path.is_file():  # opening a pipe could wait for ever
+        raise AudioError(f"{path}: is a device or a pipe, not a recording; give a file")
     if path.stat().st_size == 0:
         raise AudioError(f"{path}: is empty (0 bytes); copy it again from its source", "zero length")
 
 
 def _require_whole_wav(path: Path) -> None:
-    """Raises AudioError where a WAV's data chunk is longer than the file: libsndfile reads on without a word."""
+    """Raise AudioError if the data chunk of a WAV file is longer than the file, which libsndfile does not report."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(12)
@@ -201,7 +205,7 @@ def _require_whole_wav(path: Path) -> None:
 
 
 def _decode_with_ffmpeg(path: Path, decoded: Path, reason: str) -> None:
-    """Writes what ffmpeg makes of a file to `decoded`: an hour of video is more than memory should hold."""
+    """Decode a file with ffmpeg into the WAV file `decoded`; an hour of video would not fit into memory."""
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         raise AudioError(
@@ -240,19 +244,19 @@ def _reason(error: soundfile.LibsndfileError) -> str:
 
 
 def _from_array(source: Any, source_rate: int | None) -> np.ndarray:
-    """Array or tensor, `(N,)` or `(channels, N)` -> float32 `(N, channels)`."""
+    """Convert an array or tensor `(N,)` or `(channels, N)` to float32 `(N, channels)`."""
     if isinstance(source, list | tuple):
-        raise AudioError(f"array: a {type(source).__name__} given; pass one recording as a numpy array or a tensor")
+        raise AudioError(f"array: is a {type(source).__name__}; pass one recording as a numpy array or a tensor")
     if hasattr(source, "detach"):  # a torch tensor, on any device
         source = source.detach().cpu()
         source = (source.float() if source.is_floating_point() else source).numpy()  # numpy has no bfloat16
     array = np.asarray(source)
     if source_rate is not None and source_rate <= 0:
-        raise AudioError(f"array: sample rate {source_rate} Hz is not positive")
+        raise AudioError(f"array: the sample rate is {source_rate} Hz, but must be positive; pass the true rate")
     if array.ndim not in (1, 2) or array.size == 0:
-        raise AudioError(f"array: shape {array.shape} given; samples of shape (N,) or (channels, N) required")
+        raise AudioError(f"array: its shape is {array.shape}; pass samples of shape (N,) or (channels, N)")
     if array.ndim == 2 and array.shape[0] > MAX_CHANNELS:
-        raise AudioError(f"array: {array.shape[0]} channels given; the layout is (channels, N): transpose it")
+        raise AudioError(f"array: has {array.shape[0]} channels; the shape must be (channels, N), so transpose it")
     return np.atleast_2d(_scaled(array)).T.astype(np.float32)
 
 
@@ -261,7 +265,7 @@ def _scaled(array: np.ndarray) -> np.ndarray:
     if np.issubdtype(array.dtype, np.floating):
         return array
     if not np.issubdtype(array.dtype, np.integer):
-        raise AudioError(f"array: type {array.dtype} given; float or integer samples required")
+        raise AudioError(f"array: its type is {array.dtype}; pass float or integer samples")
     limits = np.iinfo(array.dtype)
     if limits.min == 0:  # unsigned samples are centred on the middle of their range
         middle = (limits.max + 1) // 2
@@ -272,15 +276,18 @@ def _scaled(array: np.ndarray) -> np.ndarray:
     for full_scale in (2**15, 2**31):  # 16-bit samples often come in wider integers
         if -full_scale <= low and high < full_scale:
             return array / float(full_scale)
-    raise AudioError(f"array: values up to {max(-low, high)} in {array.dtype}; 16-bit or 32-bit samples required")
+    raise AudioError(f"array: has values up to {max(-low, high)}; pass samples of 16 or 32 bits")
 
 
 def _one_channel(samples: np.ndarray, channel: int | Literal["mix"] | None, name: str) -> np.ndarray:
-    """`(N, channels)` -> `(N,)`."""
+    """Return one channel, or the mean of all: `(N, channels)` -> `(N,)`."""
     channels = samples.shape[1]
     if isinstance(channel, int):
         if not 1 <= channel <= channels:
-            raise AudioError(f"{name}: has {channels} channel{'s' * (channels > 1)}, number {channel} was asked for")
+            raise AudioError(
+                f"{name}: has {channels} channel{'s' * (channels > 1)}, so there is no channel {channel}; "
+                "channels are counted from 1"
+            )
         return samples[:, channel - 1]
     if channels > 1 and channel is None:
         logger.info("%s: %d channels averaged to one", name, channels)

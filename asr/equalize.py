@@ -1,9 +1,10 @@
-"""What microphone, room and voice do to the average spectrum of all that a speaker says, evened out by one filter.
+"""Equalisation: one filter for each speaker removes the average effect of microphone, room and voice.
 
-Words differ within a recording, speakers and microphones between recordings: what all recordings of a speaker have in
-common tells little of words, and a model of few speakers takes it for what tells them. Blind equalisation (Stockham,
-Cannon and Ingebretsen 1975) towards one spectrum for everybody. It needs some seconds of speech: the average of a word
-or two is most of what tells the words, so filters act the less the less speech they were found on.
+Words differ within a recording; speakers and microphones differ between recordings. The average spectrum of a speaker
+therefore says little about words, but a model trained on few speakers mistakes it for information about words. Each
+filter brings the average spectrum of its speaker to one target spectrum (blind equalisation: Stockham, Cannon and
+Ingebretsen 1975). The average of only a word or two would still hold the words themselves, so a filter estimated from
+less speech has a weaker effect.
 """
 
 from collections import defaultdict
@@ -18,23 +19,26 @@ from asr.errors import AudioError
 from asr.utterance import Utterance
 
 _WINDOW = 0.032  # seconds
-_SPEECH_DB = 30.0  # frames that are weaker than the loudest by more are pauses
-_MOST_DB = 25.0  # of what a filter does to any frequency
-_SMOOTHING = 280.0  # Hz; formants of single words are not to be seen, nor harmonics
-_LOWEST, _KNEE = 80.0, 500.0  # Hz; the target is flat to the knee, then falls by 6 dB an octave, as speech does
-_HALF_SECONDS = 5.0  # of speech with which a filter does half of what it found
-_LONG = 16_000  # samples from which the Fourier transform is quicker
-ENOUGH_SECONDS = 120.0  # of recordings that are heard of one speaker
+_SPEECH_DB = 30.0  # dB below the loudest frame; weaker frames are pauses
+_MAX_GAIN_DB = 25.0  # dB up or down at any frequency
+_SMOOTHING = 280.0  # Hz; wide enough to hide harmonics and the formants of single words
+_LOWEST, _KNEE = 80.0, 500.0  # Hz; the target is flat up to the knee, then falls by 6 dB per octave, as speech does
+_HALF_EFFECT_SECONDS = 5.0  # seconds of speech at which a filter has half of its effect
+_FFT_SAMPLES = 16_000  # samples; from this length on, convolution by Fourier transform is faster
+ENOUGH_SECONDS = 120.0  # seconds of recordings that are read for the filter of one speaker
 
 
 class Equalizer:
-    """The filters of many recordings, one for all of a source.
+    """The filters of many recordings: one filter for all recordings of a source (a speaker or a folder).
 
-    A filter is found when its first recording comes; then no more than two minutes are read of that source.
+    A filter is estimated at the first recording of its source, from at most two minutes of that source.
     """
 
     def __init__(self, sources: Sequence[Hashable], read: Callable[[int], np.ndarray], sample_rate: int) -> None:
-        """`read(index)` gives the samples `(N,)` of a recording of `sources[index]`; of none it learns nothing."""
+        """Set up for recordings of `sources`; `read(index)` returns the samples `(N,)` of recording `index`.
+
+        A recording without samples does not change the filter.
+        """
         self._sources = sources
         self._read = read
         self._sample_rate = sample_rate
@@ -42,11 +46,14 @@ class Equalizer:
         for index, source in enumerate(sources):
             self._recordings[source].append(index)
         self._filters: dict[Hashable, np.ndarray] = {}
-        self._lock = Lock()  # recordings are read in several threads
+        self._lock = Lock()  # several threads read recordings
 
     @classmethod
     def of_files(cls, utterances: Sequence[Utterance], sample_rate: int, channel: int | None = None) -> Self:
-        """For one channel of each, or the average of all; what cannot be read is left for others to name."""
+        """Set up for audio files, by one channel or by the average of all channels.
+
+        A recording that cannot be read is skipped here, because the caller reads and reports it.
+        """
 
         def read(index: int) -> np.ndarray:
             one = utterances[index]
@@ -61,17 +68,17 @@ class Equalizer:
         return cls([source_of(utterance) for utterance in utterances], read, sample_rate)
 
     def __call__(self, index: int, samples: np.ndarray) -> np.ndarray:
-        """All or some samples `(N,)` of recording `index` through its filter, without delay; float32."""
+        """Filter samples `(N,)` of recording `index`, or of a part of it; return `(N,)` in float32, without delay."""
         source = self._sources[index]
         with self._lock:
             if source not in self._filters:
-                self._filters[source] = self._find(self._recordings[source])
+                self._filters[source] = self._estimate(self._recordings[source])
         return filtered(samples, self._filters[source])
 
-    def _find(self, indices: Sequence[int]) -> np.ndarray:
+    def _estimate(self, indices: Sequence[int]) -> np.ndarray:
         spectra: list[np.ndarray] = []
         num_samples = 0
-        for index in np.random.default_rng(0).permutation(indices).tolist():  # manifests are often sorted by text
+        for index in np.random.default_rng(0).permutation(indices).tolist():  # because manifests may be sorted by text
             samples = self._read(index)
             if len(samples):
                 spectra.append(speech_spectra(samples, self._sample_rate))
@@ -82,29 +89,35 @@ class Equalizer:
 
 
 def source_of(utterance: Utterance) -> Hashable:
-    """Its speaker, or the folder of its recording, which mostly is of one microphone and often of one speaker."""
+    """Return the speaker of an utterance or, if unknown, the folder of its recording.
+
+    The recordings of a folder mostly come from one microphone, and often from one speaker.
+    """
     return utterance.audio.parent if utterance.speaker is None else utterance.speaker
 
 
 def equalize(waveforms: Sequence[np.ndarray], sample_rate: int) -> list[np.ndarray]:
-    """Waveforms `(N,)` that have nothing to do with each other, each through a filter of its own."""
+    """Filter each waveform `(N,)` with a filter of its own, as if each came from another speaker."""
     equalizer = Equalizer(range(len(waveforms)), waveforms.__getitem__, sample_rate)
     return [equalizer(index, waveform) for index, waveform in enumerate(waveforms)]
 
 
 def filtered(samples: np.ndarray, taps: np.ndarray) -> np.ndarray:
-    """Samples `(N,)` through a filter of linear phase `(K,)`, `K` odd, its delay taken back; float32."""
+    """Filter samples `(N,)` with the taps of a linear-phase filter; return `(N,)` in float32, without delay.
+
+    The number of taps is odd.
+    """
     if not len(samples):
         return samples
-    from scipy.signal import oaconvolve  # takes its time, and only models that equalise need it
+    from scipy.signal import oaconvolve  # a slow import, needed only by models that equalise
 
-    convolve = np.convolve if len(samples) < _LONG else oaconvolve
+    convolve = np.convolve if len(samples) < _FFT_SAMPLES else oaconvolve
     whole: np.ndarray = convolve(samples, taps.astype(np.float32))
     return whole[len(taps) // 2 :][: len(samples)]
 
 
 def speech_spectra(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Log power spectra `(T, F)` of the frames of speech, the mean of each taken out."""
+    """Return log power spectra `(T, F)` of the frames with speech, each frame minus its mean."""
     size = round(_WINDOW * sample_rate)
     padded = np.pad(samples, (0, max(0, size - len(samples))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: size // 2]
@@ -116,19 +129,22 @@ def speech_spectra(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def equalizing_filter(spectra: np.ndarray, sample_rate: int) -> np.ndarray:
-    """The filter `(K,)`, of linear phase, that brings `spectra (T, F)` to the target on average, or part of the way."""
+    """Design the linear-phase filter that moves the mean of `spectra` `(T, F)` towards the target spectrum.
+
+    With `t` seconds of speech, the filter has `t / (t + 5)` of its full effect. Returns an odd number of taps.
+    """
     from scipy.signal import firwin2
 
     frequencies = np.linspace(0, sample_rate / 2, spectra.shape[1])
     octaves = np.log2(np.maximum(frequencies, _KNEE) / _KNEE)
-    target = -2 * np.log(2) * octaves  # the natural logarithm of power
+    target = -2 * np.log(2) * octaves  # natural logarithm of power
     difference = target - target.mean() - spectra.mean(axis=0)
     difference[frequencies < _LOWEST] = difference[np.argmax(frequencies >= _LOWEST)]
     width = 2 * round(_SMOOTHING / frequencies[1] / 2) + 1
     window = np.hanning(width + 2)[1:-1]
     smooth = np.convolve(np.pad(difference, width // 2, "edge"), window / window.sum(), mode="valid")
     seconds = len(spectra) * _WINDOW / 2
-    most = _MOST_DB / 10 * np.log(10)
-    gain = np.clip(smooth, -most, most) * seconds / (seconds + _HALF_SECONDS)
+    limit = _MAX_GAIN_DB / 10 * np.log(10)
+    gain = np.clip(smooth, -limit, limit) * seconds / (seconds + _HALF_EFFECT_SECONDS)
     taps: np.ndarray = firwin2(2 * (spectra.shape[1] - 1) + 1, frequencies / frequencies[-1], np.exp(gain / 2))
     return taps

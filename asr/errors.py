@@ -1,10 +1,10 @@
-"""Every error a user can cause. The message says what is wrong, where, what was found and what to do."""
+"""The errors that a user can cause. A message says what is wrong, where, what was found and what to do."""
 
 from collections.abc import Sequence
 
 
 class AsrError(Exception):
-    """Base of all errors that come from input, not from a bug; the command line prints it without a traceback."""
+    """Base class of errors that come from input, not from a bug; the command line prints no traceback for them."""
 
 
 class ConfigError(AsrError):
@@ -12,7 +12,7 @@ class ConfigError(AsrError):
 
 
 class AudioError(AsrError):
-    """A recording cannot be read or holds no usable audio; `fault` is the verdict that `asr check` gives it."""
+    """A recording cannot be read or holds no usable audio; `fault` is the verdict of `asr check`."""
 
     def __init__(self, message: str, fault: str = "unreadable") -> None:
         super().__init__(message)
@@ -20,7 +20,7 @@ class AudioError(AsrError):
 
 
 class ManifestError(AsrError):
-    """A manifest is missing, malformed, or names things that are not there."""
+    """A manifest is missing, malformed, or names files that do not exist."""
 
 
 class TextError(AsrError):
@@ -32,7 +32,7 @@ class LanguageModelError(AsrError):
 
 
 class ModelFileError(AsrError):
-    """A model file is missing, damaged, or not one of ours."""
+    """A model file is missing, damaged, or was not written by this program."""
 
 
 class TrainingError(AsrError):
@@ -40,7 +40,7 @@ class TrainingError(AsrError):
 
 
 def raise_problems(problems: Sequence[str], error: type[AsrError]) -> None:
-    """Raises `error` that lists the first ten problems and counts the others, if there are any."""
+    """Raise `error` with the first ten problems and the number of further ones; do nothing without problems."""
     if problems:
         more = f"\n… and {len(problems) - 10} more lines" if len(problems) > 10 else ""
         raise error("\n".join(problems[:10]) + more)

@@ -1,4 +1,4 @@
-"""Text files read with errors that name the line; files written whole or not at all."""
+"""File access: text read with errors that name the line, and files written whole or not at all."""
 
 import codecs
 import os
@@ -10,14 +10,14 @@ from asr.errors import AsrError
 
 
 def read_text(path: Path, error: type[AsrError] = AsrError) -> str:
-    """The text of a file in UTF-8, or in UTF-16 as Praat and spreadsheets write it (with its byte order mark).
+    """Read a text file in UTF-8, or in UTF-16 with a byte order mark, as Praat and spreadsheets write it.
 
-    Raises `error` that names the file, and the line where it is neither.
+    Raises `error` that names the file, and the first line that is not in its encoding.
     """
     try:
         content = path.read_bytes()
     except OSError as fault:
-        raise error(f"{path}: cannot be read: {fault.strerror}") from None
+        raise error(f"{path}: cannot be read: {fault.strerror}; check the path and its permissions") from None
     encoding = "utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     try:
         return content.decode(encoding)
@@ -28,7 +28,8 @@ def read_text(path: Path, error: type[AsrError] = AsrError) -> str:
 
 
 def read_lines(path: Path, error: type[AsrError] = AsrError) -> list[str]:
-    """The lines of `read_text`, whatever ends them. Not str.splitlines: a transcript may hold U+2028."""
+    """Read the lines of a text file, whatever its line ends. Raises `error` as `read_text` does."""
+    # str.splitlines would also split at U+2028, which a transcript may hold.
     return re.split(r"\r\n|\n|\r", read_text(path, error))
 
 
@@ -45,9 +46,9 @@ def named_lines(
 
 
 def write_whole(path: Path, *parts: bytes | memoryview) -> None:
-    """Writes `parts` one after the other to `path`, by way of a file beside it that is renamed once on the disk.
+    """Write `parts` one after the other to a draft file beside `path`, and rename the draft once it is on the disk.
 
-    Raises OSError, a full disk for one; what stood at `path` before then stays.
+    Raises OSError, for example if the disk is full; the file that was at `path` before stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".part")
@@ -61,7 +62,7 @@ def write_whole(path: Path, *parts: bytes | memoryview) -> None:
     except OSError:
         draft.unlink(missing_ok=True)
         raise
-    if os.name == "posix":  # the rename too shall last through a power cut
+    if os.name == "posix":  # the new name must survive a power cut too; Windows cannot open folders
         handle = os.open(path.parent, os.O_RDONLY)
         os.fsync(handle)
         os.close(handle)

@@ -1,6 +1,6 @@
-"""How lengths map through the model, and what a text needs under CTC: the counting, without torch.
+"""Lengths: from samples to feature frames to encoder frames, and the frames that a text needs under CTC.
 
-The modules that change lengths use these functions, and so does the check of a corpus, which runs without them.
+This module does not import torch. The modules of the network and the check of a corpus use the same functions.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ Count = TypeVar("Count", int, "Tensor")
 
 
 def resampled_length(num_samples: int, source_rate: int, sample_rate: int) -> int:
-    """Samples that `asr.audio.load_audio` makes of `num_samples` at `source_rate`: soxr's own rounding."""
+    """Return the number of samples after `asr.audio.load_audio` has resampled `num_samples`, rounded as soxr does."""
     return num_samples if source_rate == sample_rate else int(num_samples / (source_rate / sample_rate) + 0.5)
 
 
 def hop_samples(sample_rate: int, hop_ms: float) -> int:
-    """Samples from one feature frame to the next."""
+    """Return the number of samples from one feature frame to the next."""
     return max(1, round(sample_rate * hop_ms / 1000))
 
 
@@ -29,17 +29,17 @@ def window_samples(sample_rate: int, window_ms: float) -> int:
 
 
 def num_frames(num_samples: Count, hop: int) -> Count:
-    """Feature frames of `num_samples` samples: exactly `1 + floor(N / hop)`."""
+    """Return the number of feature frames of `N` samples: exactly `T = 1 + floor(N / hop)`."""
     return 1 + num_samples // hop
 
 
 def subsampled_length(lengths: Count, factor: int) -> Count:
-    """Encoder frames of `lengths` feature frames: exactly `ceil(T / factor)`."""
+    """Return the number of encoder frames of `T` feature frames: exactly `S = ceil(T / factor)`."""
     return (lengths + factor - 1) // factor
 
 
 def required_frames(target: Sequence[Any]) -> int:
-    """Fewest encoder frames that can emit `target`: its length, and a blank between equal neighbours."""
+    """Return the fewest encoder frames that can emit `target`: one per unit, and a blank between equal neighbours."""
     return len(target) + sum(a == b for a, b in pairwise(target))
 
 

@@ -1,4 +1,4 @@
-"""Normaliser and units: from a transcript to the indices a model emits, and back."""
+"""The normaliser and the units: from a transcript to the indices that a model emits, and back."""
 
 import re
 import unicodedata
@@ -12,20 +12,20 @@ from asr.files import read_lines
 
 BLANK = 0
 UnitKind = Literal["characters", "graphemes", "decomposed", "phones"]
-# Not the joiners U+200C and U+200D: they spell words in Persian and in Indic scripts.
+# The joiners U+200C and U+200D stay, because they spell words in Persian and in Indic scripts.
 _INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u2060\u00ad"))
 _JOINERS = "\u200c\u200d"
-_TYPEWRITTEN = str.maketrans("’‐‑", "'--")  # the forms of apostrophe and hyphen that editors put in
+_TYPEWRITTEN = str.maketrans("’‐‑", "'--")  # text editors replace the ASCII apostrophe and hyphen
 _TURKIC = str.maketrans("Iİ", "ıi")
 
 
 class Normalizer:
-    """The one normaliser, run alike on training text, references and hypotheses; `str` tells its steps.
+    """The normaliser of training text, references and hypotheses; `str(normalizer)` lists its steps.
 
-    Unicode NFC, zero-width characters and byte-order marks removed, white space collapsed to single spaces. With
-    `strip_punctuation` a space stands for each punctuation mark and symbol (Unicode categories P and S), but for
-    the characters of `keep_inside_words` that stand inside a word; tone letters such as ˥ are no punctuation. With
-    `lower`, lower case; with `lower="turkic"`, I becomes ı and İ becomes i. To normalise twice changes nothing.
+    It composes characters (Unicode NFC), removes zero-width characters and byte-order marks, and collapses white space
+    to single spaces. With `strip_punctuation`, a space replaces each punctuation mark and symbol (Unicode categories P
+    and S). Two exceptions stay: characters of `keep_inside_words` inside a word, and tone letters such as ˥. `lower`
+    converts to lower case; with `lower="turkic"`, I becomes ı and İ becomes i. Normalising twice changes nothing.
     """
 
     def __init__(
@@ -60,19 +60,19 @@ class Normalizer:
 
 
 class Units:
-    """The alphabet of a model: index 0 is the CTC blank, then one index for each symbol.
+    """The alphabet of a model: index 0 is the CTC blank, then each symbol has one index.
 
-    What a unit is: `characters`, the code points of NFC; `graphemes`, each base with its combining marks;
-    `decomposed`, bases and marks apart (NFD; Hangul in letters); `phones`, whatever stands between spaces.
-    Characters and decomposed units may be longer than one code point (digraphs): a text is read from left to
-    right, always the longest unit that fits.
+    `kind` says what a unit is. `characters`: code points of NFC. `graphemes`: a base character with its combining
+    marks. `decomposed`: base characters and marks as separate units (NFD; Hangul as single letters). `phones`: words
+    between spaces. Characters and decomposed units may have several code points (digraphs); a text is then split from
+    left to right, and the longest unit that fits is taken.
     """
 
     def __init__(self, symbols: Sequence[str], kind: UnitKind = "characters") -> None:
         self.symbols = tuple(symbols)
         self.kind = kind
         if len(set(self.symbols)) != len(self.symbols) or "" in self.symbols:
-            raise TextError("units must be distinct and not empty")
+            raise TextError("units must be distinct and not empty; remove empty and repeated units")
         self._index = {symbol: index for index, symbol in enumerate(self.symbols, start=BLANK + 1)}
         long = sorted((symbol for symbol in self.symbols if len(symbol) > 1), key=len, reverse=True)
         self._longest = len(long[0]) if long else 1
@@ -80,18 +80,18 @@ class Units:
 
     @classmethod
     def learn(cls, texts: Iterable[str], kind: UnitKind = "characters") -> "Units":
-        """The units of normalised training texts, in code point order. Raises TextError if there are none."""
+        """Collect the units of normalised training texts, in code point order. Raises TextError if there are none."""
         symbols = sorted(set().union(*map(cls((), kind).split, texts)))
         if not symbols:
-            raise TextError("the training texts hold no characters; the manifest's `text` fields are empty")
+            raise TextError("the training texts hold no characters; fill in the `text` fields of the manifest")
         return cls(symbols, kind)
 
     def __len__(self) -> int:
-        """Number of indices, blank included: the `V` of `(B, S, V)`."""
+        """Return the number of indices, blank included: `V`."""
         return len(self.symbols) + 1
 
     def split(self, text: str) -> list[str]:
-        """A normalised text in its units; what is no unit stands among them, one character at a time."""
+        """Split a normalised text into units; a character that is not a unit becomes an element of its own."""
         if self.kind == "phones":
             return text.split()
         if self.kind == "graphemes":
@@ -99,22 +99,24 @@ class Units:
         return self._pattern.findall(self._form(text))
 
     def unknown(self, text: str) -> Counter[str]:
-        """What `text` holds that is no unit, with its counts."""
+        """Count the elements of `text` that are not units."""
         return Counter(unit for unit in self.split(text) if unit not in self._index)
 
     def encode(self, text: str) -> list[int]:
-        """Indices of a normalised text. Raises TextError naming each unknown character by code point."""
+        """Return the indices `(L,)` of a normalised text. Raises TextError that names each unknown character."""
         if unknown := self.unknown(text):
-            raise TextError(f"{text!r} holds {describe_characters(unknown)}, which the model has no unit for")
+            raise TextError(
+                f"{text!r} holds {describe_characters(unknown)}, and the model has no unit for it; correct the text"
+            )
         return [self._index[unit] for unit in self.split(text)]
 
     def decode(self, indices: Iterable[int]) -> str:
-        """The text of a sequence of unit indices without blanks, in NFC."""
+        """Return the text, in NFC, of unit indices without blanks."""
         separator = " " if self.kind == "phones" else ""
         return unicodedata.normalize("NFC", separator.join(self.symbols[index - 1] for index in indices))
 
     def ambiguities(self, text: str) -> Counter[str]:
-        """The parts of `text` that other units would spell too, with their counts: with n, g and ng, each `ng`."""
+        """Count the parts of `text` that several sequences of units can spell: with units n, g and ng, each `ng`."""
         if self.kind in ("graphemes", "phones") or self._longest == 1:
             return Counter()
         text = self._form(text)
@@ -134,7 +136,7 @@ class Units:
         found: Counter[str] = Counter()
         part, part_end, readings = 0, 0, 0
         for start, end in [*((s, e) for s, e in spans if s in reached and e in finishing), (len(text), len(text))]:
-            if start >= part_end:  # no unit of any reading lies across `start`: a part ends here
+            if start >= part_end:  # no unit of any reading crosses `start`, so a part ends here
                 if readings > 1:
                     found[text[part:part_end]] += 1
                 part, readings = start, 0
@@ -146,9 +148,9 @@ class Units:
 
 
 def read_units(path: str | Path, kind: UnitKind = "characters") -> list[str]:
-    """Reads a units file: UTF-8, one unit a line; the space between words is not in it.
+    """Read a units file: UTF-8, one unit per line, without the space between words.
 
-    Raises TextError that lists every faulty line: empty, holding white space, or there already (after NFC).
+    Raises TextError that lists every faulty line: empty lines, lines with white space, and repeated units (after NFC).
     """
     path = Path(path)
     lines = "\n".join(read_lines(path, TextError)).rstrip().split("\n")
@@ -158,25 +160,25 @@ def read_units(path: str | Path, kind: UnitKind = "characters") -> list[str]:
     for number, line in enumerate(lines, start=1):
         unit = unicodedata.normalize("NFD" if kind == "decomposed" else "NFC", normalize(line))
         if not unit:
-            problems.append(f"{path}:{number}: is empty; give one unit a line, the space between words is added")
+            problems.append(f"{path}:{number}: is empty; write one unit per line (the space is added by itself)")
         elif " " in unit:
-            problems.append(f"{path}:{number}: {unit!r} holds white space; give one unit a line and nothing else")
+            problems.append(f"{path}:{number}: {unit!r} holds white space; write one unit per line and nothing else")
         elif unit in lines_of_units:
-            problems.append(f"{path}:{number}: {unit!r} stands already in line {lines_of_units[unit]}")
+            problems.append(f"{path}:{number}: {unit!r} repeats line {lines_of_units[unit]}; delete one of the lines")
         lines_of_units.setdefault(unit, number)
     raise_problems(problems, TextError)
     return list(lines_of_units)
 
 
 def is_punctuation(character: str) -> bool:
-    """Whether a character is a punctuation mark or symbol: Unicode category P or S, but for tone letters."""
+    """Return True for a punctuation mark or symbol: Unicode category P or S, except tone letters."""
     category = unicodedata.category(character)
-    # Modifier symbols beyond Latin-1 are letters to phonologists: tones such as ˥ and ꞊, the colon of Budu.
+    # Phonologists use modifier symbols beyond Latin-1 as letters: tones such as ˥ and ꞊, the colon of Budu.
     return category[0] in "PS" and not (category == "Sk" and character > "\xff")
 
 
 def describe_characters(counts: Counter[str]) -> str:
-    """`'ä' (U+00E4, LATIN SMALL LETTER A WITH DIAERESIS) 3 times, …`, most frequent first."""
+    """List characters, most frequent first: `'ä' (U+00E4, LATIN SMALL LETTER A WITH DIAERESIS) 3 times, …`."""
     return ", ".join(
         f"{unit!r} ({' '.join(f'U+{ord(character):04X}' for character in unit)}, "
         f"{' + '.join(unicodedata.name(character, 'unnamed') for character in unit)}) {count} times"
@@ -193,7 +195,7 @@ def _strip_punctuation(text: str, keep: str) -> str:
 
 
 def _graphemes(text: str) -> list[str]:
-    """Each base with the combining marks and joiners after it."""
+    """Split a text into base characters, each with the combining marks and joiners after it."""
     clusters: list[str] = []
     for character in text:
         if clusters and (unicodedata.category(character)[0] == "M" or character in _JOINERS):

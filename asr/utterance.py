@@ -9,8 +9,8 @@ from typing import Any
 class Utterance:
     """A recording, or a part of one, with its transcript.
 
-    `offset` and `duration` are in seconds; `duration` None means to the end. Fields of the manifest that have
-    no name here are kept in `extra`.
+    `offset` and `duration` are in seconds; without `duration`, the part ends with the recording. `extra` holds all
+    other fields of the manifest.
     """
 
     id: str

@@ -1,3 +1,5 @@
+"""Audio input: every format, arrays and tensors, parts, channels, resampling, and hostile files."""
+
 import io
 import struct
 import sys

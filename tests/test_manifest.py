@@ -1,3 +1,5 @@
+"""Manifests: reading, writing, faulty lines by number; splits by hash that do not move."""
+
 import json
 from pathlib import Path
 
@@ -18,6 +20,27 @@ def test_round_trip_keeps_everything(tmp_path: Path) -> None:
     write_manifest(path, utterances)
     assert read_manifest(path) == utterances
     assert json.loads(path.read_text().split("\n")[0])["audio_filepath"] == "../audio/a.wav"
+
+
+def test_audio_on_another_drive_has_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows, os.path.relpath raises ValueError for paths on different drives."""
+
+    def no_relative_path(path: Path, start: Path) -> str:
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr("os.path.relpath", no_relative_path)
+    write_manifest(tmp_path / "m.jsonl", [Utterance("a", tmp_path / "a.wav")])
+    assert json.loads((tmp_path / "m.jsonl").read_text())["audio_filepath"] == (tmp_path / "a.wav").as_posix()
+    assert read_manifest(tmp_path / "m.jsonl")[0].audio == tmp_path / "a.wav"
+
+
+def test_a_manifest_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    write_manifest(path, [Utterance("a", tmp_path / "a.wav")])
+    before = path.read_bytes()
+    with pytest.raises(UnicodeEncodeError):
+        write_manifest(path, [Utterance("a", tmp_path / "a.wav"), Utterance("b", tmp_path / "b.wav", "\ud800")])
+    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["m.jsonl"]
 
 
 def test_nemo_names_crlf_bom_and_default_ids(tmp_path: Path) -> None:

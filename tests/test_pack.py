@@ -1,3 +1,5 @@
+"""Packed audio: equal to the files, packed once, whole after a kill or a full disk, in flat memory."""
+
 import os
 import shutil
 import signal

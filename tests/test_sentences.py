@@ -1,3 +1,5 @@
+"""Sentences for language models: from texts, compressed texts and manifests, with faults by file and line."""
+
 import gzip
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The normaliser and the units: every kind of unit, round trips, digraphs, units files and their faults."""
+
 import itertools
 import unicodedata
 from collections import Counter
@@ -183,7 +185,7 @@ def test_units_file(tmp_path: Path) -> None:
         (b"a\n\nb\n", r"units\.txt:2: is empty"),
         (b"", r"units\.txt:1: is empty"),
         ("a\n\u200b\nb\n".encode(), r"units\.txt:2: is empty"),
-        ("é\na\ne\u0301\n".encode(), r"units\.txt:3: 'é' stands already in line 1"),
+        ("é\na\ne\u0301\n".encode(), r"units\.txt:3: 'é' repeats line 1; delete"),
         (b"a\nb c\nd\te\n", r"units\.txt:2: 'b c' holds white space.*\n.*units\.txt:3: 'd e' holds"),
         (b"a\n\xff\n", r"units\.txt:2: is not UTF-8 \(byte 2\)"),
         (None, r"units\.txt: cannot be read: No such file"),

@@ -16,7 +16,7 @@ import asr
 from asr.config import Config, TextConfig
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, TextError, TrainingError
-from asr.nn.ctc import required_frames
+from asr.lengths import required_frames
 from asr.text import Units
 from asr.training.data import open_data
 from asr.training.hardware import use_bf16

@@ -1,1 +1,1 @@
-"""From recordings and texts to what training reads: manifests, splits, packed audio."""
+"""Corpora: from recordings and texts to manifests, splits and packed audio."""

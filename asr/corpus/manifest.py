@@ -1,4 +1,4 @@
-"""Manifests: one utterance a line, as JSON Lines with NeMo's names, or CSV/TSV with the same columns."""
+"""Manifests: one utterance per line, as JSON Lines with NeMo's field names, or as CSV or TSV with these columns."""
 
 import csv
 import io
@@ -10,32 +10,32 @@ from pathlib import Path
 from typing import Any
 
 from asr.errors import ManifestError, raise_problems
-from asr.files import read_text
+from asr.files import read_text, write_whole
 from asr.utterance import Utterance
 
 SUFFIXES = (".jsonl", ".csv", ".tsv")
-_NAMED = ("id", "audio_filepath", "text", "offset", "duration", "speaker")
+_FIELDS = ("id", "audio_filepath", "text", "offset", "duration", "speaker")  # all other fields are kept in `extra`
 
 
 def read_manifest(path: str | Path, *, require_text: bool = False, text_field: str = "text") -> list[Utterance]:
-    """Reads `.jsonl`, `.csv` or `.tsv`; audio paths are taken relative to the manifest's folder.
+    """Read a `.jsonl`, `.csv` or `.tsv` manifest; audio paths are relative to the folder of the manifest.
 
-    Raises ManifestError that lists every faulty line (the first ten in full), not only the first.
+    With `require_text`, a line without text is faulty. `text_field` is the field that becomes the text of an utterance.
+    Raises ManifestError that lists the first ten faulty lines and counts all further ones.
     """
     utterances, problems = scan_manifest(path, require_text=require_text, text_field=text_field)
     raise_problems([f"{path}:{line}: {fault}" for line, fault in problems], ManifestError)
     if not utterances:
-        raise ManifestError(f"{path}: holds no utterances")
+        raise ManifestError(f"{path}: holds no utterances; prepare the corpus again")
     return [utterance for _, utterance in utterances]
 
 
 def scan_manifest(
     path: str | Path, *, require_text: bool = False, text_field: str = "text"
 ) -> tuple[list[tuple[int, Utterance]], list[tuple[int, str]]]:
-    """Reads the lines of a manifest that can be read, and tells the others' faults, each with its number.
+    """Read a manifest; return the utterances and the faults, each with its line number.
 
-    `text_field` is the field that becomes the text of an utterance.
-    Raises ManifestError only where the file as a whole cannot be read.
+    The options are those of `read_manifest`. Raises ManifestError only if the file as a whole cannot be read.
     """
     path = Path(path)
     if not path.is_file():
@@ -51,7 +51,7 @@ def scan_manifest(
         try:
             utterance = from_row(row, path.parent, require_text, text_field)
             if utterance.id in lines_of_ids:
-                raise ValueError(f"id {utterance.id!r} stands already in line {lines_of_ids[utterance.id]}")
+                raise ValueError(f"id {utterance.id!r} repeats line {lines_of_ids[utterance.id]}; ids must differ")
             lines_of_ids[utterance.id] = line
             utterances.append((line, utterance))
         except ValueError as error:
@@ -60,21 +60,25 @@ def scan_manifest(
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
-    """Writes JSON Lines, audio paths relative to the manifest, whole or not at all."""
+    """Write a manifest as JSON Lines, whole or not at all; audio paths are relative to the folder of the manifest."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".part")
-    with draft.open("w", encoding="utf-8") as file:
-        for utterance in utterances:
-            file.write(json.dumps(to_row(utterance, path.parent), ensure_ascii=False) + "\n")
-    draft.replace(path)
+    rows = (json.dumps(to_row(utterance, path.parent), ensure_ascii=False) for utterance in utterances)
+    write_whole(path, "".join(f"{row}\n" for row in rows).encode())
+
+
+def relative_path(path: Path, folder: Path) -> str:
+    """Return `path` as seen from `folder`, with `/` on every system; the absolute path if it is on another drive."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # on Windows, no relative path leads to another drive
+        return path.absolute().as_posix()
 
 
 def to_row(utterance: Utterance, folder: Path) -> dict[str, Any]:
-    """The manifest row of an utterance, its audio path relative to `folder`."""
+    """Return the manifest row of an utterance, with its audio path relative to `folder`."""
     row: dict[str, Any] = {
         "id": utterance.id,
-        "audio_filepath": Path(os.path.relpath(utterance.audio, folder)).as_posix(),
+        "audio_filepath": relative_path(utterance.audio, folder),
         "text": utterance.text,
         "offset": utterance.offset or None,
         "duration": utterance.duration,
@@ -85,26 +89,26 @@ def to_row(utterance: Utterance, folder: Path) -> dict[str, Any]:
 
 
 def with_hypothesis(utterance: Utterance, hypothesis: str) -> Utterance:
-    """The same utterance with a hypothesis as an extra field of its row."""
+    """Return a copy of an utterance with the hypothesis as an extra field."""
     return replace(utterance, extra={**utterance.extra, "hypothesis": hypothesis})
 
 
 def json_rows(content: str) -> Iterable[tuple[int, Any]]:
-    """Numbered rows of JSON Lines; a line that is not JSON is given as a ValueError."""
-    # Not splitlines(): a transcript may hold U+2028, which JSON leaves as it is.
+    """Yield the rows of JSON Lines with their line numbers; a line that is not JSON becomes a ValueError."""
+    # str.splitlines would also split at U+2028, which a JSON string may hold.
     for line, text in enumerate(content.split("\n"), start=1):
         if text.strip():
             try:
                 yield line, parse_json(text)
             except ValueError as error:
-                yield line, ValueError(f"is not JSON ({error}); every line must be one JSON object")
+                yield line, ValueError(f"is not JSON ({error}); each line must be one JSON object")
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text. Raises ValueError also for what could not be written again: half a character."""
+    """Parse a JSON text. Raises ValueError also for a lone surrogate, which UTF-8 cannot hold."""
     try:
         value = json.loads(text)
-        if "\\ud" in text.lower():  # an escape is the only way for a surrogate to get into a text
+        if "\\ud" in text.lower():  # a surrogate can only come from an escape
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise ValueError(str(error).partition(": line ")[0]) from None
@@ -115,35 +119,35 @@ def _csv_rows(path: Path, content: str) -> Iterable[tuple[int, Any]]:
     reader = csv.DictReader(io.StringIO(content, newline=""), delimiter="\t" if path.suffix == ".tsv" else ",")
     if "audio_filepath" not in (reader.fieldnames or ()):
         raise ManifestError(
-            f"{path}: its first line must name the columns audio_filepath and text; found: "
+            f"{path}: the first line must name the columns audio_filepath and text, but it has: "
             + ", ".join(reader.fieldnames or ["nothing"])
         )
     try:
         for row in reader:
             yield reader.line_num, {key: value for key, value in row.items() if key and value}
     except csv.Error as error:
-        raise ManifestError(f"{path}:{reader.line_num}: is not CSV: {error}") from None
+        raise ManifestError(f"{path}:{reader.line_num}: is not CSV ({error}); export the table again") from None
 
 
 def from_row(row: Any, folder: Path, require_text: bool = False, text_field: str = "text") -> Utterance:
-    """The utterance of a manifest row, the inverse of `to_row`. Raises ValueError that says what is wrong with it."""
+    """Return the utterance of a manifest row, the inverse of `to_row`. Raises ValueError for a faulty row."""
     if isinstance(row, ValueError):
         raise row
     if not isinstance(row, dict):
-        raise ValueError(f"is a {type(row).__name__}; every line must be one JSON object")
+        raise ValueError(f"is a {type(row).__name__}; each line must be one JSON object")
     name, text = row.get("audio_filepath"), row.get(text_field)
     if not isinstance(name, str) or not name or "\0" in name:
-        raise ValueError("has no audio_filepath")
+        raise ValueError("has no audio_filepath; add the path of the recording")
     if text_field != "text" and isinstance(text, int | float):
-        text = str(text)  # the number of a speaker, say
+        text = str(text)  # such as the number of a speaker
     if text is not None and not isinstance(text, str):
-        raise ValueError(f"{text_field} is {text!r}, not a string")
+        raise ValueError(f"{text_field} is {text!r}, not a string; put it in quotes")
     if require_text and not (text or "").strip():
         cure = "transcribe it" if text_field == "text" else "add it"
-        raise ValueError(f"{name} has no {text_field}; {cure} or take the line out")
+        raise ValueError(f"{name} has no {text_field}; {cure} or remove the line")
     offset, duration = _seconds(row, "offset"), _seconds(row, "duration")
     if duration == 0.0:
-        raise ValueError(f"{name}: duration is 0 s")
+        raise ValueError(f"{name}: duration is 0 s; correct it or remove the line")
     identifier = row.get("id")
     if identifier is None:
         identifier = name if offset is None else f"{name}@{offset:g}"
@@ -155,7 +159,7 @@ def from_row(row: Any, folder: Path, require_text: bool = False, text_field: str
         offset=offset or 0.0,
         duration=duration,
         speaker=None if speaker is None else str(speaker),
-        extra={key: value for key, value in row.items() if key not in _NAMED},
+        extra={key: value for key, value in row.items() if key not in _FIELDS},
     )
 
 
@@ -168,5 +172,5 @@ def _seconds(row: dict[str, Any], key: str) -> float | None:
     except (TypeError, ValueError, OverflowError):
         seconds = -1.0
     if not 0.0 <= seconds < 1e7:
-        raise ValueError(f"{key} is {value!r}, not a number of seconds")
+        raise ValueError(f"{key} is {value!r}, not a number of seconds; correct it")
     return seconds

@@ -1,6 +1,5 @@
-"""Any folder of recordings and texts -> manifests: recognise what lies there, read it, divide it, write it."""
+"""Preparation of a corpus: recognise its format, read it, divide it into splits, and write the manifests."""
 
-import inspect
 import os
 import re
 import unicodedata
@@ -10,38 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr.corpus.manifest import write_manifest
-from asr.corpus.readers import (
-    audiofolder,
-    common_voice,
-    eaf,
-    folder,
-    json_list,
-    kaldi,
-    lhotse,
-    librispeech,
-    ljspeech,
-    table,
-    textgrid,
-)
+from asr.corpus.readers import READERS
 from asr.corpus.readers.files import SourceError, is_file
+from asr.corpus.readers.reader import Splits
 from asr.corpus.split import split
 from asr.errors import raise_problems
 from asr.utterance import Utterance
 
-# In the order in which they are tried: what could be taken for something else first.
-_READERS = (kaldi, librispeech, common_voice, audiofolder, lhotse, json_list, ljspeech, table, eaf, textgrid, folder)
-FORMATS = {reader.__name__.rpartition(".")[2].replace("_", "-"): reader for reader in _READERS}
 SPLITS = ("train", "validation", "test")
-DEFAULT_FRACTIONS = (0.8, 0.1, 0.1)
-ASIDE = UNTRANSCRIBED, MISSING = "untranscribed", "missing"  # manifests of what cannot be trained on
+DEFAULT_FRACTIONS = (0.8, 0.1, 0.1)  # shares of train, validation and test
+ASIDE = UNTRANSCRIBED, MISSING = "untranscribed", "missing"  # manifests of utterances that cannot be trained on
 
 
 def _text_key(utterance: Utterance) -> str:
-    """Equal for texts that differ in case, spaces or composition only."""
+    """Return a key that ignores case, white space and Unicode composition of the text."""
     return " ".join(unicodedata.normalize("NFC", utterance.text or "").casefold().split())
 
 
-BY: dict[str, Callable[[Utterance], str]] = {
+SPLIT_KEYS: dict[str, Callable[[Utterance], str]] = {
     "id": lambda utterance: utterance.id,
     "speaker": lambda utterance: utterance.speaker or "",
     "text": _text_key,
@@ -50,18 +35,18 @@ BY: dict[str, Callable[[Utterance], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What was recognised as which format, what else it might be, and the utterances of each manifest written."""
+    """The result of `prepare`: the format that was read, and the utterances of each manifest that was written."""
 
-    source: Path
+    source: Path  # the folder or file with the corpus, which may be inside the source that was given
     format: str
-    others: tuple[str, ...]
-    divided: bool  # by us, not (only) by the source
-    manifests: dict[str, list[Utterance]]
-    left: tuple[str, ...]  # manifests that lie in the folder and are not from this run
+    other_formats: tuple[str, ...]  # formats that also recognise the source
+    divided: bool  # True if utterances were divided by hash, False if all splits are those of the source
+    manifests: Splits
+    stale: tuple[str, ...]  # manifests in the output folder that another run wrote
 
     @property
     def missing(self) -> int:
-        """How many texts have no recording."""
+        """Return the number of texts without a recording."""
         return len(self.manifests.get(MISSING, ()))
 
 
@@ -74,73 +59,76 @@ def prepare(
     by: str = "id",
     **options: str | None,
 ) -> Prepared:
-    """Writes `out`/SPLIT.jsonl for the corpus at `source`, and there too `untranscribed` and `missing`, if any.
+    """Write a manifest for each split of the corpus at `source` into the folder `out`.
 
-    `format` is one of FORMATS, by default what is recognised. Splits of the source are kept; without any, or with
-    `fractions`, see `divide`. `options` go to the reader: `tier`, `text_suffix`, `pattern`. Raises SourceError.
+    Recordings without a text go to `untranscribed.jsonl`, and texts without a recording to `missing.jsonl`. `format`
+    is a key of READERS (default: the format that is recognised). Splits of the source are kept; `divide` makes the
+    others from `fractions` and `by`. `options` go to the reader: `tier`, `text_suffix`, `pattern`. Raises SourceError.
     """
     if not source.exists():
-        raise SourceError(f"{source}: no such file or folder")
+        raise SourceError(f"{source}: no such file or folder; correct the path")
     if out.resolve() == source.resolve() or out.is_file():
-        raise SourceError(f"-o {out}: give a folder for the manifests that is not the source and no file")
-    if by not in BY:
-        raise SourceError(f"--by {by}: must be one of {', '.join(BY)}")
+        raise SourceError(f"-o {out}: must be a folder for the manifests that is not the source; give another one")
+    if by not in SPLIT_KEYS:
+        raise SourceError(f"--by {by}: must be one of {', '.join(SPLIT_KEYS)}")
     place, names = recognise(source, format)
-    reader = FORMATS[names[0]]
+    reader = READERS[names[0]]
     given = {option: value for option, value in options.items() if value is not None}
-    if unknown := given.keys() - inspect.signature(reader.read).parameters.keys():
+    if unknown := given.keys() - reader.options:
         flags = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(unknown))
-        raise SourceError(f"{place}: is read as {reader.NAME}, which has no {flags}; another --format may")
+        raise SourceError(f"{place}: is read as {reader.title}, which has no option {flags}; try another --format")
     splits = reader.read(place, **given)
     if not any(splits.values()):
-        raise SourceError(f"{place}: holds nothing to read as {reader.NAME}")
-    _require_sound(source, splits)
+        raise SourceError(f"{place}: holds no utterance to read as {reader.title}; try another --format")
+    _require_valid_names(source, splits)
     manifests = divide(_set_aside(source, splits), fractions, by)
     order = [*SPLITS, *(name for name in manifests if name not in (*SPLITS, *ASIDE)), *ASIDE]
     manifests = {name: manifests[name] for name in order if name in manifests}
     try:
-        for name, utterances in reversed(manifests.items()):  # train last: make takes it for the sign of a whole
+        for name, utterances in reversed(manifests.items()):  # train last: if it exists, make takes all as done
             write_manifest(out / f"{name}.jsonl", utterances)
-        left = sorted(path.name for path in out.glob("*.jsonl") if path.stem not in manifests)
+        stale = sorted(path.name for path in out.glob("*.jsonl") if path.stem not in manifests)
     except OSError as error:
-        raise SourceError(f"{out}: cannot write the manifests: {error.strerror or error}") from None
-    return Prepared(place, names[0], tuple(names[1:]), "" in splits or fractions is not None, manifests, tuple(left))
+        raise SourceError(
+            f"{out}: cannot write the manifests: {error.strerror or error}; choose another folder with -o"
+        ) from None
+    return Prepared(place, names[0], tuple(names[1:]), "" in splits or fractions is not None, manifests, tuple(stale))
 
 
 def recognise(source: Path, format: str | None = None) -> tuple[Path, list[str]]:
-    """Where the corpus lies, which may be the only folder in `source`, and its formats, the likeliest first."""
-    if format is not None and format not in FORMATS:
-        raise SourceError(f"--format {format}: must be one of {', '.join(FORMATS)}")
-    readers = {name: FORMATS[name] for name in ([format] if format else FORMATS)}
+    """Return the place of the corpus, which may be the only folder in `source`, and its formats, best first."""
+    if format is not None and format not in READERS:
+        raise SourceError(f"--format {format}: must be one of {', '.join(READERS)}")
+    readers = {name: READERS[name] for name in ([format] if format else READERS)}
     for place in _levels(source):
-        names = [name for name, reader in readers.items() if reader is not folder and reader.recognises(place)]
+        names = [name for name, reader in readers.items() if not reader.is_fallback and reader.recognises(place)]
         if names:
             return place, names
-    if "folder" in readers and folder.recognises(source):
-        return source, ["folder"]
+    if names := [name for name, reader in readers.items() if reader.is_fallback and reader.recognises(source)]:
+        return source, names
     if format is not None:
-        return source, [format]  # its own error says best what it misses
-    raise SourceError(f"{source}: {_inventory(source)}; see docs/prepare.md for the layouts that can be read")
+        return source, [format]  # the error of the reader says best what is missing
+    raise SourceError(f"{source}: {_inventory(source)}; see docs/prepare.md for the formats that can be read")
 
 
-def divide(
-    splits: dict[str, list[Utterance]], fractions: Sequence[float] | None, by: str
-) -> dict[str, list[Utterance]]:
-    """Splits by name, none of them "".
+def divide(splits: Splits, fractions: Sequence[float] | None, by: str) -> Splits:
+    """Divide utterances without a split into `train`, `validation` and `test`; with `fractions`, divide `train`.
 
-    Those given are kept; what has no split, or with `fractions` the split `train`, is divided into `train`,
-    `validation` and `test`, each key `by` of an utterance by its own hash, so that adding data moves none.
+    All other splits are kept. The hash of the key `by` (see SPLIT_KEYS) decides, so that new data never moves an
+    utterance to another split. Raises SourceError if a split would be empty or is already there.
     """
     if fractions is None and "" not in splits:
         return splits
     fractions = fractions or DEFAULT_FRACTIONS
     origin = "" if "" in splits else "train"
     if origin not in splits:
-        raise SourceError(f"--split: the source is divided into {', '.join(splits)}; there is no train to take from")
+        raise SourceError(
+            f"--split: the source has the splits {', '.join(splits)}, but no train to divide; leave --split out"
+        )
     if by == "speaker" and any(utterance.speaker is None for utterance in splits[origin]):
         first = next(utterance.id for utterance in splits[origin] if utterance.speaker is None)
         raise SourceError(f"--by speaker: some utterances name no speaker, the first is {first}; use --by id or text")
-    parts = dict(zip(SPLITS, split(splits[origin], fractions, BY[by]), strict=False))
+    parts = dict(zip(SPLITS, split(splits[origin], fractions, SPLIT_KEYS[by]), strict=False))
     kept = {name: utterances for name, utterances in splits.items() if name != origin}
     wanted = {name for name, fraction in zip(SPLITS, fractions, strict=False) if fraction > 0}
     for name in wanted:
@@ -148,17 +136,17 @@ def divide(
             raise SourceError(f"--split: the source has its own {name}, which is kept; give it the share 0")
         if not parts[name]:
             raise SourceError(
-                f"--split: no utterance of {len(splits[origin])} falls to {name}, by the hash of its {by}; "
-                f"give it a larger share{', or use --by id' if by != 'id' else ''}"
+                f"--split: none of {len(splits[origin])} utterances is in {name}, by the hash of its {by}; "
+                f"give {name} a larger share{', or use --by id' if by != 'id' else ''}"
             )
     return kept | {name: part for name, part in parts.items() if name in wanted}
 
 
 def describe(prepared: Prepared, out: Path) -> Iterator[str]:
-    """Lines that say what was recognised, with three rows of it, and what was written."""
-    yield f"{prepared.source}: {FORMATS[prepared.format].NAME}"
-    if prepared.others:
-        yield f"  it can also be read with --format {' or '.join(prepared.others)}"
+    """Yield the lines of the report: the format, three utterances, the manifests written, and warnings."""
+    yield f"{prepared.source}: {READERS[prepared.format].title}"
+    if prepared.other_formats:
+        yield f"  it can also be read with --format {' or '.join(prepared.other_formats)}"
     splits = {name: rows for name, rows in prepared.manifests.items() if name not in ASIDE}
     samples = sorted((row for rows in splits.values() for row in rows), key=lambda row: row.id)
     for row in samples[:3]:
@@ -169,27 +157,27 @@ def describe(prepared: Prepared, out: Path) -> Iterator[str]:
         speakers = {row.speaker for row in rows} - {None}
         yield f"{out / name}.jsonl: {len(rows)} utterances" + (f", {len(speakers)} speakers" if speakers else "")
         if name in ASIDE:
-            what = "recordings without a text" if name == UNTRANSCRIBED else "texts whose recording is not there"
+            what = "recordings without a text" if name == UNTRANSCRIBED else "texts without a recording"
             yield f"  {what}: {', '.join(row.id for row in rows[:3])}{', …' if len(rows) > 3 else ''}"
     for by in ("speaker", "text"):
         places = defaultdict(set)
         for name, rows in splits.items():
             for row in rows:
-                if key := BY[by](row):
+                if key := SPLIT_KEYS[by](row):
                     places[key].add(name)
         shared = sum(len(names) > 1 for names in places.values())
-        # A small set of texts, such as digits, or one speaker, is in every split on purpose.
+        # A small set of texts (such as digits) or a single speaker is in every split on purpose.
         if shared and len(places) > (len(samples) / 2 if by == "text" else 1):
             cure = f"; --by {by} keeps each in one" if prepared.divided else ""
             yield f"{shared} of {len(places)} {by}s are in more than one split{cure}"
     if "train" in splits and "validation" not in splits:
         yield "there is no validation split, which training needs; --split 0.9,0.1 takes it out of train"
-    if prepared.left:
-        yield f"{out}: {', '.join(prepared.left)} not from this run; delete what you no longer need"
+    if prepared.stale:
+        yield f"{out}: {', '.join(prepared.stale)} not from this run; delete the files that you no longer need"
 
 
 def parse_fractions(text: str) -> list[float]:
-    """`0.8,0.1,0.1`: shares of train, validation and test; fewer leave out the last."""
+    """Parse the shares of train, validation and test, such as `0.8,0.1,0.1`; the last ones may be left out."""
     try:
         fractions = [float(part) for part in text.split(",")]
     except ValueError:
@@ -200,13 +188,13 @@ def parse_fractions(text: str) -> list[float]:
 
 
 def _levels(source: Path) -> Iterator[Path]:
-    """`source`, and as long as a folder holds nothing but one folder, that one."""
+    """Yield `source`, then the folder inside it, as long as each folder holds only one folder."""
     while True:
         yield source
         try:
             inside = [path for path in source.iterdir() if not path.name.startswith(".")] if source.is_dir() else []
         except OSError as error:
-            raise SourceError(f"{source}: cannot be read: {error.strerror}") from None
+            raise SourceError(f"{source}: cannot be read: {error.strerror}; check its permissions") from None
         if len(inside) != 1 or not inside[0].is_dir() or inside[0].is_symlink():
             return
         source = inside[0]
@@ -214,52 +202,50 @@ def _levels(source: Path) -> Iterator[Path]:
 
 def _inventory(source: Path) -> str:
     if source.is_file():
-        return f"{source.suffix or 'a file without suffix'} is no format of a corpus"
+        return f"{source.suffix or 'a file without suffix'} is not a format of corpora"
     suffixes = Counter(Path(name).suffix or name for _, _, names in os.walk(source) for name in names)
     found = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5)) or "nothing"
-    return f"no corpus is recognised here, and no recording (found: {found})"
+    return f"holds no known format and no recording (found: {found})"
 
 
-def _require_sound(source: Path, splits: dict[str, list[Utterance]]) -> None:
-    """Names of splits and files that can be written, and ids that stand once."""
+def _require_valid_names(source: Path, splits: Splits) -> None:
+    """Raise SourceError for names of splits or files that cannot be written, and for repeated ids."""
     problems = []
     places: dict[str, str] = {}
     for name, utterances in splits.items():
         if name and (not re.fullmatch(r"\w[\w.-]*", name) or name in ASIDE):
-            problems.append(f"{source}: a split cannot be called {name!r}; use letters, digits, - and _")
+            problems.append(f"{source}: a split cannot have the name {name!r}; use letters, digits, - and _")
         for utterance in utterances:
             place = f"{utterance.audio} ({name or 'undivided'})"
             if not _can_be_written(str(utterance.audio)):
                 problems.append(f"{place!r}: is not a name in UTF-8; rename the file, for example with convmv")
             if utterance.id in places:
-                problems.append(
-                    f"{place}: its id {utterance.id} is also that of {places[utterance.id]}; ids must differ"
-                )
+                problems.append(f"{place}: has the id {utterance.id} of {places[utterance.id]}; ids must differ")
             places[utterance.id] = place
     raise_problems(problems, SourceError)
 
 
-def _set_aside(source: Path, splits: dict[str, list[Utterance]]) -> dict[str, list[Utterance]]:
-    """Splits of what can be trained on; recordings without text and texts without recording beside them."""
-    there = {path: is_file(path) for path in {row.audio for rows in splits.values() for row in rows}}
-    sound: dict[str, list[Utterance]] = {}
-    aside: dict[str, list[Utterance]] = {name: [] for name in ASIDE}
+def _set_aside(source: Path, splits: Splits) -> Splits:
+    """Move recordings without a text, and texts without a recording, to splits of their own (see ASIDE)."""
+    exists = {path: is_file(path) for path in {row.audio for rows in splits.values() for row in rows}}
+    usable: Splits = {}
+    aside: Splits = {name: [] for name in ASIDE}
     for name, utterances in splits.items():
         for utterance in utterances:
-            if not there[utterance.audio]:
+            if not exists[utterance.audio]:
                 aside[MISSING].append(utterance)
             elif not (utterance.text or "").strip():
                 aside[UNTRANSCRIBED].append(utterance)
             else:
-                sound.setdefault(name, []).append(utterance)
-    if not sound:
+                usable.setdefault(name, []).append(utterance)
+    if not usable:
         untranscribed, missing = (_names(aside[name]) for name in ASIDE)
         raise SourceError(
-            f"{source}: nothing to train on: recordings without a text: {untranscribed}; texts whose recording is not "
-            f"there: {missing}. A text must be called like its recording or stand in a table; if the names of the "
-            r"recordings say it, --pattern '(?P<text>…)' takes it from there"
+            f"{source}: nothing to train on: recordings without a text: {untranscribed}; texts without a recording: "
+            f"{missing}. A text file must have the name of its recording, or a table must list both. If the names of "
+            r"the recordings hold the text, take it from there with --pattern '(?P<text>…)'"
         )
-    return sound | {name: utterances for name, utterances in aside.items() if utterances}
+    return usable | {name: utterances for name, utterances in aside.items() if utterances}
 
 
 def _names(utterances: Sequence[Utterance]) -> str:

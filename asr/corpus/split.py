@@ -1,4 +1,4 @@
-"""Splits that do not move: each key is assigned by its own hash, so adding data never moves an utterance."""
+"""Stable splits: each key is assigned by its own hash, so that new data never moves an utterance to another split."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -7,7 +7,7 @@ from asr.utterance import Utterance
 
 
 def hash_fraction(key: str) -> float:
-    """A number in [0, 1) that depends on `key` alone."""
+    """Return a number in [0, 1) that depends on `key` alone."""
     return int.from_bytes(hashlib.sha256(key.encode("utf-8")).digest()[:8], "big") / 2**64
 
 
@@ -16,7 +16,7 @@ def split(
     fractions: Sequence[float],
     by: Callable[[Utterance], str] = lambda u: u.id,
 ) -> list[list[Utterance]]:
-    """Divides utterances by the hash of `by(utterance)` into `len(fractions)` lists of about those shares."""
+    """Divide utterances by the hash of `by(utterance)` into one list for each fraction, of about that share."""
     total = sum(fractions)
     parts: list[list[Utterance]] = [[] for _ in fractions]
     for utterance in utterances:

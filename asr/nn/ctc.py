@@ -12,7 +12,6 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from asr.features import frame_mask
-from asr.lengths import required_frames as required_frames  # stated there, without torch; part of this module
 from asr.nn.rnn import reversed_order
 from asr.text import BLANK
 

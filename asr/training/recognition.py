@@ -10,8 +10,9 @@ from asr.batching import Joined
 from asr.config import Config
 from asr.figures.attention import attention_picture
 from asr.figures.figures import training_picture
+from asr.lengths import required_frames
 from asr.nn.attention import EncoderDecoder
-from asr.nn.ctc import ctc_loss, disagreement, required_frames
+from asr.nn.ctc import ctc_loss, disagreement
 from asr.recognition.recognizer import Recognizer
 from asr.run_log import Row
 from asr.training import watch

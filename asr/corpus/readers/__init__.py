@@ -1,7 +1,23 @@
-"""Corpora as people have them, one module per format.
+"""Corpus readers, one module per format. A new format is a new module with a `READER`, and its name in `_MODULES`."""
 
-Each has `NAME` for people, `recognises(source)`, which is cheap and never raises, and `read(source)`, which gives
-utterances by split: `train`, `validation`, `test` or what the source calls it, and "" where it has no split. Parts of
-recordings stay references (`offset`, `duration`). Every row is given, those without transcript (`text` None) or
-whose audio is not there too. What cannot be read raises SourceError.
-"""
+from importlib import import_module
+
+from asr.corpus.readers.reader import Reader
+
+# The readers are tried in this order: a special layout before a general one that would also recognise it.
+_MODULES = (
+    "kaldi",
+    "librispeech",
+    "common_voice",
+    "audiofolder",
+    "lhotse",
+    "json_list",
+    "ljspeech",
+    "table",
+    "eaf",
+    "textgrid",
+    "folder",
+)
+READERS: dict[str, Reader] = {
+    name.replace("_", "-"): import_module(f"asr.corpus.readers.{name}").READER for name in _MODULES
+}

@@ -1,4 +1,4 @@
-"""Rows with the usual column names -> utterances: what tables, JSON lists and metadata files have in common."""
+"""Rows with the usual column names -> utterances, for tables, JSON lists and metadata files."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,11 +7,12 @@ from typing import Any
 
 from asr.corpus.manifest import from_row
 from asr.corpus.readers.files import Recordings, SourceError, usual_split
+from asr.corpus.readers.reader import Splits
 from asr.errors import raise_problems
 from asr.utterance import Utterance
 
-# Names of the field, the more telling ones first: where a table has several of a line, the first is taken.
-_NAMES = {
+# The column names of each field, the most specific name first. The first name that a table has is taken.
+_COLUMN_NAMES = {
     "audio_filepath": "audio_filepath audio_path audio_file audio_file_name audio wav_filename wav_path wav filename "
     "file_name filepath file_path path file recording clip",
     "text": "text sentence transcript transcription transcripts normalized_text normalised_text",
@@ -22,30 +23,30 @@ _NAMES = {
     "duration": "duration",
     "split": "split subset partition",
 }
-_FIELDS = {field: names.split() for field, names in _NAMES.items()}
+_FIELDS = {field: names.split() for field, names in _COLUMN_NAMES.items()}
 
 
 def fields(header: Iterable[str]) -> dict[str, str]:
-    """For each field of a manifest, and `end` and `split`, the column of `header` that holds it."""
+    """Return the column of `header` for each manifest field, and for `end` and `split`, if there is one."""
     columns = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in reversed(list(header))}
     found = {field: [columns[name] for name in names if name in columns] for field, names in _FIELDS.items()}
     return {field: columns[0] for field, columns in found.items() if columns}
 
 
 def has_audio_and_text(header: Iterable[str]) -> bool:
-    """Whether the columns can be a corpus."""
+    """Return True if one column names the recordings and another holds the texts."""
     return {"audio_filepath", "text"} <= fields(header).keys()
 
 
 def read_rows(
     path: Path, rows: Iterable[tuple[int, Any]], recordings: Recordings, folder: Path | None = None
-) -> dict[str, list[Utterance]]:
-    """Numbered rows of `path`, by the column `split` if there is one. A row that is a ValueError is a faulty one.
+) -> Splits:
+    """Convert the numbered rows of `path` to utterances, by the column `split` if there is one.
 
-    Names of recordings are seen from `folder`, by default that of `path`. Raises SourceError that lists the
-    faulty rows.
+    A row is a dict by column, or a ValueError for a faulty row. Paths of recordings are relative to `folder`
+    (default: the folder of `path`). Raises SourceError that lists the faulty rows.
     """
-    splits: dict[str, list[Utterance]] = defaultdict(list)
+    splits: Splits = defaultdict(list)
     problems = []
     for line, row in rows:
         try:
@@ -55,7 +56,7 @@ def read_rows(
             problems.append(f"{path}:{line}: {error}")
     if len(splits) > 1 and "" in splits:
         first = splits[""][0].id
-        problems.append(f"{path}: {len(splits[''])} rows name no split, the first is {first}; fill in that column")
+        problems.append(f"{path}: {len(splits[''])} rows name no split, the first is {first}; fill in the column split")
     raise_problems(problems, SourceError)
     return dict(splits)
 
@@ -64,10 +65,10 @@ def _utterance(row: Any, recordings: Recordings, folder: Path) -> tuple[str, Utt
     if isinstance(row, ValueError):
         raise row
     if not isinstance(row, dict):
-        raise ValueError(f"is a {type(row).__name__}; every row must be an object with an audio and a text")
+        raise ValueError(f"is a {type(row).__name__}; each row must be an object with a recording and a text")
     columns = fields(row)
     if "audio_filepath" not in columns:
-        raise ValueError(f"names no recording; call that field audio or path. It has: {', '.join(row) or 'nothing'}")
+        raise ValueError(f"names no recording; call that field audio or path; it has: {', '.join(row) or 'nothing'}")
     named = {field: row[column] for field, column in columns.items()}
     kept = {key: value for key, value in row.items() if key not in columns.values()}
     name, end, split = named["audio_filepath"], named.pop("end", None), named.pop("split", None)
@@ -80,5 +81,5 @@ def _utterance(row: Any, recordings: Recordings, folder: Path) -> tuple[str, Utt
         try:
             named["duration"] = round(float(end) - float(named.get("offset") or 0), 6)
         except (TypeError, ValueError, OverflowError):
-            raise ValueError(f"end is {end!r}, not a number of seconds") from None
-    return usual_split(str(split or "")), from_row(kept | named, Path())  # found already
+            raise ValueError(f"end is {end!r}, not a number of seconds; correct it") from None
+    return usual_split(str(split or "")), from_row(kept | named, Path())

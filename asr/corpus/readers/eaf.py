@@ -1,7 +1,8 @@
-"""ELAN annotation files, by Python's own XML parser.
+"""Reader of ELAN annotation files, with Python's own XML parser.
 
-Not by `pympi`, which takes identifiers without digits and files without schema for errors, expands entities, and
-follows annotations that refer to each other in a circle. Format: ELAN Annotation Format 3.0, the schema EAFv3.0.xsd.
+The library `pympi` is not used: it rejects identifiers without digits and files without a schema, it expands entities,
+and it never ends if annotations refer to each other in a circle. Format: ELAN Annotation Format 3.0, the schema
+EAFv3.0.xsd.
 """
 
 from pathlib import Path
@@ -10,33 +11,35 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from asr.corpus.readers.files import Recordings, SourceError, is_audio, is_file, walk
+from asr.corpus.readers.reader import Reader, Splits
 from asr.corpus.readers.tiers import Annotation, utterances_of_tier
-from asr.utterance import Utterance
-
-NAME = "ELAN annotations (.eaf)"
 
 
 class _Builder(ElementTree.TreeBuilder):
-    """Refuses a document type, since entities are declared there, and few of them can expand to gigabytes."""
+    """An XML tree builder that refuses document types, because a few entities in them can expand to gigabytes."""
 
     def doctype(self, *_: str | None) -> None:
         raise ValueError("it declares a document type, which ELAN never writes")
 
 
 def recognises(source: Path) -> bool:
-    """An `.eaf` file, or a folder with some at any depth."""
+    """Return True for an `.eaf` file, or a folder with `.eaf` files at any depth."""
     return bool(_find(source))
 
 
-def read(source: Path, *, tier: str | None = None) -> dict[str, list[Utterance]]:
-    """Utterances of one tier, of the recording that each file names, or else the one called like the file.
+def read(source: Path, *, tier: str | None = None) -> Splits:
+    """Read the annotations of one tier of every file, with the recording that the file names.
 
-    `tier` is a name or a pattern such as `tx@*`. Speakers are the tiers' participants. Raises SourceError that
-    lists the tiers with their counts where the choice is not clear.
+    If a file names no recording that exists, the recording with the name of the file is taken. `tier` is a name or a
+    pattern such as `tx@*` (default: the only tier with text). The participant of a tier is the speaker. Raises
+    SourceError that lists the tiers with their counts if the choice is not clear.
     """
     recordings = Recordings(source if source.is_dir() else source.parent)
     annotations = [annotation for path in _find(source) for annotation in _read_file(path, recordings)]
     return utterances_of_tier(source, annotations, tier, recordings)
+
+
+READER = Reader("ELAN annotations (.eaf)", recognises, read)
 
 
 def _find(source: Path) -> list[Path]:
@@ -78,18 +81,18 @@ def _read_file(path: Path, recordings: Recordings) -> list[Annotation]:
 
 
 def _aligned(element: Element, elements: dict[str, tuple[Element, Element]]) -> tuple[str, str]:
-    """The time slots of an annotation, or of the one that it and others refer to."""
+    """Return the time slots of an annotation, or of the annotation that it refers to."""
     seen = set()
     while (parent := element.get("ANNOTATION_REF")) is not None:
         if parent in seen:
-            raise ValueError(f"annotation {parent} refers to itself")
+            raise ValueError(f"annotation {parent} refers to itself in a circle")
         seen.add(parent)
         element = elements[parent][0]
     return element.attrib["TIME_SLOT_REF1"], element.attrib["TIME_SLOT_REF2"]
 
 
 def _media(root: Element, path: Path, recordings: Recordings) -> tuple[Path, float]:
-    """The recording, and where in it the file's times begin (s). Sound is preferred to video."""
+    """Return the recording and the offset (s) of the times of the file in it; sound is preferred to video."""
     media = sorted(
         root.iterfind("HEADER/MEDIA_DESCRIPTOR"), key=lambda element: "audio" not in element.get("MIME_TYPE", "")
     )

@@ -1,4 +1,4 @@
-"""Recordings with a text file of the same name each, or with the text in their names."""
+"""Reader of folders: each recording with a text file of the same name, or with the text in its own name."""
 
 import os
 import re
@@ -6,30 +6,32 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from asr.corpus.readers.files import Recordings, SourceError, is_audio, split_name, usual_split, walk
+from asr.corpus.readers.reader import Reader, Splits
 from asr.files import read_text
 from asr.utterance import Utterance
 
-NAME = "folder of recordings with text files"
-_NOTES = frozenset(["readme", "license", "licence", "copying", "changelog"])  # not transcripts, even as .txt
+_NOT_TRANSCRIPTS = frozenset(["readme", "license", "licence", "copying", "changelog"])
 
 
 def recognises(source: Path) -> bool:
-    """A folder with a recording at any depth."""
+    """Return True for a folder with a recording at any depth."""
     return any(is_audio(Path(name)) for _, _, names in os.walk(source) for name in names)
 
 
-def read(source: Path, *, text_suffix: str | None = None, pattern: str | None = None) -> dict[str, list[Utterance]]:
-    """Each recording with the text file called like it, beside it or (if only one is so called) anywhere.
+def read(source: Path, *, text_suffix: str | None = None, pattern: str | None = None) -> Splits:
+    """Read each recording with the text file of the same name, in its folder or, if the name is unique, anywhere.
 
-    `text_suffix` is what follows the name (`.txt`, `.mb.cleaned`), needed where there are several kinds.
-    `pattern` is a regular expression for the names of recordings, without suffix, from their start on, with one
-    folder more before them for each `/` in it. Its groups `text`, `speaker` and `split` are taken, a `_` in the text
-    for a space. Else splits are the folders called after one, if every recording lies in such. Raises SourceError
-    that lists the kinds of text where the choice is not clear.
+    `text_suffix` is the end of the text files' names after the name of the recording (`.txt`, `.mb.cleaned`). It is
+    needed if there are several kinds of text files.
+
+    `pattern` is a regular expression that is matched at the start of the recordings' names, without suffix. Each `/` in
+    it adds one folder before the name. Its groups `text`, `speaker` and `split` are taken; a `_` in the text becomes a
+    space. Without a group `split`, a folder named after a split holds that split, if every recording is in such a
+    folder. Raises SourceError that lists the kinds of text files if the choice is not clear.
     """
     files = walk(source)
     audio = [path for path in files if is_audio(path)]
-    others = [path for path in files if not is_audio(path) and path.stem.lower() not in _NOTES]
+    others = [path for path in files if not is_audio(path) and path.stem.lower() not in _NOT_TRANSCRIPTS]
     recordings = Recordings(source)
     in_name = _search(pattern, [recordings.identify(path) for path in audio]) if pattern else {}
     texts: dict[Path, Path] = {}
@@ -45,33 +47,38 @@ def read(source: Path, *, text_suffix: str | None = None, pattern: str | None = 
             (usual_split(split), Utterance(name, path, " ".join(text.split()) or None, speaker=groups.get("speaker")))
         )
     divided = all(split for split, _ in utterances)
-    splits: dict[str, list[Utterance]] = defaultdict(list)
+    splits: Splits = defaultdict(list)
     for split, utterance in utterances:
         splits[split if divided else ""].append(utterance)
     return dict(splits)
 
 
+READER = Reader("folder of recordings with text files", recognises, read, is_fallback=True)
+
+
 def _search(pattern: str, names: list[str]) -> dict[str, dict[str, str]]:
-    """The groups found at the start of each name, with as many folders before it as the pattern has slashes."""
+    """Match the pattern at the start of each name, after as many folders as the pattern has slashes; return groups."""
     depth = pattern.count("/")
     try:
         found = {name: match for name in names if (match := re.match(pattern, "/".join(name.split("/")[-1 - depth :])))}
     except re.error as error:
-        raise SourceError(f"--pattern {pattern}: is not a regular expression: {error}") from None
+        raise SourceError(f"--pattern {pattern}: is not a regular expression ({error}); correct it") from None
     if not found:
-        raise SourceError(f"--pattern {pattern}: is found in none of {len(names)} names; the first is {names[0]}")
+        raise SourceError(
+            f"--pattern {pattern}: matches the start of none of {len(names)} names; the first is {names[0]}"
+        )
     return {name: {key: value for key, value in match.groupdict().items() if value} for name, match in found.items()}
 
 
 def _pair(audio: list[Path], others: list[Path]) -> dict[str, dict[Path, Path]]:
-    """For each suffix, the file so called of each recording that has one."""
+    """Return, for each suffix of text files, the text file of each recording that has one."""
     beside = {(path.parent, path.stem): path for path in audio}
     counts = Counter(path.stem for path in audio)
     anywhere = {path.stem: path for path in audio if counts[path.stem] == 1}
     kinds: dict[str, dict[Path, Path]] = defaultdict(dict)
     for path in others:
         stem = path.name
-        while "." in stem:  # the recording of x.mb.cleaned may be x.mb.wav, else x.wav
+        while "." in stem:  # the recording of x.mb.cleaned may be x.mb.wav or x.wav
             stem = stem.rpartition(".")[0]
             recording = beside.get((path.parent, stem)) or anywhere.get(stem)
             if recording is not None:
@@ -91,12 +98,12 @@ def _choose(source: Path, kinds: dict[str, dict[Path, Path]], suffix: str | None
         f"\n  --text-suffix {kind:<14} {len(kinds[kind]):>6} of {total} recordings: {sample[:60]}"
         for kind, sample in sorted(readable.items())
     )
-    problem = f"no text is called like a recording and {suffix}" if suffix else "several kinds of text"
+    problem = f"no text file has the name of a recording and the suffix {suffix}" if suffix else "several kinds of text"
     raise SourceError(f"{source}: {problem}; choose the one to learn:{listed}")
 
 
 def _sample(path: Path) -> str | None:
-    """Text of a file, None where it is none."""
+    """Return the text of a file; None if it is not a text file."""
     try:
         return " ".join(read_text(path, SourceError).split()) if path.stat().st_size < 1_000_000 else None
     except SourceError:
@@ -104,7 +111,10 @@ def _sample(path: Path) -> str | None:
 
 
 def _without_audio(texts: dict[Path, Path], others: list[Path]) -> list[Path]:
-    """Adds to `texts` those of the same kind, in the same folders, whose recording is not there, and returns these."""
+    """Add to `texts` the text files whose recording is missing; return the paths that these recordings should have.
+
+    Only text files with the suffix and in the folders of the others count.
+    """
     if not texts:
         return []
     audio, text = next(iter(texts.items()))

@@ -1,24 +1,29 @@
-"""Kaldi data directory: `wav.scp` with plain paths, `text`, and `segments` and `utt2spk` where there are."""
+"""Reader of Kaldi data directories: `wav.scp` with plain paths, `text`, and optional `segments` and `utt2spk`."""
 
 from pathlib import Path
 
 from asr.corpus.readers.files import SourceError, find_from_above, numbered_lines, usual_split
+from asr.corpus.readers.reader import Reader, Splits
 from asr.errors import raise_problems
 from asr.utterance import Utterance
 
-NAME = "Kaldi data directory"
-
 
 def recognises(source: Path) -> bool:
-    """A folder with `wav.scp`, or one of such folders, one for each split."""
+    """Return True for a folder with `wav.scp`, or with one such folder per split."""
     return (source / "wav.scp").is_file() or bool(_split_folders(source))
 
 
-def read(source: Path) -> dict[str, list[Utterance]]:
-    """One data directory, or the splits in it. Nothing is run: SourceError names each command in a `wav.scp`."""
+def read(source: Path) -> Splits:
+    """Read one data directory, or one per split.
+
+    Commands in `wav.scp` are never run; SourceError names each of them.
+    """
     if (source / "wav.scp").is_file():
         return {"": _read_directory(source)}
     return {usual_split(folder.name): _read_directory(folder) for folder in _split_folders(source)}
+
+
+READER = Reader("Kaldi data directory", recognises, read)
 
 
 def _split_folders(source: Path) -> list[Path]:
@@ -42,20 +47,20 @@ def _read_directory(folder: Path) -> list[Utterance]:
             text=texts.get(name),
             offset=offset,
             duration=duration,
-            speaker=None if speakers.get(name) == name else speakers.get(name),  # Kaldi's way to say "not known"
+            speaker=None if speakers.get(name) == name else speakers.get(name),  # in Kaldi, this means "not known"
         )
         for name, (recording, offset, duration) in sorted(segments.items())
     ]
 
 
 def _read_pairs(path: Path) -> dict[str, str]:
-    """First word of each line -> the rest; nothing where there is no such file."""
+    """Return the first word of each line -> the rest of the line; nothing if the file does not exist."""
     pairs: dict[str, str] = {}
     problems = []
     for line, content in numbered_lines(path) if path.is_file() else []:
         key, *rest = content.split(maxsplit=1)
         if key in pairs:
-            problems.append(f"{path}:{line}: {key} stands there twice; run Kaldi's utils/fix_data_dir.sh")
+            problems.append(f"{path}:{line}: {key} is in the file twice; run Kaldi's utils/fix_data_dir.sh")
         pairs[key] = rest[0] if rest else ""
     raise_problems(problems, SourceError)
     return pairs
@@ -70,7 +75,9 @@ def _read_recordings(path: Path) -> dict[str, Path]:
                 f'while read -r id command; do eval "${{command%|}}" > wav/$id.wav; done < {path}'
             )
         elif not value or value.rpartition(":")[2].isdigit():
-            problems.append(f"{path}: {name} is {value or 'empty'}, not a file; extract it with Kaldi's wav-copy")
+            problems.append(
+                f"{path}: {name} is {value or 'empty'}, not an audio file; extract it with Kaldi's wav-copy"
+            )
         else:
             recordings[name] = find_from_above(path.parent, value)
     raise_problems(problems, SourceError)
@@ -78,7 +85,7 @@ def _read_recordings(path: Path) -> dict[str, Path]:
 
 
 def _read_segments(path: Path) -> dict[str, tuple[str, float, float | None]]:
-    """Utterance -> recording, offset and duration; an end of -1 is that of the recording."""
+    """Return utterance -> recording, offset and duration; an end of -1 means the end of the recording."""
     segments: dict[str, tuple[str, float, float | None]] = {}
     problems = []
     for name, value in _read_pairs(path).items():

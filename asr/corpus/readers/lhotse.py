@@ -1,4 +1,4 @@
-"""lhotse CutSets, read as the JSON they are: lhotse itself is not needed."""
+"""Reader of lhotse CutSets, which are JSON Lines; lhotse itself is not needed."""
 
 import gzip
 import zlib
@@ -8,23 +8,26 @@ from typing import Any
 
 from asr.corpus.manifest import parse_json
 from asr.corpus.readers.files import SourceError, find_from_above, matches, split_files
+from asr.corpus.readers.reader import Reader, Splits
 from asr.errors import raise_problems
 from asr.utterance import Utterance
 
-NAME = "lhotse CutSet"
 _MAX_LINE = 1 << 22  # characters
-_MAX_EXPANSION = 200  # cuts shrink to a tenth or so; a file that grows more than this is made to fill the memory
+_MAX_EXPANSION = 200  # times the compressed size; real cuts reach about 10, and more is an attack on the memory
 
 
 def recognises(source: Path) -> bool:
-    """A file of cuts, `.jsonl` or `.jsonl.gz`, or a folder with some."""
+    """Return True for a file of cuts, `.jsonl` or `.jsonl.gz`, or a folder with such files."""
     return any(_holds_cuts(path) for path in _candidates(source))
 
 
-def read(source: Path) -> dict[str, list[Utterance]]:
-    """One utterance for each supervision. Raises SourceError that lists the cuts that are not a part of one file."""
+def read(source: Path) -> Splits:
+    """Read each supervision as an utterance. Raises SourceError that lists the cuts that are not a part of one file."""
     paths = [source] if source.is_file() else list(filter(_holds_cuts, _candidates(source)))
     return {split: _read_file(path) for split, path in split_files(paths).items()}
+
+
+READER = Reader("lhotse CutSet", recognises, read)
 
 
 def _candidates(source: Path) -> list[Path]:
@@ -41,7 +44,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         while line := file.readline(_MAX_LINE):
             number, left = number + 1, left - len(line)
             if left < 0 or len(line) == _MAX_LINE:
-                raise ValueError(f"line {number} is too long, or the file grows beyond reason when unpacked")
+                raise ValueError(f"line {number} is too long, or the uncompressed file is too large")
             if line.strip():
                 yield number, line
 
@@ -70,15 +73,17 @@ def _read_file(path: Path) -> list[Utterance]:
     return utterances
 
 
-def _utterances(cut: dict[str, Any], folder: Path) -> Iterator[Utterance]:
+def _utterances(cut: Any, folder: Path) -> Iterator[Utterance]:
+    if not isinstance(cut, dict):
+        raise ValueError(f"is a {type(cut).__name__}; each line must be one cut")
     name, kind = cut["id"], cut.get("type", "MonoCut")
     if kind != "MonoCut":
-        raise ValueError(f"{name} is a {kind}; save the cuts with cuts.save_audios(…), then they are files")
+        raise ValueError(f"{name} is a {kind}, not a part of one file; save the cuts with cuts.save_audios(…)")
     recording = cut["recording"]
     source = recording["sources"][0]
     if source["type"] != "file" or recording.get("transforms"):
-        changed = "is changed when it is read" if source["type"] == "file" else f"comes from a {source['type']}"
-        raise ValueError(f"{name}: its recording {changed}; save the cuts with cuts.save_audios(…)")
+        problem = "has transforms" if source["type"] == "file" else f"comes from a {source['type']}"
+        raise ValueError(f"{name}: its recording {problem}; save the cuts with cuts.save_audios(…)")
     if len(source["channels"]) > 1:
         raise ValueError(f"{name} is one channel of several; save the cuts with cuts.save_audios(…)")
     for supervision in cut["supervisions"]:

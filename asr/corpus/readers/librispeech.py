@@ -1,24 +1,23 @@
-"""LibriSpeech layout: `SPLIT/SPEAKER/CHAPTER/*.trans.txt`, each line an utterance's id and its text."""
+"""Reader of the LibriSpeech layout: `SPLIT/SPEAKER/CHAPTER/*.trans.txt`, with the id and the text in each line."""
 
 from pathlib import Path
 
 from asr.corpus.readers.files import SourceError, is_audio, matches, numbered_lines
+from asr.corpus.readers.reader import Reader, Splits
 from asr.utterance import Utterance
-
-NAME = "LibriSpeech layout"
 
 
 def recognises(source: Path) -> bool:
-    """A folder of splits, or one split."""
+    """Return True for a folder of splits, or for one split."""
     try:
         return any(next(source.glob(pattern), None) for pattern in ("*/*/*/*.trans.txt", "*/*/*.trans.txt"))
     except OSError:
         return False
 
 
-def read(source: Path) -> dict[str, list[Utterance]]:
-    """Splits are called as their folders; "" where `source` is a split itself."""
-    splits: dict[str, list[Utterance]] = {}
+def read(source: Path) -> Splits:
+    """Read the splits by the names of their folders, or one undivided split if `source` is a split itself."""
+    splits: Splits = {}
     for transcript in matches(source, "*/*/*/*.trans.txt", "*/*/*.trans.txt"):
         folders = transcript.relative_to(source).parts
         splits.setdefault(folders[0] if len(folders) == 4 else "", []).extend(_read_chapter(transcript))
@@ -26,11 +25,16 @@ def read(source: Path) -> dict[str, list[Utterance]]:
 
 
 def read_part(source: Path, part: str) -> list[Utterance]:
-    """The utterances of the split `part`, which lies somewhere below `source`. Raises SourceError where it does not."""
+    """Read the split `part`, at any depth below `source`. Raises SourceError if it is not there."""
     found = next(source.glob(f"**/{part}/*/*/*.trans.txt"), None)
     if found is None:
-        raise SourceError(f"{source}: holds no {part}/SPEAKER/CHAPTER/*.trans.txt; is it LibriSpeech, with that part?")
+        raise SourceError(
+            f"{source}: holds no {part}/SPEAKER/CHAPTER/*.trans.txt; give a folder of LibriSpeech with the part {part}"
+        )
     return read(found.parents[2])[""]
+
+
+READER = Reader("LibriSpeech layout", recognises, read)
 
 
 def _read_chapter(transcript: Path) -> list[Utterance]:

@@ -1,17 +1,16 @@
-"""LJ Speech layout: `metadata.csv` without header, `id|text` or `id|text|normalised text`, and `wavs/`."""
+"""Reader of the LJ Speech layout: `wavs/` and `metadata.csv` with `id|text` or `id|text|normalised text`."""
 
 from pathlib import Path
 
 from asr.corpus.readers.files import SourceError, is_audio, matches
+from asr.corpus.readers.reader import Reader, Splits
 from asr.corpus.readers.table import parse
 from asr.files import read_text
 from asr.utterance import Utterance
 
-NAME = "LJ Speech layout"
-
 
 def recognises(source: Path) -> bool:
-    """A folder with `metadata.csv`, no header in it, and `wavs/`."""
+    """Return True for a folder with `wavs/` and a `metadata.csv` that has no header."""
     try:
         with (source / "metadata.csv").open(encoding="utf-8", errors="replace") as file:
             first = file.readline(10_000)
@@ -20,8 +19,8 @@ def recognises(source: Path) -> bool:
     return first.count("|") in (1, 2) and (source / "wavs").is_dir() and "file_name" not in first
 
 
-def read(source: Path) -> dict[str, list[Utterance]]:
-    """Takes the normalised text where there is one; the text as printed is kept in the field `raw_text`."""
+def read(source: Path) -> Splits:
+    """Read the normalised text if there is one, and keep the printed text in the field `raw_text`."""
     table = source / "metadata.csv"
     recordings = {path.stem: path for path in matches(source / "wavs", "*.*") if is_audio(path)}
     utterances = []
@@ -32,3 +31,6 @@ def read(source: Path) -> dict[str, list[Utterance]]:
         extra = {"raw_text": cells[1]} if len(cells) == 3 else {}
         utterances.append(Utterance(id=cells[0], audio=audio, text=cells[-1], extra=extra))
     return {"": utterances + [Utterance(id=name, audio=path) for name, path in recordings.items()]}
+
+
+READER = Reader("LJ Speech layout", recognises, read)

@@ -1,4 +1,4 @@
-"""CSV and TSV under the usual column names, with any delimiter; a headerless `audio,text` too."""
+"""Reader of CSV and TSV tables with the usual column names, any delimiter, or two columns without a header."""
 
 import csv
 import io
@@ -7,37 +7,40 @@ from typing import Any
 
 from asr.corpus.readers.columns import has_audio_and_text, read_rows
 from asr.corpus.readers.files import Recordings, SourceError, is_audio, is_file, matches, split_files
+from asr.corpus.readers.reader import Reader, Splits
 from asr.files import read_text
-from asr.utterance import Utterance
 
-NAME = "table (CSV or TSV)"
 DELIMITERS = "\t|;,"
 
 
 def recognises(source: Path) -> bool:
-    """A `.csv` or `.tsv` file, or a folder with one that has a column for the audio and one for the text."""
+    """Return True for a `.csv`, `.tsv` or `.psv` file, or a folder with a table of recordings and texts."""
     if source.is_file():
         return source.suffix.lower() in (".csv", ".tsv", ".psv")
     return any(_has_header(path) for path in matches(source, "*.csv", "*.tsv"))
 
 
-def read(source: Path) -> dict[str, list[Utterance]]:
-    """One table, or one for each split. Recordings are found beneath the table's folder.
+def read(source: Path) -> Splits:
+    """Read one table, or one table per split.
 
-    Columns are found by name (see `columns.py`), a column `split` is followed. A table without header must have two
-    columns, recording and text. Raises SourceError that lists every faulty row.
+    Columns are found by name (see `columns.py`); a column `split` divides the utterances. A table without a header must
+    have two columns, recording and text. Recordings are found at any depth below the folder of the table. Raises
+    SourceError that lists every faulty row.
     """
     tables = [source] if source.is_file() else list(filter(_has_header, matches(source, "*.csv", "*.tsv")))
     recordings = Recordings(source if source.is_dir() else source.parent)
-    splits: dict[str, list[Utterance]] = {}
-    for split, path in split_files(tables).items():
-        for own, utterances in read_rows(path, table_rows(path, recordings), recordings).items():
-            splits.setdefault(own or split, []).extend(utterances)
+    splits: Splits = {}
+    for file_split, path in split_files(tables).items():
+        for split, utterances in read_rows(path, table_rows(path, recordings), recordings).items():
+            splits.setdefault(split or file_split, []).extend(utterances)
     return splits
 
 
+READER = Reader("table (CSV or TSV)", recognises, read)
+
+
 def table_rows(path: Path, recordings: Recordings) -> list[tuple[int, Any]]:
-    """Numbered rows, each a dict by column without empty cells, or a ValueError."""
+    """Return the rows with their line numbers, each a dict by column without empty cells, or a ValueError."""
     text = read_text(path, SourceError)
     header, delimiter = _header(text)
     rows = parse(path, text, delimiter)
@@ -47,17 +50,19 @@ def table_rows(path: Path, recordings: Recordings) -> list[tuple[int, Any]]:
         header = ["audio_filepath", "text"]
     else:
         raise SourceError(
-            f"{path}:1: no column for the audio and one for the text in: {', '.join(header)}; "
-            "its first line must name them, as audio (or path, file, …) and text (or sentence, transcript, …)"
+            f"{path}:1: no column for the recordings and one for the texts in: {', '.join(header)}; "
+            "the first line must name them: audio (or path, file, …) and text (or sentence, transcript, …)"
         )
     return [(line, named_row(header, cells)) for line, cells in rows]
 
 
 def parse(path: Path, text: str, delimiter: str, quoted: bool | None = None) -> list[tuple[int, list[str]]]:
-    """Rows with the number of their last line. SourceError names the first line that is no table.
+    """Split a table into rows of cells, each with the number of its last line.
 
-    Where `quoted` is None, quotes are taken as a spreadsheet writes them, unless only their being part of the
-    text gives every row as many cells as the first: then they are. With `|` it is the other way round.
+    `quoted` says whether quotes enclose a cell, as spreadsheets write them, or are part of the text. If it is None,
+    both readings are tried and the first that gives all rows equally many cells is taken: quotes that enclose cells
+    first, but last if the delimiter is `|`. If neither does, the reading tried first is taken. Raises SourceError that
+    names the first line that is not a row.
     """
     orders = [quoted] if quoted is not None else [True, False] if delimiter != "|" else [False, True]
     readings, problem = [], None
@@ -74,7 +79,7 @@ def parse(path: Path, text: str, delimiter: str, quoted: bool | None = None) -> 
             problem = problem or f"{path}:{reader.line_num}: {error}; export the table again as CSV with quotes"
             continue
         if not rows:
-            raise SourceError(f"{path}: is empty")
+            raise SourceError(f"{path}: is empty; export the table again")
         if len({len(cells) for _, cells in rows}) == 1:
             return rows
         readings.append(rows)
@@ -84,17 +89,17 @@ def parse(path: Path, text: str, delimiter: str, quoted: bool | None = None) -> 
 
 
 def named_row(header: list[str], cells: list[str]) -> dict[str, str] | ValueError:
-    """Cells that are not empty, by column; a ValueError where a row has more or fewer than the header."""
+    """Return the cells that are not empty, by column; a ValueError if the row and the header differ in length."""
     if len(cells) != len(header):
         return ValueError(
-            f"has {len(cells)} cells where the first line has {len(header)}; put a text that holds the delimiter "
-            'in "quotes", and double the quotes within it'
+            f"has {len(cells)} cells, but the first line has {len(header)}; put a text that holds the delimiter "
+            'in "quotes", and double the quotes inside it'
         )
     return {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
 
 
 def _header(text: str) -> tuple[list[str], str]:
-    """Cells of the first line, and the delimiter that gives it known names or, failing that, most cells."""
+    """Return the cells of the first line, and the delimiter that gives known column names or else the most cells."""
     first = next(filter(str.strip, io.StringIO(text)), "").strip()
     headers = [(_cells(first, delimiter), delimiter) for delimiter in DELIMITERS]
     return max(headers, key=lambda found: (has_audio_and_text(found[0]), len(found[0])))

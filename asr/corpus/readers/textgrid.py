@@ -1,8 +1,8 @@
-"""Praat TextGrids, in the long and the short text format, UTF-8 or UTF-16.
+"""Reader of Praat TextGrids, in the long and the short text format, in UTF-8 or UTF-16.
 
-Praat reads free-standing numbers, texts in double quotes, and flags in <>, and passes over all else (manual,
-"TextGrid file formats"). So does this reader; `pympi` goes by lines instead, takes 1e-05 for 5, and needs quadratic
-time for a quote that is not closed.
+Like Praat, this reader takes free-standing numbers, texts in double quotes, and flags in <>, and skips everything else
+(Praat manual, "TextGrid file formats"). The library `pympi` is not used: it reads by lines, takes 1e-05 for 5, and
+needs quadratic time for a quote that is not closed.
 """
 
 import re
@@ -10,29 +10,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asr.corpus.readers.files import Recordings, SourceError, is_audio, matches, walk
+from asr.corpus.readers.reader import Reader, Splits
 from asr.corpus.readers.tiers import Annotation, utterances_of_tier
 from asr.files import read_text
-from asr.utterance import Utterance
 
-NAME = "Praat TextGrids"
 _TOKEN = re.compile(r'"(?P<text>[^"]*(?:""[^"]*)*)"|(?P<flag><\w+>)|(?P<comment>!.*)|(?P<word>[^\s"]+)')
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?")
 
 
 def recognises(source: Path) -> bool:
-    """A `.TextGrid` file, or a folder with some at any depth."""
+    """Return True for a `.TextGrid` file, or a folder with such files at any depth."""
     return bool(_find(source))
 
 
-def read(source: Path, *, tier: str | None = None) -> dict[str, list[Utterance]]:
-    """Intervals with text of one tier, of the recording called like each file.
+def read(source: Path, *, tier: str | None = None) -> Splits:
+    """Read the intervals with text of one tier of every file, with the recording of the same name.
 
-    `tier` is a name or a pattern such as `*`; with a pattern the speaker is the tier, as forced aligners have
-    it. Raises SourceError that lists the tiers with their counts where the choice is not clear.
+    `tier` is a name or a pattern such as `*` (default: the only tier with text). With a pattern, the tier is the
+    speaker, as in the files of forced aligners. Raises SourceError that lists the tiers with their counts if the choice
+    is not clear.
     """
     recordings = Recordings(source if source.is_dir() else source.parent)
     annotations = [annotation for path in _find(source) for annotation in _read_file(path, recordings)]
     return utterances_of_tier(source, annotations, tier, recordings)
+
+
+READER = Reader("Praat TextGrids", recognises, read)
 
 
 def _find(source: Path) -> list[Path]:
@@ -54,10 +57,10 @@ def _read_file(path: Path, recordings: Recordings) -> list[Annotation]:
 
 
 def _intervals(tokens: Iterator[str | float]) -> Iterator[tuple[str, float, float, str]]:
-    """Tier, start, end and text of each interval; point tiers have no stretches to learn."""
+    """Yield tier, start, end (s) and text of each interval; point tiers have no intervals."""
     if (_text(tokens), _text(tokens)) != ("ooTextFile", "TextGrid"):
         raise ValueError("it does not begin as a TextGrid")
-    _number(tokens), _number(tokens), _next(tokens)  # the times of the whole, <exists>
+    _number(tokens), _number(tokens), _next(tokens)  # start and end of the file, <exists>
     for _ in range(int(_number(tokens))):
         kind, name = _text(tokens), _text(tokens)
         _number(tokens), _number(tokens)
@@ -87,12 +90,12 @@ def _next(tokens: Iterator[str | float]) -> str | float:
 def _text(tokens: Iterator[str | float]) -> str:
     token = _next(tokens)
     if not isinstance(token, str):
-        raise ValueError(f"{token} stands where a text should")
+        raise ValueError(f"a text is expected where {token} is")
     return token
 
 
 def _number(tokens: Iterator[str | float]) -> float:
     token = _next(tokens)
     if not isinstance(token, float):
-        raise ValueError(f"{token[:40]!r} stands where a number should")
+        raise ValueError(f"a number is expected where {token[:40]!r} is")
     return token

@@ -1,4 +1,4 @@
-"""Annotations in tiers (ELAN, Praat) -> utterances of the tier that holds the transcript."""
+"""Annotations in tiers (ELAN, Praat) -> utterances of the tier with the transcript."""
 
 import fnmatch
 import logging
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr.corpus.readers.files import Recordings, SourceError
+from asr.corpus.readers.reader import Splits
 from asr.utterance import Utterance
 
 logger = logging.getLogger(__name__)
@@ -15,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """A stretch of a recording, in seconds, and what a tier says of it; None where it has no time of its own."""
+    """A segment of a recording and its text in one tier; `start` and `end` are in seconds, None if not known."""
 
     file: Path
     audio: Path
@@ -28,11 +29,11 @@ class Annotation:
 
 def utterances_of_tier(
     source: Path, annotations: Sequence[Annotation], tier: str | None, recordings: Recordings
-) -> dict[str, list[Utterance]]:
-    """The annotations of `tier`, a name or a pattern such as `tx@*`; by default of the only tier with text.
+) -> Splits:
+    """Return the annotations of `tier` as utterances.
 
-    Annotations that span no time are left out and named in the log. Raises SourceError that lists the tiers
-    where the choice is not clear.
+    `tier` is a name or a pattern such as `tx@*` (default: the only tier with text). Annotations that span no time are
+    left out and named in the log. Raises SourceError that lists the tiers if the choice is not clear.
     """
     written = [annotation for annotation in annotations if annotation.text.strip()]
     counts = Counter(annotation.tier for annotation in written)
