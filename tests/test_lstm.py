@@ -12,12 +12,12 @@ from conftest import DEVICES, REPOSITORY
 from oracles import packed_reference, randomise, run_packed
 from torch import Tensor, nn
 
-from asr.nn import amx, lstm_gates, lstm_kernel
+from asr.nn.kernels import amx, lstm_kernel, processor
 from asr.nn.lstm import train_lstm
 from asr.nn.rnn import RNNLayer
 
 LENGTHS = torch.tensor([23, 7, 1, 22, 7, 3, 12])
-needs_bf16 = pytest.mark.skipif(not lstm_gates.HAS_BF16, reason="this processor has no bfloat16 products")
+needs_bf16 = pytest.mark.skipif(not processor.HAS_BF16, reason="this processor has no bfloat16 products")
 needs_amx = pytest.mark.skipif(not amx.permitted(), reason="this processor has no tiles")
 CUDA = DEVICES[1]
 WHERE = [  # device, precision
@@ -150,7 +150,7 @@ def test_the_steps_of_a_gpu_are_those_of_a_cpu() -> None:
     """Run by Triton's interpreter, which needs no GPU, in a process of its own: it is chosen when kernels are made."""
     pytest.importorskip("triton", reason="no Triton, which comes with PyTorch on Linux")
     program = (
-        "import torch; from asr.nn import lstm_cpu, lstm_cuda; "
+        "import torch; from asr.nn.kernels import lstm_cpu, lstm_cuda; "
         "torch.manual_seed(0); lengths = torch.tensor([9, 4, 1]); "
         "gates, above = torch.randn(3, 9, 2 * 4 * 48), torch.randn(3, 9, 2 * 48); other = gates.clone(); "
         "biases, matrices = torch.randn(2, 4 * 48), list(torch.randn(2, 4 * 48, 48) / 5); "
