@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from asr.cells import Cell
 from asr.cli.groups import DefaultGroup
 from asr.cli.options import Device, Model
 from asr.errors import AsrError
@@ -74,7 +75,7 @@ def train_rnn(
         typer.Option("--given", metavar="FIELD", help="Learn how text depends on a field of manifest lines: speaker."),
     ] = None,
     units: Annotated[Literal["characters", "words"], typer.Option(help="What it reads and predicts.")] = "characters",
-    cell: Annotated[Literal["lstm", "gru", "rnn_tanh", "rnn_relu"], typer.Option(help="Of the layers.")] = "lstm",
+    cell: Annotated[Cell, typer.Option(help="Of the layers.")] = "lstm",
     hidden: Annotated[int, typer.Option(min=1, help="Size of each layer.")] = 256,
     layers: Annotated[int, typer.Option(min=1, help="How many there are.")] = 1,
     dropout: Annotated[float, typer.Option(min=0, max=0.9, help="Share of values left out in training.")] = 0.2,
