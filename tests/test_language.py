@@ -1,3 +1,5 @@
+"""Training of language models: streams and chunks, equal bytes after interruptions, and the command line."""
+
 import json
 from collections.abc import Iterator
 from pathlib import Path

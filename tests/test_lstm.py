@@ -1,4 +1,4 @@
-"""The LSTM that trains, beside PyTorch's own on packed sequences."""
+"""The compiled LSTM steps give the outputs and gradients of PyTorch's LSTM on packed sequences."""
 
 import os
 import subprocess
