@@ -1,4 +1,4 @@
-"""Which utterances go into which batch, and the padded batch itself."""
+"""Batches: which utterances go into which batch, and padding."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Joined = tuple[int, ...]  # utterances that follow each other, pauses between, in one recording; mostly it is one
+Joined = tuple[int, ...]  # indices of utterances joined into one recording, with pauses; mostly a single utterance
 
-_LENGTH_JITTER = 0.1  # lengths are sorted after a random change of up to this share, so that batches vary
+_LENGTH_JITTER = 0.1  # largest random relative change of a length before sorting, so that batches vary
 
 
 def plan_batches(
@@ -18,10 +18,11 @@ def plan_batches(
     max_utterances: int,
     generator: np.random.Generator | None = None,
 ) -> list[list[int]]:
-    """Divides utterances into batches of similar length, at most `max_samples` with padding in each.
+    """Divide utterances into batches of similar length, of at most `max_samples` samples with padding.
 
-    With a `generator` the batches come in random order and differ from epoch to epoch; without one they are
-    sorted by length. An utterance longer than `max_samples` is a batch of its own.
+    With a `generator`, the batches come in random order and differ from epoch to epoch. Without a generator, the
+    batches are sorted by length. An utterance longer than `max_samples` is a batch of its own. Returns the indices of
+    the utterances of each batch.
     """
     lengths = np.asarray(num_samples)
     jitter = generator.uniform(1 - _LENGTH_JITTER, 1 + _LENGTH_JITTER, len(lengths)) if generator is not None else 1.0
@@ -51,9 +52,10 @@ def plan_joined(
     max_utterances: int,
     generator: np.random.Generator,
 ) -> list[list[Joined]]:
-    """Like `plan_batches`, but utterances drawn with a probability are joined in pairs, in batches of their own.
+    """Plan batches as `plan_batches` does, and join some utterances in pairs, in batches of their own.
 
-    Each of a pair counts `pause` samples longer than it is; what would exceed `max_samples` as a pair stays alone.
+    `probability` is the probability that an utterance is joined. `pause` is the number of samples added to each
+    utterance of a pair. A pair that would exceed `max_samples` is not joined.
     """
     drawn = generator.permutation(np.flatnonzero(generator.random(len(num_samples)) < probability))
     pairs = drawn[: len(drawn) // 2 * 2].reshape(-1, 2)
@@ -73,7 +75,7 @@ def plan_joined(
 
 
 def pad(waveforms: Iterable[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Waveforms `(N,)` -> audio `(B, N)` with zeros at the ends, and lengths `(B,)` in samples."""
+    """Pad waveforms `(N,)` with zeros at their ends: return audio `(B, N)` and lengths `(B,)` in samples."""
     tensors = [torch.from_numpy(waveform) for waveform in waveforms]
     lengths = torch.tensor([len(tensor) for tensor in tensors])
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True), lengths

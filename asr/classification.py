@@ -19,6 +19,7 @@ from asr.equalize import Equalizer, equalize
 from asr.errors import AudioError
 from asr.model import SpeechModel
 from asr.nn.classifier import UtteranceClassifier
+from asr.nn.rnn import Kernels
 from asr.utterance import Utterance
 
 _READ_TOGETHER = 64  # recordings held in memory at a time
@@ -32,9 +33,11 @@ class Classification:
     probability: float
 
 
-def classification_network(config: ModelConfig, *, num_bins: int, num_classes: int) -> UtteranceClassifier:
-    """What stands on top of the features."""
-    return UtteranceClassifier(num_bins=num_bins, num_classes=num_classes, **config.encoder)
+def classification_network(
+    config: ModelConfig, *, num_bins: int, num_classes: int, kernels: Kernels
+) -> UtteranceClassifier:
+    """Build the network on top of the features: an encoder, a mean over time, and an output layer."""
+    return UtteranceClassifier(num_bins=num_bins, num_classes=num_classes, kernels=kernels, **config.encoder)
 
 
 class Classifier(SpeechModel[UtteranceClassifier]):

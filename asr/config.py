@@ -1,7 +1,7 @@
-"""The whole configuration of a training run: typed, validated, frozen. YAML in, YAML out.
+"""The configuration of a training run: typed, validated, frozen; read from YAML and written to YAML.
 
-Modules never see these classes; the builders in `model.py` and `training/build.py` take them apart into plain
-arguments.
+Configuration stops at the builders: `asr/model.py`, the network functions of `asr/recognition/recognizer.py` and
+`asr/classify.py`, and the modules of `asr/training`. All other modules take plain keyword arguments.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from asr.cells import Cell
 from asr.errors import ConfigError
 from asr.text import Normalizer, UnitKind, is_punctuation
+
+_ADDED = {"training": ("kernels",)}  # settings younger than the first checkpoints: see `Config.fingerprint`
 
 
 class _Section(BaseModel):
@@ -20,15 +23,21 @@ class _Section(BaseModel):
 
 
 class DataConfig(_Section):
-    """Manifests, relative to the folder the command is run in."""
+    """Manifests, with paths relative to the folder in which the command runs."""
 
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
+    train: tuple[str, ...] = Field(description="one or more manifests of training utterances (required)")
+    validation: tuple[str, ...] = Field(
+        description="one or more manifests of validation utterances; they decide which epoch is kept (required)"
+    )
     exclude: str | None = Field(
-        default=None, description="a file of ids, one a line, of training utterances to leave out: see `asr suspects`"
+        default=None,
+        description="file with the ids of training utterances to leave out, one id a line, such as `asr suspects` "
+        "writes (default: none)",
     )
     text_field: str = Field(
-        default="text", min_length=1, description="of a line: what is to be written for its audio, or its class"
+        default="text",
+        min_length=1,
+        description="field of a manifest line that holds the transcript or the class (default: text)",
     )
 
     @field_validator("train", "validation", mode="before")
@@ -38,42 +47,82 @@ class DataConfig(_Section):
 
 
 class FeaturesConfig(_Section):
-    kind: Literal["log_mel", "mfcc", "spectrogram"] = "log_mel"
-    sample_rate: int = Field(default=16000, ge=1000, le=192000, description="Hz; recordings are resampled to it")
-    bins: int = Field(default=80, ge=1, le=512, description="mel bands (log_mel, mfcc); the spectrogram ignores it")
-    coefficients: int = Field(default=20, ge=1, le=512, description="cepstral coefficients (mfcc)")
-    window_ms: float = Field(default=25.0, gt=0, le=1000)
-    hop_ms: float = Field(default=10.0, gt=0, le=1000)
+    """Settings of the features that the network reads."""
+
+    kind: Literal["log_mel", "mfcc", "spectrogram"] = Field(
+        default="log_mel", description="kind of features (default: log_mel)"
+    )
+    sample_rate: int = Field(
+        default=16000,
+        ge=1000,
+        le=192000,
+        description="sample rate in Hz to which all recordings are resampled (default: 16000)",
+    )
+    bins: int = Field(
+        default=80,
+        ge=1,
+        le=512,
+        description="number of mel bands for log_mel and mfcc; spectrogram ignores it (default: 80)",
+    )
+    coefficients: int = Field(
+        default=20, ge=1, le=512, description="number of cepstral coefficients for mfcc (default: 20)"
+    )
+    window_ms: float = Field(
+        default=25.0, gt=0, le=1000, description="length of the analysis window in milliseconds (default: 25)"
+    )
+    hop_ms: float = Field(
+        default=10.0,
+        gt=0,
+        le=1000,
+        description="time from one feature frame to the next in milliseconds (default: 10)",
+    )
     level: Literal["utterance", "running"] = Field(
-        default="utterance", description="what it is normalised over; running: what was heard so far, as a stream needs"
+        default="utterance",
+        description="frames that level normalisation uses: `utterance` uses the whole utterance, `running` uses past "
+        "frames only, as streaming needs (default: utterance)",
     )
     equalize: bool = Field(
         default=False,
-        description="one filter for all recordings of a speaker evens out microphone, room and voice",
+        description="equalise all recordings of a speaker with one filter, which removes differences between "
+        "microphones, rooms and voices (default: false)",
     )
 
 
 class TextConfig(_Section):
-    """How transcripts are normalised, and what the units of the model are; docs/text.md tells which to choose."""
+    """Normalisation of transcripts, and the units of the model; docs/text.md helps to choose."""
 
-    lower: Literal[False, True, "turkic"] = Field(default=False, description="turkic: I becomes ı, İ becomes i")
-    strip_punctuation: bool = Field(default=False, description="a space for each punctuation mark and symbol")
-    keep_inside_words: str = Field(default="'", description="what strip_punctuation keeps between letters, as in don't")
-    units: UnitKind = "characters"
-    units_file: str | None = Field(default=None, description="one unit a line, instead of learning them from the text")
+    lower: Literal[False, True, "turkic"] = Field(
+        default=False,
+        description="convert text to lower case; `turkic` converts I to ı and İ to i (default: false)",
+    )
+    strip_punctuation: bool = Field(
+        default=False, description="replace each punctuation mark and symbol with a space (default: false)"
+    )
+    keep_inside_words: str = Field(
+        default="'",
+        description="punctuation marks that strip_punctuation keeps between letters, as in don't (default: ')",
+    )
+    units: UnitKind = Field(
+        default="characters", description="kind of units that the model writes (default: characters)"
+    )
+    units_file: str | None = Field(
+        default=None,
+        description="file with the units, one unit a line; without it, units are learned from the training text "
+        "(default: none)",
+    )
 
     @field_validator("keep_inside_words")
     @classmethod
     def _only_punctuation(cls, value: str) -> str:
         if letters := "".join(character for character in value if not is_punctuation(character)):
-            raise ValueError(f"must hold punctuation only; {letters!r} is never stripped")
+            raise ValueError(f"must contain punctuation only; strip_punctuation never removes {letters!r}")
         return value
 
     @field_validator("units_file")
     @classmethod
     def _not_of_graphemes(cls, value: str | None, others: ValidationInfo) -> str | None:
         if value is not None and others.data.get("units") == "graphemes":
-            raise ValueError("graphemes are learned from the text; with a file, leave text.units out")
+            raise ValueError("graphemes are learned from the text; remove text.units to use a units file")
         return value
 
     @property
@@ -84,81 +133,178 @@ class TextConfig(_Section):
 
 
 class ModelConfig(_Section):
-    frontend: Literal["conv", "stack"] = Field(default="conv", description="stack: frames side by side, no convolution")
+    """Settings of the network."""
+
+    frontend: Literal["conv", "stack"] = Field(
+        default="conv",
+        description="subsampling: `conv` uses two convolutions, `stack` joins neighbouring frames (default: conv)",
+    )
     subsampling: Literal[1, 2, 3, 4] = Field(
-        default=3, description="feature frames per encoder frame; unless set, chosen by the units a second"
+        default=3,
+        description="feature frames per encoder frame (default: chosen by the number of units per second; 3 for "
+        "models without CTC)",
     )
-    channels: int = Field(default=32, ge=1, description="of the convolutions (conv)")
+    channels: int = Field(default=32, ge=1, description="channels of each convolution, for frontend conv (default: 32)")
     projection: bool = Field(
-        default=False, description="a linear layer between subsampling and the first recurrent one; slower to learn"
+        default=False,
+        description="add a linear layer between subsampling and the first recurrent layer; it learns more slowly "
+        "(default: false)",
     )
-    cell: Literal["lstm", "gru", "rnn_tanh", "rnn_relu"] = "lstm"
-    bidirectional: bool = True
-    hidden: int = Field(default=320, ge=1, description="per direction; unless set, chosen by the hours of data")
-    layers: int = Field(default=3, ge=1, description="like hidden, chosen unless set")
-    dropout: float = Field(default=0.2, ge=0, lt=1)
+    cell: Cell = Field(default="lstm", description="recurrent cell of the encoder (default: lstm)")
+    bidirectional: bool = Field(
+        default=True, description="read each utterance in both directions; streaming needs false (default: true)"
+    )
+    hidden: int = Field(
+        default=320,
+        ge=1,
+        description="size of each recurrent layer, per direction (default: chosen by the hours of training data)",
+    )
+    layers: int = Field(
+        default=3, ge=1, description="number of recurrent layers (default: chosen by the hours of training data)"
+    )
+    dropout: float = Field(
+        default=0.2, ge=0, lt=1, description="share of values that dropout sets to 0 in training (default: 0.2)"
+    )
     dropout_mask: Literal["utterance", "frame"] = Field(
-        default="frame", description="utterance: one mask for all frames of it, and for what the first layer gets, too"
+        default="frame",
+        description="dropout mask: `frame` draws one for each frame; `utterance` draws one for all frames of an "
+        "utterance and also drops inputs of the first layer (default: frame)",
     )
-    decoder: Literal["ctc", "attention", "joint"] = Field(default="ctc", description="joint: both on one encoder")
-    ctc_weight: float = Field(default=0.3, gt=0, lt=1, description="of CTC in the loss and the scores (joint)")
+    decoder: Literal["ctc", "attention", "joint"] = Field(
+        default="ctc", description="output of the recogniser: CTC, an attention decoder, or both (default: ctc)"
+    )
+    ctc_weight: float = Field(
+        default=0.3,
+        gt=0,
+        lt=1,
+        description="weight of CTC against attention in the loss and in decoding, for decoder joint (default: 0.3)",
+    )
 
     @property
     def encoder(self) -> dict[str, Any]:
-        """The arguments of `Encoder` among these."""
+        """Arguments of `Encoder` in this section."""
         return self.model_dump(exclude={"decoder", "ctc_weight"})
 
     @property
     def loss_weights(self) -> tuple[float, float]:
-        """Those of CTC and of the attention decoder; they sum to 1."""
+        """Weights of CTC and of the attention decoder; they sum to 1."""
         by_ctc = {"ctc": 1.0, "attention": 0.0, "joint": self.ctc_weight}[self.decoder]
         return by_ctc, 1 - by_ctc
 
 
 class AugmentConfig(_Section):
-    """What training does to each utterance, anew in every epoch. Zero switches a part off."""
+    """Changes to each training utterance, drawn anew in every epoch; the defaults switch all of them off."""
 
     join: float = Field(
-        default=0.0, ge=0, le=1, description="probability of being joined with another, faint noise between and around"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="probability that an utterance is joined with another one, with pauses of faint noise (default: 0)",
     )
     noise_snr_db: tuple[float, float] | None = Field(
-        default=None, description="white noise at a ratio drawn from this range"
+        default=None,
+        description="add white noise; lowest and highest signal-to-noise ratio in dB, such as [10, 40] (default: none)",
     )
-    frequency_warp: float = Field(default=0.0, ge=0, lt=0.5, description="0.2 moves formants by up to 20 % either way")
-    tempo: float = Field(default=0.0, ge=0, lt=0.5, description="0.1 makes speech up to 10 % faster or slower")
-    frequency_masks: int = Field(default=0, ge=0)
-    frequency_mask_bins: int = Field(default=16, ge=1)
-    time_masks_per_second: float = Field(default=0.0, ge=0)
-    time_mask_ms: float = Field(default=100.0, gt=0)
+    frequency_warp: float = Field(
+        default=0.0,
+        ge=0,
+        lt=0.5,
+        description="largest relative change of frequencies; 0.2 moves formants by up to 20 % (default: 0)",
+    )
+    tempo: float = Field(
+        default=0.0,
+        ge=0,
+        lt=0.5,
+        description="largest relative change of tempo; 0.1 makes speech up to 10 % slower or faster (default: 0)",
+    )
+    frequency_masks: int = Field(
+        default=0, ge=0, description="number of frequency bands set to 0 in each utterance (default: 0)"
+    )
+    frequency_mask_bins: int = Field(
+        default=16, ge=1, description="largest width of a frequency mask in bins (default: 16)"
+    )
+    time_masks_per_second: float = Field(
+        default=0.0, ge=0, description="average number of time masks for each second of speech (default: 0)"
+    )
+    time_mask_ms: float = Field(
+        default=100.0, gt=0, description="largest length of a time mask in milliseconds (default: 100)"
+    )
 
 
 class TrainingConfig(_Section):
-    start_from: str | None = Field(default=None, description="a model file whose weights to begin with")
-    epochs: int = Field(default=30, ge=1, description="unless set, chosen by the number of utterances")
-    budget_minutes: float | None = Field(
-        default=None, gt=0, description="chooses size, epochs and batch_utterances so that training takes so long"
+    """Settings of the training loop."""
+
+    start_from: str | None = Field(
+        default=None, description="model file whose weights training starts from (default: random weights)"
     )
-    batch_seconds: float = Field(default=120.0, gt=0, description="audio in a batch, padding included")
-    batch_utterances: int = Field(default=64, ge=1, description="at most; like epochs, chosen unless set")
-    learning_rate: float = Field(default=2e-3, gt=0, description="the highest, after warm-up")
-    warmup: float = Field(default=0.1, ge=0, lt=1, description="share of all steps")
-    weight_decay: float = Field(default=0.3, ge=0, description="of AdamW: a step shrinks weights by it times the rate")
+    epochs: int = Field(default=30, ge=1, description="number of epochs (default: chosen by the number of utterances)")
+    budget_minutes: float | None = Field(
+        default=None,
+        gt=0,
+        description="training time in minutes; chooses model size, epochs and batch_utterances to fit (default: none)",
+    )
+    batch_seconds: float = Field(
+        default=120.0, gt=0, description="most seconds of audio in a batch, including padding (default: 120)"
+    )
+    batch_utterances: int = Field(
+        default=64,
+        ge=1,
+        description="most utterances in a batch (default: chosen by the number of utterances)",
+    )
+    learning_rate: float = Field(
+        default=2e-3, gt=0, description="highest learning rate, reached after warm-up (default: 0.002)"
+    )
+    warmup: float = Field(
+        default=0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises (default: 0.1)"
+    )
+    weight_decay: float = Field(
+        default=0.3,
+        ge=0,
+        description="weight decay of AdamW: each step shrinks weights by this times the learning rate (default: 0.3)",
+    )
     consistency: float = Field(
         default=0.0,
         ge=0,
-        description="of two views of each utterance under other masks (CR-CTC); 0.2 is usual, 0 is one",
+        description="weight of the consistency loss between two masked views of each utterance (CR-CTC); 0.2 is usual, "
+        "0 disables it (default: 0)",
     )
-    gradient_clip: float = Field(default=1.0, gt=0, description="largest norm")
-    patience: int = Field(default=20, ge=1, description="epochs without a better validation CER before training stops")
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    checkpoint_minutes: float = Field(default=5.0, gt=0, description="between checkpoints; one also ends each epoch")
-    trackers: tuple[str, ...] = Field(default=(), description="tensorboard, wandb, … that Accelerate knows")
-    seed: int = Field(default=0, ge=0)
+    gradient_clip: float = Field(
+        default=1.0, gt=0, description="largest norm of the gradient; larger gradients are scaled down (default: 1)"
+    )
+    patience: int = Field(
+        default=20,
+        ge=1,
+        description="epochs without a better validation CER or error rate after which training stops (default: 20)",
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto",
+        description="number format; `auto` uses bf16 if the processor multiplies matrices in it (default: auto)",
+    )
+    kernels: Literal["auto", "torch"] = Field(
+        default="auto",
+        repr=False,  # part of the fingerprints of older language-model checkpoints
+        description="LSTM code in training: `auto` uses our compiled steps where they run, `torch` uses nn.LSTM, which "
+        "is slower (default: auto)",
+    )
+    checkpoint_minutes: float = Field(
+        default=5.0,
+        gt=0,
+        description="minutes between checkpoints; each epoch also ends with a checkpoint (default: 5)",
+    )
+    trackers: tuple[str, ...] = Field(
+        default=(),
+        description="experiment trackers that Accelerate supports, such as tensorboard or wandb (default: none)",
+    )
+    seed: int = Field(default=0, ge=0, description="seed of all random numbers (default: 0)")
 
 
 class Config(_Section):
+    """The whole configuration of a run, as in `config.yaml` and in model files."""
+
     task: Literal["recognition", "classification"] = Field(
-        default="recognition", description="classification: one class for a whole utterance, that in data.text_field"
+        default="recognition",
+        description="what to train: a recogniser, or a classifier that gives one class for a whole utterance, from "
+        "data.text_field (default: recognition)",
     )
     data: DataConfig
     features: FeaturesConfig = FeaturesConfig()
@@ -169,19 +315,21 @@ class Config(_Section):
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Config":
-        """Reads YAML and applies overrides like `training.epochs=20`.
+        """Read a YAML file and apply overrides such as `training.epochs=20`.
 
-        Raises ConfigError that names the file or the override, the field, what was found and what is allowed.
+        Raises ConfigError, which names the file or the override, the setting, the value found and the values allowed.
         """
         path = Path(path)
         if not path.is_file():
-            raise ConfigError(f"{path}: no such configuration file")
+            raise ConfigError(f"{path}: no such configuration file; recipes/fsdd/config.yaml is an example")
         try:
             tree = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: is not YAML: {error}") from None
+            raise ConfigError(f"{path}: is not valid YAML: {error}") from None
         if not isinstance(tree, dict):
-            raise ConfigError(f"{path}: must hold sections such as `data:` and `model:`, found {type(tree).__name__}")
+            raise ConfigError(
+                f"{path}: must contain sections such as `data:` and `model:`, found {type(tree).__name__}"
+            )
         set_by = {}
         for override in overrides:
             set_by[_apply(tree, override)] = f"--set {override}"
@@ -191,23 +339,39 @@ class Config(_Section):
             raise ConfigError(_explain(error, str(path), set_by)) from None
 
     def to_yaml(self) -> str:
-        """The configuration with every default written out; `Config.load` reads it back equal."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        """Return the configuration as YAML, with every default written out; `Config.load` reads it back equal."""
+        return _to_yaml(self.model_dump(mode="json"))
+
+    def fingerprint(self) -> str:
+        """Return YAML that is equal for equal runs, also for a run that an older version of the program began.
+
+        Settings in `_ADDED` are left out at their default, because older versions did not write them.
+        """
+        tree = self.model_dump(mode="json")
+        for section, names in _ADDED.items():
+            for name in names:
+                if tree[section][name] == type(getattr(self, section)).model_fields[name].default:
+                    del tree[section][name]
+        return _to_yaml(tree)
+
+
+def _to_yaml(tree: dict[str, Any]) -> str:
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
 
 def _apply(tree: dict[str, Any], override: str) -> str:
     key, separator, value = override.partition("=")
     path = key.strip().split(".")
     if not separator or not all(path):
-        raise ConfigError(f"--set {override}: must look like training.epochs=20")
+        raise ConfigError(f"--set {override}: must have the form SECTION.SETTING=VALUE, such as training.epochs=20")
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
-        raise ConfigError(f"--set {override}: {value!r} is not a YAML value") from None
+        raise ConfigError(f"--set {override}: {value!r} is not a valid YAML value") from None
     for name in path[:-1]:
         section = tree.setdefault(name, {})
         if not isinstance(section, dict):
-            raise ConfigError(f"--set {override}: {name} is a value, not a section")
+            raise ConfigError(f"--set {override}: {name} is a setting, not a section")
         tree = section
     tree[path[-1]] = parsed
     return key.strip()
@@ -219,13 +383,13 @@ def _explain(error: ValidationError, path: str, set_by: dict[str, str]) -> str:
         field = ".".join(str(part) for part in fault["loc"])
         source = next((flag for key, flag in set_by.items() if field == key or field.startswith(key + ".")), path)
         found = "" if fault["type"] in ("missing", "extra_forbidden") else f" (found {fault['input']!r})"
-        message = {"missing": "is required", "extra_forbidden": f"is not an option; {_options(fault['loc'])}"}
+        message = {"missing": "is required", "extra_forbidden": f"is not a setting; {_settings(fault['loc'])}"}
         lines.append(f"{source}: {field} {message.get(fault['type'], fault['msg'])}{found}")
     return "\n".join(lines)
 
 
-def _options(location: tuple[int | str, ...]) -> str:
+def _settings(location: tuple[int | str, ...]) -> str:
     section: Any = Config
     for part in location[:-1]:
         section = section.model_fields[str(part)].annotation
-    return "there are " + ", ".join(section.model_fields)
+    return "the settings there are " + ", ".join(section.model_fields)

@@ -1,8 +1,8 @@
-"""Waveform -> spectral features, in batches with lengths, on whatever device the waveform is.
+"""Spectral features of waveforms, in padded batches with lengths, on the device of the waveform.
 
-Frame `t` is centred on sample `t * hop`; beyond either end of an utterance there are zeros, so padding in a
-batch changes nothing. Every front end ends with two normalisations: the level, of the whole utterance or of what was
-heard so far, then each bin by its mean and deviation over the training data, which the model carries.
+Frame `t` is centred on sample `t * hop`. Both ends of an utterance are padded with zeros, so padding in a batch changes
+nothing. All features are normalised twice. The first normalisation removes the level, of the whole utterance or of past
+frames. The second scales each bin by its mean and deviation over the training data, which the model file holds.
 """
 
 import math
@@ -16,23 +16,23 @@ from torch import Tensor, nn
 
 from asr.lengths import Count, hop_samples, num_frames, window_samples
 
-LOG_FLOOR = 1e-6  # below the power of one 16-bit step of noise: digital silence stays finite and quiet stays quiet
-LEVEL_SECONDS = 4.0  # after which what was heard counts 1/e in a running level
-_LEAST_VARIANCE = 1.0  # of a running level: what comes after digital silence is loud, but not without limit
+LOG_FLOOR = 1e-6  # power below that of one 16-bit step of noise: the logarithm of digital silence stays finite
+LEVEL_SECONDS = 4.0  # seconds after which the weight of a frame in a running level is 1/e
+_LEAST_VARIANCE = 1.0  # of a running level; limits the features of speech that follows digital silence
 
 
 Level = Literal["utterance", "running"]
 
 
 class Spectrogram(nn.Module):
-    """Log power spectrogram, `F = n_fft / 2 + 1`; the base of the other front ends.
+    """Log power spectrogram with `F = n_fft / 2 + 1` bins, and the base class of `LogMel` and `MFCC`.
 
     Shapes: audio `(B, N)` and lengths `(B,)` in samples -> features `(B, T, F)` and lengths `(B,)` in frames.
     """
 
     window_function: Tensor
-    bin_mean: Tensor  # (F,), over the training data; 0 until `fit`
-    bin_deviation: Tensor  # (F,), 1 until `fit`
+    bin_mean: Tensor  # (F,), mean over the training data; 0 before `fit`
+    bin_deviation: Tensor  # (F,), standard deviation over the training data; 1 before `fit`
 
     def __init__(
         self, *, sample_rate: int, window_ms: float = 25.0, hop_ms: float = 10.0, level: Level = "utterance"
@@ -52,16 +52,16 @@ class Spectrogram(nn.Module):
 
     @property
     def level_decay(self) -> float:
-        """Of what a frame counts in a running level, from one frame to the next."""
+        """Factor by which the weight of a frame in a running level falls from one frame to the next."""
         return math.exp(-self.hop / self.sample_rate / LEVEL_SECONDS)
 
     @property
     def bin_frequencies(self) -> Tensor | None:
-        """Centre of each bin in Hz, shape `(F,)`; None where bins are no frequencies."""
+        """Centre of each bin in Hz, shape `(F,)`; None if the bins are not frequencies."""
         return torch.linspace(0, self.sample_rate / 2, self.n_fft // 2 + 1)
 
     def num_frames(self, num_samples: Count) -> Count:
-        """Feature frames of `num_samples` samples: exactly `1 + floor(N / hop)`."""
+        """Return the number of feature frames of `num_samples` samples: exactly `1 + floor(N / hop)`."""
         return num_frames(num_samples, self.hop)
 
     def forward(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,11 +69,11 @@ class Spectrogram(nn.Module):
         return self.normalize_bins(features) * frame_mask(frames, features.shape[1])[:, :, None], frames
 
     def normalize_bins(self, features: Tensor) -> Tensor:
-        """Features `(B, T, F)` without their level -> each bin by its mean and deviation over the training data."""
+        """Scale each bin of features `(B, T, F)` by its mean and deviation over the training data."""
         return (features - self.bin_mean) / self.bin_deviation
 
     def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Sets the mean and deviation of each bin from `(audio, lengths)` batches of training data."""
+        """Set the mean and deviation of each bin from `(audio, lengths)` batches of training data."""
         total = squares = torch.zeros_like(self.bin_mean, dtype=torch.float64)
         count = 0
         for audio, lengths in batches:
@@ -86,7 +86,7 @@ class Spectrogram(nn.Module):
         self.bin_deviation.copy_((squares / max(count, 1) - mean.square()).clamp_min(1e-4).sqrt())
 
     def _level(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Features `(B, T, F)` with the level of each utterance taken out, 0 beyond the lengths; lengths."""
+        """Compute features `(B, T, F)` without the level of each utterance, 0 beyond the lengths, and their lengths."""
         features = self.log_spectrum(audio * frame_mask(lengths, audio.shape[1]))
         frames = self.num_frames(lengths)
         if self.level == "utterance":
@@ -99,11 +99,11 @@ class Spectrogram(nn.Module):
         self.register_buffer("bin_deviation", torch.ones(num_bins))
 
     def log_spectrum(self, audio: Tensor) -> Tensor:
-        """Audio `(B, N)`, zero beyond each length -> features before normalisation `(B, T, F)`."""
+        """Compute features before normalisation, `(B, T, F)`, of audio `(B, N)` that is zero beyond each length."""
         return self.power(audio).clamp_min(LOG_FLOOR).log()
 
     def power(self, audio: Tensor) -> Tensor:
-        """Power spectrum `(B, T, n_fft / 2 + 1)`, zero-padded at both ends (librosa: `pad_mode="constant"`)."""
+        """Compute the power spectrum `(B, T, n_fft / 2 + 1)`, zero-padded as librosa's `pad_mode="constant"`."""
         spectrum = torchaudio.functional.spectrogram(
             audio,
             pad=0,
@@ -111,7 +111,7 @@ class Spectrogram(nn.Module):
             n_fft=self.n_fft,
             hop_length=self.hop,
             win_length=self.window,
-            power=None,  # its own power takes a square root first, and squares that
+            power=None,  # `power=2` takes a square root and squares it
             normalized=False,
             center=True,
             pad_mode="constant",
@@ -120,7 +120,7 @@ class Spectrogram(nn.Module):
 
 
 class LogMel(Spectrogram):
-    """Log energies in `bins` triangular bands on the Slaney mel scale, as `librosa.feature.melspectrogram`."""
+    """Log energies in `bins` triangular bands on the Slaney mel scale, equal to `librosa.feature.melspectrogram`."""
 
     filters: Tensor
 
@@ -156,7 +156,7 @@ class LogMel(Spectrogram):
 
 
 class MFCC(LogMel):
-    """The first `coefficients` of the orthonormal cosine transform of the log mel bands."""
+    """Cepstral coefficients: the first `coefficients` of the orthonormal cosine transform of the log mel bands."""
 
     transform: Tensor
 
@@ -184,17 +184,16 @@ class MFCC(LogMel):
 
 
 def frame_mask(lengths: Tensor, size: int) -> Tensor:
-    """Lengths `(B,)` -> `(B, size)`, true on real frames."""
+    """Return a mask `(B, size)` that is true on real frames, for `lengths (B,)`."""
     return torch.arange(size, device=lengths.device) < lengths[:, None]
 
 
 def normalize_level(features: Tensor, lengths: Tensor) -> Tensor:
-    """Zero mean and unit variance over all real frames and bins of each utterance.
+    """Scale each utterance to zero mean and unit variance over all its real frames and bins.
 
-    One mean and one scale for all bins take the level away and keep the spectrum. A mean for each bin would also
-    take the average spectrum, which in a recording of one word is most of what tells the word: on isolated
-    digits that gave twice the errors. Frames beyond the lengths become exactly 0. Shapes `(B, T, F)`, `(B,)` ->
-    `(B, T, F)`.
+    One mean and one scale for all bins remove the level and keep the spectrum. A mean for each bin would also remove
+    the average spectrum, which in a recording of one word distinguishes the words: on isolated digits it gave twice the
+    errors. Frames beyond the lengths become exactly 0. Shapes: `(B, T, F)`, lengths `(B,)` -> `(B, T, F)`.
     """
     mask = frame_mask(lengths, features.shape[1])[:, :, None]
     count = lengths[:, None, None] * features.shape[2]
@@ -204,21 +203,20 @@ def normalize_level(features: Tensor, lengths: Tensor) -> Tensor:
 
 
 def running_level(features: Tensor, sums: Tensor | None = None, *, decay: float) -> tuple[Tensor, Tensor]:
-    """Zero mean and unit variance over all bins of the frames heard so far: causal, so that a stream can have it.
+    """Scale each frame by the mean and variance of all bins of past frames; it is causal, so streams can use it.
 
-    A frame counts `decay` times as much as the next. `(B, T, F)` -> `(B, T, F)`, and the sums `(3, B)` over the frames,
-    as they count: of 1, of the features and of their squares. Given `sums`, the sequence goes on from there: parts give
-    what the whole does.
+    The weight of a frame is `decay` times the weight of the next frame. Returns features `(B, T, F)` and the weighted
+    sums `(3, B)` over frames: of 1, of the features and of their squares. Pass `sums` to continue a sequence; parts
+    give the features of the whole.
     """
     moments = torch.stack([torch.ones_like(features[:, :, 0]), features.mean(2), features.square().mean(2)]).double()
     coefficients = torch.tensor([[1.0, -decay], [1.0, 0.0]], dtype=moments.dtype, device=moments.device)
-    heard = torchaudio.functional.lfilter(
-        moments, *coefficients, clamp=False
-    )  # (3, B, T): y[t] = x[t] + decay y[t - 1]
+    # (3, B, T): y[t] = x[t] + decay * y[t - 1]
+    total = torchaudio.functional.lfilter(moments, *coefficients, clamp=False)
     if sums is not None:
         steps = torch.arange(1, features.shape[1] + 1, dtype=moments.dtype, device=moments.device)
-        heard = heard + sums[:, :, None] * decay**steps
-    count, total, squares = heard
-    mean = total / count
+        total = total + sums[:, :, None] * decay**steps
+    count, features_sum, squares = total
+    mean = features_sum / count
     deviation = (squares / count - mean.square()).clamp_min(_LEAST_VARIANCE).sqrt()
-    return (features - mean.to(features)[:, :, None]) / deviation.to(features)[:, :, None], heard[:, :, -1]
+    return (features - mean.to(features)[:, :, None]) / deviation.to(features)[:, :, None], total[:, :, -1]

@@ -67,7 +67,7 @@ class SpeechModel(ABC, Generic[Network]):
 
     def fresh_network(self, config: ModelConfig) -> Network:
         """A network of any shape for the same features and outputs."""
-        return self._network(config, num_bins=self.features.num_bins)
+        return self._network(config, num_bins=self.features.num_bins, kernels=self.config.training.kernels)
 
     @property
     def sample_rate(self) -> int:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from accelerate.utils import set_seed
 
+from asr.cells import CELLS
 from asr.config import Config, ModelConfig
 from asr.files import write_whole
 from asr.run_log import kept_row
@@ -27,7 +28,6 @@ from asr.training.data import open_data
 from asr.training.loop import LOG_FILE, MODEL_FILE
 from asr.training.recognition import RecognitionTask
 
-CELLS = ("rnn_tanh", "rnn_relu", "gru", "lstm")
 MEMBERS: dict[str, dict[str, Any]] = {
     **{f"{cell}, two directions": {"cell": cell, "bidirectional": True} for cell in CELLS},
     **{f"{cell}, one direction": {"cell": cell, "bidirectional": False} for cell in CELLS},

@@ -1,4 +1,4 @@
-"""The attention decoder and joint decoding: exact against enumeration, the same at any padding, and it learns."""
+"""The attention decoder and joint decoding: exact against enumeration, equal at any padding, and trained."""
 
 import itertools
 import json

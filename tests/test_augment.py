@@ -1,3 +1,5 @@
+"""Augmentations: noise ratio, warping, masks, joining, and seeds; all of them off change nothing."""
+
 import numpy as np
 import pytest
 import torch

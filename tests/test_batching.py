@@ -1,3 +1,5 @@
+"""Batches: every utterance once, limits kept, joined pairs, padding; and the schedule of the learning rate."""
+
 from itertools import chain
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A stated time chooses size and epochs, the same ones when the run goes on."""
+"""A time budget chooses model size, batches and epochs, and a resumed run keeps its plan."""
 
 from pathlib import Path
 

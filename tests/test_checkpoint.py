@@ -1,4 +1,4 @@
-"""Runs that are killed, damaged or out of disk end as if nothing had happened, or with the old checkpoint intact."""
+"""Runs that are killed or damaged, or that fill the disk, resume to equal bytes or keep an older checkpoint."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Classifiers of whole utterances: pooling, the same answer in any batch, training, and what users get wrong."""
+"""Classifiers of whole utterances: pooling, equal answers in any batch, training, and errors of users."""
 
 import json
 import os

@@ -1,3 +1,5 @@
+"""The configuration: shipped files load, overrides apply, errors name what was typed, old fingerprints stay."""
+
 from pathlib import Path
 
 import pytest
@@ -36,7 +38,7 @@ def test_overrides() -> None:
         ("training.epochs=none", r"--set training\.epochs=none: training\.epochs .*valid integer.*found 'none'"),
         (
             "training.epoch=3",
-            r"--set training\.epoch=3: training\.epoch is not an option; there are start_from, epochs, ",
+            r"--set training\.epoch=3: training\.epoch is not a setting; the settings there are start_from, epochs, ",
         ),
         ("model.subsampling=5", r"--set model\.subsampling=5: .*1, 2, 3 or 4.*found 5"),
         ("model.frontend=transformer", r"model\.frontend .*'conv' or 'stack'.*found 'transformer'"),
@@ -44,12 +46,15 @@ def test_overrides() -> None:
         ("model.dropout=1.5", r"--set model\.dropout=1\.5: .*less than 1"),
         ("text.lower=turkish", r"--set text\.lower=turkish: text\.lower .*'turkic'"),
         ("text.units=words", r"--set text\.units=words: text\.units .*'characters', 'graphemes', .*found 'words'"),
-        ("text.keep_inside_words=a-", r"text\.keep_inside_words .*must hold punctuation only; 'a' is never stripped"),
+        (
+            "text.keep_inside_words=a-",
+            r"text\.keep_inside_words .*must contain punctuation only; strip_punctuation never removes 'a'",
+        ),
         ("text={units: graphemes, units_file: u.txt}", r"text\.units_file .*graphemes are learned from the text"),
-        ("training.epochs", "must look like"),
+        ("training.epochs", "must have the form SECTION"),
         ("training=3", "--set training=3: training"),
-        ("training.epochs.more=3", "is a value, not a section"),
-        ("training.epochs=[", "is not a YAML value"),
+        ("training.epochs.more=3", "is a setting, not a section"),
+        ("training.epochs=[", "is not a valid YAML value"),
     ],
 )
 def test_errors_name_what_was_typed(override: str, message: str) -> None:
@@ -61,7 +66,7 @@ def test_bad_files(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     with pytest.raises(ConfigError, match="no such configuration file"):
         Config.load(path)
-    for content, message in {"a: [": "is not YAML", "- a": "found list", "model: {}": "data is required"}.items():
+    for content, message in {"a: [": "is not valid YAML", "- a": "found list", "model: {}": "data is required"}.items():
         path.write_text(content)
         with pytest.raises(ConfigError, match=message):
             Config.load(path)

@@ -1,3 +1,5 @@
+"""The CTC loss and its gradient against enumeration and PyTorch, infeasible targets, and the consistency loss."""
+
 from collections.abc import Callable
 
 import numpy as np

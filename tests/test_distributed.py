@@ -1,4 +1,4 @@
-"""Several processes under torchrun train as one does at the same global batch, and end together."""
+"""Several processes under torchrun train as one process does at the same global batch, and end together."""
 
 import json
 import os

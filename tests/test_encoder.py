@@ -1,3 +1,5 @@
+"""The encoder and the acoustic model: exact lengths, equal answers in any batch, first weights, dropout masks."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""Features against librosa, equal answers at any padding, and both normalisations."""
+
 import librosa
 import numpy as np
 import pytest

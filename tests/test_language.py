@@ -1,4 +1,4 @@
-"""Training of recurrent language models, and the command `asr lm`."""
+"""Training of language models: streams and chunks, equal bytes after interruptions, and the command line."""
 
 import json
 from collections.abc import Iterator

@@ -1,13 +1,19 @@
+"""The language model's network: causal, continued from its states, conditioned on vectors, gradients by hand."""
+
 import numpy as np
 import pytest
 import torch
 from oracles import randomise, truncated_bptt
 from torch import Tensor
 
+from asr.cells import CELLS
+from asr.errors import LanguageModelError
+from asr.lm.compiled import build_network
+from asr.lm.ngram import SPECIALS
+from asr.lm.recurrent import RecurrentLM
 from asr.nn.lm import LanguageModel
 from asr.nn.rnn import RNNLayer, map_state
-
-CELLS = ["lstm", "gru", "rnn_tanh", "rnn_relu"]
+from asr.text import Normalizer, Units
 
 
 def language_model(cell: str, **settings: int) -> LanguageModel:
@@ -112,7 +118,21 @@ def test_first_weights_of_an_unconditional_model_stay_what_they_were() -> None:
 
 def test_vectors_and_condition_size_belong_together() -> None:
     tokens = torch.zeros(1, 2, dtype=torch.long)
-    with pytest.raises(ValueError, match="takes no vectors"):
+    with pytest.raises(ValueError, match="accepts no vectors"):
         language_model("gru")(tokens, None, torch.zeros(1, 3))
-    with pytest.raises(ValueError, match="needs vectors of 3 numbers"):
+    with pytest.raises(ValueError, match="needs vectors of 3 numbers, found none"):
         language_model("gru", condition_size=3)(tokens)
+
+
+def test_the_compiled_search_refuses_a_cell_that_it_cannot_compute() -> None:
+    units = Units("ab")
+    lm = RecurrentLM((*SPECIALS, "<space>", "a", "b"), "characters", Normalizer(), {"hidden": 4})
+    assert build_network(lm, units).cell == 0
+    lm.settings["cell"] = "mgu"
+    with pytest.raises(LanguageModelError, match=r"cannot compute the cell mgu .* only lstm, gru, .* --cell lstm"):
+        build_network(lm, units)
+
+
+def test_an_unknown_cell_is_named() -> None:
+    with pytest.raises(ValueError, match=r"there is no cell 'mgu'; the cells are lstm, gru, rnn_tanh, rnn_relu"):
+        LanguageModel(num_tokens=3, cell="mgu")  # type: ignore[arg-type]

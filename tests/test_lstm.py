@@ -1,4 +1,4 @@
-"""The LSTM that trains, beside PyTorch's own on packed sequences."""
+"""The compiled LSTM steps give the outputs and gradients of PyTorch's LSTM on packed sequences."""
 
 import os
 import subprocess
@@ -12,12 +12,12 @@ from conftest import DEVICES, REPOSITORY
 from oracles import packed_reference, randomise, run_packed
 from torch import Tensor, nn
 
-from asr.nn.kernels import amx, lstm_gates, lstm_kernel
+from asr.nn.kernels import amx, lstm_kernel, processor
 from asr.nn.lstm import train_lstm
 from asr.nn.rnn import RNNLayer
 
 LENGTHS = torch.tensor([23, 7, 1, 22, 7, 3, 12])
-needs_bf16 = pytest.mark.skipif(not lstm_gates.HAS_BF16, reason="this processor has no bfloat16 products")
+needs_bf16 = pytest.mark.skipif(not processor.HAS_BF16, reason="this processor has no bfloat16 products")
 needs_amx = pytest.mark.skipif(not amx.permitted(), reason="this processor has no tiles")
 CUDA = DEVICES[1]
 WHERE = [  # device, precision

@@ -1,3 +1,5 @@
+"""Model files: exact round trips, equal bytes, files of older versions, and clear errors for bad files."""
+
 import json
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from oracles import random_waveforms, randomise
 
 import asr
 from asr.batching import pad
+from asr.cells import CELLS
 from asr.config import Config, TextConfig
 from asr.errors import ModelFileError
 from asr.model_file import read_metadata
@@ -89,7 +92,7 @@ def test_files_from_before_there_were_tasks_kinds_of_units_and_models_without_pr
 
 
 @pytest.mark.parametrize("kind", ["log_mel", "mfcc", "spectrogram"])
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn_tanh", "rnn_relu"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_every_kind_of_features_and_cell(kind: str, cell: str, tmp_path: Path) -> None:
     features = {**CONFIG["features"], "kind": kind, "coefficients": 13}
     config = {**CONFIG, "features": features, "model": {**CONFIG["model"], "cell": cell}}

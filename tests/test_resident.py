@@ -1,3 +1,5 @@
+"""Recordings in device memory give the batches that padding gives."""
+
 from pathlib import Path
 
 import torch

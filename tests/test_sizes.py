@@ -1,4 +1,4 @@
-"""What a configuration leaves open is chosen by the data; what it sets stays."""
+"""Settings that a configuration leaves open are chosen by the data; settings that it sets stay."""
 
 from pathlib import Path
 from types import SimpleNamespace

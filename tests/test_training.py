@@ -1,4 +1,4 @@
-"""The loop on small corpora made here: it learns, repeats itself, and names what it leaves out."""
+"""The training loop on small corpora of tones: it learns, repeats itself, and stops for a stated reason."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Whether a run is learning: the loss of not listening, and stopping a model that is deaf."""
+"""Warnings in training: a model that ignores the audio, gradient norms, the self-test, and epoch lines."""
 
 import itertools
 from dataclasses import replace

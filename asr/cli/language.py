@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from asr.cells import Cell
 from asr.cli.groups import Commands, DefaultGroup
 from asr.errors import AsrError
 
@@ -78,9 +79,7 @@ def train_rnn(
     units: Annotated[
         Literal["characters", "words"], typer.Option(help="Tokens that the model reads and predicts.")
     ] = "characters",
-    cell: Annotated[
-        Literal["lstm", "gru", "rnn_tanh", "rnn_relu"], typer.Option(help="Recurrent cell of the layers.")
-    ] = "lstm",
+    cell: Annotated[Cell, typer.Option(help="Recurrent cell of the layers.")] = "lstm",
     hidden: Annotated[int, typer.Option(min=1, help="Units in each layer.")] = 256,
     layers: Annotated[int, typer.Option(min=1, help="Number of recurrent layers.")] = 1,
     dropout: Annotated[float, typer.Option(min=0, max=0.9, help="Share of values dropped in training.")] = 0.2,

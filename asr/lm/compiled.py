@@ -17,7 +17,7 @@ from asr.text import BLANK, Units
 if TYPE_CHECKING:
     from asr.lm.recurrent import RecurrentLM  # brings torch, which the search needs not
 
-_CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+_CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # the cells that `_cell` computes, not all of `asr/cells.py`
 _LSTM, _GRU, _RNN_TANH, _RNN_RELU = range(4)
 _ONE, _TWO = np.float32(1), np.float32(2)
 CURE = "train one of characters as the recogniser writes them: `asr lm train-rnn`"
@@ -47,6 +47,11 @@ def require_readable(lm: "RecurrentLM", units: Units) -> None:
     """Raises LanguageModelError, which names the cure, for a model that cannot read the text unit by unit."""
     if lm.units != "characters":
         raise LanguageModelError(f"it reads characters, and this recurrent language model {lm.units}; {CURE}")
+    if (cell := lm.settings.get("cell", "lstm")) not in _CELLS:
+        raise LanguageModelError(
+            f"the search cannot compute the cell {cell} of this recurrent language model, only {', '.join(_CELLS)}; "
+            "train one with `asr lm train-rnn --cell lstm`"
+        )
     if lm.settings.get("condition_size"):
         raise LanguageModelError(f"this recurrent language model needs a vector for each sentence; {CURE}")
     if units.kind in ("decomposed", "phones"):

@@ -1,1 +1,1 @@
-"""The acoustic model: recurrent layers, encoder, CTC."""
+"""The networks: recurrent layers, encoder, CTC and attention decoder, classifier, language model."""

@@ -1,7 +1,7 @@
-"""The attention decoder: encoder states -> units one after the other, each given those before it.
+"""The attention decoder: encoder states -> the units of a text, one after the other, each given all previous units.
 
-Attention: Bahdanau et al. 2014, https://arxiv.org/abs/1409.0473; that knows where it looked before: Chorowski et al.
-2015, https://arxiv.org/abs/1506.07503. What was attended to is fed back: Luong et al. 2015,
+Attention: Bahdanau et al. 2014, https://arxiv.org/abs/1409.0473. Attention that knows its previous alignment: Chorowski
+et al. 2015, https://arxiv.org/abs/1506.07503. Feeding the context to the next step: Luong et al. 2015,
 https://arxiv.org/abs/1508.04025.
 """
 
@@ -17,12 +17,12 @@ from asr.nn.encoder import Encoder, begin_with_blank
 from asr.nn.rnn import SequenceDropout
 from asr.text import BLANK
 
-END = BLANK  # an attention decoder has no blanks: their index begins and ends a text
-SMOOTHING = 0.1  # in training
+END = BLANK  # an attention decoder has no blank; the index of blank begins and ends a text
+SMOOTHING = 0.1  # share of label smoothing in training
 
 
 class Memory(NamedTuple):
-    """What is attended to: `states (B, S, D)`, `keys (B, S, A)`, and `mask (B, S)`, true where there is something."""
+    """The encoder states that attention reads: `states (B, S, D)`, `keys (B, S, A)`, `mask (B, S)`, true on speech."""
 
     states: Tensor
     keys: Tensor
@@ -30,7 +30,7 @@ class Memory(NamedTuple):
 
 
 class State(NamedTuple):
-    """What is carried from unit to unit: `hidden (B, K, H)`, `context (B, K, D)`, `alignment (B, K, S)`."""
+    """The decoder state after a unit: `hidden (B, K, H)`, `context (B, K, D)`, `alignment (B, K, S)`."""
 
     hidden: Tensor
     context: Tensor
@@ -38,10 +38,11 @@ class State(NamedTuple):
 
 
 class LocationAttention(nn.Module):
-    """How much of each frame the next unit is made of: `w · tanh(W query + V key + U alignment before)`, normalised.
+    """Location-aware attention: the softmax over frames of `w · tanh(W query + V key + U previous alignment)`.
 
-    Shapes: query `(B, K, H)`, `Memory`, alignment before `(B, K, S)` -> alignment `(B, K, S)`, in float32; it sums to
-    1 over the frames of the mask and is 0 elsewhere. U is a convolution of `channels` filters over `width` frames.
+    Shapes: query `(B, K, H)`, `Memory`, previous alignment `(B, K, S)` -> alignment `(B, K, S)` in float32. An
+    alignment sums to 1 over the frames of the mask and is 0 elsewhere. U is a convolution of `channels` filters over
+    `width` frames.
     """
 
     def __init__(self, *, query_size: int, state_size: int, size: int, channels: int = 10, width: int = 31) -> None:
@@ -61,10 +62,10 @@ class LocationAttention(nn.Module):
 
 
 class AttentionDecoder(nn.Module):
-    """Log-probabilities of each unit of a text given encoder states and the units before it, by a GRU that attends.
+    """A GRU with attention: encoder states and previous units -> log-probabilities of the next unit.
 
-    `K` texts of each utterance are computed side by side, and each alone, in any batch, at any padding gets the same
-    log-probabilities. Index 0 of `V` is the end of the text.
+    `K` texts of each utterance are computed in parallel. The log-probabilities of a text do not depend on its batch or
+    on padding. Index 0 of `V` is the end of the text.
     """
 
     def __init__(
@@ -78,34 +79,35 @@ class AttentionDecoder(nn.Module):
         self.output = nn.Linear(hidden + state_size, num_units)
 
     def forward(self, states: Tensor, lengths: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
-        """Teacher forcing: states `(B, S, D)`, lengths `(B,)`, `units (B, K, M)` as `pad_units` gives them.
+        """Compute log-probabilities of given texts (teacher forcing).
 
-        Returns log-probabilities `(B, K, M, V)` in float32, and the alignment of each unit `(B, K, M, S)`.
+        `states` are `(B, S, D)`, `lengths (B,)`, and `units (B, K, M)` come from `pad_units`. Returns log-probabilities
+        `(B, K, M, V)` in float32, and the alignment of each unit, `(B, K, M, S)`.
         """
         memory, state = self.remember(states, lengths), self.start(states, units.shape[1])
         before = torch.cat([torch.full_like(units[:, :, :1], END), units[:, :, :-1]], dim=2)
         embedded = self.dropout(self.embedding(before).flatten(0, 1)).unflatten(0, units.shape[:2])  # (B, K, M, H)
-        heard, alignments = [], []
+        outputs, alignments = [], []
         for step in range(units.shape[2]):
             state = self.advance(embedded[:, :, step], state, memory)
-            heard.append(torch.cat([state.hidden, state.context], dim=-1))
+            outputs.append(torch.cat([state.hidden, state.context], dim=-1))
             alignments.append(state.alignment)
-        readout = self.dropout(torch.stack(heard, dim=2).flatten(0, 1)).unflatten(0, units.shape[:2])
+        readout = self.dropout(torch.stack(outputs, dim=2).flatten(0, 1)).unflatten(0, units.shape[:2])
         return self.output(readout).float().log_softmax(dim=-1), torch.stack(alignments, dim=2)
 
     def step(self, units: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
-        """The last `units (B, K)` -> log-probabilities of the next `(B, K, V)`; what `forward` does, one at a time."""
+        """Compute log-probabilities `(B, K, V)` of the next unit given the last units `(B, K)`; a step of `forward`."""
         state = self.advance(self.embedding(units), state, memory)
         logits = self.output(torch.cat([state.hidden, state.context], dim=-1))
         return logits.float().log_softmax(dim=-1), state
 
     def remember(self, states: Tensor, lengths: Tensor) -> Memory:
-        """Encoder states as they are attended to. Frames of nothing but zeros are those in which nothing is said."""
+        """Prepare encoder states for attention. Frames of zeros contain no speech and are masked."""
         mask = frame_mask(lengths, states.shape[1]) & states.any(dim=-1)
         return Memory(states, self.attention.key(states), mask)
 
     def start(self, states: Tensor, texts: int) -> State:
-        """The state before the first unit of `texts` texts an utterance."""
+        """Return the state before the first unit, for `texts` texts of each utterance."""
         batch, frames, size = states.shape
         return State(
             states.new_zeros(batch, texts, self.cell.hidden_size),
@@ -114,7 +116,7 @@ class AttentionDecoder(nn.Module):
         )
 
     def advance(self, embedded: Tensor, state: State, memory: Memory) -> State:
-        """One step of the recurrence, given the embedding `(B, K, H)` of the last units."""
+        """Compute one step of the recurrence from the embedding `(B, K, H)` of the last units."""
         inputs = torch.cat([embedded, state.context], dim=-1)
         hidden = self.cell(inputs.flatten(0, 1), state.hidden.flatten(0, 1)).unflatten(0, embedded.shape[:2])
         alignment = self.attention(hidden, memory, state.alignment)
@@ -122,7 +124,7 @@ class AttentionDecoder(nn.Module):
 
 
 def pad_units(texts: Sequence[Sequence[Sequence[int]]], device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-    """`K` texts of each utterance, ends added -> units `(B, K, M)`, and what of it counts, bool of the same shape."""
+    """Pad `K` texts of each utterance and add their ends: return units `(B, K, M)` and a mask, true on real units."""
     sizes = torch.tensor([[len(text) + 1 for text in row] for row in texts])
     mask = frame_mask(sizes.flatten(), int(sizes.max())).unflatten(0, sizes.shape)
     units = torch.full(mask.shape, END)
@@ -131,9 +133,10 @@ def pad_units(texts: Sequence[Sequence[Sequence[int]]], device: torch.device | N
 
 
 def attention_loss(log_probs: Tensor, units: Tensor, mask: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """Negative log-likelihood of each text and its end, in nats, `(B, K)`: `log_probs (B, K, M, V)` of `pad_units`.
+    """Compute the negative log-likelihood of each text with its end, in nats: `(B, K)`.
 
-    `smoothing` is the share of a target that is spread evenly over all units (Szegedy et al. 2016).
+    `log_probs` are `(B, K, M, V)`; `units` and `mask (B, K, M)` come from `pad_units`. `smoothing` is the share of each
+    target that is spread evenly over all units (Szegedy et al. 2016).
     """
     exact = log_probs.gather(-1, units[..., None]).squeeze(-1)
     smoothed = (1 - smoothing) * exact + smoothing * log_probs.mean(dim=-1) if smoothing else exact
@@ -141,15 +144,15 @@ def attention_loss(log_probs: Tensor, units: Tensor, mask: Tensor, *, smoothing:
 
 
 class EncoderDecoder(Encoder):
-    """Features and texts -> how far each text is from being expected: an encoder with an attention decoder.
+    """An encoder with an attention decoder, and optionally a CTC output: features and texts -> the loss of each text.
 
     Shapes: `(B, T, F)`, lengths `(B,)`, texts without ends -> `(B,)`, in nats: see `losses`. A positive `ctc_weight`
-    adds the output layer of an `AcousticModel`, which makes the encoder learn from left to right (Watanabe et al. 2017,
+    adds the output layer of an `AcousticModel`. CTC makes the encoder learn from left to right (Watanabe et al. 2017,
     https://arxiv.org/abs/1609.06773).
     """
 
     def __init__(self, *, num_units: int, ctc_weight: float, hidden: int, dropout: float, **encoder: Any) -> None:
-        """`encoder` holds the other arguments of `Encoder`."""
+        """Build a network with fresh weights; `encoder` are the other arguments of `Encoder`."""
         super().__init__(hidden=hidden, dropout=dropout, **encoder)
         self.ctc_weight = ctc_weight
         self.output = begin_with_blank(nn.Linear(self.size, num_units)) if ctc_weight else None
@@ -159,7 +162,10 @@ class EncoderDecoder(Encoder):
         return self.losses(*self.encode(features, lengths), texts)
 
     def losses(self, states: Tensor, lengths: Tensor, texts: Sequence[Sequence[int]]) -> Tensor:
-        """`ctc_weight * CTC + (1 - ctc_weight) * attention`, nats of each text; in training with smoothed targets."""
+        """Compute `ctc_weight * CTC + (1 - ctc_weight) * attention` for each text, in nats: `(B,)`.
+
+        In training, the targets of attention are smoothed.
+        """
         units, mask = pad_units([[text] for text in texts], states.device)
         log_probs, _ = self.decoder(states, lengths, units)
         loss = attention_loss(log_probs, units, mask, smoothing=SMOOTHING if self.training else 0.0)[:, 0]
@@ -168,6 +174,6 @@ class EncoderDecoder(Encoder):
         return self.ctc_weight * ctc_loss(self.log_probs(states), lengths, texts) + (1 - self.ctc_weight) * loss
 
     def log_probs(self, states: Tensor) -> Tensor:
-        """Encoder states `(B, S, D)` -> CTC's log-probabilities `(B, S, V)` in float32, as of an `AcousticModel`."""
+        """Compute CTC's log-probabilities `(B, S, V)` in float32 from encoder states `(B, S, D)`."""
         assert self.output is not None
         return self.output(states).float().log_softmax(dim=-1)

@@ -1,4 +1,4 @@
-"""The utterance classifier: a sequence of vectors -> one vector -> log-probabilities of classes."""
+"""The network of a classifier: an encoder, the mean of its vectors, and log-probabilities of classes."""
 
 from typing import Any
 
@@ -9,20 +9,20 @@ from asr.nn.encoder import Encoder
 
 
 def mean_pool(x: Tensor, lengths: Tensor) -> Tensor:
-    """The mean over the real frames of each sequence, whatever stands beyond them: `(B, S, D)`, `(B,)` -> `(B, D)`."""
+    """Average each sequence over its real frames: `(B, S, D)`, lengths `(B,)` -> `(B, D)`; padding has no effect."""
     beyond = ~frame_mask(lengths, x.shape[1])[:, :, None]
     return x.float().masked_fill(beyond, 0.0).sum(1) / lengths[:, None]
 
 
 class UtteranceClassifier(Encoder):
-    """Features -> log-probabilities of the classes of whole utterances: an encoder, its mean, a linear output layer.
+    """An encoder, its mean over time, and a linear output layer: features -> log-probabilities of utterance classes.
 
     Shapes: `(B, T, F)`, lengths `(B,)` -> log-probabilities `(B, C)` in float32, where `C` is the number of classes.
-    The same in training and evaluation, except for dropout.
+    Training and evaluation differ only in dropout.
     """
 
     def __init__(self, *, num_classes: int, **encoder: Any) -> None:
-        """`encoder` holds the arguments of `Encoder`."""
+        """Build a network with fresh weights; `encoder` are the arguments of `Encoder`."""
         super().__init__(**encoder)
         self.output = nn.Linear(self.size, num_classes)
 

@@ -1,4 +1,4 @@
-"""The encoder: subsampling and recurrent layers; the acoustic model: log-probabilities of units on it."""
+"""The encoder, which is subsampling and recurrent layers, and the acoustic model, an encoder with a CTC output."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -8,20 +8,20 @@ from torch import Tensor, nn
 
 from asr.features import frame_mask
 from asr.lengths import Count, subsampled_length, subsampling_look_ahead, time_strides
-from asr.nn.rnn import Cell, FrameDropout, SequenceDropout, State, recur, residual_layers
+from asr.nn.rnn import Cell, FrameDropout, Kernels, SequenceDropout, State, recur, residual_layers
 from asr.text import BLANK
 
 Frontend = Literal["conv", "stack"]
 DropoutMask = Literal["utterance", "frame"]
-_BLANK_BIAS = 4.0  # nats more than the units get, on average
+_BLANK_BIAS = 4.0  # nats; the units get 0 on average
 
 
 class ConvSubsampling(nn.Module):
-    """Two 3 x 3 convolutions that divide time by `factor` and frequency by 4; then, if wanted, a projection.
+    """Two 3 x 3 convolutions that divide time by `factor` and frequency by 4, and an optional projection.
 
-    Shapes: `(B, T, F)`, lengths `(B,)` -> `(B, S, output_size)`, lengths `(B,)`; `output_size` is `projection`, or
-    else what the convolutions give. Frames beyond the lengths are set to zero before each convolution, so that the end
-    of an utterance looks the same in every batch.
+    Shapes: `(B, T, F)`, lengths `(B,)` -> `(B, S, output_size)`, lengths `(B,)`. Without a projection, `output_size` is
+    the size of the convolutions' output. Frames beyond the lengths are set to zero before each convolution, so that
+    padding never changes the end of an utterance.
     """
 
     def __init__(self, *, num_bins: int, factor: int, channels: int, projection: int | None = None) -> None:
@@ -45,7 +45,10 @@ class ConvSubsampling(nn.Module):
 
 
 class FrameStacking(nn.Module):
-    """`factor` frames side by side: subsampling without convolution. Shapes and projection as in `ConvSubsampling`."""
+    """Subsampling without convolution: concatenates `factor` neighbouring frames.
+
+    Shapes and projection are as in `ConvSubsampling`.
+    """
 
     def __init__(self, *, num_bins: int, factor: int, projection: int | None = None) -> None:
         super().__init__()
@@ -61,16 +64,16 @@ class FrameStacking(nn.Module):
 
 
 def _projection(size: int, projection: int | None) -> tuple[nn.Module, int]:
-    """A linear layer from `size` numbers to `projection`, or none; how many come out of it."""
+    """Build a linear layer from `size` to `projection` numbers, or no layer; also return the size of its output."""
     return (nn.Identity(), size) if projection is None else (nn.Linear(size, projection), projection)
 
 
 class Encoder(nn.Module):
-    """What every model begins with: features -> one vector for each encoder frame, by residual recurrent layers.
+    """The base of all speech networks: features -> one vector for each encoder frame, by residual recurrent layers.
 
-    Models are encoders with something on top: they inherit, so that the encoder's parameters have the same names in
-    every model file, and call `encode`. The same in training and evaluation, except for dropout. An utterance gets
-    the same vectors alone, in any batch, at any padding; what stands beyond its length is arbitrary.
+    Networks inherit from it and call `encode`, so the encoder's parameters have equal names in every model file.
+    Training and evaluation differ only in dropout. The vectors of an utterance do not depend on its batch or on
+    padding; vectors beyond its length are arbitrary.
     """
 
     def __init__(
@@ -87,8 +90,13 @@ class Encoder(nn.Module):
         layers: int = 3,
         dropout: float = 0.2,
         dropout_mask: DropoutMask = "frame",
+        kernels: Kernels = "auto",
     ) -> None:
-        """`dropout_mask`: each frame's own, of layers, or one for all frames of an utterance, of inputs and layers."""
+        """Build an encoder with fresh weights.
+
+        `dropout_mask="frame"` draws a mask for each frame after each layer. `"utterance"` draws one mask for all frames
+        of an utterance, after each layer and for the inputs of the first. `kernels` is passed to each RNNLayer.
+        """
         super().__init__()
         self.size = size = hidden * (2 if bidirectional else 1)
         projected = size if projection else None
@@ -103,27 +111,28 @@ class Encoder(nn.Module):
             bidirectional=bidirectional,
             hidden=hidden,
             layers=layers,
+            kernels=kernels,
         )
         by_utterance = dropout_mask == "utterance"
         self.dropout = SequenceDropout(dropout) if by_utterance else FrameDropout(dropout)
         self.input_dropout = self.dropout if by_utterance else nn.Identity()
 
     def num_output_frames(self, num_frames: Count) -> Count:
-        """Encoder frames of `num_frames` feature frames."""
+        """Return the number of encoder frames for `num_frames` feature frames."""
         return subsampled_length(num_frames, self.subsampling.factor)
 
     def encode(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """`(B, T, F)`, lengths `(B,)` -> `(B, S, D)`, where `D` is `size`, and lengths `(B,)`."""
+        """Encode features `(B, T, F)`, lengths `(B,)`: return vectors `(B, S, D)`, where `D` is `size`, and lengths."""
         x, lengths = self.subsampling(features, lengths)  # (B, S, D)
         x, _ = recur(self.input_dropout(x), self.layers, self.norms, self.dropout, lengths=lengths)
         return x, lengths
 
 
 def begin_with_blank(output: nn.Linear) -> nn.Linear:
-    """An output layer of CTC whose first weights make nearly every frame a blank, from which units then rise.
+    """Set the bias of a CTC output layer so that an untrained model predicts blank in nearly every frame.
 
-    Learning starts sooner so, and left to chance a model of little data may take units for blanks, and never come back
-    from there (docs/accuracy.md).
+    Learning starts earlier this way. With a random bias, a model trained on little data may use a unit in place of
+    blank and never recover (docs/accuracy.md).
     """
     with torch.no_grad():
         output.bias[BLANK] = _BLANK_BIAS
@@ -131,14 +140,14 @@ def begin_with_blank(output: nn.Linear) -> nn.Linear:
 
 
 class AcousticModel(Encoder):
-    """Features -> log-probabilities of units: an encoder with a linear output layer.
+    """The network of a CTC recogniser, an encoder with a linear output layer: features -> log-probabilities of units.
 
     Shapes: `(B, T, F)`, lengths `(B,)` -> log-probabilities `(B, S, V)` in float32, lengths `(B,)`; index 0 of
     `V` is blank.
     """
 
     def __init__(self, *, num_units: int, **encoder: Any) -> None:
-        """`encoder` holds the arguments of `Encoder`."""
+        """Build a network with fresh weights; `encoder` are the arguments of `Encoder`."""
         super().__init__(**encoder)
         self.output = begin_with_blank(nn.Linear(self.size, num_units))
 
@@ -150,9 +159,9 @@ class AcousticModel(Encoder):
     def recur(
         self, x: Tensor, lengths: Tensor | None = None, states: Sequence[State] | None = None
     ) -> tuple[Tensor, list[State]]:
-        """Subsampled frames `(B, S, D)` -> log-probabilities `(B, S, V)`, and each layer's state after the last.
+        """Compute log-probabilities `(B, S, V)` of subsampled frames `(B, S, D)`, and the final state of each layer.
 
-        `states` begin the sequence in place of zeros, as in `RNNLayer`, whose `lengths` two directions need.
+        `states` replace the zeros at the start of the sequence, as in `RNNLayer`. Two directions need `lengths (B,)`.
         """
         x, states = recur(self.input_dropout(x), self.layers, self.norms, self.dropout, lengths=lengths, states=states)
         return self.output(x).float().log_softmax(dim=-1), states

@@ -1,4 +1,4 @@
-"""The recurrent language model: token by token, the probabilities of the next."""
+"""The network of a recurrent language model: log-probabilities of the next token after each token."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ from asr.nn.rnn import Cell, SequenceDropout, State, recur, residual_layers
 
 
 class LanguageModel(nn.Module):
-    """Tokens -> log-probabilities of the token after each, by a stack of residual recurrent layers.
+    """A stack of residual recurrent layers: tokens -> log-probabilities of the token after each token.
 
-    Shapes: `(B, S)` int64 -> log-probabilities `(B, S, V)` in float32, and the state of each layer, from which the next
-    call goes on: a sequence in parts gives what it gives as a whole. `V` is the number of tokens.
+    Shapes: `(B, S)` int64 -> log-probabilities `(B, S, V)` in float32, and the state of each layer. Pass the state to
+    the next call to continue a sequence; parts give the log-probabilities of the whole. `V` is the number of tokens.
 
-    With a `condition_size` of `C` numbers the model turns a vector into a sequence: a linear map of the vector is added
-    to the embedding of every token, so that it is there wherever in a stream a sentence begins, and however it goes on.
+    With a `condition_size` of `C`, the model is conditioned on vectors of `C` numbers. A linear map of the vector is
+    added to the embedding of every token, so that the vector counts at every position of a stream.
     """
 
     def __init__(
@@ -39,16 +39,17 @@ class LanguageModel(nn.Module):
     def forward(
         self, tokens: Tensor, states: Sequence[State] | None = None, vectors: Tensor | None = None
     ) -> tuple[Tensor, list[State]]:
-        """`vectors` are one for all, `(C,)`, one for each sequence, `(B, C)`, or one for each token, `(B, S, C)`.
+        """Compute log-probabilities `(B, S, V)` and the final state of each layer.
 
-        Raises ValueError if they are missing, or if the model has no `condition_size`.
+        `vectors` are `(C,)`, one for all sequences, `(B, C)`, one for each sequence, or `(B, S, C)`, one for each
+        token. Raises ValueError if a conditioned model gets no vectors, or another model gets some.
         """
         x = self.embedding(tokens)  # (B, S, H)
         if vectors is not None and self.condition is not None:
             x = x + self.condition(vectors[:, None] if vectors.ndim == 2 else vectors)
         elif vectors is not None:
-            raise ValueError("the model has no condition_size, so it takes no vectors")
+            raise ValueError("this model has no condition_size, so it accepts no vectors")
         elif self.condition is not None:
-            raise ValueError(f"the model needs vectors of {self.condition.in_features} numbers")
+            raise ValueError(f"this model needs vectors of {self.condition.in_features} numbers, found none")
         outputs, states = recur(self.dropout(x), self.layers, self.norms, self.dropout, states=states)
         return self.output(outputs).float().log_softmax(dim=-1), states

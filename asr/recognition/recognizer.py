@@ -28,6 +28,7 @@ from asr.model import SpeechModel
 from asr.nn.attention import EncoderDecoder
 from asr.nn.ctc import ctc_loss
 from asr.nn.encoder import AcousticModel
+from asr.nn.rnn import Kernels
 from asr.progress import ProgressBar
 from asr.recognition.sources import Channel, is_recording, transcribe_recordings
 from asr.recognition.steady import blank, is_steady, silence
@@ -43,12 +44,14 @@ RecognitionNetwork = AcousticModel | EncoderDecoder
 _DECODER_PREFIX = "decoder."  # of the names of tensors that are language models, not weights
 
 
-def recognition_network(config: ModelConfig, *, num_bins: int, num_units: int) -> RecognitionNetwork:
+def recognition_network(config: ModelConfig, *, num_bins: int, num_units: int, kernels: Kernels) -> RecognitionNetwork:
     """Build the network on top of the features: an encoder with CTC, with an attention decoder, or with both."""
     if config.decoder == "ctc":
-        return AcousticModel(num_bins=num_bins, num_units=num_units, **config.encoder)
+        return AcousticModel(num_bins=num_bins, num_units=num_units, kernels=kernels, **config.encoder)
     ctc_weight, _ = config.loss_weights
-    return EncoderDecoder(num_bins=num_bins, num_units=num_units, ctc_weight=ctc_weight, **config.encoder)
+    return EncoderDecoder(
+        num_bins=num_bins, num_units=num_units, ctc_weight=ctc_weight, kernels=kernels, **config.encoder
+    )
 
 
 class Recognizer(SpeechModel[RecognitionNetwork]):

@@ -109,7 +109,7 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
 
     def fingerprint(self) -> str:
         """A digest of configuration, first weights, audio and texts."""
-        digest = hashlib.sha256(self.config.to_yaml().encode())
+        digest = hashlib.sha256(self.config.fingerprint().encode())
         if self.config.training.start_from is not None:
             digest.update(Path(self.config.training.start_from).read_bytes())
         for corpus in (self.data.training, self.data.validation):

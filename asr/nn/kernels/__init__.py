@@ -1,1 +1,6 @@
-"""The recurrent steps of the LSTM in training, compiled for the CPU (numba, LLVM) and for CUDA (Triton)."""
+"""The recurrent steps of the LSTM in training, compiled for the CPU (numba, LLVM) and for CUDA (Triton).
+
+This file imports nothing, so that `asr/nn/lstm.py` can decide without a compiler whether the steps run.
+"""
+
+LANES = 16  # hidden units that the CPU steps compute at once: 512 bits of float32; smaller vector units split them

@@ -1,8 +1,21 @@
-"""Products of bfloat16 matrices by the matrix unit of Intel's server processors (AMX), in code that numba compiles.
+"""Products of bfloat16 matrices on the matrix unit of Intel's server processors (AMX), in code that numba compiles.
 
-The unit has eight registers, tiles, of up to 16 rows of 64 bytes. One instruction multiplies a tile of 16 rows of `a`
-with one of 32 rows and 16 columns, and adds the product to a tile of sums in float32; elsewhere that takes a hundred or
-more. Intel, Intrinsics Guide; Linux, Documentation/arch/x86/xstate.rst.
+The unit has eight registers, called tiles, of up to 16 rows of 64 bytes. One instruction multiplies a tile of 16 rows
+of `a` with a tile of 32 rows and 16 columns, and adds the product to a tile of float32 sums. Vector code needs a
+hundred instructions or more for such a product. Sources: Intel, Intrinsics Guide; Linux,
+Documentation/arch/x86/xstate.rst.
+
+Private functions of numba and llvmlite used here, seen with numba 0.68 and llvmlite 0.50:
+
+- `numba.core.cgutils.get_or_insert_function` declares an LLVM intrinsic in a module.
+- `context.make_array(kind)(context, builder, array).data` is the address of an array's data in compiled code.
+- `context.get_dummy_value()` is the value of a function that returns nothing.
+- `types.Literal.literal_value`, with `prefer_literal=True`, passes the tile number at compile time.
+- `IntType.as_pointer` and `builder.bitcast` build typed pointers, which llvmlite 0.50 still accepts beside opaque ones.
+- `llvm.x86.tile…` and `llvm.x86.tdpbf16ps` are intrinsics of LLVM 22; LLVM renames its intrinsics at times.
+
+If one of them changes, the first training step in bf16 on such a processor raises numba's TypingError or
+LoweringError, or an AttributeError. `training.kernels=torch` uses none of this code.
 """
 
 import ctypes
@@ -10,26 +23,24 @@ import sys
 from functools import cache
 from typing import Any
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba import extending, njit, types
 from numba.core import cgutils
 
-intrinsic: Any = extending.intrinsic
-_ARCH_PRCTL, _ASK, _TILES = 158, 0x1023, 18  # the system call; ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-_ROWS = 16  # of a tile
-IN_TILE = 32  # bfloat16 in a row of a tile
+from asr.nn.kernels.processor import HAS_AMX
 
-
-HAS_AMX = bool(llvmlite.binding.get_host_cpu_features().get("amx-bf16"))
+intrinsic: Any = extending.intrinsic  # numba's type annotations omit the arguments of the created function
+_ARCH_PRCTL, _ASK, _TILES = 158, 0x1023, 18  # system call; ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+_ROWS = 16  # rows in a tile
+IN_TILE = 32  # bfloat16 numbers in a row of a tile
 
 
 @cache
 def permitted() -> bool:
-    """Whether there are tiles, and Linux, asked for their use by all threads of the process, permits it.
+    """Ask Linux for permission to use tiles in all threads of this process; return whether it is granted.
 
-    Compiled code must be told: it is kept for the next process, which may have no permission.
+    Compiled code takes the answer as an argument, because numba caches the code for processes without permission too.
     """
     if not HAS_AMX or sys.platform != "linux":
         return False
@@ -53,7 +64,7 @@ def _address(context: Any, builder: ir.IRBuilder, kind: Any, array: Any, index: 
 
 @intrinsic
 def _configure(typing: Any, config: Any) -> Any:
-    """Sets rows and bytes of a row of each tile, in the 64 bytes of `config`, and clears them."""
+    """Set the rows and the bytes per row of each tile from the 64 bytes of `config`, and clear the tiles."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         start = ir.Constant(ir.IntType(64), 0)
@@ -82,7 +93,10 @@ def _zero(typing: Any, tile: Any) -> Any:
 
 
 def _access(name: str) -> Any:
-    """Reads or writes the rows of a tile in a flat array from `index` on, `stride` bytes from one to the next."""
+    """Create a function that copies the rows of a tile from or to a flat array, from `index` on.
+
+    `stride` is the number of bytes from one row to the next.
+    """
 
     @intrinsic(prefer_literal=True)
     def access(typing: Any, tile: Any, array: Any, index: Any, stride: Any) -> Any:
@@ -110,21 +124,21 @@ def _multiply_add(typing: Any, sums: Any, a: Any, b: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def multiply(a: Any, rows: int, w: Any, out: Any) -> None:
-    """`out[:rows] = a[:rows] @ matrix`, of the panels `w` of a matrix whose rows are a multiple of 32.
+    """Compute `out[:rows] = a[:rows] @ matrix` from the panels `w` of a matrix; its rows are a multiple of 32.
 
-    `a (R, K)` and `w (panels, K / 2, 32)` are bfloat16 in uint16 and `out (R, panels * 16)` float32; panels as in
-    `asr/nn/kernels/lstm_kernel.py`.
+    `a (R, K)` and `w (panels, K / 2, 32)` are bfloat16 in uint16; `out (R, panels * 16)` is float32. The layout of
+    panels is described in `asr/nn/kernels/lstm_panels.py`.
     """
     panels, size, columns = w.shape[0], a.shape[1], out.shape[1]
     a_flat, w_flat, out_flat = a.reshape(-1), w.reshape(-1), out.reshape(-1)
     panel_size = w_flat.size // panels
     config = np.zeros(64, np.uint8)
-    config[0] = 1  # the only kind there is
+    config[0] = 1  # palette 1, the only one that exists
     config[16:32:2] = 64  # bytes in a row of each tile
     row = 0
     while row < rows:
         above, below = min(_ROWS, rows - row), min(_ROWS, max(0, rows - row - _ROWS))
-        for tile in range(8):  # sums, then `a`, then the matrix
+        for tile in range(8):  # tiles 0 to 3 hold sums, 4 and 5 rows of `a`, 6 and 7 the matrix
             config[48 + tile] = _ROWS if tile >= 6 else above if below == 0 or tile in (0, 1, 4) else below
         _configure(config)
         a_at, a_below = row * size, (row + _ROWS) * size

@@ -1,13 +1,22 @@
-"""The steps of an LSTM that wait for each other, on a GPU: all frames of a layer in one kernel.
+"""The recurrent steps of an LSTM on a GPU: all frames of a layer in one Triton kernel.
 
-cuDNN starts several kernels in every step, which takes a CPU longer to do than a GPU to compute: batches of speech are
-small. Here a team of programs goes through all frames of some utterances in one direction, each program with units of
-its own, whose columns of the recurrent matrix stay in the cache; in every frame the team meets once, to read what all
-have written. Teams do not wait for each other, and all programs run at once: there are no more than the GPU has
-multiprocessors, unless each is a team of its own (after Diamos et al. 2016,
-https://proceedings.mlr.press/v48/diamos16.html). What does not wait is left to large products (`asr/nn/lstm.py`).
+cuDNN starts several kernels in every step. Batches of speech are small, so the CPU takes longer to start these kernels
+than the GPU takes to run them. Here, a team of programs computes all frames of some utterances in one direction. Each
+program computes some of the units; their columns of the recurrent matrix stay in the cache. In every frame the programs
+of a team wait for each other once, so that each can read the outputs of all. Teams do not wait for each other.
 
-`G` is 4 gates in PyTorch's order: input, forget, cell, output. `R` is the utterances of a team.
+All programs must run at once, or a team would wait for ever. So there are no more programs than multiprocessors, unless
+each program is a team of its own (after Diamos et al. 2016, https://proceedings.mlr.press/v48/diamos16.html). Work that
+needs no waiting is done in large products (`asr/nn/lstm.py`).
+
+`G` is 4 gates in PyTorch's order: input, forget, cell, output. `R` is the number of utterances of a team.
+
+Behaviour of Triton that is not documented and used here, seen with Triton 3.6:
+
+- `tl.debug_barrier` synchronises the threads of a program and makes their writes visible to each other.
+- `tl.atomic_add` is ordered as acquire and release between programs, so that `_meet` publishes the writes before it.
+
+If one of them changes, training on a GPU gives wrong numbers or hangs; tests/test_lstm.py compares it with nn.LSTM.
 """
 
 import torch
@@ -18,15 +27,15 @@ from torch import Tensor
 from asr.features import frame_mask
 
 HAS_BF16 = torch.cuda.is_bf16_supported(including_emulation=False)
-_ROWS = 16  # utterances of a team, the fewest that a matrix unit takes
-_LEAST_UNITS = 32  # of a program: with fewer, meeting costs more than they take
+_ROWS = 16  # utterances of a team: the smallest matrix that a matrix unit multiplies
+_LEAST_UNITS = 32  # hidden units of a program; with fewer, waiting takes longer than computing
 
 
 def forward_steps(gates: Tensor, biases: Tensor, matrices: list[Tensor], lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Memory cells and outputs `(B, S, D * H)` of all directions, zeros in padding.
+    """Compute the memory cells and outputs `(B, S, D * H)` of all directions, with zeros in padding.
 
-    `gates (B, S, D * G * H)` hold what the inputs give, and become the gates; `biases (D, G * H)` and the recurrent
-    `matrices (G * H, H)`, one of each direction, are float32.
+    `gates (B, S, D * G * H)` contain the products of the inputs; the function overwrites them with the gates.
+    `biases (D, G * H)` and the recurrent `matrices (G * H, H)`, one for each direction, are float32.
     """
     batch, size, _ = gates.shape
     directions, hidden_size = len(matrices), matrices[0].shape[1]
@@ -44,13 +53,14 @@ def forward_steps(gates: Tensor, biases: Tensor, matrices: list[Tensor], lengths
 
 
 def backward_steps(gates: Tensor, matrices: list[Tensor], lengths: Tensor, cells: Tensor, above: Tensor) -> Tensor:
-    """Turns `gates` into the gradients of what the inputs give; those of the biases `(D, G * H)`, float32.
+    """Overwrite `gates` with the gradients of the products of the inputs; return the gradients of the biases.
 
-    `above (B, S, D * H)` are the gradients of the outputs; the rest is as in `forward_steps`.
+    `above (B, S, D * H)` are the gradients of the outputs. The gradients of the biases are `(D, G * H)`, float32. All
+    other arguments are as in `forward_steps`.
     """
     batch, size, _ = gates.shape
     directions, (inputs, hidden_size) = len(matrices), matrices[0].shape
-    memory = cells.new_zeros(batch, directions * hidden_size)  # the gradient of the memory cells in the frame at hand
+    memory = cells.new_zeros(batch, directions * hidden_size)  # gradient of the memory in the current frame
     grid, arrivals = _teams(gates, directions, hidden_size)
     _backward[grid](
         gates, torch.stack(matrices).to(gates.dtype), lengths, cells, above, memory, arrivals, batch, size,
@@ -61,7 +71,10 @@ def backward_steps(gates: Tensor, matrices: list[Tensor], lengths: Tensor, cells
 
 
 def _teams(gates: Tensor, directions: int, hidden_size: int) -> tuple[tuple[int, int, int], Tensor]:
-    """Directions, teams in each, and programs in a team, as many as can run at once; for each team, who has arrived."""
+    """Choose the grid: directions, teams per direction, and programs per team; also allocate a counter for each team.
+
+    The grid has as many programs per team as can run at once.
+    """
     teams, at_once = -(-len(gates) // _ROWS), 1
     if gates.device.type == "cuda":
         at_once = torch.cuda.get_device_properties(gates.device).multi_processor_count
@@ -71,9 +84,11 @@ def _teams(gates: Tensor, directions: int, hidden_size: int) -> tuple[tuple[int,
 
 
 def _blocks(dtype: torch.dtype, hidden_size: int, programs: int, *, inputs: int, most: int) -> dict[str, int]:
-    """How much of the matrix a program has at hand at a time: what small GPUs have room for."""
+    """Choose the sizes of the matrix blocks that a program loads at once, so that they fit the memory of small GPUs."""
     own = hidden_size // programs
-    units = min(own & -own, most if dtype == torch.bfloat16 else most // 2)  # a power of two that divides them
+    units = min(
+        own & -own, most if dtype == torch.bfloat16 else most // 2
+    )  # the largest power of two that divides `own`, limited
     size = 64 * most if dtype == torch.bfloat16 else 16 * most
     return {
         "PROGRAMS": programs,
@@ -85,7 +100,7 @@ def _blocks(dtype: torch.dtype, hidden_size: int, programs: int, *, inputs: int,
 
 @triton.jit
 def _meet(arrivals, number):
-    """Waits until programs have arrived so many times; what they wrote before, all read after."""
+    """Wait until the programs of a team have arrived `number` times; then each sees the writes of all."""
     tl.debug_barrier()
     arrived = tl.atomic_add(arrivals, 1) + 1
     while arrived < number:
@@ -103,7 +118,7 @@ def _forward(
     gates, biases, matrix, lengths, cells, hidden, arrivals, batch, size,
     H: tl.constexpr, D: tl.constexpr, R: tl.constexpr, PROGRAMS: tl.constexpr, UNITS: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
-    """A program of a team: `forward_steps` of `H / PROGRAMS` units, `UNITS` and `K` inputs of the matrix at a time."""
+    """Run one program of a team: `forward_steps` for `H / PROGRAMS` units, `UNITS` units and `K` inputs at once."""
     direction = tl.program_id(0)
     arrivals += direction * tl.num_programs(1) + tl.program_id(1)
     first = tl.program_id(2) * (H // PROGRAMS)
@@ -155,7 +170,7 @@ def _backward(
     gates, matrix, lengths, cells, above, memory, arrivals, batch, size,
     H: tl.constexpr, D: tl.constexpr, R: tl.constexpr, PROGRAMS: tl.constexpr, UNITS: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
-    """The same of `backward_steps`; `memory (B, D * H)` begins with zeros."""
+    """Run one program of a team: `backward_steps` for `H / PROGRAMS` units; `memory (B, D * H)` starts with zeros."""
     direction = tl.program_id(0)
     arrivals += direction * tl.num_programs(1) + tl.program_id(1)
     first = tl.program_id(2) * (H // PROGRAMS)

@@ -1,23 +1,33 @@
 """The gates of an LSTM and their gradients, 16 units at a time, for code that numba compiles.
 
-Left to itself the compiler makes vectors of half the width, and two instructions of a multiplication and a sum. Numbers
-are float32, or bfloat16 in uint16; what is computed is float32. Gates are in PyTorch's order: input, forget, cell,
-output.
+Without this file, the compiler uses vectors of half the width, and separate instructions to multiply and to add. Stored
+numbers are float32, or bfloat16 in uint16; computation is in float32. The gates are in PyTorch's order: input, forget,
+cell, output.
+
+Private functions of numba and llvmlite used here, seen with numba 0.68 and llvmlite 0.50:
+
+- `numba.core.cgutils.get_or_insert_function` declares an LLVM intrinsic in a module.
+- `context.make_array(kind)(context, builder, value).data` is the address of an array's data in compiled code.
+- `context.get_dummy_value()` is the value of a function that returns nothing.
+- `ir.Type._to_string` is overridden by `BFloat`, because llvmlite has no bfloat16 type.
+- `Type.as_pointer` and `builder.bitcast` build typed pointers, which llvmlite 0.50 still accepts beside opaque ones.
+
+If one of them changes, the first training step on a CPU raises numba's TypingError or LoweringError, or an
+AttributeError. `training.kernels=torch` uses none of this code.
 """
 
 from typing import Any
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
 
-from asr.nn.lstm import LANES
+from asr.nn.kernels import LANES
+from asr.nn.kernels.processor import HAS_BF16
 
-intrinsic: Any = extending.intrinsic  # whose own types leave out the arguments of what it makes
-HAS_BF16 = bool(llvmlite.binding.get_host_cpu_features().get("avx512bf16"))
-_TANH_ABOVE = (  # even and odd parts of a rational approximation to 1e-7, those of Eigen's ptanh (MPL 2.0)
+intrinsic: Any = extending.intrinsic  # numba's type annotations omit the arguments of the created function
+_TANH_ABOVE = (  # numerator of a rational approximation with an error of 1e-7, from Eigen's ptanh (MPL 2.0)
     -2.76076847742355e-16,
     2.00018790482477e-13,
     -8.60467152213735e-11,
@@ -26,12 +36,17 @@ _TANH_ABOVE = (  # even and odd parts of a rational approximation to 1e-7, those
     6.37261928875436e-04,
     4.89352455891786e-03,
 )
-_TANH_BELOW = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
-_TANH_END = 7.9  # beyond it is 1 to float32
+_TANH_BELOW = (  # denominator
+    1.19825839466702e-06,
+    1.18534705686654e-04,
+    2.26843463243900e-03,
+    4.89352518554385e-03,
+)
+_TANH_END = 7.9  # from here on, tanh is 1 in float32
 
 
 class BFloat(ir.Type):
-    """The type that llvmlite lacks."""
+    """LLVM's bfloat16 type, which llvmlite does not have."""
 
     def _to_string(self) -> str:
         return "bfloat"
@@ -44,7 +59,7 @@ class BFloat(ir.Type):
 
 
 class Emitter:
-    """Emits computations on vectors of 16 float32, in the order of its calls."""
+    """Emitter of LLVM code for vectors of 16 float32 numbers, in the order of its calls."""
 
     def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> None:
         self.builder = builder
@@ -74,7 +89,7 @@ class Emitter:
         return builder.bitcast(shifted, self.vector(ir.FloatType()))
 
     def store(self, numbers: Any, array: int, index: Any) -> None:
-        """In bfloat16 rounded to the nearest, of two to the even."""
+        """Store a vector; a bfloat16 array gets the nearest numbers, and of two nearest the even one."""
         if self.kinds[array].dtype == types.float32:
             self.builder.store(numbers, self.place(array, index, ir.FloatType()), align=4)
         else:
@@ -94,7 +109,7 @@ class Emitter:
         return product
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
-        """`a * b + c`, rounded once."""
+        """Compute `a * b + c` with one rounding."""
         kind = ir.FunctionType(a.type, [a.type] * 3)
         function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fma.v{LANES}f32")
         return self.builder.call(function, [a, b, c])
@@ -106,7 +121,7 @@ class Emitter:
         return total
 
     def tanh(self, x: Any) -> Any:
-        for order, end in ((">", _TANH_END), ("<", -_TANH_END)):  # what is not a number stays so
+        for order, end in ((">", _TANH_END), ("<", -_TANH_END)):  # ordered comparisons keep NaN
             beyond = self.builder.fcmp_ordered(order, x, self.number(end))
             x = self.builder.select(beyond, self.number(end), x)
         square = self.multiply(x, x)
@@ -119,8 +134,7 @@ class Emitter:
 
 
 def round_to_bfloat16(builder: ir.IRBuilder, number: Any) -> Any:
-    """A float32 or a vector of them as bits of bfloat16."""
-
+    """Round a float32 number or vector to the bits of bfloat16."""
     is_vector = isinstance(number.type, ir.VectorType)
 
     def like(kind: ir.Type) -> ir.Type:
@@ -142,10 +156,11 @@ def round_to_bfloat16(builder: ir.IRBuilder, number: Any) -> Any:
 def gates_at(
     typing: Any, k: Any, size: Any, x: Any, recurrent: Any, bias: Any, cell: Any, cells: Any, hidden: Any, h: Any
 ) -> Any:
-    """Units `k` and the 15 after it, of `size`. `x (G * H)`, what the inputs give, becomes the gates.
+    """Compute the gates of units `k` to `k + 15` of `size` units, in one frame.
 
-    `recurrent (G * H)` is the product with the hidden numbers; `cell (H)`, the state, becomes that of this frame, which
-    is written to `cells (H)` too, and the hidden numbers to `hidden (H)` and `h (H)`.
+    `x (G * H)` are the products of the inputs; the gates overwrite them. `recurrent (G * H)` are the products of the
+    previous outputs. `cell (H)` is the previous memory; the new memory overwrites it and is copied to `cells (H)`. The
+    outputs are written to `hidden (H)` and `h (H)`.
     """
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
@@ -183,11 +198,12 @@ def gradients_at(
     bias: Any,
     a: Any,
 ) -> Any:
-    """The same back: `gates (G * H)` become their gradients, which are added to `bias (G * H)` and written to `a`.
+    """Compute the gradients of the gates of units `k` to `k + 15` of `size` units, in one frame.
 
-    `c (H)` is the state of this frame, `before (H)` that of the one before; `from_above (H)` and `h (H)` are the
-    gradients of the hidden numbers, from the layer above and the frame after; `cell (H)`, the gradient of the state,
-    becomes that of the one before.
+    The gradients overwrite `gates (G * H)`, are added to `bias (G * H)` and are written to `a (G * H)`. `c (H)` is the
+    memory of this frame, `before (H)` the memory of the previous frame. `from_above (H)` and `h (H)` are the gradients
+    of the outputs, from the layer above and from the next frame. `cell (H)` is the gradient of the memory; the gradient
+    of the previous memory overwrites it.
     """
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:

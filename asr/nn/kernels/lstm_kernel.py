@@ -1,40 +1,47 @@
-"""The steps of an LSTM that wait for each other, compiled: forward through the frames, and back.
+"""The recurrent steps of an LSTM on a CPU, compiled by numba: forward through the frames, and backward.
 
-What does not wait, the products with the inputs and those of the weights' gradients, are large matrix products and
-stay PyTorch's (`asr/nn/lstm.py`). Here is what is left: in each step the product of a few rows with the recurrent
-matrix, and the gates. One call computes one direction of some utterances, on one thread, from the first real frame of
-each to its last: directions and utterances do not wait for each other, and padding is not computed.
+PyTorch computes the products of the inputs and the gradients of the weights, which are large matrix products
+(`asr/nn/lstm.py`). In each step there remain the product of a few rows with the recurrent matrix, and the gates. One
+call computes one direction of some utterances on one thread, from the first real frame of each utterance to its last.
+So directions and utterances do not wait for each other, and padding is not computed.
 
-No fast mathematics here: how it rounds depends on what else is compiled with a function, so that a process that has
-just compiled would train another model than one that finds the result of that.
+The code is compiled without `fastmath`. With `fastmath`, rounding depends on what else is compiled with a function, so
+a process that compiles would train a different model from a process that finds compiled code in the cache.
 
-Numbers are float32, or bfloat16 in uint16, with sums in float32 either way. Matrices are in panels (`lstm_panels.py`),
-of which a step of a product takes one row, or two of bfloat16, as the instruction VDPBF16PS does, and so do tiles
-(`amx.py`). `G` is 4 gates, in PyTorch's order: input, forget, cell, output.
+Numbers are float32, or bfloat16 in uint16; sums are float32. Matrices are in panels (`lstm_panels.py`). A step of a
+product reads one row of a panel, or two rows of bfloat16, as the instruction VDPBF16PS and tiles (`amx.py`) do. `G` is
+4 gates, in PyTorch's order: input, forget, cell, output.
+
+Private functions of numba and llvmlite used here, beside those of `lstm_gates.py`, seen with numba 0.68 and llvmlite
+0.50:
+
+- `llvm.fma.v16f32` and `llvm.x86.avx512bf16.dpbf16ps.512` are intrinsics of LLVM 22. The second multiplies vectors
+  `<32 x bfloat>`. If LLVM changes the operands, it refuses to verify the module: a RuntimeError in the first step.
+- `zeros.ctypes.data` in compiled code is the address of an array.
 """
 
 from typing import Any
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba import extending, njit, types
 from numba.core import cgutils
 
-from asr.nn.kernels import amx
-from asr.nn.kernels.lstm_gates import LANES, BFloat, gates_at, gradients_at
+from asr.nn.kernels import LANES, amx
+from asr.nn.kernels.lstm_gates import BFloat, gates_at, gradients_at, intrinsic
 from asr.nn.kernels.lstm_panels import lay_out, lay_out_transposed
+from asr.nn.kernels.processor import HAS_AMX, HAS_AVX512
 
-intrinsic: Any = extending.intrinsic  # whose own types leave out the arguments of what it makes
-_FEATURES = llvmlite.binding.get_host_cpu_features()
-_SIDE = 4 if _FEATURES.get("avx512f") else 1  # panels side by side, and
-_ROWS = 6  # rows below each other, whose sums fit in the registers: 24 of 32, or 6 of 16 pairs
+# The sums of `_ROWS` rows and `_SIDE` panels fit in registers: 24 of 32 with AVX-512, else 6 of 16 pairs.
+_SIDE = 4 if HAS_AVX512 else 1  # panels in a block
+_ROWS = 6  # most rows in a block
 
 
 def _tile(panels: int) -> Any:
-    """Some rows of `a` times some panels of `w`, all sums in registers, for `rows` of 1 to `_ROWS`.
+    """Create a function that multiplies 1 to `_ROWS` rows of `a` with `panels` panels of `w`, with sums in registers.
 
-    `out[r, p, :] = sum over steps of a[r, step] * w[p, step, :]`. Arrays are flat; `_at` is where the tile begins.
+    It computes `out[r, p, :] = sum over steps of a[r, step] * w[p, step, :]`. Arrays are flat; the arguments ending in
+    `_at` are the indices at which the block begins.
     """
 
     @intrinsic
@@ -70,7 +77,7 @@ def _generate_tile(
 ) -> None:  # fmt: skip
     index, integer = ir.IntType(64), ir.IntType(32)
     sums_type = ir.VectorType(ir.FloatType(), LANES)
-    number = integer if bf16 else ir.FloatType()  # of `a` in one step: two rows of w take a pair of bfloat16
+    number = integer if bf16 else ir.FloatType()  # what a step reads of a row of `a`: a pair of bfloat16 or a float32
     in_step = ir.Constant(index, 2 if bf16 else 1)
     column = ir.VectorType(number, LANES)
 
@@ -129,11 +136,11 @@ def _multiply_vectors(a: Any, rows: int, w: Any, out: Any) -> None:
     a_flat, w_flat, out_flat = a.reshape(-1), w.reshape(-1), out.reshape(-1)
     tiles = (rows + _ROWS - 1) // _ROWS
     panel = 0
-    while panel < panels:  # which stays in the first cache for all rows
+    while panel < panels:  # a panel stays in the first-level cache for all rows
         side = panel + _SIDE <= panels
         row = 0
         for tile in range(tiles, 0, -1):
-            number = (rows - row + tile - 1) // tile  # evenly: a single row leaves most registers idle
+            number = (rows - row + tile - 1) // tile  # spread rows evenly; a block of one row leaves registers idle
             a_at, w_at = row * a.shape[1], panel * (w_flat.size // panels)
             out_at = row * out.shape[1] + panel * LANES
             if side:
@@ -145,7 +152,7 @@ def _multiply_vectors(a: Any, rows: int, w: Any, out: Any) -> None:
 
 
 def _multiply(a: Any, rows: int, w: Any, out: Any, tiles: bool) -> None:
-    """What `multiply` compiles to, by the type of its numbers."""
+    """Stand for one of the functions of `_choose` in compiled code, by the type of the numbers."""
 
 
 @extending.overload(_multiply)
@@ -159,18 +166,18 @@ def _choose(a: Any, rows: Any, w: Any, out: Any, tiles: Any) -> Any:
         else:
             _multiply_vectors(a, rows, w, out)
 
-    return by_tiles if amx.HAS_AMX and a.dtype == types.uint16 else by_vectors
+    return by_tiles if HAS_AMX and a.dtype == types.uint16 else by_vectors
 
 
 @njit(cache=True, nogil=True)
 def multiply(a: Any, rows: int, w: Any, out: Any, tiles: bool) -> None:
-    """`out[:rows] = a[:rows] @ matrix`, of the panels `w` of the matrix; by `tiles` if they are permitted."""
+    """Compute `out[:rows] = a[:rows] @ matrix` from the panels `w` of the matrix; `tiles` permits AMX."""
     _multiply(a, rows, w, out, tiles)
 
 
 @njit(cache=True, nogil=True)
 def _zeros(rows: int, columns: int, like: Any) -> Any:
-    """A matrix that begins with a line of the cache, as tiles take twice as long to read what lies across two."""
+    """Allocate a matrix of zeros at the start of a cache line; tiles read twice as slowly across two lines."""
     zeros = np.zeros(rows * columns + 64 // like.itemsize, like.dtype)
     first = -zeros.ctypes.data % 64 // like.itemsize
     return zeros[first : first + rows * columns].reshape(rows, columns)
@@ -180,11 +187,11 @@ def _zeros(rows: int, columns: int, like: Any) -> Any:
 def forward(
     x: Any, bias: Any, matrix: Any, lengths: Any, rows: Any, back: bool, w: Any, tiles: bool, cells: Any, hidden: Any
 ) -> None:
-    """Runs one direction of the utterances `rows`, longest first.
+    """Run one direction of the utterances with indices `rows`, the longest utterance first.
 
-    `x (B, S, G * H)`, what the inputs give, becomes the gates, `cells` and `hidden` `(B, S, H)` are written: zeros in
-    padding. `bias (G * H)` and the recurrent `matrix (G * H, H)` are float32; `w` is room for its panels, `tiles` as in
-    `multiply`.
+    The gates overwrite `x (B, S, G * H)`, the products of the inputs. Memory and outputs are written to `cells` and
+    `hidden`, both `(B, S, H)`, with zeros in padding. `bias (G * H)` and the recurrent `matrix (G * H, H)` are float32.
+    `w` is memory for the panels of the matrix; `tiles` is as in `multiply`.
     """
     lay_out_transposed(matrix, w)
     size = hidden.shape[2]
@@ -214,10 +221,11 @@ def forward(
 def backward(
     gates: Any, matrix: Any, lengths: Any, rows: Any, back: bool, w: Any, tiles: bool, cells: Any, above: Any, bias: Any
 ) -> None:
-    """Runs one direction of the utterances `rows`, longest first, back from its last step to the first.
+    """Run one direction of the utterances with indices `rows` from the last step to the first.
 
-    `gates (B, S, G * H)` become the gradients of what the inputs give, zeros in padding; `above (B, S, H)` are the
-    gradients of `hidden`, and those of the bias are added to `bias (G * H)`, float32. The rest is as in `forward`.
+    The gradients of the products of the inputs overwrite `gates (B, S, G * H)`, with zeros in padding. `above (B, S,
+    H)` are the gradients of `hidden`. The gradients of the bias are added to `bias (G * H)`, float32. All other
+    arguments are as in `forward`.
     """
     lay_out(matrix, w)
     size = cells.shape[2]
@@ -230,7 +238,7 @@ def backward(
     number = 0
     for step in range(lengths[rows[0]] - 1, -1, -1):
         while number < len(rows) and lengths[rows[number]] > step:
-            number += 1  # its sums are still zeros
+            number += 1  # the sums of an utterance that begins here are still zeros
         for place in range(number):
             row = rows[place]
             frame = lengths[row] - 1 - step if back else step

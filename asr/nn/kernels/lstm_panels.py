@@ -1,7 +1,9 @@
-"""Matrices in panels of 16 columns, as the steps of an LSTM multiply by them, for code that numba compiles.
+"""Matrices in panels of 16 columns, for the products in the steps of an LSTM; numba compiles the code.
 
 A matrix `(rows, columns)` becomes `(columns / 16, rows, 16)`, so that a row of a panel is one vector. In bfloat16 each
-step of a product takes two rows, which lie interleaved: `(columns / 16, rows / 2, 16, 2)`.
+step of a product reads two rows, which are interleaved: `(columns / 16, rows / 2, 16, 2)`.
+
+Private functions of numba and llvmlite: see `lstm_gates.py`.
 """
 
 from typing import Any
@@ -9,14 +11,15 @@ from typing import Any
 from llvmlite import ir
 from numba import njit, types
 
-from asr.nn.kernels.lstm_gates import LANES, Emitter, intrinsic, round_to_bfloat16
+from asr.nn.kernels import LANES
+from asr.nn.kernels.lstm_gates import Emitter, intrinsic, round_to_bfloat16
 
 _INDEX, _PAIR = ir.IntType(64), ir.IntType(32)
 
 
 @njit(cache=True, nogil=True)
 def lay_out(matrix: Any, w: Any) -> None:
-    """Lays out a matrix `(rows, columns)`, float32, in `w`."""
+    """Write the panels of a float32 matrix `(rows, columns)` into `w`."""
     rows, columns = matrix.shape
     flat, numbers = w.reshape(-1), matrix.reshape(-1)
     in_step = rows // w.shape[1]
@@ -27,7 +30,7 @@ def lay_out(matrix: Any, w: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def lay_out_transposed(matrix: Any, w: Any) -> None:
-    """Lays out the transposed of a matrix `(columns, rows)`, float32, in `w`."""
+    """Write the panels of the transpose of a float32 matrix `(columns, rows)` into `w`."""
     columns, rows = matrix.shape
     flat, numbers = w.reshape(-1), matrix.reshape(-1)
     in_step = rows // w.shape[1]
@@ -39,7 +42,10 @@ def lay_out_transposed(matrix: Any, w: Any) -> None:
 
 @intrinsic
 def _set_rows(typing: Any, w: Any, at: Any, matrix: Any, place: Any, columns: Any) -> Any:
-    """Writes 16 numbers of a row, `place` and after it, into a row of a panel; of bfloat16, those below them too."""
+    """Write 16 numbers of a matrix row, from `place` on, into a row of a panel.
+
+    For bfloat16, also write the 16 numbers of the next row, interleaved with the first ones.
+    """
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         emit = Emitter(context, builder, signature, arguments)
@@ -59,7 +65,7 @@ def _set_rows(typing: Any, w: Any, at: Any, matrix: Any, place: Any, columns: An
 
 @intrinsic
 def _set_column(typing: Any, w: Any, at: Any, matrix: Any, place: Any) -> Any:
-    """Writes 16 numbers, `place` of the matrix and after it, below each other into a column of a panel."""
+    """Write 16 numbers of the matrix, from `place` on, into a column of a panel."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         emit = Emitter(context, builder, signature, arguments)
