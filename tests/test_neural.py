@@ -113,11 +113,11 @@ def test_neither_chunks_nor_room_leave_a_trace(pruning: Pruning) -> None:
     whole = decode(decoder, log_probs, nodes=1 << 18, rows=1 << 16)
     assert decode(decoder, log_probs, rows=1) == whole
     search = BeamSearch(decoder.fusion, pruning, decoder.network, nodes=2, rows=1)
-    room = search._reader.memory.shape
+    room = search._cache.states.shape
     for start in range(0, 300, 9):
         search.feed(log_probs[start : start + 9])
         search.hypotheses()
-    assert search.hypotheses(5) == whole and search._reader.memory.shape == room
+    assert search.hypotheses(5) == whole and search._cache.states.shape == room
     search.reset()
     search.feed(log_probs)
     assert search.hypotheses(5) == whole
