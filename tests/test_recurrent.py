@@ -190,7 +190,7 @@ def test_the_file_holds_what_sentences_are_given(tmp_path: Path) -> None:
         assert loaded.given == lm.given
         vectors = np.eye(lm.condition_size)[:2]
         assert loaded.perplexity(SENTENCES[:2], vectors) == lm.perplexity(SENTENCES[:2], vectors)
-        with pytest.raises(ModelFileError, match=f"lm: must be told the {needed} of each sentence"):
+        with pytest.raises(ModelFileError, match=f"lm: needs the {needed} of each sentence"):
             load_recurrent(tmp_path / "lm")
     random_lm().save(tmp_path / "lm")
     assert "given" not in read_metadata(tmp_path / "lm") and load_recurrent(tmp_path / "lm", conditional=True)
