@@ -1,7 +1,7 @@
 """Speed of estimating a word 4-gram model of a million words and writing it as ARPA: ours, and KenLM's lmplz if found.
 
 Prints one JSON line. The text is from LJ Speech, if $ASR_CORPORA (or ../shared/corpora) has it, made longer by joining
-halves of its lines; otherwise it is random words with Zipf's frequencies. Both programs take turns, and each reads a file
+halves of its lines; otherwise it is random words with Zipf's frequencies. Both programs take turns; each reads a file
 and writes another.
 """
 

@@ -28,7 +28,7 @@ SAID = [("abc", 10), ("de", 30), ("fgh", 60), ("bad", 80)]
 
 
 def corpus_of(recognizer: Recognizer, texts: list[str], said: list[list[tuple[str, int]]]) -> SimpleNamespace:
-    """Utterances with these texts, of which `recognizer` hears `said`: their only sample is their number."""
+    """Utterances with these texts, for which `recognizer` computes `said`; their only sample is their number."""
 
     def batches(sizes: np.ndarray, read: object) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
         for row in range(len(sizes)):

@@ -57,7 +57,10 @@ class Trie(NamedTuple):
 def forward(log_probs: np.ndarray, trie: Trie) -> np.ndarray:
     """Compute the log-probability `(nodes,)` that `log_probs (S, V)` emit the units of each node and nothing else."""
     parent, unit, reach = trie
-    blank, label = np.zeros(len(parent)), np.zeros(len(parent))  # of paths that end in blank, in the last unit
+    blank, label = (
+        np.zeros(len(parent)),
+        np.zeros(len(parent)),
+    )  # probability of the paths that end in blank, or in the last unit
     blank[0] = 1.0
     scale = 0.0
     for t in range(len(log_probs)):

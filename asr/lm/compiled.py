@@ -1,6 +1,6 @@
 """A recurrent character model for the compiled search, which reads a prefix one unit at a time.
 
-It computes the same as `LanguageModel` (`asr/nn/lm.py`) in evaluation, in flat arrays and float32. Each affine map is
+It computes what `LanguageModel` (`asr/nn/lm.py`) computes in evaluation, in flat arrays and float32. Each affine map is
 one matrix, whose last row is the bias. The input of the first layer depends on the token alone, so it is a table.
 """
 
