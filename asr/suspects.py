@@ -1,4 +1,4 @@
-"""Which transcripts do not fit their recordings, and why: judged by a model that has not been trained on them."""
+"""Suspect transcripts, which do not fit their recordings, with reasons; found by a model not trained on them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,19 +20,20 @@ from asr.recognition.recognizer import Recognizer
 from asr.training.data import read_ids
 from asr.utterance import Utterance
 
-_SHORTLIST = 20  # transcripts of other utterances, nearest to what is heard, that are tried on a recording
-_CLEAR = 0.3  # share of the excess of its own transcript below which another's fits a recording clearly better
-_QUOTED = 60  # characters of a transcript
-_LEAST = 2.0  # nats a unit: below that, utterances do not stand out, be the others ever so good
-_AUDIBLE = 0.3  # seconds of speech beside the text that are worth naming
+_SHORTLIST = 20  # transcripts of other utterances that are tried on a recording: the nearest to its hypothesis
+_CLEAR = 0.3  # another transcript fits clearly better if its excess is below this share of the excess of its own
+_QUOTED = 60  # characters of a transcript that are shown
+_LEAST = 2.0  # nats a unit: an utterance with a smaller excess never stands out
+_AUDIBLE = 0.3  # seconds of speech without text that are reported, at least
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """How well the transcript of the utterance at `index` of a corpus fits what a model hears.
+    """How well the transcript of the utterance at `index` of a corpus fits its recording.
 
-    `excess` is the CTC loss of the transcript above that of the text `heard`, in nats per unit of the transcript: about
-    0 where both are equal, infinite where the recording is too short for its transcript.
+    `heard` is the hypothesis of the model. `excess` is the CTC loss of the transcript minus the CTC loss of the
+    hypothesis, in nats per unit of the transcript. It is about 0 if both are equal, and infinite if the recording is
+    too short for its transcript.
     """
 
     index: int
@@ -42,7 +43,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A judgement with its utterance and the reasons; `stands_out`: its excess is far beyond that of most others."""
+    """A judgement with its utterance and reasons; `stands_out` is true if the excess is an outlier."""
 
     utterance: Utterance
     index: int
@@ -53,7 +54,7 @@ class Suspect:
 
 
 def require_judges(config: Config) -> None:
-    """Raises ConfigError for a configuration whose models tell no text when, and so judge no transcript."""
+    """Raise ConfigError for a configuration whose models cannot judge transcripts: classifiers, attention alone."""
     if config.task != "recognition":
         raise ConfigError(
             f"task: {config.task} has classes, not transcripts to judge; "
@@ -66,9 +67,9 @@ def require_judges(config: Config) -> None:
 def find_suspects(
     judged: Sequence[tuple[Recognizer, Judgement]], corpus: PackedCorpus, num_shown: int
 ) -> tuple[list[Suspect], float]:
-    """The utterances of the highest excess, highest first, with reasons, and the excess above which one stands out.
+    """Return the utterances of highest excess, with reasons, and the excess above which an utterance stands out.
 
-    All that stand out are given, and as many more as make up `num_shown`.
+    All outliers are returned, highest excess first, then more utterances up to `num_shown`.
     """
     ids_of_texts: dict[str, str] = {}
     for _, judgement in judged:
@@ -94,7 +95,7 @@ def find_suspects(
 
 
 def judge(recognizer: Recognizer, corpus: PackedCorpus, indices: Sequence[int]) -> Iterator[Judgement]:
-    """Judges the utterances of `corpus` (normalised texts) at `indices`; units that the model lacks are passed over.
+    """Judge the utterances of `corpus` (normalised texts) at `indices`; units that the model lacks are skipped.
 
     Raises ConfigError for a model without CTC.
     """
@@ -110,21 +111,22 @@ def judge(recognizer: Recognizer, corpus: PackedCorpus, indices: Sequence[int]) 
 
 
 def outer_fence(values: Sequence[float]) -> float:
-    """The value above which one stands out: Tukey's outer fence (1977), which outliers hardly move."""
-    low, high = np.percentile(values, [25, 75], method="lower")  # interpolation fails between infinities
+    """Compute Tukey's outer fence (1977), above which a value is an outlier; outliers themselves hardly move it."""
+    low, high = np.percentile(values, [25, 75], method="lower")  # interpolation between infinities is NaN
     return float(high + 3 * (high - low))
 
 
 def explain(
     recognizer: Recognizer, corpus: PackedCorpus, judgement: Judgement, ids_of_texts: dict[str, str]
 ) -> list[str]:
-    """Why a transcript may not fit, in a few words each; nothing where the differences follow no pattern.
+    """Return reasons why a transcript may not fit, in a few words each; none if the differences follow no pattern.
 
-    `ids_of_texts` are the transcripts that may belong to this recording instead, with the id of the first that has it.
+    `ids_of_texts` are the transcripts that may belong to this recording instead, each with the id of its first
+    utterance.
     """
     audio, text = corpus.audio(judgement.index), corpus.utterances[judgement.index].text or ""
     if not judgement.heard:
-        return ["nothing is heard"]
+        return ["nothing is recognised"]
     ((_, frames, _),) = recognizer.batches([len(audio)], lambda _: audio)
     log_probs = recognizer.ctc(frames)
     other = _better_transcript(recognizer, log_probs, judgement, text, ids_of_texts)
@@ -135,15 +137,15 @@ def explain(
         found, unwritten = find_words(recognizer, log_probs[0].cpu().numpy(), words, spelled)
     except AsrError as error:
         return [str(error)]
-    said = [one is not None for one in found]
-    if not any(said):
-        return ["none of its words is heard"]
+    spoken = [one is not None for one in found]
+    if not any(spoken):
+        return ["none of its words is recognised"]
     spans = [(one.start, one.end) for one in found if one is not None]
-    return [*_unspoken(words, said), *_unwritten(unwritten, spans[0][0], spans[-1][1])]
+    return [*_unspoken(words, spoken), *_unwritten(unwritten, spans[0][0], spans[-1][1])]
 
 
 def open_corpus(recognizer: Recognizer, manifest: Path, folder: Path, say: Callable[[str], None]) -> PackedCorpus:
-    """The utterances of a manifest as `recognizer` takes them, packed in `folder`; what cannot be read is said."""
+    """Read the utterances of a manifest for `recognizer`, packed in `folder`; `say` gets each unreadable one."""
     utterances = read_manifest(manifest, require_text=True, text_field=recognizer.config.data.text_field)
     normalized = [replace(u, text=recognizer.normalizer(u.text or "")) for u in utterances]
     corpus = pack(normalized, recognizer.sample_rate, folder / "judged.arrow")
@@ -152,18 +154,18 @@ def open_corpus(recognizer: Recognizer, manifest: Path, folder: Path, say: Calla
     for _, error in corpus.errors:
         say(f"left out: {error}")
     if not len(corpus):
-        raise AsrError(f"{manifest}: none of its {len(utterances)} recordings can be read")
+        raise AsrError(f"{manifest}: none of its {len(utterances)} recordings can be read; the reasons are above")
     return corpus
 
 
 def said_of_training(recognizer: Recognizer, utterances: Iterable[Utterance]) -> str:
-    """Whether a model can judge these utterances, or was trained on some; that shows only in its training manifests."""
+    """Say whether a model was trained on some of these utterances, as far as its training manifests tell."""
     data = recognizer.config.data
     try:
         excluded = read_ids(data.exclude) if data.exclude is not None else set()
         seen = {_place(u) for path in data.train for u in read_manifest(path) if u.id not in excluded}
     except AsrError as error:
-        return f"whether it was trained on them cannot be told ({error})"
+        return f"it is unknown whether it was trained on them ({error})"
     if known := sum(_place(utterance) in seen for utterance in utterances):
         return (
             f"WARNING: it was trained on {known} of them, and has learned their transcripts, right or wrong; "
@@ -184,7 +186,7 @@ def _known_units(recognizer: Recognizer, text: str) -> list[int]:
 def _better_transcript(
     recognizer: Recognizer, log_probs: torch.Tensor, judgement: Judgement, text: str, ids_of_texts: dict[str, str]
 ) -> str | None:
-    """The transcript of another utterance that fits `log_probs (1, S, V)` clearly better, if there is one."""
+    """Return the transcript of another utterance that fits `log_probs (1, S, V)` clearly better, if there is one."""
     nearest = process.extract(judgement.heard, ids_of_texts.keys(), scorer=Levenshtein.distance, limit=_SHORTLIST)
     texts = [text, judgement.heard, *(other for other, *_ in nearest if other != text)]
     targets = [_known_units(recognizer, other) for other in texts]
@@ -196,21 +198,21 @@ def _better_transcript(
     return texts[2 + best] if others[best] - heard < _CLEAR * (own - heard) else None
 
 
-def _unspoken(words: Sequence[str], said: Sequence[bool]) -> Iterator[str]:
-    """Words that are not said, at the end, at the beginning, in between."""
-    first, last = said.index(True), len(said) - said[::-1].index(True)
+def _unspoken(words: Sequence[str], spoken: Sequence[bool]) -> Iterator[str]:
+    """Describe the words that are not spoken: at the end, at the beginning, in between."""
+    first, last = spoken.index(True), len(spoken) - spoken[::-1].index(True)
     for name, missing in (("last", words[last:]), ("first", words[:first])):
         if missing:
             half = 0.4 <= len("".join(missing)) / len("".join(words)) <= 0.6
             part = f"{'second' if name == 'last' else 'first'} half" if half else f"{name} words"
             yield f"{part} not spoken: “{_quote(' '.join(missing))}”"
-    inside = [word for word, here in zip(words[first:last], said[first:last], strict=True) if not here]
+    inside = [word for word, here in zip(words[first:last], spoken[first:last], strict=True) if not here]
     if inside:
         yield f"not spoken: “{_quote(' '.join(inside))}”"
 
 
 def _unwritten(spans: Sequence[tuple[float, float]], start: float, end: float) -> Iterator[str]:
-    """Speech beside the text, which is said from `start` to `end`."""
+    """Describe speech without text, before, after and within the text, which is spoken from `start` to `end`."""
     before, after = sum(b - a for a, b in spans if b <= start), sum(b - a for a, b in spans if a >= end)
     if after >= _AUDIBLE:
         yield f"audio continues {after:.1f} s after the text"

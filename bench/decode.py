@@ -1,10 +1,10 @@
-"""Decoders beside each other on the same log-probabilities and text: speed on one core, WER and CER.
+"""Comparison of decoders on equal log-probabilities and text: speed on one core, WER and CER.
 
     python bench/decode.py MODEL VALIDATION TEST TEXT [--peers PYTHON]
 
 Ours: best path, the beam without and with language models (words and characters of TEXT, weights tuned on VALIDATION).
 Peers: pyctcdecode with a word 3-gram and flashlight-text with a character 6-gram, both estimated from TEXT, their
-weights chosen on VALIDATION from a grid. They need numpy 1, so PYTHON is that of an environment of their own:
+weights chosen on VALIDATION from a grid. The peers need numpy 1, so PYTHON belongs to an environment of their own:
 
     uv venv peers && uv pip install --python peers/bin/python pyctcdecode flashlight-text kenlm 'numpy<2'
 
@@ -86,7 +86,7 @@ def decode_one_thread(decoder: Decoder, log_probs: list[np.ndarray]) -> list[tup
 
 
 def timed(work: Callable[[], list]) -> tuple[float, list]:
-    """The least processor time of three turns, and the result."""
+    """Return the least processor time of three runs in seconds, and the result."""
     turns = []
     for _ in range(3):
         started = time.process_time()

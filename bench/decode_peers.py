@@ -1,4 +1,4 @@
-"""pyctcdecode and flashlight-text for bench/decode.py, which says how to install them. Imports nothing of ours."""
+"""The peers of bench/decode.py, which says how to install them: pyctcdecode and flashlight-text. No import of asr."""
 
 import itertools
 import json

@@ -1,8 +1,8 @@
-"""Estimating a word 4-gram model of a million words and writing it as ARPA: ours, beside KenLM's lmplz if it is there.
+"""Speed of estimating a word 4-gram model of a million words and writing it as ARPA: ours, and KenLM's lmplz if found.
 
-Prints one JSON line. The text is LJ Speech's, where $ASR_CORPORA (or ../shared/corpora) has it, brought to length by
-joining halves of its lines; elsewhere words with Zipf's frequencies. Both programs read one file and write another, and
-take turns.
+Prints one JSON line. The text is from LJ Speech, if $ASR_CORPORA (or ../shared/corpora) has it, made longer by joining
+halves of its lines; otherwise it is random words with Zipf's frequencies. Both programs take turns; each reads a file
+and writes another.
 """
 
 import json
@@ -34,7 +34,7 @@ def main() -> None:
             write_arpa(ours, estimate(read_sentences([text], normalizer), order=ORDER).model)
 
         def with_lmplz() -> None:
-            # Half lines occur several times, counts that lmplz refuses without the last option.
+            # Half lines occur several times; lmplz refuses such counts without the last option.
             options = ["-S", "1G", "-T", folder, "--discount_fallback"]
             command = ["lmplz", "-o", str(ORDER), "--text", str(text), "--arpa", str(theirs), *options]
             subprocess.run(command, check=True, capture_output=True)
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def crossed(lines: list[str]) -> list[str]:
-    """Sentences of `WORDS` words together, each the first half of one line and the second half of another."""
+    """Join first and second halves of random lines into sentences, `WORDS` words in all."""
     generator = random.Random(0)
     halves = [line.split() for line in lines]
     sentences, left = [], WORDS
@@ -69,7 +69,7 @@ def crossed(lines: list[str]) -> list[str]:
 
 
 def zipf() -> list[str]:
-    """Sentences of 20 words, the word of rank r with frequency 1 / r."""
+    """Draw sentences of 20 words; the word of rank r has the frequency 1 / r."""
     vocabulary = [f"w{rank}" for rank in range(1, 50_001)]
     frequencies = [1 / rank for rank in range(1, 50_001)]
     words = random.Random(0).choices(vocabulary, frequencies, k=WORDS)

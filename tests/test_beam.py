@@ -125,7 +125,7 @@ def test_a_search_starts_anew_after_reset() -> None:
 
 
 def test_frames_of_blank_alone_change_no_order() -> None:
-    """What is skipped there: new prefixes by units below the floor. What is not: the sums of old ones."""
+    """The search skips new prefixes by units below the floor, and still updates the sums of old prefixes."""
     speech = random_log_probs(4, 8, 4)
     silence = np.log(np.array([[0.9999, 0.00005, 0.00003, 0.00002]], dtype=np.float32)).repeat(50, axis=0)
     alone = decode(speech, Pruning(), 4)

@@ -109,7 +109,7 @@ def test_spellings_of_a_vocabulary_know_its_letters_and_word_ends() -> None:
 
 
 class Spoken(Validation):
-    """A validation set of given texts, heard with noise, without a model or recordings."""
+    """A validation set of given texts, with noisy log-probabilities made without a model or recordings."""
 
     def __init__(self, recognizer: Recognizer, texts: list[str], noise: float) -> None:
         generator = np.random.default_rng(0)
@@ -135,7 +135,7 @@ def test_tuning_improves_step_by_step(recognizer: Recognizer) -> None:
 
 @pytest.fixture
 def files(recognizer: Recognizer, tmp_path: Path) -> Path:
-    """A folder with a model, recordings, a manifest whose references are what best path hears, and ARPA files."""
+    """A folder with a model, recordings, ARPA files, and a manifest whose references are the best paths."""
     recognizer.save(tmp_path / "model")
     waveforms = random_waveforms(3, 6)
     utterances = []
@@ -166,7 +166,7 @@ def test_tune_stores_what_helps(files: Path) -> None:
 
 
 def test_tune_stores_nothing_where_nothing_helps(files: Path) -> None:
-    """The references are what best path hears: no language model can do better."""
+    """The references are the best paths, so no language model can do better."""
     done = run_asr("tune", files / "model", files / "heard.jsonl", "--lm", files / "words.arpa")
     assert done.returncode == 0, done.stderr
     assert "no setting helps" in done.stdout and "expected calibration error" in done.stdout

@@ -3,6 +3,9 @@
 import itertools
 import math
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from oracles import SlowNGram
 
 from asr.errors import LanguageModelError
 from asr.lm import estimate as estimation
+from asr.lm.arpa import read_arpa
 from asr.lm.estimate import estimate
 from asr.lm.ngram import BEGIN, Kind, NGram, advance, split_tokens
 
@@ -123,3 +127,14 @@ def test_counts_and_blank_lines() -> None:
 def test_refusals(text: list[str], options: dict[str, int], message: str) -> None:
     with pytest.raises(LanguageModelError, match=message):
         estimate(text, **options)  # type: ignore[arg-type]
+
+
+def test_the_command_needs_no_torch(tmp_path: Path) -> None:
+    """`asr lm` works where PyTorch is not installed."""
+    (tmp_path / "text.txt").write_text("a b\nb a b\n")
+    code = "import sys; sys.modules['torch'] = None; sys.argv[0] = 'asr'; from asr.cli import main; main()"
+    files = [tmp_path / "text.txt", "-o", tmp_path / "lm.arpa", "--validation", tmp_path / "text.txt"]
+    command = [sys.executable, "-c", code, "lm", *files]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{read_arpa(tmp_path / 'lm.arpa').perplexity(['a b', 'b a b'])}\n"

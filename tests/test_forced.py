@@ -1,4 +1,4 @@
-"""Forced alignment against torchaudio's, and against every possible path."""
+"""Forced alignment against torchaudio, and against all possible paths."""
 
 import itertools
 
@@ -19,7 +19,7 @@ def random_log_probs(generator: np.random.Generator, frames: int, units: int) ->
 
 
 def score(log_probs: np.ndarray, target: Target, states: np.ndarray) -> float:
-    """What a path is worth by the definition: its frames, less what the words it passes over cost."""
+    """Score a path by the definition: the sum over its frames, minus the costs of the words it skips."""
     boundary = np.isin(states, target.boundaries)
     emissions = log_probs[np.arange(len(states)), target.units[states]]
     any_sound = log_probs[:, 1:].max(axis=1) - ANY_SOUND

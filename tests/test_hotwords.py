@@ -52,7 +52,7 @@ def test_each_finished_hotword_adds_its_weight(with_models: bool) -> None:
 
 
 def test_what_is_lent_is_taken_back() -> None:
-    """Along any text, what is earned and lent at each unit is the definition's at its end."""
+    """For any text, the nats earned and lent at each unit add up to the definition at its end."""
     hotwords = automaton(FAVOURED)
     generator = np.random.default_rng(0)
     for _ in range(300):
@@ -77,7 +77,7 @@ def test_weight_zero_is_exactly_no_hotwords() -> None:
 
 
 def test_a_hotword_is_found_in_a_narrow_beam() -> None:
-    """Each letter of it is improbable; only what is lent on the way keeps it in a beam of two."""
+    """Each letter of the hotword is improbable; only the lent weight keeps it in a beam of two."""
     log_probs = np.log(np.full((9, 4), 0.01))
     log_probs[:, 0] = np.log(0.97)
     for frame, unit in ((1, 2), (3, 3), (5, 3), (7, 2)):  # abba, of which each letter is heard as the other

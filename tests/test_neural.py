@@ -53,7 +53,7 @@ def decode(decoder: Decoder, log_probs: np.ndarray, count: int = 5, **room: int)
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn_tanh", "rnn_relu"])
 @pytest.mark.parametrize(("layers", "hidden"), [(1, 8), (1, 7), (2, 6), (3, 5)])
 def test_steps_are_those_of_the_network(cell: str, layers: int, hidden: int) -> None:
-    """A unit the model does not know is read, and expected, as `<unk>`."""
+    """A unit that the model does not know is read and predicted as `<unk>`."""
     lm = random_lm(cell, layers, hidden, "b")
     network = build_network(lm, UNITS)
     units = [2, 1, 3, 3, 2, 1, 1, 2, 3]
@@ -107,17 +107,17 @@ def test_hotwords_stand_beside_it() -> None:
 
 @pytest.mark.parametrize("pruning", [Pruning(), Pruning(width=3, units=2, min_log_prob=-3.0, margin=5.0)])
 def test_neither_chunks_nor_room_leave_a_trace(pruning: Pruning) -> None:
-    """Hypotheses are asked for after each chunk, as a stream does, which makes the model read further."""
+    """Hypotheses are requested after each chunk, as in a stream, which makes the model read more prefixes."""
     log_probs = random_log_probs(1, 300, 4, 2.0)
     decoder = fused(random_lm(), pruning=pruning)
     whole = decode(decoder, log_probs, nodes=1 << 18, rows=1 << 16)
     assert decode(decoder, log_probs, rows=1) == whole
     search = BeamSearch(decoder.fusion, pruning, decoder.network, nodes=2, rows=1)
-    room = search._reader.memory.shape
+    room = search._cache.states.shape
     for start in range(0, 300, 9):
         search.feed(log_probs[start : start + 9])
         search.hypotheses()
-    assert search.hypotheses(5) == whole and search._reader.memory.shape == room
+    assert search.hypotheses(5) == whole and search._cache.states.shape == room
     search.reset()
     search.feed(log_probs)
     assert search.hypotheses(5) == whole

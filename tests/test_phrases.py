@@ -99,7 +99,7 @@ def test_every_wrong_line_is_named(tmp_path: Path) -> None:
     path.write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(TextError) as caught:
         read_phrases(path, UNITS, Normalizer())
-    expected = {2: "{x} is defined above", 3: "{z} is not defined", 4: "{loop} is defined by means of itself"}
+    expected = {2: "{x} is defined above", 3: "{z} is not defined", 4: "{loop} is defined by itself"}
     expected |= {6: "has a brace that belongs to no {slot}", 7: "'abc' holds 'c' (U+0063", 8: "'{none}' can be empty"}
     found = str(caught.value).splitlines()
     assert len(found) == len(expected)

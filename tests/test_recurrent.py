@@ -103,7 +103,7 @@ def test_a_prompt_with_unknown_tokens_is_refused() -> None:
 
 @torch.inference_mode()
 def test_every_sentence_is_read_with_its_own_vector() -> None:
-    """In any batch and order; and a vector of any numbers changes what is read and written."""
+    """Batch and order do not matter; any vector changes the probabilities and the generated text."""
     lm = random_lm(condition_size=2)
     vectors = np.random.default_rng(0).normal(size=(12, 2))
     sentences = lm.encode_sentences(SENTENCES * 3)
@@ -183,14 +183,14 @@ def test_the_file_holds_everything(units: str, tmp_path: Path) -> None:
 
 
 def test_the_file_holds_what_sentences_are_given(tmp_path: Path) -> None:
-    """A decoder, which cannot tell it, takes only models that need nothing."""
+    """A decoder has no vectors, so it takes only models that need none."""
     for lm, needed in ((random_lm(condition_size=3, given=GIVEN), "dialect"), (random_lm(condition_size=2), "vector")):
         lm.save(tmp_path / "lm")
         loaded = load_recurrent(tmp_path / "lm", conditional=True)
         assert loaded.given == lm.given
         vectors = np.eye(lm.condition_size)[:2]
         assert loaded.perplexity(SENTENCES[:2], vectors) == lm.perplexity(SENTENCES[:2], vectors)
-        with pytest.raises(ModelFileError, match=f"lm: must be told the {needed} of each sentence"):
+        with pytest.raises(ModelFileError, match=f"lm: needs the {needed} of each sentence"):
             load_recurrent(tmp_path / "lm")
     random_lm().save(tmp_path / "lm")
     assert "given" not in read_metadata(tmp_path / "lm") and load_recurrent(tmp_path / "lm", conditional=True)

@@ -38,7 +38,7 @@ def decoder(weight: float, bonus: float, lm: RecurrentLM | None = None) -> Decod
 
 
 class Knowing(RecurrentLM):
-    """Finds each token of `TEXTS` likely, and each of any other text unlikely."""
+    """A language model that gives tokens of `TEXTS` a high probability, and tokens of other texts a low one."""
 
     def log_probs(self, sentences: Sequence[np.ndarray], vectors: np.ndarray | None = None) -> Iterable[np.ndarray]:
         known = {sentence.tobytes() for sentence in self.encode_sentences(TEXTS)}
@@ -126,7 +126,7 @@ def test_tuning_keeps_what_helps(tuned_before: bool) -> None:
 
 
 def test_tuning_stores_nothing_where_nothing_helps(tmp_path: Path) -> None:
-    """The references are what best path hears: no language model can do better."""
+    """The references are the best paths, so no language model can do better."""
     recognizer = fresh_recognizer(" ab")
     recognizer.save(tmp_path / "model")
     random_lm().save(tmp_path / "lm")

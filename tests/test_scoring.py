@@ -64,7 +64,7 @@ def test_final_line() -> None:
 
 
 def test_interval_against_the_normal_approximation() -> None:
-    """400 utterances of one word each, 10 % wrong: the interval is that of a proportion."""
+    """400 utterances of one word each, 10 % wrong: the interval of a proportion."""
     result = score(["a"] * 400, ["b"] * 40 + ["a"] * 360)
     half = 196 * np.sqrt(0.1 * 0.9 / 400)
     assert result.wer.interval == pytest.approx((10 - half, 10 + half), abs=0.5)

@@ -66,5 +66,5 @@ def test_words_fixed_and_broken() -> None:
 
 
 def test_different_references_cannot_be_compared() -> None:
-    with pytest.raises(AsrError, match="same references"):
+    with pytest.raises(AsrError, match="references of the two systems differ"):
         compare(score(["a"], ["a"]), score(["b"], ["a"]))

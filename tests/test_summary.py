@@ -176,6 +176,15 @@ def test_command_line(reference: Path, better: Path, tmp_path: Path) -> None:
     assert (tmp_path / "t.csv").stat().st_size and (tmp_path / "p.html").stat().st_size
 
 
+def test_scoring_needs_no_torch(reference: Path) -> None:
+    """The command, its tables and exact intervals work where PyTorch is not installed."""
+    code = "import sys; sys.modules['torch'] = None; sys.argv[0] = 'asr'; from asr.cli import main; main()"
+    command = [sys.executable, "-c", code, "score", reference, reference, "--errors", "--by", "speaker"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("%WER 80.00 [4 / 5, 1 ins, 1 del, 2 sub] exact 95 % interval ")
+
+
 PAGE = (REPOSITORY / "docs" / "score.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"(?m)(?:^ {4}.*\n(?:\n(?= {4}))?)+", PAGE)
 

@@ -1,4 +1,4 @@
-"""Suspect transcripts: judged on log-probabilities made here, cross-validated with a training that only looks on."""
+"""Suspect transcripts: reasons from simulated log-probabilities, cross-validation, the command `asr suspects`."""
 
 import json
 import random
@@ -28,7 +28,7 @@ SAID = [("abc", 10), ("de", 30), ("fgh", 60), ("bad", 80)]
 
 
 def corpus_of(recognizer: Recognizer, texts: list[str], said: list[list[tuple[str, int]]]) -> SimpleNamespace:
-    """Utterances with these texts, of which `recognizer` hears `said`: their only sample is their number."""
+    """Utterances with these texts, for which `recognizer` computes `said`; their only sample is their number."""
 
     def batches(sizes: np.ndarray, read: object) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
         for row in range(len(sizes)):
@@ -71,7 +71,7 @@ def test_a_transcript_of_another_recording_is_recognised() -> None:
         ("abc de", ("audio continues",)),
         ("fgh bad", ("audio begins",)),
         ("abc bad", ("s are not in the text",)),
-        ("gig", ("none of its words is heard",)),
+        ("gig", ("none of its words is recognised",)),
     ],
 )
 def test_what_is_missing_is_told(text: str, expected: tuple[str, ...]) -> None:
@@ -83,7 +83,7 @@ def test_what_is_missing_is_told(text: str, expected: tuple[str, ...]) -> None:
 
 def test_silence_and_unknown_letters() -> None:
     assert reasons(["abc", "xyz"], [[], SAID]) == {
-        "0000": ("nothing is heard",),
+        "0000": ("nothing is recognised",),
         "0001": ("the text holds no word that the model has units for; is it the text of this recording?",),
     }
 
@@ -180,7 +180,7 @@ def test_a_model_tells_what_it_was_trained_on(tones: Path, tmp_path: Path) -> No
         (train_config(tones), training[:5] + validation[:5], "WARNING: it was trained on 5 of them"),
         (excluding(tones, listed), training[:5], "WARNING: it was trained on 4 of them"),
         (train_config(tones), validation, "it was trained on none of them"),
-        (train_config(tmp_path), validation, "cannot be told"),
+        (train_config(tmp_path), validation, "it is unknown whether it was trained on them"),
     ):
         recognizer.config = config
         assert expected in said_of_training(recognizer, utterances)

@@ -1,1 +1,1 @@
-"""From log-probabilities to unit sequences."""
+"""Decoders: from log-probabilities to unit sequences, with language models, and to the times of words."""

@@ -1,8 +1,8 @@
-"""Beam search over an attention decoder, all utterances of a batch at once, and joint decoding with CTC.
+"""Beam search over an attention decoder, for all utterances of a batch at once, and joint decoding with CTC.
 
-Joint decoding (Watanabe et al. 2017, https://arxiv.org/abs/1609.06773) by rescoring: the best texts of both searches
-get the exact scores of both, summed over all CTC paths. So no text is ranked by an approximation; one that neither
-search finds is missed.
+Joint decoding (Watanabe et al. 2017, https://arxiv.org/abs/1609.06773) is by rescoring. The best texts of both searches
+get the exact scores of both models, summed over all paths of CTC. So no text is ranked by an approximation, but a text
+that neither search finds is missed.
 """
 
 from collections.abc import Sequence
@@ -15,20 +15,21 @@ from asr.nn.attention import END, AttentionDecoder, EncoderDecoder, attention_lo
 from asr.nn.ctc import ctc_loss
 from asr.text import Units
 
-WIDTH = 8  # texts kept after each unit, and texts that CTC proposes
+WIDTH = 8  # texts kept after each unit, and texts that the CTC search proposes
 
 
 def decode(
     model: EncoderDecoder, states: Tensor, lengths: Tensor, log_probs: Tensor | None, units: Units
 ) -> list[Hypothesis]:
-    """The best text of each utterance: `states (B, S, D)`, `lengths (B,)`, CTC's `log_probs (B, S, V)` if any.
+    """Decode encoder `states (B, S, D)` with `lengths (B,)` into the best text of each utterance.
 
-    Attention alone takes the best of `search`; joint decoding the best of `rescore`, of what both searches propose.
+    With CTC's `log_probs (B, S, V)`, the texts of both searches are rescored jointly (`rescore`). Without, the best
+    text of `search` is taken.
     """
     found = search(model.decoder, states, lengths)
     if log_probs is None:
         return [best for best, *_ in found]
-    from asr.decoding.decoder import Decoder  # brings numba, which attention alone needs not
+    from asr.decoding.decoder import Decoder  # imports numba, which attention alone does not need
 
     rows = [row[:length] for row, length in zip(log_probs.cpu().numpy(), lengths.tolist(), strict=True)]
     proposed = Decoder(units).decode_n_best(rows, WIDTH)
@@ -38,21 +39,21 @@ def decode(
 
 @torch.inference_mode()
 def search(decoder: AttentionDecoder, states: Tensor, lengths: Tensor, width: int = WIDTH) -> list[list[Hypothesis]]:
-    """The most probable texts of each utterance, best first: states `(B, S, D)`, lengths `(B,)`.
+    """Search the most probable texts of each utterance, best first: states `(B, S, D)`, lengths `(B,)`.
 
-    A text ends as soon as its end belongs to the beam, and at the latest after as many units as it has frames, the
-    longest that CTC allows. Ended texts keep their places, so the search ends when nothing better is left.
+    A text ends when its end is in the beam, and at the latest after as many units as the utterance has frames, which is
+    the limit of CTC. Ended texts stay in the beam, and the search ends when all texts in the beam have ended.
     """
     batch = torch.arange(len(states), device=states.device)[:, None]
     memory, state = decoder.remember(states, lengths), decoder.start(states, width)
     longest = memory.mask.sum(dim=1)[:, None]
     scores = torch.full((len(states), width), -torch.inf, device=states.device)
-    scores[:, 0] = 0.0  # all begin alike
+    scores[:, 0] = 0.0  # all K entries are equal at first, so only one may be extended
     units = torch.full((len(states), width, 1), END, device=states.device)
     ended = torch.zeros_like(scores, dtype=torch.bool)
     while not ended.all():
         log_probs, state = decoder.step(units[:, :, -1], state, memory)  # (B, K, V)
-        log_probs[ended] = 0.0  # of staying as they are
+        log_probs[ended] = 0.0  # an ended text keeps its score
         log_probs[..., END + 1 :][ended | (units.shape[2] > longest)] = -torch.inf
         scores, best = (scores[..., None] + log_probs).flatten(1).topk(width)
         parent, unit = best // log_probs.shape[-1], best % log_probs.shape[-1]
@@ -78,7 +79,7 @@ def rescore(
     texts: Sequence[Sequence[tuple[int, ...]]],
     ctc_weight: float,
 ) -> list[Hypothesis]:
-    """Of the texts of each utterance the one with the highest `w * log p_ctc + (1 - w) * log p_attention`.
+    """Choose the text of each utterance with the highest `w * log p_ctc + (1 - w) * log p_attention`; w: `ctc_weight`.
 
     Encoder states `(B, S, D)`, log-probabilities `(B, S, V)` of CTC, lengths `(B,)`.
     """

@@ -1,4 +1,4 @@
-"""How far a word can be trusted: its raw confidence -> the share of such words that were right on validation data."""
+"""Calibration: from the raw confidence of a word to the share of right words at this confidence."""
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -7,23 +7,25 @@ from asr.errors import TextError
 
 BINS = 10
 _FOLDS = 5
-_PRIOR = 0.5  # weight of the belief that confidences are right as they are
+_PRIOR = 0.5  # weight of the prior that raw confidences are right
 
 
 class Calibration(BaseModel):
-    """A logistic map of raw confidences, as the model file holds it (Platt 1999), and what it was found on.
+    """A logistic map of raw confidences (Platt 1999), stored in the model file with the counts of its words.
 
-    Both expected calibration errors are of words that the map was not fitted to.
+    Both expected calibration errors are measured on words that the map was not fitted to.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    slope: float = Field(ge=0, allow_inf_nan=False)  # of the logit; not negative: more certain stays more certain
+    slope: float = Field(
+        ge=0, allow_inf_nan=False
+    )  # factor of the logit; never negative, so the order of confidences stays
     intercept: float = Field(allow_inf_nan=False)
     words: int
     right: int
-    error: float  # expected calibration error, 0..1
-    error_before: float  # that of raw confidences
+    error: float  # expected calibration error after calibration, 0..1
+    error_before: float  # expected calibration error of raw confidences
 
     def __call__(self, confidence: float) -> float:
         return float(calibrated(np.array(confidence), self.slope, self.intercept))
@@ -36,15 +38,18 @@ class Calibration(BaseModel):
 
 
 def calibrate(raw: np.ndarray, right: np.ndarray) -> tuple[Calibration, np.ndarray]:
-    """From raw confidences `(words,)` and which words were right: the map, and each word's confidence `(words,)`.
+    """Fit a calibration to raw confidences `(words,)` and to which words are right `(words,)`.
 
-    These are cross-validated: each is by a map fitted to the other words. Raises TextError if there are no words.
+    Also returns the calibrated confidence of each word `(words,)`, cross-validated: by a map fitted to other words.
+    Raises TextError if there are no words.
     """
     if not len(raw):
-        raise TextError("no word is recognised on the validation data, so there is no confidence to calibrate")
+        raise TextError(
+            "no word is recognised on the validation data, so there is no confidence to calibrate; train longer"
+        )
     unseen = raw.copy()
     if len(raw) >= 2 * _FOLDS:
-        folds = np.arange(len(raw)) * _FOLDS // len(raw)  # neighbours, which are one speaker's, stay together
+        folds = np.arange(len(raw)) * _FOLDS // len(raw)  # neighbours stay in one fold: they often share a speaker
         for fold in range(_FOLDS):
             inside = folds == fold
             unseen[inside] = calibrated(raw[inside], *fit(raw[~inside], right[~inside]))
@@ -61,12 +66,13 @@ def calibrate(raw: np.ndarray, right: np.ndarray) -> tuple[Calibration, np.ndarr
 
 
 def calibrated(raw: np.ndarray, slope: float, intercept: float) -> np.ndarray:
+    """Map raw confidences by `slope` and `intercept`."""
     return 1 / (1 + np.exp(-(slope * _logit(raw) + intercept)))
 
 
 def fit(raw: np.ndarray, right: np.ndarray) -> tuple[float, float]:
-    """Slope, not negative, and intercept of greatest likelihood, drawn a little towards 1 and 0."""
-    from scipy.optimize import minimize  # takes its time, and only `asr tune` needs it
+    """Fit the slope (0 or more) and the intercept by likelihood, with a weak prior at 1 and 0."""
+    from scipy.optimize import minimize  # slow to import, and only `asr tune` needs it
 
     signs = np.where(right, 1.0, -1.0)
 
@@ -79,14 +85,14 @@ def fit(raw: np.ndarray, right: np.ndarray) -> tuple[float, float]:
 
 
 def reliability(confidence: np.ndarray, right: np.ndarray) -> list[tuple[int, float, float]]:
-    """Words, mean confidence and share right, of each tenth of the scale that has words."""
+    """Return the number of words, their mean confidence and share right, for each tenth of the scale that has words."""
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     inside = [bins == number for number in range(BINS)]
     return [(int(one.sum()), float(confidence[one].mean()), float(right[one].mean())) for one in inside if one.any()]
 
 
 def expected_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Expected calibration error: the mean over words of |confidence - share right| in their tenth of the scale."""
+    """Compute the expected calibration error: the mean over words of |confidence - share right| in each tenth."""
     return sum(count * abs(mean - share) for count, mean, share in reliability(confidence, right)) / len(confidence)
 
 

@@ -1,4 +1,4 @@
-"""The decoder of a model: language models, their weights, and the beam, as the model file holds them."""
+"""The decoder that a model file stores: beam search, language models and their weights."""
 
 import copy
 import math
@@ -20,11 +20,11 @@ from asr.text import Units
 
 if TYPE_CHECKING:
     from asr.decoding.rescoring import Rescorer
-    from asr.lm.recurrent import RecurrentLM  # brings torch, which the beam needs not
+    from asr.lm.recurrent import RecurrentLM  # imports torch, which the beam does not need
 
 
 class Decoder:
-    """Beam search with the language models of one model; decoding changes nothing in it, so threads may share it."""
+    """Beam search with language models. Decoding does not change the decoder, so threads may share it."""
 
     def __init__(
         self,
@@ -37,18 +37,19 @@ class Decoder:
         pruning: Pruning | None = None,
         summary: dict[str, Any] | None = None,
     ) -> None:
-        """`closed` allows words of the word model only; `summary` is what `asr info` shows of how it was tuned.
+        """Build a decoder from n-gram models; `Decoder(units)` is a beam search without a language model.
 
-        Raises LanguageModelError as `build_fusion` does.
+        `closed` allows only words of the word model. `summary` is shown by `asr info`: how the decoder was tuned.
+        Raises LanguageModelError for a model of the wrong kind, and for `closed` without a word model.
         """
         self.units = units
         self.models = {"words": words, "characters": characters}
         self.fusion = build_fusion(units, words, characters, closed=closed, weights=weights)
         self.pruning = pruning or Pruning()
         self.summary = summary or {}
-        self.recurrent: RecurrentLM | None = None  # these two unless `asr tune --rnn-lm` has found that one helps
+        self.recurrent: RecurrentLM | None = None  # used in the search
+        self.network: Network | None = None  # arrays of `recurrent`, for the compiled search
         self.rescorer: Rescorer | None = None
-        self.network: Network | None = None  # the recurrent model as the search takes it
 
     @property
     def weights(self) -> Weights:
@@ -57,7 +58,7 @@ class Decoder:
     def using(
         self, *, weights: Weights | None = None, pruning: Pruning | None = None, hotwords: Hotwords | None = None
     ) -> "Decoder":
-        """The same language models with other settings; the model file does not hold hotwords."""
+        """Return a decoder with other settings and these language models. Hotwords are not stored in the model file."""
         other = copy.copy(self)
         other.fusion = self.fusion._replace(
             weights=Weights(*map(float, weights or self.weights)), hotwords=hotwords or self.fusion.hotwords
@@ -66,35 +67,41 @@ class Decoder:
         return other
 
     def fusing(self, recurrent: "RecurrentLM") -> "Decoder":
-        """The same with a recurrent model read in the search. Raises LanguageModelError as `build_network` does."""
+        """Return a decoder that also uses a recurrent model in the search.
+
+        Raises LanguageModelError if the model cannot be used unit by unit.
+        """
         other = copy.copy(self)
         other.recurrent, other.network = recurrent, build_network(recurrent, self.units)
         return other
 
     def without_recurrent(self) -> "Decoder":
-        """The same with n-grams alone."""
+        """Return a decoder with n-grams alone."""
         other = self.using(weights=self.weights._replace(recurrent=0.0, unit=0.0))
         other.recurrent = other.network = other.rescorer = None
         return other
 
     def search(self, width: int = 1) -> BeamSearch:
-        """A new search, its beam at least of this width."""
+        """Begin a search with a beam of at least this width."""
         pruning = self.pruning._replace(width=max(self.pruning.width, width))
         return BeamSearch(self.fusion, pruning, self.network)
 
     def decode(self, log_probs: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """The best hypothesis of each utterance, given as log-probabilities `(S, V)`."""
+        """Return the best hypothesis of each utterance, given as log-probabilities `(S, V)`."""
         return [best for best, *_ in self.decode_n_best(log_probs, 1)]
 
     def decode_n_best(self, log_probs: Sequence[np.ndarray], count: int) -> list[list[Hypothesis]]:
-        """Up to `count` hypotheses of each utterance, best first, in a beam at least as wide; all of it is rescored."""
+        """Return up to `count` hypotheses of each utterance, best first, from a beam of at least this width.
+
+        A rescorer ranks the whole beam.
+        """
         if self.rescorer is None:
             return self._search(log_probs, count)
         lists = self.rescorer.rescored(self._search(log_probs, max(count, self.pruning.width)))
         return [hypotheses[:count] for hypotheses in lists]
 
     def _search(self, log_probs: Sequence[np.ndarray], count: int) -> list[list[Hypothesis]]:
-        """What the beam leaves of each utterance, best first; utterances are shared among threads."""
+        """Search each utterance, in threads; return up to `count` hypotheses of each, best first."""
         results: list[list[Hypothesis]] = [[] for _ in log_probs]
 
         def work(share: range) -> None:
@@ -110,7 +117,7 @@ class Decoder:
         return results
 
     def to_tensors(self) -> dict[str, np.ndarray]:
-        """The language models in arrays, for the model file."""
+        """Return the language models as arrays, for the model file."""
         return {
             f"{kind}.{name}": tensor
             for kind, model in {**self.models, "recurrent": self.recurrent, "rescorer": self.rescorer}.items()
@@ -119,7 +126,7 @@ class Decoder:
         }
 
     def to_metadata(self) -> dict[str, Any]:
-        """Everything else, for the JSON in the model file."""
+        """Return the settings, for the JSON in the model file."""
         return {
             "weights": self.weights._asdict(),
             "pruning": self.pruning._asdict(),
@@ -134,7 +141,7 @@ class Decoder:
 
     @classmethod
     def from_parts(cls, units: Units, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> "Decoder":
-        """What `to_tensors` and `to_metadata` took apart. Raises LanguageModelError if the parts do not fit."""
+        """Build a decoder from `to_tensors` and `to_metadata`. Raises LanguageModelError if the parts do not fit."""
         parts: dict[str, dict[str, np.ndarray]] = {}
         for name, tensor in tensors.items():
             kind, _, part = name.partition(".")

@@ -1,11 +1,11 @@
-"""The best CTC path for given units, in memory linear in the length: Viterbi with checkpoints, compiled by numba.
+"""Forced alignment: the best CTC path for given units, in memory linear in the length, compiled by numba.
 
-States are those of CTC (Graves et al. 2006): a blank before, between and after the units. Two more ways make a
-text that does not fit exactly alignable: at a word boundary the blank may stand for any sound, at a cost for each
-frame, and there a word may be passed over, at a cost for each unit.
+The states are the states of CTC (Graves et al. 2006): a blank before, between and after the units. A text that does not
+fit exactly can be aligned too: at a word boundary the blank may stand for any sound, at a cost for each frame, and a
+word may be skipped, at a cost for each unit.
 
-A first pass keeps, for each state, only the state its path came from at a few checkpoints. That tells the state at
-each checkpoint, and the frames between two of them are solved again, each among the few states between theirs.
+The algorithm is Viterbi with checkpoints. A first pass keeps, for each state, only the states of its path at a few
+checkpoints. Then the frames between two checkpoints are solved again, among the few states between their states.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ import numpy as np
 from asr.errors import AsrError
 from asr.text import BLANK
 
-ANY_SOUND = 2.0  # nats a frame below the best unit of the frame
+ANY_SOUND = 2.0  # nats below the best unit of the frame
 PASS_WORD, PASS_UNIT = 3.0, 1.0  # nats
 _CHECKPOINTS = 64
-_TABLE_BYTES = 2**25  # moves kept at once
+_TABLE_BYTES = 2**25  # bytes of moves kept at once
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Units to align: `units (M,)` of each state, with blanks between; `skip (M,)`, whether the blank before may go.
+    """Units to align: `units (M,)` of each state, with blanks between; `skip (M,)` is true if the blank before may go.
 
-    `boundaries` are the states between words, from the first to the last, and `costs` the nats that passing over the
-    word before each takes; both empty where the units must be met exactly.
+    `boundaries` are the states between words, in order; `costs` are the nats for skipping the word before each of them.
+    Both are empty if every unit must be aligned.
     """
 
     units: np.ndarray
@@ -38,7 +38,7 @@ class Target:
 
 
 def exact_target(units: Sequence[int]) -> Target:
-    """A target that every unit of must be met, in order."""
+    """Build a target of which every unit must be aligned, in order."""
     states = np.zeros(2 * len(units) + 1, np.int32)
     states[1::2] = units
     skip = np.zeros(len(states), np.bool_)
@@ -47,7 +47,7 @@ def exact_target(units: Sequence[int]) -> Target:
 
 
 def words_target(words: Sequence[Sequence[int]]) -> Target:
-    """A target of words, each with the unit that divides it from the one before, if there is one."""
+    """Build a target of words. Each word includes the unit between it and the word before, if there is one."""
     exact = exact_target([unit for word in words for unit in word])
     sizes = np.array([len(word) for word in words])
     boundaries = np.concatenate([[0], 2 * np.cumsum(sizes)]).astype(np.int32)
@@ -56,7 +56,7 @@ def words_target(words: Sequence[Sequence[int]]) -> Target:
 
 
 def best_states(log_probs: np.ndarray, target: Target) -> np.ndarray:
-    """The state of each frame, `(S,)`, never decreasing, on the best path through `log_probs (S, V)`, float32.
+    """Return the state of each frame `(S,)` on the best path through `log_probs (S, V)`, float32; it never decreases.
 
     Raises AsrError if there are fewer frames than the units need.
     """
@@ -70,7 +70,7 @@ def best_states(log_probs: np.ndarray, target: Target) -> np.ndarray:
 def _solve(
     log_probs: np.ndarray, any_sound: np.ndarray, target: Target, low: int, high: int, ends: np.ndarray, out: np.ndarray
 ) -> None:
-    """Fills `out` with the best path from state `low`, before the first frame, to one of `ends`, among low..high-1."""
+    """Fill `out` with the best path from state `low`, before the first frame, to one of `ends`, among low..high-1."""
     inside = slice(*np.searchsorted(target.boundaries, [low, high]))
     arrays = (target.units[low:high], target.skip[low:high], target.boundaries[inside] - low, target.costs[inside])
     frames = len(log_probs)
@@ -98,7 +98,7 @@ def _solve(
 
 @numba.njit(cache=True, nogil=True)
 def _step(row, any_sound, units, skip, boundaries, costs, old, new, moves):  # type: ignore[no-untyped-def]
-    """One frame: the score of each state, and the move into it (0 stays, 1 and 2 advance, 3 passes over a word)."""
+    """Compute the score of each state in one frame, and the move into it (0 stays, 1 and 2 advance, 3 skips a word)."""
     for state in range(len(units)):
         best, move = old[state], 0
         if state > 0 and old[state - 1] > best:
@@ -118,7 +118,7 @@ def _step(row, any_sound, units, skip, boundaries, costs, old, new, moves):  # t
 
 @numba.njit(cache=True, nogil=True)
 def _table(log_probs, any_sound, units, skip, boundaries, costs):  # type: ignore[no-untyped-def]
-    """Scores `(M,)` after the last frame, and all moves `(S, M)`."""
+    """Return the scores `(M,)` after the last frame, and all moves `(S, M)`."""
     frames, states = len(log_probs), len(units)
     moves = np.empty((frames, states), np.uint8)
     old, new = np.full(states, -np.inf, np.float32), np.empty(states, np.float32)
@@ -131,7 +131,7 @@ def _table(log_probs, any_sound, units, skip, boundaries, costs):  # type: ignor
 
 @numba.njit(cache=True, nogil=True)
 def _origins(log_probs, any_sound, units, skip, boundaries, costs, stops):  # type: ignore[no-untyped-def]
-    """Scores `(M,)` after the last frame, and for each stop and state the state its path had at the stop before."""
+    """Return the scores `(M,)` after the last frame, and for each stop and state the state one stop before it."""
     states = len(units)
     saved = np.empty((len(stops), states), np.int32)
     moves = np.empty(states, np.uint8)
@@ -151,14 +151,14 @@ def _origins(log_probs, any_sound, units, skip, boundaries, costs, stops):  # ty
         if t + 1 == stops[number]:
             saved[number] = origin
             origin[:] = np.arange(states)
-            old -= old.max()  # keeps float32 exact enough over hours
+            old -= old.max()  # keeps float32 exact enough for hours of audio
             number += 1
     return old, saved
 
 
 @numba.njit(cache=True, nogil=True)
 def _trace(moves, boundaries, end, out):  # type: ignore[no-untyped-def]
-    """Follows the moves back from state `end` after the last frame."""
+    """Follow the moves back from state `end` after the last frame."""
     state = end
     for t in range(len(out) - 1, -1, -1):
         out[t] = state

@@ -1,15 +1,16 @@
-"""What language models say about a prefix that is still being spelled: open vocabulary, in one beam.
+"""Language models inside the beam search, with an open vocabulary: the score of a prefix, also within a word.
 
-A word model knows the words it was trained on; a character model knows the spelling of any word. While a word is being
-spelled, the character model scores it so far. At its end that look-ahead is taken back: a word that the word model
-knows gets its probability there, another one that of `<unk>` times the character model's of the spelling and its end:
+A word model has the words of its training text; a character model scores the spelling of any word. Within a word, the
+character model scores the units so far. At the end of the word this score is taken back if the word model has the word,
+and replaced by the word model's probability. A word that the word model lacks gets the probability of `<unk>` times the
+character model's probability of its spelling and its end:
 
     log p(known | history)        or        log p(<unk> | history) + log p(its characters, end | characters before)
 
-An absent model is one that gives every token probability 1 (`CERTAIN`). So with a character model alone the sum is that
-of all characters, with a word model alone unknown words are free to spell, and with neither it is exactly 0.
+`CERTAIN` stands for a missing model: it gives every token probability 1. With a character model alone, all characters
+are scored; with a word model alone, unknown words cost only `<unk>`; without both, the score is exactly 0.
 
-A recurrent character model stands beside them: its log-probability of every unit, and of the end, is added.
+A recurrent character model is independent of both: its log-probabilities of all units, and of the end, are added.
 """
 
 import math
@@ -24,58 +25,58 @@ from asr.errors import LanguageModelError
 from asr.lm.ngram import END, SPACE, SPECIALS, UNKNOWN, Level, NGram, Tables, advance, find
 from asr.text import BLANK, Units
 
-OFF = -1  # in place of a node of the lexicon: no word begins like this
-NEVER = -1  # in place of a unit: the units have no space
+OFF = -1  # as a node of the lexicon: no word begins with these units
+NEVER = -1  # as the unit of the space: the units have no space
 
 CERTAIN = NGram(SPECIALS, [Level(np.zeros(3, np.int64), np.arange(3), np.zeros(3), np.zeros(3))])
 
 
 class Weights(NamedTuple):
-    """How much language models count beside the acoustic model. All zero is exactly no language model."""
+    """Weights of language models beside the acoustic model. All zero is exactly no language model."""
 
     lm: float = 0.0  # factor of the log-probabilities of n-grams
     word: float = 0.0  # nats added for each word
-    unknown: float = 0.0  # nats added for each word that the word model does not know
+    unknown: float = 0.0  # nats added for each word that the word model lacks
     blank: float = 0.0  # nats taken from blank in each frame
     recurrent: float = 0.0  # factor of the recurrent model's log-probabilities
-    unit: float = 0.0  # nats added for each unit, since each costs the recurrent model some
+    unit: float = 0.0  # nats added for each unit, against the cost of a unit in the recurrent model
 
 
 class Lexicon(NamedTuple):
     """The spellings of words as a trie, numbered breadth first; node 0 is the beginning of a word."""
 
     first: np.ndarray  # (nodes + 1,) int32; the children of node n are first[n] … first[n + 1] - 1
-    unit: np.ndarray  # (nodes,) int32, that leads to the node; rising among siblings
-    word: np.ndarray  # (nodes,) int32, token of the word that ends there, or UNKNOWN
+    unit: np.ndarray  # (nodes,) int32, last unit of the node; sorted among siblings
+    word: np.ndarray  # (nodes,) int32, token of the word that ends at the node, or UNKNOWN
 
 
 class Fusion(NamedTuple):
-    """Language models as the compiled search takes them."""
+    """Language models in the form that the compiled search takes."""
 
     words: Tables
     characters: Tables
-    start: tuple[int, int]  # states of both after <s>
+    start: tuple[int, int]  # states of words and characters after <s>
     token: np.ndarray  # (V,) int32, the character model's token of each unit
     lexicon: Lexicon
-    closed: bool  # whether words outside the lexicon are forbidden
+    closed: bool  # if true, only words of the lexicon are allowed
     space: int  # the unit between words, or NEVER
     weights: Weights
     hotwords: Hotwords
 
 
-# What language models remember of a prefix: fields of the search's nodes, beside `unit`, the last of the prefix.
-MEMORY = [
+# Fields of a node of the search that language models read and write; they also read `unit`, the last of the prefix.
+LM_FIELDS = [
     ("words", np.int32),  # state of the word model after the finished words
     ("characters", np.int32),  # state of the character model after all characters
     ("lexicon", np.int32),  # node of the unfinished word, or OFF
-    ("in_word", np.int32),  # whether there is an unfinished word
-    ("spelled", np.float64),  # the character model's log-probability of it
+    ("in_word", np.int32),  # 1 within a word
+    ("spelled", np.float64),  # log-probability of the unfinished word by the character model
     ("finished", np.float64),  # score of the finished words
-    ("hotword", np.int32),  # node among the hotwords
+    ("hotword", np.int32),  # node of the automaton of hotwords
     ("earned", np.float64),  # nats of finished hotwords
-    ("row", np.int32),  # of what the recurrent model makes of it, in the search's `Reader`; 0 until it is asked
-    ("read", np.float64),  # the recurrent model's part of the score
-    ("score", np.float64),  # what the prefix is ranked by beside its acoustic score
+    ("row", np.int32),  # row of the search's `RecurrentCache`; 0 until it is computed
+    ("recurrent", np.float64),  # score of the recurrent model
+    ("score", np.float64),  # score of all language models and hotwords, added to the acoustic score
 ]
 
 
@@ -87,14 +88,16 @@ def build_fusion(
     closed: bool = False,
     weights: Weights | None = None,
 ) -> Fusion:
-    """Joins the models, by default with weights of zero.
+    """Combine n-gram models for the search (default: weights of zero).
 
-    Raises LanguageModelError for a model of the wrong kind, and for `closed` without words.
+    Raises LanguageModelError for a model of the wrong kind, and for `closed` without a word model.
     """
     if (words and words.units != "words") or (characters and characters.units != "characters"):
-        raise LanguageModelError("the first model must be one of words, the second one of characters")
+        raise LanguageModelError(
+            "the first language model must be one of words, the second one of characters; check --lm and --character-lm"
+        )
     if closed and words is None:
-        raise LanguageModelError("a closed vocabulary needs a model of words")
+        raise LanguageModelError("a closed vocabulary needs a model of words; give one")
     words, characters = words or CERTAIN, characters or CERTAIN
     symbols = [SPACE if symbol == " " else symbol for symbol in units.symbols]
     return Fusion(
@@ -111,14 +114,14 @@ def build_fusion(
 
 
 def build_lexicon(vocabulary: Sequence[str], units: Units) -> Lexicon:
-    """The words of a vocabulary that the units can spell; its first three tokens are no words."""
+    """Build the trie of all words of a vocabulary that the units can spell; the first three tokens are `SPECIALS`."""
     tokens = [token for token in range(len(SPECIALS), len(vocabulary)) if not units.unknown(vocabulary[token])]
     spellings = [units.encode(vocabulary[token]) for token in tokens]
     lengths = np.array([len(spelling) for spelling in spellings], np.int64)
     letters = np.zeros((len(tokens), int(lengths.max(initial=0))), np.int64)  # (words, longest), padded by BLANK
     for row, spelling in zip(letters, spellings, strict=True):
         row[: len(spelling)] = spelling
-    node = np.zeros(len(tokens), np.int64)  # of each word up to the current letter
+    node = np.zeros(len(tokens), np.int64)  # node of each word, up to the current letter
     parents, unit_of, word_of = [np.array([-1])], [np.array([BLANK])], [np.array([UNKNOWN])]
     size = 1
     for position, column in enumerate(letters.T):
@@ -132,29 +135,32 @@ def build_lexicon(vocabulary: Sequence[str], units: Units) -> Lexicon:
         unit_of.append(keys % len(units))
         word_of.append(words)
         size += len(keys)
-    children = np.bincount(np.concatenate(parents) + 1, minlength=size + 1)[1:]  # the root is nobody's child
+    children = np.bincount(np.concatenate(parents) + 1, minlength=size + 1)[1:]  # the root is no child
     first = np.concatenate([[1], 1 + np.cumsum(children)])
     return Lexicon(*(column.astype(np.int32) for column in (first, np.concatenate(unit_of), np.concatenate(word_of))))
 
 
 @njit(cache=True, nogil=True)
 def follow(lexicon: Lexicon, node: int, unit: int) -> int:
-    """The node that `unit` leads to from `node`, or OFF."""
+    """Return the child of `node` by `unit`, or OFF."""
     if node == OFF:
         return OFF
     return find(lexicon.unit, lexicon.first[node], lexicon.first[node + 1], unit)
 
 
 @njit(cache=True, nogil=True)
-def start(fusion: Fusion, node: Any) -> None:
-    """Writes the memory of the empty prefix into its node, which holds zeros."""
+def init_node(fusion: Fusion, node: Any) -> None:
+    """Write the fields of the empty prefix into its node, which holds zeros."""
     node.words, node.characters = fusion.start
     node.hotword = fusion.hotwords.begin
 
 
 @njit(cache=True, nogil=True)
-def remember(fusion: Fusion, parent: Any, node: Any, recurrent: float) -> None:
-    """Writes the memory of a prefix that is `parent` and one unit more, of log-probability `recurrent`."""
+def extend_node(fusion: Fusion, parent: Any, node: Any, recurrent: float) -> None:
+    """Write the fields of a prefix that is `parent` and one unit more.
+
+    `recurrent` is the log-probability of this unit by the recurrent model.
+    """
     log_prob, node.characters = advance(fusion.characters, parent.characters, fusion.token[node.unit])
     node.words = parent.words
     node.spelled = parent.spelled + log_prob
@@ -170,16 +176,19 @@ def remember(fusion: Fusion, parent: Any, node: Any, recurrent: float) -> None:
         node.in_word = True
     node.hotword = fusion.hotwords.follow[parent.hotword, node.unit]
     node.earned = parent.earned + fusion.hotwords.gain[node.hotword]
-    node.read = parent.read + fusion.weights.recurrent * recurrent + fusion.weights.unit
+    node.recurrent = parent.recurrent + fusion.weights.recurrent * recurrent + fusion.weights.unit
     node.score = node.finished + fusion.weights.lm * node.spelled + node.earned + fusion.hotwords.credit[node.hotword]
-    node.score += node.read
+    node.score += node.recurrent
     if fusion.closed and node.lexicon == OFF:
         node.score = -math.inf
 
 
 @njit(cache=True, nogil=True)
 def finish_word(fusion: Fusion, node: Any, spelled: float) -> tuple[float, int]:
-    """Score of a prefix with its last word finished, and the word model's state; `spelled` counts the word's end."""
+    """Return the score of a prefix with its last word finished, and the state of the word model after it.
+
+    `spelled` is the log-probability of the spelling and of the end of the word.
+    """
     weights = fusion.weights
     word = UNKNOWN if node.lexicon == OFF else fusion.lexicon.word[node.lexicon]
     log_prob, state = advance(fusion.words, node.words, word)
@@ -193,13 +202,16 @@ def finish_word(fusion: Fusion, node: Any, spelled: float) -> tuple[float, int]:
 
 @njit(cache=True, nogil=True)
 def final_score(fusion: Fusion, node: Any, recurrent: float) -> float:
-    """Score of a prefix as a whole utterance, whose end has log-probability `recurrent`."""
+    """Score a prefix as the text of the whole utterance.
+
+    `recurrent` is the log-probability of the end of the text by the recurrent model.
+    """
     score, state = node.finished, node.words
     if node.in_word:
         log_prob, _ = advance(fusion.characters, node.characters, END)
         score, state = finish_word(fusion, node, node.spelled + log_prob)
     log_prob, _ = advance(fusion.words, state, END)
     earned = node.earned
-    if fusion.space != NEVER:  # which ends the last hotword
+    if fusion.space != NEVER:  # the end of the text also ends the last hotword
         earned += fusion.hotwords.gain[fusion.hotwords.follow[node.hotword, fusion.space]]
-    return score + fusion.weights.lm * log_prob + earned + node.read + fusion.weights.recurrent * recurrent
+    return score + fusion.weights.lm * log_prob + earned + node.recurrent + fusion.weights.recurrent * recurrent

@@ -8,7 +8,7 @@ from asr.text import BLANK
 
 
 def best_path(log_probs: Tensor, lengths: Tensor) -> list[Hypothesis]:
-    """Decodes `log_probs (B, S, V)` with `lengths (B,)`; one Hypothesis an utterance, frames beyond ignored."""
+    """Decode `log_probs (B, S, V)` with `lengths (B,)` into one hypothesis for each utterance; padding is ignored."""
     inside = frame_mask(lengths, log_probs.shape[1])  # (B, S)
     values, path = log_probs.max(dim=-1)
     emits = inside & (path != BLANK)

@@ -1,10 +1,10 @@
-"""Hotwords: words and phrases that a user expects, favoured in the beam.
+"""Hotwords: words and phrases that the user expects, favoured in the beam search.
 
-A hotword of weight w multiplies the odds of every text that holds it by exp(w). The beam would drop a rare name before
-its end, so part of the weight is lent while it is spelled, in proportion to the units that stand, and taken back where
-the text goes on differently. All hotwords are followed at once by one automaton (Aho and Corasick 1975, "Efficient
-string matching"), in which a hotword begins and ends with a space, so that it is found as a whole word only; where the
-units have no space it is found everywhere.
+A hotword of weight w multiplies the odds of every text that contains it by exp(w). The beam would drop a rare name
+before its end. So a prefix is lent part of the weight, in proportion to the units of the hotword that it has spelled,
+and loses it where the text continues differently. One automaton follows all hotwords at once (Aho and Corasick 1975,
+"Efficient string matching"). In it a hotword begins and ends with a space, so only whole words match. If the units have
+no space, a hotword matches anywhere.
 """
 
 import math
@@ -18,21 +18,21 @@ from asr.errors import TextError, raise_problems
 from asr.files import named_lines
 from asr.text import Units
 
-WEIGHT = 6.0  # nats, where the file gives none
+WEIGHT = 6.0  # nats, if the file gives no weight
 
 
 class Hotwords(NamedTuple):
-    """The automaton as the compiled search takes it."""
+    """The automaton in the form that the compiled search takes."""
 
     follow: np.ndarray  # (nodes, V) int32, the node after one unit more
-    gain: np.ndarray  # (nodes,) nats earned on coming to a node, where hotwords end
-    credit: np.ndarray  # (nodes,) nats lent as long as a prefix is there
-    begin: int  # the node of the empty prefix
-    step: float  # the most that one unit can add
+    gain: np.ndarray  # (nodes,) nats earned on reaching a node at which hotwords end
+    credit: np.ndarray  # (nodes,) nats lent to a prefix at a node
+    begin: int  # node of the empty prefix
+    step: float  # nats that one unit can add, at most
 
 
 def build_hotwords(weights: Mapping[tuple[int, ...], float], units: Units) -> Hotwords:
-    """The automaton of hotwords, given in units with their weights in nats, none of them negative."""
+    """Build the automaton of hotwords, given in units, with their weights in nats of 0 or more."""
     space = units.encode(" ") if " " in units.symbols else []
     edges: list[dict[int, int]] = [{}]
     gain, credit = [0.0], [0.0]
@@ -57,9 +57,9 @@ def build_hotwords(weights: Mapping[tuple[int, ...], float], units: Units) -> Ho
         gain[node] += weight
 
     follow = np.zeros((len(edges), len(units)), np.int32)
-    back = [0] * len(edges)  # the node of the longest end of what was read that may begin a hotword
+    back = [0] * len(edges)  # node of the longest proper suffix that begins a hotword
     nodes = [0]
-    for node in nodes:  # breadth first: the node to go back to is finished before
+    for node in nodes:  # breadth first, so `back[node]` is finished
         follow[node] = follow[back[node]]
         gain[node] += gain[back[node]]
         credit[node] = max(credit[node], credit[back[node]])
@@ -79,9 +79,10 @@ def no_hotwords(units: Units) -> Hotwords:
 def read_hotwords(
     source: str | Path | Sequence[str], units: Units, normalizer: Callable[[str], str]
 ) -> dict[tuple[int, ...], float]:
-    """Reads one word or phrase a line, with its weight in nats after a tab if it has one: spellings and weights.
+    """Read one word or phrase from each line of a file, or of a list; a weight in nats may follow after a tab.
 
-    Raises TextError that lists every line with a word the units cannot spell or a weight that is none.
+    Returns the weight of each spelling. Raises TextError that lists every line with a word that the units cannot spell,
+    or with a wrong weight.
     """
     found: dict[tuple[int, ...], float] = {}
     problems = []

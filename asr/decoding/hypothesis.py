@@ -1,4 +1,4 @@
-"""What every decoder returns."""
+"""The result type of every decoder."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Hypothesis:
     """A unit sequence without blanks and its score in nats.
 
-    From the best path, the score is the log-probability of that one path; from the beam search, that of all paths the
-    search kept, plus what a language model adds.
+    The score of the best path is the log-probability of this one path. The score of the beam search is the
+    log-probability summed over all paths that the search kept, plus the scores of the language models.
     """
 
     units: tuple[int, ...]

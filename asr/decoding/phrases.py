@@ -1,12 +1,12 @@
-"""Closed sets: which phrase of a list was said, or none of them.
+"""Closed sets: recognise one phrase of a list, or reject the utterance.
 
 The score of a phrase is its exact log-probability, by CTC's forward algorithm (Graves et al. 2006) over a trie of all
-phrases at once. What competes with them as "none of these" is any text: the same algorithm over a loop of all units,
-in which each unit costs `Rejection.cost` nats, so that a phrase need not be spelled as well as the best spelling there
-is. Posteriors are softmax(`Rejection.scale` * scores): the scores of a CTC model are too sure.
+phrases at once. The rejection, "none of these", is scored by the forward algorithm over a loop of all units: any text.
+Each unit of the loop costs `Rejection.cost` nats, since otherwise the best spelling would always win over a phrase.
+Posteriors are softmax(`Rejection.scale` * scores), since the scores of a CTC model are overconfident.
 
-Sums are of probabilities in float64, rescaled where they become small; a prefix 1e-260 times as probable as the best
-one counts as impossible. That is several times as fast as sums of logarithms.
+Sums are sums of probabilities in float64, rescaled when they become small, which is several times as fast as sums of
+logarithms. A prefix 1e-260 times as probable as the best one counts as impossible.
 """
 
 import os
@@ -28,36 +28,39 @@ from asr.files import named_lines
 from asr.lm.ngram import SPECIALS, UNKNOWN
 from asr.text import BLANK, Units
 
-MOST = 100_000  # phrases, slots filled in
-_SMALL, _NOTHING = 1e-20, 1e-280  # rescaled below; zero below
+MOST = 100_000  # phrases, after slots are filled in
+_SMALL, _NOTHING = 1e-20, 1e-280  # probabilities: rescaled below the first, zero below the second
 _SLOT = re.compile(r"\{([^{}]*)\}")
 _DEFINITION = re.compile(r"\s*\{([^{}]*)\}\s*=(.*)")
 
 
 class Rejection(BaseModel):
-    """How sure a phrase must be; `asr tune --phrases` finds it, and the model file holds it."""
+    """How sure a phrase must be, set by `asr tune --phrases` and stored in the model file."""
 
     model_config = ConfigDict(frozen=True)
 
-    cost: float = Field(default=2.0, ge=0, allow_inf_nan=False)  # nats, of each unit of a text that is no phrase
-    scale: float = Field(default=0.5, gt=0, allow_inf_nan=False)  # of log-probabilities
-    threshold: float = Field(default=0.5, ge=0, le=1)  # a phrase of a lower posterior is rejected
+    cost: float = Field(default=2.0, ge=0, allow_inf_nan=False)  # nats for each unit of a text that is no phrase
+    scale: float = Field(default=0.5, gt=0, allow_inf_nan=False)  # factor of log-probabilities
+    threshold: float = Field(default=0.5, ge=0, le=1)  # posterior below which a phrase is rejected
     summary: dict[str, str] = {}
 
 
 class Trie(NamedTuple):
-    """Phrases as a trie, numbered breadth first; node 0 is their beginning."""
+    """Phrases as a trie, numbered breadth first; node 0 is the empty prefix."""
 
     parent: np.ndarray  # (nodes,) int32
-    unit: np.ndarray  # (nodes,) int32, that leads to the node
-    reach: np.ndarray  # (depths,) int64, how many nodes are at most so many units long
+    unit: np.ndarray  # (nodes,) int32, last unit of the node
+    reach: np.ndarray  # (depths,) int64, number of nodes with at most 0, 1, 2 … units
 
 
 @njit(cache=True, nogil=True)
 def forward(log_probs: np.ndarray, trie: Trie) -> np.ndarray:
-    """Log-probability `(nodes,)` of each node's units being all that `log_probs (S, V)` emit."""
+    """Compute the log-probability `(nodes,)` that `log_probs (S, V)` emit the units of each node and nothing else."""
     parent, unit, reach = trie
-    blank, label = np.zeros(len(parent)), np.zeros(len(parent))  # of paths that end in blank, in the last unit
+    blank, label = (
+        np.zeros(len(parent)),
+        np.zeros(len(parent)),
+    )  # probability of the paths that end in blank, or in the last unit
     blank[0] = 1.0
     scale = 0.0
     for t in range(len(log_probs)):
@@ -88,8 +91,8 @@ def forward(log_probs: np.ndarray, trie: Trie) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def forward_any(log_probs: np.ndarray, cost: float) -> float:
-    """Log of the summed probability of all texts that `log_probs (S, V)` emit, each times exp(-cost * its units)."""
-    label = np.zeros(log_probs.shape[1])  # of paths that end in each unit, and at index 0 in blank
+    """Compute the log of the summed probability of all texts, each times exp(-cost * its units): `log_probs (S, V)`."""
+    label = np.zeros(log_probs.shape[1])  # probability of the paths that end in each unit, or in blank (index 0)
     label[BLANK] = 1.0
     price = np.exp(-cost)
     scale = 0.0
@@ -106,38 +109,38 @@ def forward_any(log_probs: np.ndarray, cost: float) -> float:
 
 
 def build_trie(phrases: Sequence[str], units: Units) -> tuple[Trie, np.ndarray]:
-    """The trie of distinct phrases that `units` can spell, and the node of each."""
+    """Build the trie of distinct phrases that `units` can spell; also return the node of each phrase."""
     lexicon = build_lexicon([*SPECIALS, *phrases], units)
     parent = np.concatenate([[0], np.repeat(np.arange(len(lexicon.unit)), np.diff(lexicon.first))]).astype(np.int32)
     ends = np.flatnonzero(lexicon.word != UNKNOWN)
     nodes = np.empty(len(phrases), np.int64)
     nodes[lexicon.word[ends] - len(SPECIALS)] = ends
     reach = [1]
-    while reach[-1] < len(parent):  # the first node that is longer is the first child of the longest before
+    while reach[-1] < len(parent):  # the first child of the first node of this depth starts the next depth
         reach.append(int(lexicon.first[reach[-1]]))
     return Trie(parent, lexicon.unit, np.array(reach)), nodes
 
 
 class Phrases:
-    """A closed set of distinct normalised phrases, in place of a model's decoder."""
+    """A closed set of distinct normalised phrases, used in place of the decoder of a model."""
 
     def __init__(self, phrases: Sequence[str], units: Units, rejection: Rejection | None = None) -> None:
-        """Raises TextError for a phrase that the units cannot spell."""
+        """Build the trie. Raises TextError for a phrase that the units cannot spell."""
         self.phrases = list(phrases)
         self.rejection = rejection or Rejection()
         self._spellings = [tuple(units.encode(phrase)) for phrase in self.phrases]
         self._trie, self._nodes = build_trie(self.phrases, units)
 
     def scores(self, log_probs: Sequence[np.ndarray]) -> np.ndarray:
-        """Log-probability of each phrase for each utterance `(S, V)`: `(utterances, phrases)`."""
+        """Score each phrase for each utterance `(S, V)`: log-probabilities `(utterances, phrases)`."""
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             rows = list(pool.map(lambda one: forward(one, self._trie)[self._nodes], log_probs))
         return np.array(rows).reshape(len(log_probs), len(self.phrases))
 
     def decode_n_best(self, log_probs: Sequence[np.ndarray], count: int) -> list[list[Hypothesis]]:
-        """The decision on each utterance, then other candidates, at most `count` in all; scores are log-posteriors.
+        """Decide on each utterance; return the decision, then other candidates, up to `count` in all.
 
-        An empty hypothesis stands for none of the phrases.
+        Scores are log-posteriors. An empty hypothesis means "none of the phrases".
         """
         anything = none_of_these(log_probs, self.rejection.cost)
         log_posteriors = posteriors(self.scores(log_probs), anything, self.rejection.scale)
@@ -154,21 +157,21 @@ class Phrases:
 
 
 def none_of_these(log_probs: Sequence[np.ndarray], cost: float) -> np.ndarray:
-    """`forward_any` of each utterance, `(utterances,)`."""
+    """Compute `forward_any` of each utterance, `(utterances,)`."""
     return np.array([forward_any(one, cost) for one in log_probs])
 
 
 def posteriors(scores: np.ndarray, anything: np.ndarray, scale: float) -> np.ndarray:
-    """Log-posteriors `(utterances, phrases + 1)` from scores `(utterances, phrases)`; last that of none of these."""
+    """Compute log-posteriors `(utterances, phrases + 1)` from scores `(utterances, phrases)`; last, "none of these"."""
     scaled = scale * np.concatenate([scores, anything[:, None]], axis=1)
     return scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)
 
 
 def read_phrases(source: str | Path | Sequence[str], units: Units, normalizer: Callable[[str], str]) -> list[str]:
-    """Reads a phrase a line, slots like `{digit}` filled in by each of the `{digit} = zero | one` in the same file.
+    """Read one phrase from each line of a file, or of a list; a line `{digit} = zero | one` fills in the slot `{digit}`.
 
-    Raises TextError that lists every faulty line: a slot that is not defined, twice, or in terms of itself; a phrase
-    that is empty or that the units cannot spell; more than `MOST` phrases.
+    Raises TextError that lists every faulty line: a slot that is not defined, defined twice or by itself; a phrase that
+    is empty or that the units cannot spell; more than `MOST` phrases.
     """
     slots: dict[str, list[str]] = {}
     templates: list[tuple[int, str]] = []
@@ -188,7 +191,9 @@ def read_phrases(source: str | Path | Sequence[str], units: Units, normalizer: C
             for filled in _fill(template, slots, ()):
                 phrase = normalizer(filled)
                 if not phrase:
-                    raise TextError(f"{template.strip()!r} can be empty; to reject what is no phrase needs no line")
+                    raise TextError(
+                        f"{template.strip()!r} can be empty; write at least one word (rejection needs no line)"
+                    )
                 if phrase not in found:
                     units.encode(phrase)
                 found[phrase] = None
@@ -203,7 +208,7 @@ def read_phrases(source: str | Path | Sequence[str], units: Units, normalizer: C
 
 
 def _fill(template: str, slots: Mapping[str, Sequence[str]], within: tuple[str, ...]) -> Iterator[str]:
-    """The texts of a template, which is an alternative of the slots `within`. Raises TextError for a wrong slot."""
+    """Yield the texts of a template, an alternative of the slots `within`. Raises TextError for a wrong slot."""
     texts = _SLOT.split(template)
     names = [name.strip() for name in texts[1::2]]
     if any(brace in text for text in texts[::2] for brace in "{}"):
@@ -212,7 +217,7 @@ def _fill(template: str, slots: Mapping[str, Sequence[str]], within: tuple[str, 
         if name not in slots:
             raise TextError(f"{{{name}}} is not defined; add a line `{{{name}}} = one | two`")
         if name in within:
-            raise TextError(f"{{{name}}} is defined by means of itself; write its words out")
+            raise TextError(f"{{{name}}} is defined by itself; write its words out")
     fillings = [[text.strip() for one in slots[name] for text in _fill(one, slots, (*within, name))] for name in names]
     for chosen in product(*fillings):
         yield "".join(part for pair in zip(texts[::2], (*chosen, ""), strict=True) for part in pair)

@@ -1,8 +1,8 @@
-"""Rescoring: a recurrent language model reads the hypotheses that are left in the beam, whole, and ranks them anew.
+"""Rescoring of n-best lists: a recurrent language model reads whole hypotheses, and they are ranked anew.
 
-    score = score of the beam + weight * log p(tokens and sentence end) + bonus * number of them
+    score = score of the beam + weight * log p(tokens and sentence end) + bonus * number of tokens and sentence end
 
-The bonus makes up for what each further token costs. With `weight` and `bonus` 0 the order stays as it is.
+The bonus makes up for the cost of each further token. With `weight` and `bonus` 0 the order does not change.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from asr.text import Units
 
 
 class Rescorer:
-    """A recurrent language model and how much it counts."""
+    """A recurrent language model with its weight and its bonus for each token."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class Rescorer:
         bonus: float = 0.0,
         summary: dict[str, Any] | None = None,
     ) -> None:
-        """`units` are those of the hypotheses; `summary` is what `asr info` shows of how it was tuned."""
+        """`units` spell the hypotheses. `summary` is shown by `asr info`: how the weight was tuned."""
         self.lm = lm
         self.units = units
         self.weight = weight
@@ -37,11 +37,11 @@ class Rescorer:
         self.summary = summary or {}
 
     def text(self, hypothesis: Hypothesis) -> str:
-        """What the language model is given to read."""
+        """Return the text of a hypothesis, normalised for the language model."""
         return self.lm.normalizer(self.units.decode(hypothesis.units))
 
     def read(self, lists: Sequence[Sequence[Hypothesis]]) -> list[np.ndarray]:
-        """Log-probability and number of tokens of each hypothesis, `(n, 2)` for each list of `n`."""
+        """Return the log-probability and the number of tokens of each hypothesis, `(n, 2)` for each list of `n`."""
         texts = sorted({self.text(hypothesis) for hypotheses in lists for hypothesis in hypotheses})
         sentences = [self.lm.encode([*self.lm.tokens(text), SPECIALS[END]]) for text in texts]
         log_probs = self.lm.log_probs(sentences)
@@ -49,7 +49,7 @@ class Rescorer:
         return [np.array([found[self.text(hypothesis)] for hypothesis in hypotheses]) for hypotheses in lists]
 
     def rescored(self, lists: Sequence[Sequence[Hypothesis]]) -> list[list[Hypothesis]]:
-        """The hypotheses of each utterance with their new scores, best first."""
+        """Return the hypotheses of each utterance with their new scores, best first."""
         ranked = []
         for hypotheses, read in zip(lists, self.read(lists), strict=True):
             scores = new_scores(hypotheses, read, self.weight, self.bonus)
@@ -58,16 +58,16 @@ class Rescorer:
         return ranked
 
     def to_tensors(self) -> dict[str, np.ndarray]:
-        """The language model in arrays, for the model file."""
+        """Return the language model as arrays, for the model file."""
         return self.lm.to_tensors()
 
     def to_metadata(self) -> dict[str, Any]:
-        """Everything else, for the JSON in the model file."""
+        """Return the settings, for the JSON in the model file."""
         return {"weight": self.weight, "bonus": self.bonus, "summary": self.summary, "lm": self.lm.to_metadata()}
 
     @classmethod
     def from_parts(cls, units: Units, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> "Rescorer":
-        """What `to_tensors` and `to_metadata` took apart. Raises LanguageModelError if the parts do not fit."""
+        """Build a rescorer from `to_tensors` and `to_metadata`. Raises LanguageModelError if the parts do not fit."""
         try:
             weight, bonus = float(metadata["weight"]), float(metadata["bonus"])
             if not np.isfinite([weight, bonus]).all():
@@ -78,5 +78,5 @@ class Rescorer:
 
 
 def new_scores(hypotheses: Sequence[Hypothesis], read: np.ndarray, weight: float, bonus: float) -> np.ndarray:
-    """Scores `(n,)` of hypotheses whose log-probabilities and numbers of tokens were `read (n, 2)`."""
+    """Compute the scores `(n,)` of hypotheses from their log-probabilities and numbers of tokens, `read (n, 2)`."""
     return np.array([hypothesis.score for hypothesis in hypotheses]) + read @ np.array([weight, bonus])

@@ -1,4 +1,4 @@
-"""When words are said, and how sure of them the model is: read off a CTC path, the unit of each frame."""
+"""Times and confidences of words, read off a CTC path: the unit of each frame."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from asr.transcript import Word
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A unit on a CTC path: its frames, from `first` to before `beyond`, and its highest log-posterior there."""
+    """A unit on a CTC path: its frames `first` to `beyond - 1`, and its highest log-posterior in them."""
 
     unit: int
     first: int
@@ -21,7 +21,7 @@ class Run:
 
 
 def runs(path: np.ndarray, log_posteriors: np.ndarray) -> list[Run]:
-    """The units of a path `(S,)`, given the log-posterior of each frame's unit `(S,)`."""
+    """Return the units of a path `(S,)`, given the log-posterior of the unit of each frame `(S,)`."""
     if len(path) == 0:
         return []
     firsts = np.concatenate([[0], np.flatnonzero(np.diff(path)) + 1])
@@ -40,9 +40,10 @@ def words_on_path(
     start: int = 0,
     seconds_per_frame: float,
 ) -> tuple[Word, ...]:
-    """The words that a path `(S,)` spells. `log_posteriors (S,)` are those of its units; its first frame is `start`.
+    """Return the words that a path `(S,)` spells; its first frame is `start`.
 
-    `spell` gives the text of unit indices. Phones are words of their own, since nothing divides them into others.
+    `log_posteriors (S,)` belong to the units of the path. `spell` returns the text of unit indices. Each phone is a
+    word, since phones have no space between words.
     """
     spelled = runs(path, log_posteriors)
     if units.kind == "phones":
@@ -59,10 +60,10 @@ def words_on_path(
 
 
 def word(text: str, spelled: list[Run], *, start: int = 0, seconds_per_frame: float) -> Word:
-    """A word from the units that spell it.
+    """Make a word from the units that spell it.
 
-    Frame `s` stands for the time from `s - 1/2` to `s + 1/2` strides. The confidence is the geometric mean, over the
-    units, of the highest posterior that each has on the path.
+    Frame `s` covers the time from `s - 1/2` to `s + 1/2` strides. The confidence is the geometric mean of the highest
+    posteriors of the units.
     """
     return Word(
         text=text,

@@ -1,7 +1,7 @@
-"""ARPA files, the text format of n-gram models that KenLM, SRILM and others share: read and written.
+"""Reading and writing of ARPA files, the text format of n-gram models that KenLM, SRILM and others share.
 
-Numbers in a file are base-10 logarithms. What stands before `\\data\\` is comment; ours says which units the model has,
-after `#`, where KenLM wants it.
+Numbers in a file are base-10 logarithms. All lines before `\\data\\` are comments. Our comment begins with `#`, as
+KenLM requires, and names the units of the model.
 """
 
 import gzip
@@ -18,16 +18,16 @@ from asr.errors import LanguageModelError
 from asr.lm.ngram import SPACE, SPECIALS, Kind, Level, NGram
 
 _LN10 = math.log(10)
-_ABSENT = -100.0  # log10 probability of <unk>, <s> or </s> where a file lacks it, as in KenLM
-_LOWEST = -999.0  # stands for -inf, which sums of back-off weights could not stand
+_ABSENT = -100.0  # log10 probability of <unk>, <s> or </s> if a file lacks it, as in KenLM
+_LOWEST = -999.0  # log10, in place of -inf, which would make sums of back-off weights NaN
 _UNITS = "# units: "
 
 
 def read_arpa(path: str | Path) -> NGram:
-    """Reads an ARPA file of any order, compressed if its name ends in `.gz`.
+    """Read an ARPA file of any order, compressed if its name ends in `.gz`.
 
-    Its units are what our comment says; without one, characters if `<space>` is a token, else words.
-    Raises LanguageModelError naming file and line if it is malformed.
+    Our comment names the units of the model. Without it they are characters if `<space>` is a token, else words.
+    Raises LanguageModelError that names the file and the line if the file is malformed.
     """
     path = Path(path)
     if not path.is_file():
@@ -41,7 +41,7 @@ def read_arpa(path: str | Path) -> NGram:
 
 
 def write_arpa(path: str | Path, model: NGram, comments: Iterable[str] = ()) -> None:
-    """Writes a model, compressed if `path` ends in `.gz`, whole or not at all; `comments` stand at its head."""
+    """Write a model, whole or not at all, with `comments` first; compressed if `path` ends in `.gz`."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".part")
@@ -58,7 +58,7 @@ def write_arpa(path: str | Path, model: NGram, comments: Iterable[str] = ()) -> 
             if order > 1:
                 words = [f"{names[parent]} {word}" for parent, word in zip(level.parent.tolist(), words, strict=True)]
             names = words
-            # Adding 0 turns -0 into 0. In float32, -99 would not come back as itself.
+            # Adding 0 turns -0 into 0. Divided in float32, -99 would be written as another number.
             columns = (level.log_prob.astype(float), level.backoff.astype(float))
             log_probs, backoffs = ((column / _LN10 + 0.0).tolist() for column in columns)
             if order < len(levels):
@@ -71,7 +71,7 @@ def write_arpa(path: str | Path, model: NGram, comments: Iterable[str] = ()) -> 
 
 
 class _Lines:
-    """The lines of a file that are not blank, as bytes without white space around them."""
+    """Iterator over the lines of a file that are not blank, as bytes without white space around them."""
 
     def __init__(self, path: Path, file: Iterable[bytes]) -> None:
         self.path, self.number = path, 0
@@ -92,7 +92,7 @@ class _Lines:
 
 
 class _Section:
-    """The n-grams of one order as they stand in the file, numbers of their lines beside them."""
+    """The n-grams of one order in the order of the file, with their line numbers."""
 
     def __init__(self) -> None:
         self.numbers, self.tokens = array("q"), array("q")
@@ -128,9 +128,9 @@ def _read(lines: _Lines) -> NGram:
     levels: list[Level] = []
     for section in sections:
         levels.append(_level(lines, section, levels, vocabulary))
-    # Some programs write back-off weights here too, but no history is that long.
+    # Some programs write back-off weights for the highest order too, but no history is that long.
     levels[-1] = levels[-1]._replace(backoff=np.zeros_like(levels[-1].backoff))
-    while not len(levels[-1].token):  # "ngram 3=0" of a text too short for its order
+    while not len(levels[-1].token):  # "ngram 3=0": the text was too short for this order
         levels.pop()
     return NGram(vocabulary, levels, units or ("characters" if SPACE in vocabulary else "words"))
 
@@ -146,7 +146,7 @@ def _read_comments(lines: _Lines) -> Kind | None:
 
 
 def _read_counts(lines: _Lines) -> tuple[list[int], bytes]:
-    """The number of n-grams of each order, and the line after."""
+    """Read the number of n-grams of each order; also return the line after them."""
     counts: list[int] = []
     for line in lines:
         match = re.fullmatch(rb"ngram\s+(\d{1,4})\s*=\s*(\d{1,18})", line)
@@ -161,7 +161,7 @@ def _read_counts(lines: _Lines) -> tuple[list[int], bytes]:
 
 
 def _read_section(lines: _Lines, order: int, index: dict[bytes, int]) -> tuple[_Section, bytes]:
-    """The n-grams of one order, whose tokens `index` numbers (1-grams add to it), and the line after."""
+    """Read the n-grams of one order; also return the line after them. `index` numbers tokens; 1-grams add to it."""
     section = _Section()
     for line in lines:
         if line.startswith(b"\\"):
@@ -189,7 +189,7 @@ def _read_section(lines: _Lines, order: int, index: dict[bytes, int]) -> tuple[_
 
 
 def _level(lines: _Lines, section: _Section, below: Sequence[Level], vocabulary: Sequence[str]) -> Level:
-    """One order of the trie from its n-grams in any order. Raises LanguageModelError for doubles and orphans."""
+    """Build one order of the trie from n-grams in any order. Raises LanguageModelError for doubles and orphans."""
     tokens = np.array(section.tokens).reshape(len(section.numbers), len(below) + 1)
     node = np.zeros(len(tokens), dtype=np.int64)
     for column, level in zip(tokens.T, below, strict=False):
@@ -197,20 +197,20 @@ def _level(lines: _Lines, section: _Section, below: Sequence[Level], vocabulary:
     if (node < 0).any():
         orphan = int((node < 0).argmax())
         history = " ".join(vocabulary[token] for token in tokens[orphan, :-1])
-        message = f"its history {history!r} is not among the {len(below)}-grams, as ARPA demands"
+        message = f"its history {history!r} is not among the {len(below)}-grams, which an ARPA file must have"
         raise lines.error(message, section.numbers[orphan])
     keys = node * len(vocabulary) + tokens[:, -1]
     order = np.argsort(keys, kind="stable")
     if (doubles := np.diff(keys[order]) == 0).any():
         double = order[1:][doubles].min()
         ngram = " ".join(vocabulary[token] for token in tokens[double])
-        raise lines.error(f"{ngram!r} stands here a second time", section.numbers[double])
+        raise lines.error(f"{ngram!r} stands here a second time; keep one of the two", section.numbers[double])
     log_prob, backoff = (np.array(column)[order] * _LN10 for column in (section.log_probs, section.backoffs))
     return Level(node[order], tokens[order, -1], log_prob, backoff)
 
 
 def _find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The place of each wanted key among sorted `keys`, -1 where it is missing."""
+    """Return the index of each wanted key in sorted `keys`, or -1."""
     place = np.searchsorted(keys, wanted)
     return np.where(np.append(keys, np.iinfo(np.int64).min)[place] == wanted, place, -1)
 

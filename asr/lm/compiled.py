@@ -1,7 +1,7 @@
-"""A recurrent character model as the compiled search takes it: what follows a prefix, read one unit at a time.
+"""A recurrent character model for the compiled search, which reads a prefix one unit at a time.
 
-The numbers are those of `LanguageModel` (`asr/nn/lm.py`) in evaluation, in flat arrays and float32. Each affine map is
-one matrix, its bias the last row. What the first layer takes from its input depends on the token alone: a table.
+It computes what `LanguageModel` (`asr/nn/lm.py`) computes in evaluation, in flat arrays and float32. Each affine map is
+one matrix, whose last row is the bias. The input of the first layer depends on the token alone, so it is a table.
 """
 
 import math
@@ -15,36 +15,36 @@ from asr.lm.ngram import BEGIN, END, SPACE
 from asr.text import BLANK, Units
 
 if TYPE_CHECKING:
-    from asr.lm.recurrent import RecurrentLM  # brings torch, which the search needs not
+    from asr.lm.recurrent import RecurrentLM  # imports torch, which the search does not need
 
 _CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # the cells that `_cell` computes, not all of `asr/cells.py`
 _LSTM, _GRU, _RNN_TANH, _RNN_RELU = range(4)
 _ONE, _TWO = np.float32(1), np.float32(2)
-CURE = "train one of characters as the recogniser writes them: `asr lm train-rnn`"
-_EPSILON = np.float32(1e-5)  # of PyTorch's layer norm
+CURE = "train one of characters as the recogniser writes them: `asr lm train-rnn`"  # ends several messages
+_EPSILON = np.float32(1e-5)  # as in PyTorch's layer norm
 
 
 class Network(NamedTuple):
-    """A recurrent language model; `G` is the number of gates. One without layers is none."""
+    """Arrays of a recurrent language model; `G` is the number of gates. Without layers, there is no model."""
 
     cell: int  # index into `_CELLS`
-    token: np.ndarray  # (V,) int32, the token of each unit; at BLANK the beginning of the sentence
+    token: np.ndarray  # (V,) int32, token of each unit; at BLANK, the beginning of the sentence
     embedding: np.ndarray  # (tokens, H)
-    inputs: np.ndarray  # (tokens, G * H), what the first layer takes from each token
-    between: np.ndarray  # (layers - 1, H + 1, G * H), what the others take from their inputs
-    recurrent: np.ndarray  # (layers, H + 1, G * H), what all take from their own state
-    norms: np.ndarray  # (layers + 1, 2, H), weights and biases of the norm before each layer and the output
+    inputs: np.ndarray  # (tokens, G * H), input of the first layer for each token
+    between: np.ndarray  # (layers - 1, H + 1, G * H), input maps of the other layers
+    recurrent: np.ndarray  # (layers, H + 1, G * H), maps of the state of each layer
+    norms: np.ndarray  # (layers + 1, 2, H), weights and biases of the norms before each layer and before the output
     output: np.ndarray  # (H + 1, tokens)
 
 
 def no_network() -> Network:
-    """One without layers, of the type that compiled functions take."""
+    """Return a network without layers, of the type that compiled functions take."""
     nothing = [np.zeros((0,) * dimensions, np.float32) for dimensions in (2, 2, 3, 3, 3, 2)]
     return Network(_LSTM, np.zeros(0, np.int32), *nothing)
 
 
 def require_readable(lm: "RecurrentLM", units: Units) -> None:
-    """Raises LanguageModelError, which names the cure, for a model that cannot read the text unit by unit."""
+    """Raise LanguageModelError, with the cure, for a model that cannot read the text unit by unit."""
     if lm.units != "characters":
         raise LanguageModelError(f"it reads characters, and this recurrent language model {lm.units}; {CURE}")
     if (cell := lm.settings.get("cell", "lstm")) not in _CELLS:
@@ -56,7 +56,7 @@ def require_readable(lm: "RecurrentLM", units: Units) -> None:
         raise LanguageModelError(f"this recurrent language model needs a vector for each sentence; {CURE}")
     if units.kind in ("decomposed", "phones"):
         raise LanguageModelError(f"it reads unit by unit, and {units.kind} are not the characters of the text")
-    # Between two digits nothing composes, and marks that are kept inside words are inside one.
+    # Between two digits no character composes, and a mark that is kept only inside words is inside a word.
     read = {symbol: lm.tokens(lm.normalizer(f"0{symbol}0"))[1:-1] for symbol in units.symbols}
     if other := [symbol for symbol, tokens in read.items() if len(tokens) != 1 or tokens != lm.tokens(symbol)]:
         listed = ", ".join(map(repr, other))
@@ -64,11 +64,14 @@ def require_readable(lm: "RecurrentLM", units: Units) -> None:
 
 
 def build_network(lm: "RecurrentLM", units: Units) -> Network:
-    """The arrays of a character model. Raises LanguageModelError as `require_readable` does, and for damage."""
+    """Build the arrays of a character model.
+
+    Raises LanguageModelError for a model that cannot read unit by unit, and for a damaged one.
+    """
     require_readable(lm, units)
     weights = lm.to_tensors()
     if not all(np.isfinite(array).all() for array in weights.values()):
-        raise LanguageModelError("the recurrent language model is damaged: not all of its weights are numbers")
+        raise LanguageModelError("the recurrent language model is damaged: some weights are not numbers; copy it again")
     layers = len(lm.network.layers)
 
     def affine(kind: str, layer: int) -> np.ndarray:
@@ -81,7 +84,7 @@ def build_network(lm: "RecurrentLM", units: Units) -> Network:
         _CELLS.index(lm.settings.get("cell", "lstm")),
         np.array([BEGIN, *lm.encode(SPACE if symbol == " " else symbol for symbol in units.symbols)], np.int32),
         *(
-            np.require(array, np.float32, ["C", "W"])  # one type, compiled once
+            np.require(array, np.float32, ["C", "W"])  # so that functions are compiled for one type of array
             for array in (
                 embedding,
                 [_affine(_normalised(row, norms[0]), first) for row in embedding],
@@ -96,9 +99,9 @@ def build_network(lm: "RecurrentLM", units: Units) -> Network:
 
 @njit(cache=True, nogil=True)
 def read(network: Network, unit: int, before: np.ndarray, after: np.ndarray, follows: np.ndarray) -> None:
-    """Reads one unit, or BLANK for the beginning, in the state `before (layers, 2, H)`.
+    """Read one unit, or BLANK for the beginning of the text, in the state `before (layers, 2, H)`.
 
-    Writes the state `after` it, and `follows (V,)`, the log-probability of each unit next, at BLANK of the end.
+    Writes the state `after` it, and `follows (V,)`: the log-probability of each next unit, and at BLANK of the end.
     """
     token = network.token[unit]
     x = network.embedding[token].copy()
@@ -120,7 +123,7 @@ def read(network: Network, unit: int, before: np.ndarray, after: np.ndarray, fol
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _affine(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """`x @ matrix[:-1] + matrix[-1]`, by whole rows, so that it is vectorised; four, to write the sum less often."""
+    """Compute `x @ matrix[:-1] + matrix[-1]`, by whole rows to vectorise, and by fours to write the sum less often."""
     total = matrix[-1].copy()
     whole = len(x) - len(x) % 4
     for i in range(0, whole, 4):
@@ -135,7 +138,7 @@ def _affine(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _normalised(x: np.ndarray, norm: np.ndarray) -> np.ndarray:
-    """Layer norm."""
+    """Apply layer norm."""
     centred = x - x.mean()
     return centred / np.sqrt((centred * centred).mean() + _EPSILON) * norm[0] + norm[1]
 
@@ -152,7 +155,7 @@ def _tanh(x: float) -> np.floating:
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _cell(kind: int, inputs: np.ndarray, own: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
-    """One step of one layer from its input's part and its own state's, gates side by side in PyTorch's order."""
+    """Compute one step of a layer from the mapped input and the mapped state, gates in PyTorch's order."""
     size = before.shape[1]
     gates = inputs + own
     for j in range(size):

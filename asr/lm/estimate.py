@@ -1,17 +1,17 @@
-"""Estimates n-gram models: interpolated Kneser-Ney, or Witten-Bell where the text is too small for it.
+"""Estimation of n-gram models: interpolated Kneser-Ney, or Witten-Bell where the text is too small for it.
 
-Both take a share of the counts after a history away and give it to the distribution after the shorter history:
+Both take a share of the counts after a history h, and give it to the distribution after the shorter history h':
 
     p(w | h) = (c(h w) - D) / N(h) + g(h) p(w | h')
 
-Counts c of the highest order are counts in the text; below, they are the number of distinct tokens seen before the
-n-gram (except that nothing stands before `<s>`, so what begins with it keeps its count). g(h) is what is left. The
-empty history backs off to the uniform distribution over the vocabulary with `<unk>`, as in KenLM. Each order takes the
-first of these that its counts of counts allow:
+Counts c of the highest order are counts in the text. Counts of a lower order are the numbers of distinct tokens seen
+before the n-gram; n-grams that begin with `<s>` keep their count, since no token stands before `<s>`. g(h) is the share
+taken. The empty history backs off to the uniform distribution over the vocabulary with `<unk>`, as in KenLM. Each order
+takes the first of these methods that its counts of counts allow:
 
 - modified Kneser-Ney (Chen and Goodman 1998): N(h) is the sum of c(h ·), D one of three, for counts 1, 2, 3 and more;
 - Kneser-Ney with one D for all counts (Ney, Essen and Kneser 1994);
-- Witten-Bell: D = 0, and N(h) is larger by the number of distinct tokens after h.
+- Witten-Bell: D = 0, and the number of distinct tokens after h is added to N(h).
 """
 
 from array import array
@@ -28,12 +28,12 @@ from asr.lm.ngram import BEGIN, SPECIALS, Kind, Level, NGram, split_tokens
 # KenLM reads no more than 6, unless compiled for more.
 DEFAULT_ORDER: dict[Kind, int] = {"words": 4, "characters": 6}
 _CHUNK = 1 << 22  # tokens counted at a time
-_NEVER = -99 * np.log(10)  # of <s>, which is never predicted: the customary number in ARPA files
+_NEVER = -99 * np.log(10)  # nats, of <s>, which is never predicted: the usual number in ARPA files
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A model, what it was counted from, and how each order was smoothed and why."""
+    """An n-gram model with the size of its text, and the smoothing of each order with the reason for it."""
 
     model: NGram
     sentences: int
@@ -58,18 +58,21 @@ class _Counts(NamedTuple):
     parent: np.ndarray  # int32, index, in the order below, of the n-gram without its last token
     token: np.ndarray  # int32
     suffix: np.ndarray  # int32, index, in the order below, of the n-gram without its first token
-    occurrences: np.ndarray  # int32, in the text
-    begins: np.ndarray  # whether the first token is <s>
+    occurrences: np.ndarray  # int32, count in the text
+    begins: np.ndarray  # bool, true if the first token is <s>
 
 
 def estimate(
     sentences: Iterable[str], *, order: int | None = None, units: Kind = "words", prune: Sequence[int] = (0,)
 ) -> Estimate:
-    """A model of normalised sentences, blank ones left out; by default of 4 words or 6 characters.
+    """Estimate a model from normalised sentences; blank sentences are left out.
 
-    `prune` holds a threshold for each order, the last for all further ones: n-grams seen that often or less are left
-    out of the model, though not out of the counts. Takes about 100 bytes of memory a distinct n-gram.
-    Raises LanguageModelError for no text, for `<unk>`, `<s>` or `</s>` in it, and for options out of range.
+    - `order`: length of the longest n-grams (default: 4 words or 6 characters)
+    - `prune`: a threshold for each order, the last for all higher orders; n-grams with this count or less are left out
+      of the model, but not out of the counts
+
+    Takes about 100 bytes of memory for each distinct n-gram. Raises LanguageModelError for an empty text, for `<unk>`,
+    `<s>` or `</s>` in the text, and for options out of range.
     """
     order = DEFAULT_ORDER[units] if order is None else order
     if not 1 <= order <= 20:
@@ -81,8 +84,8 @@ def estimate(
     counts = _count(stream, order, len(vocabulary))
     levels: list[Level] = []
     smoothing = []
-    kept = np.ones(1, dtype=bool)  # of the order below
-    lower = np.array([1 / (len(vocabulary) - 1)])  # probabilities of the order below; of none, <s> is the least
+    kept = np.ones(1, dtype=bool)  # n-grams of the order below that are not pruned
+    lower = np.array([1 / (len(vocabulary) - 1)])  # probabilities of the order below; at first uniform, without <s>
     for number, (level, threshold) in enumerate(zip(counts, thresholds, strict=False), start=1):
         adjusted = _adjusted_counts(counts, number)
         discounts, reason = _discounts(adjusted)
@@ -103,9 +106,9 @@ def estimate(
 
 
 def _encode(sentences: Iterable[str], units: Kind) -> tuple[list[str], np.ndarray, int]:
-    """The vocabulary, all sentences as one stream of indices with `<s>` and `</s>`, and their number."""
+    """Return the vocabulary, all sentences as one stream of indices with `<s>` and `</s>`, and their number."""
     index: defaultdict[str, int] = defaultdict()
-    index.default_factory = index.__len__  # a new token gets the next number
+    index.default_factory = index.__len__  # numbers new tokens in order
     begin, end = [index[special] for special in SPECIALS][BEGIN:]
     stream = array("i")
     count = 0
@@ -126,16 +129,16 @@ def _encode(sentences: Iterable[str], units: Kind) -> tuple[list[str], np.ndarra
 
 
 def _count(stream: np.ndarray, order: int, size: int) -> list[_Counts]:
-    """Counts of all orders up to `order`, or to that of the longest sentence.
+    """Count the n-grams of all orders up to `order`, or up to the length of the longest sentence.
 
-    An n-gram is numbered by its place among those of its order. So one integer, of the number of the n-gram without its
-    last token and that token, names it, and sorting these integers in chunks counts them.
+    The number of an n-gram is its place among the n-grams of its order. One integer names an n-gram: the number of its
+    parent (the n-gram without its last token) times `size`, plus its last token. Sorting these integers counts them.
     """
     token = np.arange(size, dtype=np.int32)
     none = np.zeros_like(token)
     levels = [_Counts(none, token, none, np.bincount(stream, minlength=size).astype(np.int32), token == BEGIN)]
     key = token.astype(np.int64)
-    ids = stream  # at each token the number of the n-gram that ends there, -1 where the sentence is too short for it
+    ids = stream  # number of the n-gram that ends at each token; -1 if it would begin before the sentence
     while len(levels) < order:
         below = levels[-1]
         shorter, (key, occurrences) = key, _distinct(keys for _, keys in _keys(ids, stream, size))
@@ -153,7 +156,7 @@ def _count(stream: np.ndarray, order: int, size: int) -> list[_Counts]:
 
 
 def _keys(ids: np.ndarray, stream: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Positions and keys of the n-grams, one token longer than those of `ids`, that lie within a sentence."""
+    """Yield positions and keys of the n-grams within sentences that are one token longer than the n-grams of `ids`."""
     for start in range(0, len(stream) - 1, _CHUNK):
         history, token = ids[start : start + _CHUNK][: len(stream) - 1 - start], stream[start + 1 : start + 1 + _CHUNK]
         inside = np.flatnonzero((history >= 0) & (token != BEGIN))
@@ -161,7 +164,7 @@ def _keys(ids: np.ndarray, stream: np.ndarray, size: int) -> Iterator[tuple[np.n
 
 
 def _distinct(chunks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct keys of all chunks, sorted, and how often each occurs."""
+    """Return the distinct keys of all chunks, sorted, and their counts."""
     parts = [np.unique(keys, return_counts=True) for keys in chunks]
     keys = np.concatenate([keys for keys, _ in parts])
     counts = np.concatenate([counts.astype(np.int32) for _, counts in parts])
@@ -174,7 +177,7 @@ def _distinct(chunks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _adjusted_counts(counts: Sequence[_Counts], order: int) -> np.ndarray:
-    """Counts of the highest order; below, the number of distinct tokens before each n-gram."""
+    """Return the counts of the highest order; for a lower order, the numbers of distinct tokens before each n-gram."""
     level = counts[order - 1]
     adjusted = level.occurrences
     if order < len(counts):
@@ -186,7 +189,7 @@ def _adjusted_counts(counts: Sequence[_Counts], order: int) -> np.ndarray:
 
 
 def _discounts(adjusted: np.ndarray) -> tuple[np.ndarray | None, str]:
-    """Discounts of counts 0, 1, 2, and 3 and more, None for Witten-Bell; and the choice in words."""
+    """Return the discounts of counts 0, 1, 2, and 3 or more (None for Witten-Bell), and the choice in words."""
     once, twice, thrice, four = counts = np.bincount(np.minimum(adjusted, 5), minlength=6)[1:5].tolist()
     found = f"counts 1, 2, 3, 4 occur {', '.join(map(str, counts))} times"
     if not (once and twice):
@@ -205,7 +208,7 @@ def _discounts(adjusted: np.ndarray) -> tuple[np.ndarray | None, str]:
 def _discounted(
     level: _Counts, adjusted: np.ndarray, discounts: np.ndarray | None, keep: np.ndarray, histories: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What each n-gram keeps of its relative frequency, and what is left for shorter histories after each history."""
+    """Return the discounted relative frequency of each n-gram, and the share left for shorter histories."""
     total = np.bincount(level.parent, adjusted, histories)
     if discounts is None:
         total += np.bincount(level.parent, adjusted > 0, histories)

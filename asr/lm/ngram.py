@@ -1,8 +1,8 @@
-"""Back-off n-gram models in flat arrays, which a compiled beam search can ask directly.
+"""Back-off n-gram models in flat arrays, for use inside compiled code.
 
 All n-grams of all orders are nodes of one trie, numbered breadth first: node 0 is the empty history, nodes 1 to V are
 the unigrams in the order of the vocabulary, and the children of a node, which add one token to it, lie side by side,
-sorted by that token. A state of the model is the node of the longest history that it knows anything about.
+sorted by that token. A state of the model is the node of the longest history that changes any probability.
 """
 
 import itertools
@@ -28,34 +28,34 @@ class Level(NamedTuple):
 
     parent: np.ndarray  # (n,) index, in the level below, of the n-gram without its last token
     token: np.ndarray  # (n,)
-    log_prob: np.ndarray  # (n,) of the last token after the others
-    backoff: np.ndarray  # (n,) logarithm of the weight of shorter histories after this n-gram
+    log_prob: np.ndarray  # (n,) of the last token after the tokens before it
+    backoff: np.ndarray  # (n,) log of the weight of shorter histories after this n-gram
 
 
 class Tables(NamedTuple):
-    """The trie of `M` nodes. Compiled functions take it as it is."""
+    """The trie of `M` nodes, in the form that compiled functions take."""
 
     token: np.ndarray  # (M,) int32
     log_prob: np.ndarray  # (M,) float32
     backoff: np.ndarray  # (M,) float32
     first: np.ndarray  # (M + 1,) int32; the children of node n are first[n] … first[n + 1] - 1
-    suffix: np.ndarray  # (M,) int32; the state that follows if the n-gram itself is none
+    suffix: np.ndarray  # (M,) int32; the next state, if the n-gram is not a state
 
 
 @dataclass(frozen=True, slots=True)
 class Perplexity:
-    """What `TokenModel.perplexity` returns; the end of each sentence counts as a token."""
+    """Perplexity of a text; the end of each sentence counts as a token."""
 
-    log_prob: float  # natural, of all tokens
-    log_prob_known: float  # of those in the vocabulary
+    log_prob: float  # nats, of all tokens
+    log_prob_known: float  # nats, of the tokens in the vocabulary
     tokens: int
-    unknown: int
+    unknown: int  # tokens outside the vocabulary
 
     @classmethod
     def of(cls, sentences: Sequence[np.ndarray], log_probs: Iterable[np.ndarray]) -> "Perplexity":
-        """That of sentences whose tokens have these log-probabilities. Raises LanguageModelError if there are none."""
+        """Sum the log-probabilities of the tokens of sentences. Raises LanguageModelError without sentences."""
         if not sentences:
-            raise LanguageModelError("there is no text to compute a perplexity of")
+            raise LanguageModelError("there is no text to compute a perplexity of; give sentences, one a line")
         known = np.concatenate(sentences) != UNKNOWN
         nats = np.concatenate(list(log_probs))
         return cls(float(nats.sum()), float(nats[known].sum()), len(known), int(np.count_nonzero(~known)))
@@ -74,7 +74,7 @@ class Perplexity:
 
 
 class TokenModel:
-    """What every language model has: a vocabulary, which begins with `<unk>`, `<s>`, `</s>`, and probabilities."""
+    """Base of language models: probabilities of tokens, and a vocabulary that begins with `<unk>`, `<s>`, `</s>`."""
 
     def __init__(self, vocabulary: Sequence[str], units: Kind) -> None:
         self.vocabulary = tuple(vocabulary)
@@ -82,23 +82,23 @@ class TokenModel:
         self.units = units
 
     def tokens(self, text: str) -> list[str]:
-        """The tokens of a normalised text."""
+        """Split a normalised text into tokens."""
         return split_tokens(text, self.units)
 
     def encode(self, tokens: Iterable[str]) -> np.ndarray:
-        """Indices of tokens, int32; `<unk>` for those outside the vocabulary."""
+        """Return the indices of tokens, int32; tokens outside the vocabulary become `<unk>`."""
         return np.array([self.index.get(token, UNKNOWN) for token in tokens], dtype=np.int32)
 
     def encode_sentences(self, texts: Iterable[str]) -> list[np.ndarray]:
-        """Indices of normalised sentences, each with `</s>` at its end; blank ones are left out."""
+        """Return the indices of normalised sentences, each with `</s>` at its end; blank sentences are left out."""
         return [self.encode([*tokens, SPECIALS[END]]) for tokens in filter(None, map(self.tokens, texts))]
 
     def log_probs(self, sentences: Sequence[np.ndarray]) -> Iterable[np.ndarray]:
-        """Natural logarithms of the probability of each token of sentences that `encode_sentences` gave."""
+        """Return the log-probability of each token, in nats, of sentences from `encode_sentences`."""
         raise NotImplementedError
 
     def perplexity(self, texts: Iterable[str]) -> Perplexity:
-        """Perplexity of normalised sentences, blank ones left out. Raises LanguageModelError if none is left."""
+        """Compute the perplexity of normalised sentences, without blank ones. Raises LanguageModelError if all are."""
         sentences = self.encode_sentences(texts)
         return Perplexity.of(sentences, self.log_probs(sentences))
 
@@ -109,7 +109,7 @@ class NGram(TokenModel):
     empty = ROOT  # the state without history
 
     def __init__(self, vocabulary: Sequence[str], levels: Sequence[Level], units: Kind = "words") -> None:
-        """A model from its n-grams, shortest first; the first level holds every token of the vocabulary, in order."""
+        """Build a model from its n-grams, shortest first; the first level is the whole vocabulary, in order."""
         super().__init__(vocabulary, units)
         children = [
             np.bincount(level.parent, minlength=len(below.token)) for below, level in itertools.pairwise(levels)
@@ -125,12 +125,12 @@ class NGram(TokenModel):
 
     @property
     def start(self) -> int:
-        """The state after `<s>`."""
+        """State after `<s>`."""
         return int(advance(self.tables, ROOT, BEGIN)[1])
 
     @property
     def levels(self) -> list[Level]:
-        """The n-grams of each order, as the constructor takes them."""
+        """N-grams of each order, as the constructor takes them."""
         bounds = [0, *self._bounds()]
         levels = []
         for below, start, end in zip(bounds, bounds[1:], bounds[2:], strict=False):
@@ -139,14 +139,14 @@ class NGram(TokenModel):
         return levels
 
     def _bounds(self) -> list[int]:
-        """The first node of each order, and the number of nodes."""
+        """Return the first node of each order, then the number of nodes."""
         bounds = [1, 1 + len(self.vocabulary)]
         while (end := int(self.tables.first[bounds[-1]])) > bounds[-1]:
             bounds.append(end)
         return bounds
 
     def score(self, tokens: Sequence[str], *, start: bool = True, end: bool = True) -> float:
-        """Natural logarithm of the probability of a sentence, or of a part without its `start` or `end`."""
+        """Return the log-probability of a sentence in nats; without `start` or `end`, of a part of a sentence."""
         indices = self.encode([*tokens, SPECIALS[END]] if end else tokens)
         return float(_log_probs(self.tables, self.start if start else self.empty, indices).sum())
 
@@ -154,7 +154,7 @@ class NGram(TokenModel):
         return (_log_probs(self.tables, self.start, sentence) for sentence in sentences)
 
     def to_tensors(self) -> dict[str, np.ndarray]:
-        """Everything in arrays, for a safetensors file."""
+        """Return the model as arrays, for a safetensors file."""
         tensors = {name: getattr(self.tables, name) for name in ("token", "log_prob", "backoff", "first")}
         for name, text in (("vocabulary", "\n".join(self.vocabulary)), ("units", self.units)):
             tensors[name] = np.frombuffer(text.encode(), dtype=np.uint8)
@@ -162,7 +162,7 @@ class NGram(TokenModel):
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> "NGram":
-        """The model that `to_tensors` took apart. Raises LanguageModelError if the parts do not fit together."""
+        """Build a model from `to_tensors`. Raises LanguageModelError if the parts do not fit together."""
         model = cls.__new__(cls)
         try:
             token, log_prob, backoff, first = (tensors[name] for name in ("token", "log_prob", "backoff", "first"))
@@ -172,7 +172,7 @@ class NGram(TokenModel):
         except (KeyError, TypeError, UnicodeDecodeError) as error:
             raise LanguageModelError(f"the stored language model is damaged: {error!r}") from None
         model.index = {word: number for number, word in enumerate(model.vocabulary)}
-        # Compiled code does not check its indices, so everything is checked here.
+        # Compiled code does not check indices, so all arrays are checked here.
         sound = (
             model.units in ("words", "characters")
             and model.vocabulary[:3] == SPECIALS
@@ -189,7 +189,7 @@ class NGram(TokenModel):
             and np.isfinite(backoff).all()
         )
         if sound:
-            siblings = np.ones(nodes, dtype=bool)  # whether a node has the parent of the one before
+            siblings = np.ones(nodes, dtype=bool)  # true if a node has the parent of the node before it
             siblings[first[first < nodes]] = siblings[0] = False
             sound = bool((np.diff(token.astype(np.int64)) > 0)[siblings[1:]].all())
         if not sound:
@@ -199,20 +199,20 @@ class NGram(TokenModel):
 
 
 def split_tokens(text: str, units: Kind) -> list[str]:
-    """Tokens of a normalised text: its words, or its characters with `<space>` for the space between words."""
+    """Split a normalised text into words, or into characters with `<space>` for the space between words."""
     return text.split() if units == "words" else [SPACE if character == " " else character for character in text]
 
 
 def join_tokens(tokens: Iterable[str], units: Kind) -> str:
-    """The text whose tokens these are."""
+    """Join tokens into a text."""
     return " ".join(tokens) if units == "words" else "".join(tokens).replace(SPACE, " ")
 
 
 @numba.njit(cache=True, nogil=True)
 def advance(tables: Tables, state: int, token: int) -> tuple[float, int]:
-    """Natural logarithm of the probability of `token` after `state`, and the state that follows.
+    """Return the log-probability of `token` after `state` in nats, and the next state.
 
-    Both must be the model's own: nothing is checked here.
+    `state` and `token` are not checked: they must belong to the model.
     """
     log_prob = 0.0
     node = _child(tables, state, token)
@@ -225,7 +225,7 @@ def advance(tables: Tables, state: int, token: int) -> tuple[float, int]:
 
 @numba.njit(cache=True, nogil=True)
 def find(values: np.ndarray, low: int, end: int, value: int) -> int:
-    """Where `value` stands in the sorted `values[low:end]`, or -1."""
+    """Return the index of `value` in the sorted `values[low:end]`, or -1."""
     high = end
     while low < high:
         middle = (low + high) // 2
@@ -238,7 +238,7 @@ def find(values: np.ndarray, low: int, end: int, value: int) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def _child(tables: Tables, node: int, token: int) -> int:
-    """The node that adds `token` to `node`, or -1. Every token follows the empty history."""
+    """Return the child of `node` by `token`, or -1. The root has a child for every token."""
     if node == ROOT:
         return 1 + token
     return find(tables.token, tables.first[node], tables.first[node + 1], token)
@@ -246,14 +246,14 @@ def _child(tables: Tables, node: int, token: int) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def _state(tables: Tables, node: int) -> int:
-    """An n-gram that nothing follows, and whose back-off weight is 1, is the same history as its suffix."""
+    """Return the state of a node: its suffix, if the node has no children and its back-off weight is 1."""
     is_state = tables.first[node] < tables.first[node + 1] or tables.backoff[node] != 0
     return node if is_state else tables.suffix[node]
 
 
 @numba.njit(cache=True, nogil=True)
 def _link(tables: Tables) -> None:
-    """Fills in `suffix`. Suffixes are shorter, so breadth first each is there before it is asked for."""
+    """Fill in `suffix`. Suffixes are shorter, so breadth first each suffix is filled in before it is used."""
     for node in range(1, len(tables.token)):
         for child in range(tables.first[node], tables.first[node + 1]):
             history = tables.suffix[node]
@@ -273,7 +273,7 @@ def _log_probs(tables: Tables, state: int, tokens: np.ndarray) -> np.ndarray:
 
 
 def _tables(token: np.ndarray, log_prob: np.ndarray, backoff: np.ndarray, first: np.ndarray) -> Tables:
-    # Always writable and contiguous: one type, compiled once.
+    # Writable and contiguous, so that functions are compiled for one type of array.
     types = (np.int32, np.float32, np.float32, np.int32, np.int32)
     columns = zip((token, log_prob, backoff, first, np.zeros(len(token))), types, strict=True)
     tables = Tables(*(np.require(column, kind, ["C_CONTIGUOUS", "WRITEABLE"]) for column, kind in columns))

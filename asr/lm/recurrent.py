@@ -1,4 +1,4 @@
-"""Recurrent language models as files hold them: network, tokens and normaliser; what they score, what they write."""
+"""Recurrent language models: network, tokens and normaliser in one file; scoring and generation of text."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,31 +19,31 @@ from asr.nn.lm import LanguageModel
 from asr.text import Normalizer
 
 TASK = "language model"
-_BATCH_TOKENS = 1 << 14  # scored at a time, padding included
+_BATCH_TOKENS = 1 << 14  # tokens scored at a time, with padding
 _BATCH_SENTENCES = 512
-_CLEAN = Normalizer()  # of values, which may be spelled in different ways that look alike
+_CLEAN = Normalizer()  # for values of a field, which may be encoded in different ways
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A field of manifests that sentences are conditioned on, and its values, each of which is a one-hot vector."""
+    """A field of manifests that sentences are conditioned on, and its values, which become one-hot vectors."""
 
     field: str
     values: tuple[str, ...]
 
     @classmethod
     def learn(cls, field: str, values: Sequence[str]) -> "Given":
-        """The field and the values that training sentences have. Raises LanguageModelError if they tell nothing."""
+        """Collect the values of a field of training sentences. Raises LanguageModelError if they cannot be learned."""
         different = sorted(set(map(_CLEAN, values)))
         if not 2 <= len(different) <= len(values) / 2:
             raise LanguageModelError(
                 f"the field {field} has {len(different)} different values in {len(values)} sentences; "
-                "to learn from it there must be two or more, in two sentences or more each on average"
+                "a model can learn from two values or more, in two sentences or more each on average"
             )
         return cls(field, tuple(different))
 
     def vectors(self, values: Sequence[str]) -> np.ndarray:
-        """`(n, C)` of `n` values, of which there are `C`. Raises LanguageModelError that lists those there are."""
+        """Return one-hot vectors `(n, C)` of `n` values; there are `C`. Raises LanguageModelError for other values."""
         cleaned = list(map(_CLEAN, values))
         if unknown := sorted(set(cleaned) - set(self.values)):
             raise LanguageModelError(
@@ -53,16 +53,16 @@ class Given:
         return np.eye(len(self.values), dtype=np.float32)[[self.values.index(value) for value in cleaned]]
 
     def others(self, values: Sequence[str]) -> np.ndarray:
-        """`(n, C)` of other values than these, drawn at random, the same each time."""
+        """Return vectors `(n, C)` of wrong values, drawn at random; draws are equal in each call."""
         steps = np.random.default_rng(0).integers(1, len(self.values), len(values))
         indices = (self.vectors(values).argmax(1) + steps) % len(self.values)
         return self.vectors([self.values[index] for index in indices])
 
 
 class RecurrentLM(TokenModel):
-    """A recurrent network that knows its tokens. Each sentence it scores begins with `<s>`, in the state of zeros.
+    """A recurrent network with its tokens. Each sentence is scored from `<s>`, with a state of zeros.
 
-    If its `settings` have a `condition_size` of `C`, all it reads and writes is conditioned on vectors of `C` numbers.
+    With a `condition_size` of `C` in `settings`, each sentence is conditioned on a vector of `C` numbers.
     """
 
     def __init__(
@@ -74,9 +74,10 @@ class RecurrentLM(TokenModel):
         summary: dict[str, Any] | None = None,
         given: Given | None = None,
     ) -> None:
-        """A model with fresh weights. `settings` are those of `LanguageModel`, `summary` is what `asr info` shows.
+        """Make a model with fresh weights.
 
-        `given` are the values that its vectors stand for, if they stand for values.
+        `settings` are arguments of `LanguageModel`. `summary` is shown by `asr info`: how the model was trained.
+        `given` names the field and values of its vectors, if the vectors stand for values of a field.
         """
         super().__init__(vocabulary, units)
         self.normalizer = normalizer
@@ -94,9 +95,9 @@ class RecurrentLM(TokenModel):
         return int(self.settings.get("condition_size", 0))
 
     def vector(self, value: str | None) -> np.ndarray | None:
-        """The vector `(C,)` of a value of its field, None where there is neither.
+        """Return the vector `(C,)` of a value of the model's field; None without a value and without a field.
 
-        Raises LanguageModelError if there is one without the other; for no value, or a wrong one, it lists all.
+        Raises LanguageModelError for a value without a field, and for a missing or unknown value; it lists all values.
         """
         if self.given is not None and value is not None:
             return self.given.vectors([value])[0]
@@ -110,9 +111,9 @@ class RecurrentLM(TokenModel):
         return None
 
     def condition(self, vectors: np.ndarray | None, count: int) -> Tensor | None:
-        """What the network is given for `count` sentences: `vectors (count, C)` on its device, None for no condition.
+        """Return `vectors (count, C)` of `count` sentences on the device of the network; None for no condition.
 
-        Raises LanguageModelError unless they are what the model needs.
+        Raises LanguageModelError if the shape is not the one that the model needs.
         """
         needed = (count, self.condition_size) if self.condition_size else None
         found = None if vectors is None else np.shape(vectors)
@@ -124,7 +125,10 @@ class RecurrentLM(TokenModel):
         return None if vectors is None else torch.from_numpy(np.array(vectors, dtype=np.float32)).to(self.device)
 
     def perplexity(self, texts: Iterable[str], vectors: np.ndarray | None = None) -> Perplexity:
-        """As of every language model; of a conditional one given `vectors (n, C)` of the texts that are not blank."""
+        """Compute the perplexity of texts; a conditional model needs `vectors (n, C)` of all texts that are not blank.
+
+        Raises LanguageModelError if no text is left, and for wrong vectors.
+        """
         sentences = self.encode_sentences(texts)
         return Perplexity.of(sentences, self.log_probs(sentences, vectors))
 
@@ -155,22 +159,22 @@ class RecurrentLM(TokenModel):
         seed: int = 0,
         vector: np.ndarray | None = None,
     ) -> str:
-        """`prompt` and `length` tokens after it, drawn one by one; each sentence that ends is a line.
+        """Return `prompt` and `length` tokens after it, drawn one by one; each sentence is a line.
 
-        Probabilities are taken to the power of 1 / `temperature`: below 1 what is likely gets likelier, at 0 the
-        likeliest is always taken. A conditional model is given a `vector (C,)`. Raises LanguageModelError for a prompt
-        with tokens that the model does not know, and without the vector that it needs.
+        Probabilities are raised to the power 1 / `temperature`: below 1, likely tokens are drawn more often; at 0, the
+        most likely token is always taken. A conditional model needs a `vector (C,)`. Raises LanguageModelError for a
+        prompt with unknown tokens, and for a missing vector.
         """
         given = self.condition(None if vector is None else np.asarray(vector)[None], 1)
         self.network.eval()
-        told = self.tokens(self.normalizer(prompt))
-        if unknown := sorted(set(told) - set(self.vocabulary[len(SPECIALS) :])):
+        given_tokens = self.tokens(self.normalizer(prompt))
+        if unknown := sorted(set(given_tokens) - set(self.vocabulary[len(SPECIALS) :])):
             raise LanguageModelError(
                 f"the model does not know {', '.join(map(repr, unknown))}; leave it out of the prompt"
             )
         generator = torch.Generator().manual_seed(seed)
-        lines = [told]
-        tokens = [BEGIN, *self.encode(told).tolist()]
+        lines = [given_tokens]
+        tokens = [BEGIN, *self.encode(given_tokens).tolist()]
         states = None
         for _ in range(length):
             log_probs, states = self.network(torch.tensor([tokens], device=self.device), states, given)
@@ -188,12 +192,12 @@ class RecurrentLM(TokenModel):
         return "\n".join(join_tokens(line, self.units) for line in lines)
 
     def to_tensors(self) -> dict[str, np.ndarray]:
-        """Weights and vocabulary in arrays, for a safetensors file."""
+        """Return weights and vocabulary as arrays, for a safetensors file."""
         weights = {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
         return {**weights, "vocabulary": np.frombuffer("\n".join(self.vocabulary).encode(), dtype=np.uint8)}
 
     def to_metadata(self) -> dict[str, Any]:
-        """Everything else, for the JSON in that file."""
+        """Return the settings, for the JSON in the safetensors file."""
         return {
             "task": TASK,
             "units": self.units,
@@ -205,7 +209,7 @@ class RecurrentLM(TokenModel):
 
     @classmethod
     def from_parts(cls, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> "RecurrentLM":
-        """What `to_tensors` and `to_metadata` took apart. Raises LanguageModelError if the parts do not fit."""
+        """Build a model from `to_tensors` and `to_metadata`. Raises LanguageModelError if the parts do not fit."""
         try:
             weights = {name: torch.tensor(array) for name, array in tensors.items()}
             vocabulary = weights.pop("vocabulary").numpy().tobytes().decode().split("\n")
@@ -225,23 +229,23 @@ class RecurrentLM(TokenModel):
         return lm
 
     def save(self, path: str | Path) -> None:
-        """Writes the language model file, whole or not at all. The same model gives the same bytes."""
+        """Write the language model file, whole or not at all. Equal models give equal bytes."""
         write_model_file(path, self.to_tensors(), self.to_metadata())
 
 
 def load_recurrent(path: str | Path, *, conditional: bool = False) -> RecurrentLM:
-    """Reads a language model file, whose sentences depend on vectors only if it may be `conditional`.
+    """Read a language model file. A model that is conditioned on vectors is refused, unless it may be `conditional`.
 
-    Raises ModelFileError that names it if it is missing, damaged or something else.
+    Raises ModelFileError that names the file if it is missing, damaged or not a language model.
     """
     metadata = read_metadata(path)
     if metadata.get("task") != TASK:
-        raise ModelFileError(f"{path}: is no recurrent language model; `asr lm train-rnn` makes one of text")
+        raise ModelFileError(f"{path}: is no recurrent language model; train one with `asr lm train-rnn`")
     try:
         lm = RecurrentLM.from_parts(safetensors.numpy.load_file(path), metadata)
     except (LanguageModelError, safetensors.SafetensorError) as error:
         raise ModelFileError(f"{path}: {error}; copy it again") from None
     if lm.condition_size and not conditional:
         field = lm.given.field if lm.given else "vector"
-        raise ModelFileError(f"{path}: must be told the {field} of each sentence; take a model trained without --given")
+        raise ModelFileError(f"{path}: needs the {field} of each sentence; use a model trained without --given")
     return lm

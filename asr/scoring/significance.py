@@ -60,7 +60,7 @@ def compare(a: Score, b: Score, speakers: Sequence[str | None] | None = None) ->
     references differ.
     """
     if a.words.references != b.words.references:
-        raise AsrError("two systems are compared on the same references in the same order; these differ")
+        raise AsrError("the references of the two systems differ; score both against the same references in one order")
     lengths = count_errors(a.words)[:, 0]
     errors_a, errors_b = (count_errors(result.words)[:, 1:].sum(axis=1) for result in (a, b))
     drawn = clusters(speakers or [None] * len(lengths))
