@@ -168,7 +168,7 @@ def posteriors(scores: np.ndarray, anything: np.ndarray, scale: float) -> np.nda
 
 
 def read_phrases(source: str | Path | Sequence[str], units: Units, normalizer: Callable[[str], str]) -> list[str]:
-    """Read one phrase from each line of a file, or of a list; a line `{digit} = zero | one` fills in the slot `{digit}`.
+    """Read one phrase from each line of a file or a list; a line `{digit} = zero | one` fills in the slot `{digit}`.
 
     Raises TextError that lists every faulty line: a slot that is not defined, defined twice or by itself; a phrase that
     is empty or that the units cannot spell; more than `MOST` phrases.
