@@ -240,7 +240,7 @@ def test_parallel_processes_give_the_same_and_load_no_torch(tmp_path: Path, monk
     first = run_check(tmp_path)
     for cache in tmp_path.glob("*.checked"):
         cache.unlink()
-    monkeypatch.setattr(check_files, "_SMALL", 1)
+    monkeypatch.setattr(check_files, "_FILES_PER_PROCESS", 1)
     monkeypatch.setattr(check_files, "cpu_count", lambda: 2)
     assert run_check(tmp_path) == first
     code = "import asr.corpus.check_report, sys; sys.exit('torch' in sys.modules)"
@@ -339,10 +339,10 @@ def test_hidden_characters(text: str, hidden: str) -> None:
 def test_look_alikes_are_not_orthographies() -> None:
     latin = ["kata kama", "mat\u0430"]  # a Cyrillic а among Latin ones
     scripts = Scripts(latin)
-    assert [*scripts.strangers(latin[1])] == [("mat\u0430", "\u0430")] and scripts.is_look_alike("\u0430")
+    assert [*scripts.foreign_letters(latin[1])] == [("mat\u0430", "\u0430")] and scripts.is_look_alike("\u0430")
     russian = Scripts(["\u043a\u043e\u0442 \u043c\u0430\u043c\u0430 \u043b\u0430\u043ca", "cat"])
-    assert [letter for _, letter in russian.strangers("\u043b\u0430\u043ca")] == ["a"]
-    assert russian.is_look_alike("a") and not [*russian.strangers("\u043a\u043e\u0442 cat")]
+    assert [letter for _, letter in russian.foreign_letters("\u043b\u0430\u043ca")] == ["a"]
+    assert russian.is_look_alike("a") and not [*russian.foreign_letters("\u043a\u043e\u0442 cat")]
     # A Greek epsilon that is the only one a Latin orthography has is no slip; beside a Latin one it is.
     assert not Scripts(["bh\u03b5\u03b5"]).is_look_alike("\u03b5")
     assert Scripts(["bh\u03ad", "b\u025b"]).is_look_alike("\u03ad")

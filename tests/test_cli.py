@@ -124,7 +124,7 @@ def test_exit_statuses(tmp_path: Path) -> None:
         (["transcribe", "nothing.safetensors", "x.wav"], 1, "nothing.safetensors: no such model file"),
         (["score", "a.jsonl", "b.jsonl"], 1, "a.jsonl: no such manifest"),
         (["info", "nothing"], 1, "nothing: no such model file"),
-        (["lm", "nothing.txt", "-o", "lm.arpa"], 1, "nothing.txt: no such text"),
+        (["lm", "nothing.txt", "-o", "lm.arpa"], 1, "nothing.txt: no such file"),
         (["lm", "nothing.txt", "-o", "lm.arpa", "--prune", "few"], 1, "--prune few: give whole numbers"),
         (["lm", "nothing.txt", "-o", "lm.arpa", "--units", "syllables"], 2, "syllables"),
         (["train"], 2, "CONFIG"),

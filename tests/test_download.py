@@ -1,4 +1,4 @@
-"""Downloads against a server made here: broken off, wrong, missing, damaged, malicious."""
+"""Downloads from a local test server: interrupted, wrong, missing, damaged and malicious archives."""
 
 import bz2
 import gzip
@@ -6,7 +6,6 @@ import hashlib
 import io
 import lzma
 import random
-import resource
 import shutil
 import tarfile
 import threading
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -28,12 +28,12 @@ CONTENT = random.Random(0).randbytes(50_000)
 
 class Server(ThreadingHTTPServer):
     content = b""
-    version: dict[str, str]  # header fields that name the version of the content
-    answers: list[int]  # for each request in turn, a status to fail with; then content
-    break_after: list[int]  # for each content in turn, the bytes after which it is cut; then whole
-    ranges: bool = True
-    length: bool = True  # whether its length is said beforehand
-    shift = 0  # by how much its ranges are wrong
+    version: dict[str, str]  # header fields with the version of the content
+    answers: list[int]  # status of each request in turn; after the last one, 200
+    break_after: list[int]  # bytes after which each answer in turn is cut; after the last one, answers are whole
+    ranges: bool = True  # False: the server ignores Range headers
+    length: bool = True  # False: the server sends no Content-Length
+    shift = 0  # bytes by which the server's Content-Range is wrong
     requests: list[str | None]
 
 
@@ -89,7 +89,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def archive(
     server: Server, path: str = "/corpus.tar.gz", checksum: str | None = "", size: int | None = None
 ) -> Archive:
-    """What the server has, with its SHA-256 unless another checksum is given."""
+    """Return the archive of the server, with its SHA-256 unless another checksum is given."""
     if checksum == "":
         checksum = "sha256:" + hashlib.sha256(server.content).hexdigest()
     return Archive(f"http://127.0.0.1:{server.server_address[1]}{path}", checksum, size)
@@ -97,7 +97,8 @@ def archive(
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """The system refuses to write files beyond `size` bytes, as a full disk does."""
+    """Limit files to `size` bytes, so that writing fails as on a full disk; skip the test on Windows."""
+    resource: Any = pytest.importorskip("resource", reason="this system cannot limit the size of files")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -159,7 +160,7 @@ def test_a_file_that_changed_meanwhile_is_fetched_anew(
 ) -> None:
     field, first, second = names
     server.version, server.break_after = {field: first}, [300] * 5
-    with pytest.raises(DownloadError, match="broke off"):
+    with pytest.raises(DownloadError, match="stopped after"):
         fetch(archive(server, checksum=None), tmp_path / "x")
     if changes:
         server.content, server.version = server.content[::-1], {field: second}
@@ -192,7 +193,7 @@ def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path) -> None:
 
 def test_a_new_run_goes_on_after_giving_up(server: Server, tmp_path: Path) -> None:
     server.break_after = [10] * 5
-    with pytest.raises(DownloadError, match=r"broke off after 0\.0 MB .*run the same command"):
+    with pytest.raises(DownloadError, match=r"stopped after 0\.0 MB .*run the same command"):
         fetch(archive(server), tmp_path / "x")
     assert not (tmp_path / "x").exists()
     fetch(archive(server), tmp_path / "x")
@@ -236,7 +237,7 @@ def test_wrong_checksum_or_size_leaves_nothing(server: Server, tmp_path: Path) -
 
 def test_an_end_that_no_length_announces_is_found_by_the_archive(server: Server, tmp_path: Path) -> None:
     server.break_after, server.length = [len(server.content) - 3], False
-    with pytest.raises(DownloadError, match=r"cannot be extracted .*was deleted: run again"):
+    with pytest.raises(DownloadError, match=r"cannot be extracted .*was deleted: run the command again"):
         obtain("corpus", [archive(server, checksum=None)], tmp_path)
     obtain("corpus", [archive(server, checksum=None)], tmp_path)
 
@@ -244,7 +245,7 @@ def test_an_end_that_no_length_announces_is_found_by_the_archive(server: Server,
 def test_missing_and_unreachable(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"answers 404 .*--source or ASR_CORPORA"):
         fetch(archive(server, "/elsewhere"), tmp_path / "x")
-    with pytest.raises(DownloadError, match="broke off after"):
+    with pytest.raises(DownloadError, match="stopped after"):
         fetch(Archive("http://127.0.0.1:9/x"), tmp_path / "x")
 
 
@@ -257,7 +258,7 @@ def test_full_disk_while_downloading(server: Server, tmp_path: Path, monkeypatch
 
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(download.shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(DownloadError, match=r"are to come, .* has room for 0\.0 MB"):
+    with pytest.raises(DownloadError, match=r"are missing, but .* has room for 0\.0 MB"):
         fetch(archive(server), tmp_path / "y")
 
 

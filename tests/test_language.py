@@ -272,7 +272,7 @@ def test_two_dialects_on_the_command_line(tmp_path: Path) -> None:
     for arguments, said in (
         (["generate", output], "needs a dialect, --given one of east, west"),
         (["generate", output, "--given", "north"], "no dialect 'north'; its training text has east, west"),
-        (["train-rnn", missing, *to_train, "dialect"], "m.jsonl:3: 2.wav has no dialect; add it or take the line out"),
+        (["train-rnn", missing, *to_train, "dialect"], "m.jsonl:3: 2.wav has no dialect; add it or remove the line"),
         (["train-rnn", training, *to_train, "village"], "t.jsonl:1: 0.wav has no village"),
         (["train-rnn", training, *to_train, "audio_filepath"], "has 80 different values in 80 sentences"),
         (["train-rnn", training, *to_train, "dialect", "--validation", unseen], "no dialect 'north'; its training"),

@@ -32,7 +32,7 @@ def test_sentences_are_read_when_asked_for(tmp_path: Path) -> None:
 
 
 def test_faults_are_named(tmp_path: Path) -> None:
-    with pytest.raises(TextError, match="no such text"):
+    with pytest.raises(TextError, match="no such file"):
         read(tmp_path / "nothing.txt")
     with pytest.raises(ManifestError, match="no such manifest"):
         read(tmp_path / "nothing.csv")
@@ -54,5 +54,5 @@ def test_sentences_with_a_field_of_their_lines(tmp_path: Path) -> None:
     assert read_given([table], Normalizer(), "text") == (["drei"], ["drei"])
     with pytest.raises(ManifestError, match=r"a\.jsonl:1: 0\.wav has no speaker.*\n.*a\.jsonl:2: .*\n.*a\.jsonl:3: "):
         read_given(paths, Normalizer(), "speaker")
-    with pytest.raises(TextError, match=r"c\.txt: is no manifest .*so its sentences have no dialect"):
+    with pytest.raises(TextError, match=r"c\.txt: is not a manifest .*so its sentences have no dialect"):
         read_given([text], Normalizer(), "dialect")

@@ -1,6 +1,6 @@
-"""Everything that is wrong with a corpus, found in one pass before training, each fault by name.
+"""The check of a corpus: one pass before training finds and names every fault.
 
-`unusable` is what a model cannot learn from, and training leaves out; `suspect` is used as it is, and worth a look.
+A model cannot learn from an `unusable` line, and training leaves it out. Training uses a `suspect` line as it is.
 """
 
 from collections import Counter
@@ -34,20 +34,20 @@ from asr.utterance import Utterance
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `check` found. `splits` hold every line that can be read, the training split first."""
+    """The result of `check`. `splits` holds every line that can be read, with the training split first."""
 
     training: str
     splits: dict[str, list[Entry]]
     findings: list[Finding]  # in the order of `VERDICTS`
     characters: list[Character]
-    unknown_words: dict[str, tuple[int, int]]  # of each split but training: words training never shows, all words
+    unknown_words: dict[str, tuple[int, int]]  # for all splits except training: words not in training, all words
 
     @property
     def unusable(self) -> list[Finding]:
         return [finding for finding in self.findings if finding.severity == UNUSABLE]
 
     def usable(self, split: str) -> list[Utterance]:
-        """The utterances of a split that nothing makes unusable."""
+        """Return the utterances of a split without an unusable finding."""
         faulty = {(finding.manifest, finding.line) for finding in self.unusable}
         return [entry.utterance for entry in self.splits[split] if (entry.manifest, entry.line) not in faulty]
 
@@ -64,13 +64,15 @@ def check(
     segment: Callable[[str], Sequence[str]],
     classes: bool = False,
 ) -> Report:
-    """Checks the manifests of each split for a model of these settings; `training` names the split it learns from.
+    """Check the manifests of each split for a model with these settings.
 
-    `text_field` is the field of a line that the model is to write; `normalizer` and `segment` are the model's: text to
-    normalised text, and that to units. `subsampling` is None for a model without CTC, which can write any text for any
-    audio. With `classes` that field is the class of an utterance, which every line must have, and no text to look at.
-    Nothing in a recording or a line stops it; recordings are decoded in parallel, once (see `inspect_files`). Raises
-    ManifestError for a manifest that cannot be read at all.
+    `training` is the name of the training split. `text_field` is the field of a line that the model learns to write.
+    `normalizer` turns a text into a normalised text, and `segment` turns a normalised text into units. `subsampling` is
+    None for a model without CTC, which has no limit on the length of a text. With `classes`, the field holds the class
+    of an utterance: every line must have it, and it is not checked as a text.
+
+    No fault in a recording or a line stops the check. Recordings are decoded in parallel, once (see `inspect_files`).
+    Raises ManifestError for a manifest that cannot be read at all.
     """
     entries: list[Entry] = []
     findings: list[Finding] = []
@@ -94,7 +96,7 @@ def check(
         faults = [*audio_faults(entry, sample_rate), *(() if classes else text_faults(entry, scripts, text_field))]
         if entry.speed and not slowest <= entry.speed <= fastest:
             usual = f"usual are {slowest:.1f} to {fastest:.1f}"
-            faults.append(("unusual speed", f"{entry.speed:.1f} characters a second, {usual}"))
+            faults.append(("unusual speed", f"{entry.speed:.1f} characters per second, {usual}"))
         if subsampling and entry.text and (figures := entry.inspection.figures):
             num_samples = resampled_length(figures.num_samples, figures.sample_rate, sample_rate)
             frames = num_frames(num_samples, hop_samples(sample_rate, hop_ms))
@@ -118,7 +120,7 @@ def check(
 
 
 def settings_of(config: Config) -> dict[str, Any]:
-    """What `check` needs to know of the model that a configuration describes. Raises TextError for a bad units file."""
+    """Return the arguments of `check` for the model of a configuration. Raises TextError for a faulty units file."""
     text = config.text
     symbols = read_units(text.units_file, text.units) if text.units_file else ()
     return {
@@ -133,7 +135,10 @@ def settings_of(config: Config) -> dict[str, Any]:
 
 
 def name_splits(manifests: Sequence[Path]) -> tuple[dict[str, list[Path]], str]:
-    """Each manifest as a split named after its file, and the training one: named `train…`, or else the first."""
+    """Return each manifest as a split named after its file, and the name of the training split.
+
+    The training split is the first one whose name begins with `train`, or else the first one.
+    """
     stems = Counter(path.stem for path in manifests)
     splits = {path.stem if stems[path.stem] == 1 else str(path): [path] for path in manifests}
     return splits, next((name for name in splits if Path(name).stem.startswith("train")), next(iter(splits)))

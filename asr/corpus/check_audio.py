@@ -1,6 +1,7 @@
-"""What the audio of one file is like: decoded once, to its end, in blocks, and each part of it measured.
+"""Inspection of one audio file: it is decoded once, in blocks, to its end, and each part of it is measured.
 
-No torch, and memory that does not grow with the file: many processes do this side by side.
+Many processes do this at the same time, so this module does not import torch, and its memory does not grow with the
+length of the file.
 """
 
 import hashlib
@@ -15,24 +16,24 @@ from asr.audio import open_recording, read_blocks
 from asr.errors import AudioError
 
 Part = tuple[float, float | None]  # offset and duration in seconds; None: to the end
-_RUN = 3  # equal neighbours at the highest or lowest value that count as clipped
+_RUN = 3  # samples in a row at the highest or lowest value that count as clipped
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Measured of one part of a recording; levels are shares of full scale, `rms` without the DC offset."""
+    """Measurements of one part of a recording; levels are shares of full scale, and `rms` is without the DC offset."""
 
     num_samples: int
     sample_rate: int
     channels: int
     peak: float
     rms: float
-    bits: int  # of 16 that the samples use
+    bits: int  # number of 16 bits that the samples use
     clipped: float  # share of samples
     dc_offset: float
-    balance: float  # level of the quietest channel over that of the loudest
-    correlation: float  # of two channels; 1 otherwise
-    content: str  # the same for the same samples in any lossless format
+    balance: float  # level of the quietest channel divided by the level of the loudest
+    correlation: float  # correlation of two channels; 1 for any other number of channels
+    content: str  # hash of the samples, equal in all lossless formats
 
     @property
     def duration(self) -> float:
@@ -41,7 +42,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The figures of a part, or the fault that keeps it from being read, in words that do not repeat the path."""
+    """The figures of a part, or the verdict and a message (without the path) if the part cannot be read."""
 
     figures: Figures | None = None
     fault: str = ""
@@ -49,9 +50,9 @@ class Inspection:
 
 
 def inspect_file(path: Path, parts: Sequence[Part]) -> list[Inspection]:
-    """Decodes a file to its end and measures each of its `parts`. Raises nothing that a file can cause.
+    """Decode a file to its end and measure each of its `parts`; no fault in a file raises an error.
 
-    What lies wholly before damage is usable; what reaches into it, or 0.1 s beyond the end, is not.
+    A part is usable if it ends before any damage, and at most 0.1 s beyond the end of the file.
     """
     failure, position, rate = None, 0, 1
     meters: list[_Meter] = []
@@ -60,7 +61,7 @@ def inspect_file(path: Path, parts: Sequence[Part]) -> list[Inspection]:
             rate, is_float = file.samplerate, file.subtype in ("FLOAT", "DOUBLE")
             meters = [_Meter(part, rate, file.channels) for part in parts]
             for block in read_blocks(file, path):
-                # Lossy formats decode beyond full scale what was clipped before; floating point may lie there.
+                # In lossy formats, samples beyond full scale were clipped before. Floating-point files may exceed it.
                 block = block if is_float else block.clip(-1.0, 1.0)
                 for meter in meters:
                     meter.add(block, position)
@@ -80,12 +81,12 @@ def _judge(meter: "_Meter", end: int, rate: int, failure: Inspection | None) -> 
         asked = f"{meter.start / rate:.2f} s to {'the end' if meter.stop == math.inf else f'{meter.stop / rate:.2f} s'}"
         return Inspection(None, "beyond the end", f"the line asks for {asked}, the file ends at {end / rate:.2f} s")
     if not meter.count:
-        return Inspection(None, "zero length", "the line's duration holds no sample")
+        return Inspection(None, "zero length", "the duration of the line is shorter than one sample")
     return Inspection(meter.figures())
 
 
 class _Meter:
-    """Sums over one part of a file, fed with its blocks. Column 0 is what a model hears: the mean of the channels."""
+    """Running sums over one part of a file. Column 0 is the input of a model: the mean of all channels."""
 
     def __init__(self, part: Part, rate: int, channels: int) -> None:
         offset, duration = part
@@ -99,19 +100,19 @@ class _Meter:
         self._hash = hashlib.blake2b(str(rate).encode(), digest_size=16)
 
     def add(self, block: np.ndarray, position: int) -> None:
-        """Takes what lies in the part of a block `(N, channels)` that begins at sample `position`."""
+        """Add the samples of the part in a block `(N, channels)` that begins at sample `position`."""
         if position >= self.stop or position + len(block) <= self.start:
             return
         block = block[max(0, self.start - position) : int(min(self.stop - position, len(block)))].astype(np.float64)
-        heard = block.mean(axis=1, keepdims=True)
-        signals = block if self.channels == 1 else np.hstack([heard, block])
+        mono = block.mean(axis=1, keepdims=True)
+        signals = block if self.channels == 1 else np.hstack([mono, block])
         self.count += len(block)
         self._sum += signals.sum(axis=0)
         self._squares += np.square(signals).sum(axis=0)
         if self.channels == 2:
             self._product += float(np.dot(block[:, 0], block[:, 1]))
         self._extremes = [(sign, *_flat_tops(sign * signals, top, flat)) for sign, top, flat in self._extremes]
-        samples = np.rint(heard * 32768).clip(-(2.0**62), 2.0**62).astype("<i8")  # float files may hold anything
+        samples = np.rint(mono * 32768).clip(-(2.0**62), 2.0**62).astype("<i8")  # float files may hold any number
         self._bits_used |= int(np.bitwise_or.reduce(samples, axis=None))
         self._hash.update(samples.tobytes())
 
@@ -141,7 +142,10 @@ class _Meter:
 
 
 def _flat_tops(signals: np.ndarray, top: np.ndarray, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The highest value of each column so far, and how many samples stay there for at least `_RUN` in a row."""
+    """Return the highest value of each column so far, and the number of samples in runs of at least `_RUN` there.
+
+    `top` and `flat` are the two results for the blocks before `signals` `(N, columns)`.
+    """
     highest = np.maximum(top, signals.max(axis=0))
     at_top = signals == highest
     flat = np.where(highest > top, 0, flat)

@@ -1,7 +1,6 @@
-"""Every recording of a corpus inspected once, in parallel processes, and remembered beside the manifests."""
+"""Inspection of all recordings of a corpus, in parallel processes, with a cache beside each manifest."""
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -11,20 +10,22 @@ from pathlib import Path
 from joblib import Parallel, cpu_count, delayed
 
 from asr.corpus.check_audio import Figures, Inspection, Part, inspect_file
+from asr.corpus.manifest import relative_path
+from asr.files import write_whole
 from asr.progress import ProgressBar
 from asr.utterance import Utterance
 
-_FORMAT = 1  # of the cache; another one is read as empty
-_SMALL = 50  # files, or as many 0.5 MB, that are not worth a second process
+_FORMAT = 1  # version of the cache; a cache of another version is ignored
+_FILES_PER_PROCESS = 50  # files, where each 0.5 MB counts as one more file; a new process is not worth less
 
 Key = tuple[Path, Part]
 
 
 def inspect_files(lines: Iterable[tuple[Path, Utterance]]) -> list[Inspection]:
-    """Inspects the audio of each `(manifest, utterance)`; a file is decoded once for all its parts.
+    """Inspect the audio of each `(manifest, utterance)`; a file is decoded once for all its parts.
 
-    Recordings that were read the last time, and have kept size and time of change, are taken from
-    `MANIFEST.checked`, which is renewed, also when this is interrupted. Where it cannot be written, all are read anew.
+    The results of files with unchanged size and time of change come from the cache `MANIFEST.checked`. The cache is
+    rewritten at the end, also after an interruption. If it cannot be written, all files are read again the next time.
     """
     wanted: dict[Path, set[Key]] = defaultdict(set)
     keys: list[Key] = []
@@ -33,7 +34,7 @@ def inspect_files(lines: Iterable[tuple[Path, Utterance]]) -> list[Inspection]:
         wanted[manifest].add(keys[-1])
     done: dict[Key, Inspection] = {}
     for manifest, own in wanted.items():
-        done |= _remembered(manifest, own)
+        done |= _load_cache(manifest, own)
     missing: dict[Path, list[Part]] = defaultdict(list)
     for path, part in sorted(set().union(*wanted.values()) - done.keys(), key=repr):
         missing[path].append(part)
@@ -45,13 +46,13 @@ def inspect_files(lines: Iterable[tuple[Path, Utterance]]) -> list[Inspection]:
                     bar.advance()
         finally:
             for manifest, own in wanted.items():
-                _remember(manifest, {key: done[key] for key in own & done.keys()})
+                _save_cache(manifest, {key: done[key] for key in own & done.keys()})
     return [done[key] for key in keys]
 
 
 def _in_parallel(missing: dict[Path, list[Part]]) -> Iterable[tuple[Path, list[Inspection]]]:
-    megabytes = sum(stamp[0] for path in missing if (stamp := _stamp(path))) / 1e6
-    jobs = min(cpu_count(), len(missing), 1 + int((len(missing) + 2 * megabytes) / _SMALL))
+    megabytes = sum(state[0] for path in missing if (state := _size_and_time(path))) / 1e6
+    jobs = min(cpu_count(), len(missing), 1 + int((len(missing) + 2 * megabytes) / _FILES_PER_PROCESS))
     results: Iterable[tuple[Path, list[Inspection]]] = Parallel(n_jobs=jobs, return_as="generator_unordered")(
         delayed(_inspect)(path, parts) for path, parts in missing.items()
     )
@@ -62,7 +63,7 @@ def _inspect(path: Path, parts: Sequence[Part]) -> tuple[Path, list[Inspection]]
     return path, inspect_file(path, parts)
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _size_and_time(path: Path) -> tuple[int, int] | None:
     try:
         state = path.stat()
     except (OSError, ValueError):
@@ -70,40 +71,34 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return state.st_size, state.st_mtime_ns
 
 
-def _cache(manifest: Path) -> Path:
+def _cache_path(manifest: Path) -> Path:
     return manifest.with_name(manifest.name + ".checked")
 
 
 def _row(manifest: Path, key: Key) -> list[object]:
     path, (offset, duration) = key
-    stamp = _stamp(path)
-    return [os.path.relpath(path, manifest.parent), *(stamp or (0, 0)), offset, duration]
+    return [relative_path(path, manifest.parent), *(_size_and_time(path) or (0, 0)), offset, duration]
 
 
-def _remembered(manifest: Path, keys: set[Key]) -> dict[Key, Inspection]:
+def _load_cache(manifest: Path, keys: set[Key]) -> dict[Key, Inspection]:
     found: dict[str, Inspection] = {}
     try:
-        with _cache(manifest).open(encoding="utf-8") as file:
+        with _cache_path(manifest).open(encoding="utf-8") as file:
             if json.loads(next(file)) != {"format": _FORMAT}:
                 return {}
             for line in file:
                 key, figures = json.loads(line)
                 found[json.dumps(key)] = Inspection(Figures(**figures))
-    except (OSError, StopIteration, ValueError, TypeError):  # none there, or not ours: everything is inspected anew
+    except (OSError, StopIteration, ValueError, TypeError):  # no cache, or a damaged one
         return {}
     rows = {key: json.dumps(_row(manifest, key)) for key in keys}
     return {key: found[row] for key, row in rows.items() if row in found}
 
 
-def _remember(manifest: Path, inspections: dict[Key, Inspection]) -> None:
-    draft = _cache(manifest).with_name(_cache(manifest).name + ".part")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(json.dumps({"format": _FORMAT}) + "\n")
-            for key, result in inspections.items():
-                if result.figures:  # what failed is tried again: ffmpeg may have been installed since
-                    file.write(json.dumps([_row(manifest, key), asdict(result.figures)]) + "\n")
-        draft.replace(_cache(manifest))
-    except OSError:
-        with suppress(OSError):
-            draft.unlink()
+def _save_cache(manifest: Path, inspections: dict[Key, Inspection]) -> None:
+    rows: list[object] = [{"format": _FORMAT}]
+    for key, result in inspections.items():
+        if result.figures:  # a faulty file is read again the next time, because ffmpeg may be installed by then
+            rows.append([_row(manifest, key), asdict(result.figures)])
+    with suppress(OSError):
+        write_whole(_cache_path(manifest), "".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -1,4 +1,4 @@
-"""What a check found: one screen for people, one table for programs."""
+"""Reports of a check: one screen for people, one table for programs."""
 
 import json
 from collections import Counter
@@ -11,13 +11,14 @@ from typing import Any
 from asr.corpus.check import Report
 from asr.corpus.check_verdicts import SUSPECT, UNUSABLE, VERDICTS, Entry, Finding
 from asr.errors import AsrError
+from asr.files import write_whole
 
-_EXAMPLES = 2  # findings shown of each verdict
-_CHARACTERS = 8  # odd characters shown
+_EXAMPLES = 2  # findings shown for each verdict
+_CHARACTERS = 8  # flagged characters shown
 
 
 def summary(report: Report, model: str) -> Iterator[str]:
-    """The lines of one screen; `model` says what the corpus was checked for."""
+    """Yield the lines of one screen; `model` describes the model that the corpus was checked for."""
     yield f"checked for {model}; training is {report.training}"
     width = max(map(len, report.splits))
     for split, entries in report.splits.items():
@@ -54,22 +55,21 @@ def _character_lines(report: Report) -> Iterator[str]:
 
 
 def write_table(report: Report, path: Path) -> None:
-    """Writes JSON Lines: each finding, each line with its figures, each character; `kind` tells them apart.
+    """Write JSON Lines of three kinds: findings, lines with their figures, and characters; `kind` names the kind.
 
-    Raises AsrError where `path` cannot be written.
+    Raises AsrError if `path` cannot be written.
     """
     entries = [entry for rows in report.splits.values() for entry in rows]
     rows = [*map(_finding_row, report.findings), *map(_line_row, entries)]
     for row in report.characters:
         about = {"glyph": row.glyph, "code_points": row.code_points, "name": row.name, "counts": dict(row.counts)}
         rows.append({"kind": "character", **about, "first": row.first, "flags": row.flags})
+    # A lone surrogate, which UTF-8 cannot hold, becomes the JSON escape for it.
+    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "backslashreplace")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A lone surrogate, which UTF-8 cannot hold, becomes the escape that JSON has for it.
-        with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_whole(path, content)
     except OSError as error:
-        raise AsrError(f"{path}: cannot write the table: {error.strerror}") from None
+        raise AsrError(f"{path}: cannot write the table: {error.strerror}; choose another path with -o") from None
 
 
 def _finding_row(finding: Finding) -> dict[str, Any]:

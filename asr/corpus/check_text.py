@@ -1,4 +1,4 @@
-"""What the transcripts are like: characters that should not be there, look-alikes, words never seen in training."""
+"""Inspection of transcripts: hidden characters, look-alike letters, unusual speeds, and words not in training."""
 
 import unicodedata
 from collections import Counter
@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-_SPEED_DEVIATIONS = 4.0  # robust standard deviations of the logarithm of the speed …
-_SPEED_FACTOR = 2.0  # … and this factor from the median make an outlier
-_SPEED_SAMPLE = 20  # utterances below which no speed is unusual
+# An outlier differs from the median by more than both limits.
+_SPEED_DEVIATIONS = 4.0  # robust standard deviations of the logarithm of the speed
+_SPEED_FACTOR = 2.0  # times faster or slower
+_SPEED_SAMPLE = 20  # utterances; with fewer, no speed is unusual
 _MIXABLE = ("LATIN", "CYRILLIC", "GREEK")
-# Letters that no eye tells apart, in the writings that are mixed up: Cyrillic, Greek, and their Latin twins.
-_TWINS = dict(
+# Letters of Cyrillic and Greek that look like a Latin letter.
+_LOOK_ALIKES = dict(
     zip(
         "АВЕЅІЈКМНОРСТХУасеѕіјорхуһԁ" + "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαενογιυ",
         "ABESIJKMHOPCTXYacesijopxyhd" + "ABEZHIKMNOPTYXaɛvoɣɩʋ",
@@ -23,7 +24,7 @@ _TWINS = dict(
 
 @dataclass(slots=True)
 class Character:
-    """One row of the character table: a unit, how often each split holds it, where it comes first."""
+    """One row of the character table: a unit, its count in each split, its first place, and its flags."""
 
     glyph: str
     counts: Counter[str] = field(default_factory=Counter)
@@ -40,10 +41,9 @@ class Character:
 
 
 def hidden_characters(text: str) -> Counter[str]:
-    """Control, zero-width, private and unassigned characters of a text, and U+FFFD, which replaces lost ones.
+    """Count control, zero-width, private and unassigned characters, and U+FFFD, which replaces lost characters.
 
-    White space is none of them, nor are the joiners U+200C and U+200D: they spell words in Persian and in Indic
-    scripts.
+    White space does not count, nor do the joiners U+200C and U+200D, which spell words in Persian and Indic scripts.
     """
     return Counter(
         character
@@ -54,7 +54,7 @@ def hidden_characters(text: str) -> Counter[str]:
 
 
 class Scripts:
-    """Which letters of a corpus stand among letters of another script, and which of them are look-alikes."""
+    """The scripts of a corpus, to find letters among letters of another script, and look-alikes among them."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         characters = Counter("".join(texts))
@@ -63,8 +63,11 @@ class Scripts:
         for character, count in characters.items():
             self._counts[_script(character)] += count
 
-    def strangers(self, text: str) -> Iterator[tuple[str, str]]:
-        """`(word, letter)` for each letter in a word of mixed scripts that is of the script the corpus uses less."""
+    def foreign_letters(self, text: str) -> Iterator[tuple[str, str]]:
+        """Yield `(word, letter)` for each letter of the rarer scripts in a word of mixed scripts.
+
+        Scripts are rarer or more frequent in the whole corpus.
+        """
         if text.isascii():
             return
         for word in text.split():
@@ -75,10 +78,10 @@ class Scripts:
                     if _script(character) in scripts - {main}:
                         yield word, character
 
-    def is_look_alike(self, stranger: str) -> bool:
-        """Whether the corpus also holds the letter that a stranger looks like: then one of the two is a slip."""
-        base = _base(stranger)
-        return any(base in pair and self._letters.issuperset(pair) for pair in _TWINS.items())
+    def is_look_alike(self, letter: str) -> bool:
+        """Return True if the corpus also holds the letter that `letter` looks like: one of them is then a mistake."""
+        base = _base(letter)
+        return any(base in pair and self._letters.issuperset(pair) for pair in _LOOK_ALIKES.items())
 
 
 def _base(character: str) -> str:
@@ -92,23 +95,23 @@ def _script(character: str) -> str:
 def character_table(
     texts: Iterable[tuple[str, str, str]], training: str, scripts: Scripts, segment: Callable[[str], Sequence[str]]
 ) -> list[Character]:
-    """Counts the units of `(split, place, normalised text)` rows and flags what is odd, most frequent first.
+    """Count and flag the units of `(split, place, normalised text)` rows; the most frequent unit comes first.
 
-    Flags: `look-alike` and `other script` (inside words of another), `digit`, `singleton` (once in all), `only
-    outside training`, `hidden` (see `hidden_characters`).
+    Flags: `look-alike` and `other script` (inside words of another script), `digit`, `singleton` (one occurrence in all
+    splits), `only outside training`, `hidden` (see `hidden_characters`).
     """
     table: dict[str, Character] = {}
-    strangers: set[str] = set()
+    foreign: set[str] = set()
     for split, place, text in texts:
-        strangers.update(letter for _, letter in scripts.strangers(text))
+        foreign.update(letter for _, letter in scripts.foreign_letters(text))
         for glyph in segment(text):
             row = table.setdefault(glyph, Character(glyph, first=place))
             row.counts[split] += 1
     for row in table.values():
-        odd = strangers.intersection(row.glyph)
+        letters = foreign.intersection(row.glyph)
         tests = {
-            "look-alike": any(map(scripts.is_look_alike, odd)),
-            "other script": bool(odd) and not any(map(scripts.is_look_alike, odd)),
+            "look-alike": any(map(scripts.is_look_alike, letters)),
+            "other script": bool(letters) and not any(map(scripts.is_look_alike, letters)),
             "digit": any(unicodedata.category(character)[0] == "N" for character in row.glyph),
             "singleton": row.counts.total() == 1,
             "only outside training": not row.counts[training],
@@ -119,7 +122,7 @@ def character_table(
 
 
 def unknown_words(texts: Mapping[str, Sequence[str]], training: str) -> dict[str, tuple[int, int]]:
-    """For each split but training: words that training never shows, and all words."""
+    """Return the number of words not in training, and of all words, for each split except training."""
     known = {word for text in texts[training] for word in text.split()}
     words = {split: [word for text in rows for word in text.split()] for split, rows in texts.items()}
     words.pop(training)
@@ -127,10 +130,10 @@ def unknown_words(texts: Mapping[str, Sequence[str]], training: str) -> dict[str
 
 
 def usual_speeds(speeds: Sequence[float]) -> tuple[float, float]:
-    """Lowest and highest characters per second that are no outliers.
+    """Return the lowest and the highest usual speed, in characters per second.
 
-    Logarithms of speeds are compared by median and median absolute deviation, which outliers do not move
-    (Hampel 1974): usual is what lies within 4 deviations of the median, or within a factor of 2.
+    A usual speed lies within 4 deviations of the median, or within a factor of 2 of it. The median and the median
+    absolute deviation of the logarithms are used, because outliers do not move them (Hampel 1974).
     """
     if len(speeds) < _SPEED_SAMPLE:
         return 0.0, float("inf")

@@ -1,4 +1,4 @@
-"""The verdicts on a corpus: what each is worth, its cure, and its rule on the figures of lines, files and splits."""
+"""The verdicts of a check: severity and cure of each, and the rules that find them in lines, files and splits."""
 
 import math
 from collections import defaultdict
@@ -17,43 +17,43 @@ from asr.text import describe_characters
 from asr.utterance import Utterance
 
 UNUSABLE, SUSPECT = "unusable", "suspect"
-# What each verdict is worth, and its cure, in the order they are reported in.
+# The severity and the cure of each verdict, in the order of the report.
 VERDICTS = {
     "bad line": (UNUSABLE, "correct the line"),
-    "missing audio": (UNUSABLE, "correct the path, or take the line out"),
+    "missing audio": (UNUSABLE, "correct the path, or remove the line"),
     "unreadable": (UNUSABLE, "copy the file again from its source, or convert it to WAV"),
     "zero length": (UNUSABLE, "copy or record it again, or correct the line's duration"),
     "header only": (UNUSABLE, "record or export it again"),
     "truncated": (UNUSABLE, "copy it again from its source"),
     "beyond the end": (UNUSABLE, "correct the line's offset and duration, or copy the file again"),
-    "silent": (UNUSABLE, "record it again, or take the line out"),
-    "inverted channel": (UNUSABLE, "keep one channel, or turn one of them round"),
-    "audio without transcript": (UNUSABLE, "transcribe it, or take the line out"),
-    "empty transcript": (UNUSABLE, "transcribe it, or take the line out"),
+    "silent": (UNUSABLE, "record it again, or remove the line"),
+    "inverted channel": (UNUSABLE, "keep one channel, or invert one of them"),
+    "audio without transcript": (UNUSABLE, "transcribe it, or remove the line"),
+    "empty transcript": (UNUSABLE, "transcribe it, or remove the line"),
     "infeasible for CTC": (UNUSABLE, "check the text against the audio, or lower model.subsampling"),
     "clipped": (SUSPECT, "record it again with less gain, if you can"),
-    "coarse steps": (SUSPECT, "look for the original in 16 bits; what was lost is heard as noise"),
-    "DC offset": (SUSPECT, "take the mean out, and look after the sound card"),
+    "coarse steps": (SUSPECT, "use the 16-bit original, if there is one; the lost bits became noise"),
+    "DC offset": (SUSPECT, "subtract the mean, and check the sound card"),
     "dead channel": (SUSPECT, "keep the other channel"),
     "low sample rate": (SUSPECT, "lower features.sample_rate to that of most recordings"),
     "hidden characters": (SUSPECT, "delete them from the text"),
-    "look-alike letters": (SUSPECT, "replace the letter by its twin of the other script"),
+    "look-alike letters": (SUSPECT, "replace the letter by the one of the other script that looks like it"),
     "unusual speed": (SUSPECT, "check the text against the audio"),
     "duplicate audio": (SUSPECT, "keep it in one place"),
-    "duplicate text": (SUSPECT, "keep each text in one split, or say so beside the score"),
-    "shared speaker": (SUSPECT, "give each speaker to one split, or say so beside the score"),
+    "duplicate text": (SUSPECT, "keep each text in one split, or report it with the score"),
+    "shared speaker": (SUSPECT, "keep each speaker in one split, or report it with the score"),
     "unlisted audio": (SUSPECT, "add lines for it, or ignore this"),
 }
-# A model cannot learn from these, but it can be scored on them: outside training they are only suspect.
+# A model can be scored on these lines, although it cannot learn from them. Outside training they are only suspect.
 SCORABLE = ("silent", "inverted channel", "infeasible for CTC")
 
-SILENT_RMS = 1e-4  # -80 dBFS: three steps of 16 bits
-CLIPPED_SHARE, CLIPPED_PEAK = 1e-3, 0.5  # at lower peaks, coarse quantisation looks like clipping
+SILENT_RMS = 1e-4  # share of full scale: -80 dB, three steps of 16 bits
+CLIPPED_SHARE, CLIPPED_PEAK = 1e-3, 0.5  # shares of samples and of full scale; below, coarse steps look like clipping
 COARSE_BITS = 8
-DC_OFFSET = 0.01
-DEAD_BALANCE = 0.01  # 40 dB below the other channel
+DC_OFFSET = 0.01  # share of full scale
+DEAD_BALANCE = 0.01  # share of the level of the other channel: -40 dB
 INVERTED_CORRELATION = -0.5
-CLOSED_SET = 0.5  # share of a split's texts from which repeating them is what the corpus is about
+CLOSED_SET = 0.5  # share of a split's texts; if more are repeated, the corpus repeats its texts on purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line that can be read, with its normalised text and, once inspected, what is in its audio."""
+    """A line that can be read, with its normalised text and, after inspection, the figures of its audio."""
 
     split: str
     is_training: bool
@@ -98,12 +98,12 @@ class Entry:
 
     @property
     def speed(self) -> float:
-        """Characters per second; 0 where there is no text or no audio."""
+        """Return the characters per second; 0 without a text or without audio."""
         figures = self.inspection.figures
         return len(self.text) / figures.duration if figures else 0.0
 
     def finding(self, verdict: str, found: str) -> Finding:
-        """A verdict on this line."""
+        """Return a verdict on this line."""
         severity = VERDICTS[verdict][0] if self.is_training or verdict not in SCORABLE else SUSPECT
         figures = asdict(self.inspection.figures) if self.inspection.figures else {}
         utterance = self.utterance
@@ -111,15 +111,16 @@ class Entry:
 
 
 def audio_faults(entry: Entry, sample_rate: int) -> Iterator[tuple[str, str]]:
-    """`(verdict, what was found)` for the audio of a line, read by a model of this sample rate."""
+    """Yield `(verdict, found)` for the audio of a line, for a model with this sample rate (Hz)."""
     figures = entry.inspection.figures
     if figures is None:
         yield entry.inspection.fault, entry.inspection.message
         return
     if not resampled_length(figures.num_samples, figures.sample_rate, sample_rate):
-        yield "zero length", f"{figures.num_samples} samples at {figures.sample_rate} Hz are none at {sample_rate} Hz"
+        at_model_rate = f"less than one sample at {sample_rate} Hz"
+        yield "zero length", f"{figures.num_samples} samples at {figures.sample_rate} Hz are {at_model_rate}"
     if figures.correlation < INVERTED_CORRELATION:
-        yield "inverted channel", f"its channels correlate at {figures.correlation:.2f}, and their mean cancels them"
+        yield "inverted channel", f"its channels correlate at {figures.correlation:.2f}, so their mean cancels them"
     elif figures.rms < SILENT_RMS:
         yield "silent", f"its level is {decibels(figures.rms)}"
         return
@@ -132,11 +133,11 @@ def audio_faults(entry: Entry, sample_rate: int) -> Iterator[tuple[str, str]]:
     if abs(figures.dc_offset) > DC_OFFSET:
         yield "DC offset", f"its mean is {100 * figures.dc_offset:+.1f} % of full scale"
     if figures.sample_rate < sample_rate:
-        yield "low sample rate", f"{figures.sample_rate} Hz, the model takes {sample_rate} Hz"
+        yield "low sample rate", f"{figures.sample_rate} Hz, but the model needs {sample_rate} Hz"
 
 
 def text_faults(entry: Entry, scripts: Scripts, text_field: str) -> Iterator[tuple[str, str]]:
-    """`(verdict, what was found)` for the transcript of a line."""
+    """Yield `(verdict, found)` for the transcript of a line."""
     text = entry.utterance.text
     if text is None:
         yield "audio without transcript", f"the line has no {text_field}"
@@ -145,7 +146,7 @@ def text_faults(entry: Entry, scripts: Scripts, text_field: str) -> Iterator[tup
         yield "empty transcript", f"the text is {text!r}"
     if hidden := hidden_characters(text):
         yield "hidden characters", f"the text holds {describe_characters(hidden)}"
-    mixed = {word: letter for word, letter in scripts.strangers(entry.text) if scripts.is_look_alike(letter)}
+    mixed = {word: letter for word, letter in scripts.foreign_letters(entry.text) if scripts.is_look_alike(letter)}
     if mixed:
         word, letter = next(iter(mixed.items()))
         row = Character(letter)
@@ -153,14 +154,14 @@ def text_faults(entry: Entry, scripts: Scripts, text_field: str) -> Iterator[tup
 
 
 def ctc_faults(units: Sequence[str], frames: int) -> Iterator[tuple[str, str]]:
-    """Whether `units` have a path through `frames` encoder frames: `S >= L + repeats`."""
+    """Yield `(verdict, found)` if `units` do not fit into `frames` encoder frames: `S >= L + repeats` is required."""
     if frames < (needed := required_frames(units)):
         counted = f"{len(units)} units + {needed - len(units)} repeats need {needed} frames"
         yield "infeasible for CTC", f"{counted}, the audio gives {frames}"
 
 
 def duplicate_audio(entries: Sequence[Entry]) -> Iterator[Finding]:
-    """The same samples in two places, or parts of one file that overlap across splits."""
+    """Yield a finding for each line with the samples of an earlier line, or overlapping a part in another split."""
     first: dict[str, Entry] = {}
     files: dict[Path, list[Entry]] = defaultdict(list)
     for entry in entries:
@@ -173,7 +174,7 @@ def duplicate_audio(entries: Sequence[Entry]) -> Iterator[Finding]:
         else:
             text = "" if original.text == entry.text else ", with another text"
             across = f", in {original.split} and {entry.split}" if original.split != entry.split else ""
-            yield entry.finding("duplicate audio", f"the same audio as {original.place}{across}{text}")
+            yield entry.finding("duplicate audio", f"has the audio of {original.place}{across}{text}")
     for parts in files.values():
         ends: dict[str, tuple[float, Entry]] = {}
         for entry in sorted(parts, key=lambda entry: entry.utterance.offset):
@@ -186,7 +187,10 @@ def duplicate_audio(entries: Sequence[Entry]) -> Iterator[Finding]:
 
 
 def duplicate_texts(entries: Sequence[Entry]) -> Iterator[Finding]:
-    """Texts that an earlier split holds too; one finding for a split that repeats most of its texts by design."""
+    """Yield a finding for each text that is also in an earlier split.
+
+    A split that repeats most of its texts has one finding for all of them, because the corpus is a closed set.
+    """
     first: dict[str, Entry] = {}
     repeated: dict[str, list[tuple[Entry, Entry]]] = defaultdict(list)
     sizes: dict[str, int] = defaultdict(int)
@@ -197,15 +201,16 @@ def duplicate_texts(entries: Sequence[Entry]) -> Iterator[Finding]:
             repeated[entry.split].append((entry, original))
     for split, pairs in repeated.items():
         if len(pairs) > CLOSED_SET * sizes[split]:
-            found = f"{len(pairs)} of the {sizes[split]} texts of {split} stand in other splits too: a closed set"
+            found = f"{len(pairs)} of the {sizes[split]} texts of {split} are also in other splits: a closed set"
             yield Finding("duplicate text", SUSPECT, found, pairs[0][0].manifest)
         else:
             for entry, original in pairs:
-                found = f"{entry.text!r} stands also in {original.split}, {original.place}"
+                found = f"{entry.text!r} is also in {original.split}, {original.place}"
                 yield entry.finding("duplicate text", found)
 
 
 def shared_speakers(entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Yield a finding for each speaker with lines in several splits."""
     counts: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
     for entry in entries:
         if entry.utterance.speaker is not None:
@@ -218,27 +223,31 @@ def shared_speakers(entries: Sequence[Entry]) -> Iterator[Finding]:
 
 
 def unlisted_audio(entries: Sequence[Entry], manifests: Sequence[Path]) -> Iterator[Finding]:
-    """Recordings in the folders of those checked that no line names, of these manifests or of others beside them."""
+    """Yield a finding for each recording that no manifest lists, in the folders of the recordings checked.
+
+    All manifests in the folders of `manifests` count.
+    """
     listed = {entry.utterance.audio.absolute() for entry in entries}
     for manifest in {path for folder in {m.parent for m in manifests} for path in _files(folder)} - set(manifests):
         if manifest.suffix in SUFFIXES:
             try:
                 listed |= {utterance.audio.absolute() for _, utterance in scan_manifest(manifest)[0]}
             except ManifestError:
-                continue  # a table of something else
+                continue  # not a manifest
     for folder in sorted({entry.utterance.audio.parent for entry in entries}):
         for path in _files(folder):
             if path.suffix.lower() in AUDIO_SUFFIXES and path.absolute() not in listed:
-                yield Finding("unlisted audio", SUSPECT, "lies beside the corpus, and no manifest names it", file=path)
+                found = "is in a folder of the corpus, but in no manifest"
+                yield Finding("unlisted audio", SUSPECT, found, file=path)
 
 
 def _files(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
-    except OSError:  # missing or closed: what is named in it has its own verdict
+    except OSError:  # missing or not readable: the lines that name files in it have verdicts of their own
         return []
 
 
 def decibels(level: float) -> str:
-    """A share of full scale in dB."""
+    """Format a share of full scale in dB."""
     return f"{20 * math.log10(level):.0f} dB" if level > 0 else "digital silence"

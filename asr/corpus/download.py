@@ -1,4 +1,4 @@
-"""Corpora from their official sources: resumable, checked, safely extracted; or from a local copy."""
+"""Download of corpora from their official sources: resumed, checked and safely extracted; or use of a local copy."""
 
 import errno
 import hashlib
@@ -24,33 +24,34 @@ _MB = 1e6
 _CHUNK = 1 << 16
 _TIMEOUT = 30.0  # seconds without a byte
 _ATTEMPTS = 5
-_PASSING = (408, 429, 500, 502, 503, 504)  # answers of a server that may be well again a moment later
+_TEMPORARY_STATUS = (408, 429, 500, 502, 503, 504)  # HTTP status codes after which another attempt may succeed
 _DISK_ERRORS = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),  # full
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),  # the disk is full
     *(errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
 )
-# What readers of archives raise for damaged ones; OSError also for names that no file can have.
+# The errors that readers of archives raise for damage. OSError is also raised for a file name that is too long.
 _DAMAGE = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError),
     *(EOFError, OSError, OverflowError, RuntimeError, ValueError),
 )
-_MAX_EXPANSION = 100  # an archive may grow to this many times its size when extracted,
-_MIN_LIMIT = 1_000_000  # or to so many bytes
+# The largest size of an extracted archive is the larger of the two.
+_MAX_EXPANSION = 100  # times the size of the archive
+_MIN_LIMIT = 1_000_000  # bytes
 
 
 class DownloadError(AsrError):
-    """A corpus cannot be fetched or extracted, or what came is not what was asked for."""
+    """A corpus cannot be downloaded or extracted, or a download is not the file that was expected."""
 
 
 class DamagedArchiveError(DownloadError):
-    """An archive is damaged, malicious, or none at all."""
+    """A file is a damaged or malicious archive, or not an archive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """An official archive: its address and, where its source keeps its bytes fixed, its size and checksum.
+    """An official archive: its address and, if its bytes never change, its size in bytes and its checksum.
 
-    `checksum` is `sha256:…`, or `md5:…` where its source publishes nothing better. `size` is in bytes.
+    `checksum` is `sha256:…`, or `md5:…` if the source publishes nothing better.
     """
 
     url: str
@@ -63,11 +64,11 @@ class Archive:
 
 
 def obtain(name: str, archives: Sequence[Archive], folder: Path, source: Path | None = None) -> Path:
-    """The folder that holds the corpus `name`, which is, in this order:
+    """Return the folder that holds the corpus `name`, and download the corpus if necessary.
 
-    `source` (the recipe's `--source`), a folder, or an archive, which is extracted; `$ASR_CORPORA/NAME`; else the
-    archives, downloaded into `folder` and extracted there. What is there already is not fetched again. Raises
-    DownloadError with the way out.
+    The folder is the first of these that exists: `source` (`--source` of a recipe), which is a folder or an archive to
+    extract; `$ASR_CORPORA/NAME`; the archives, downloaded into `folder` and extracted there. Archives that are already
+    extracted are not downloaded again. Raises DownloadError, which says what to do.
     """
     unpacked = folder / "unpacked"
     if source is not None and source.is_file():
@@ -77,15 +78,15 @@ def obtain(name: str, archives: Sequence[Archive], folder: Path, source: Path | 
         return unpacked / stem
     if source is not None:
         if not source.is_dir():
-            raise DownloadError(f"--source {source}: no such folder or archive")
+            raise DownloadError(f"--source {source}: no such folder or archive; correct the path")
         return source
     local = Path(os.environ.get("ASR_CORPORA", "")) / name
     if os.environ.get("ASR_CORPORA") and local.is_dir():
         return local
     if not archives and not unpacked.is_dir():
         raise DownloadError(
-            f"{name}: has no address to fetch it from; download it by hand (see recipes/{name}/README.md) and give its "
-            f"archive or folder: make {name} SOURCE=…, or --source"
+            f"{name}: has no address for an automatic download; download it by hand (see recipes/{name}/README.md) and "
+            f"give its archive or folder: make {name} SOURCE=…, or --source"
         )
     for archive in archives:
         packed, extracted = folder / archive.file_name, unpacked / _stem(archive.file_name)
@@ -95,20 +96,20 @@ def obtain(name: str, archives: Sequence[Archive], folder: Path, source: Path | 
                 extract(packed, extracted)
             except DamagedArchiveError as error:
                 packed.unlink()
-                raise DownloadError(f"{error}; it was deleted: run again to fetch it anew") from None
-            packed.unlink()  # so that the corpus lies on the disk once
+                raise DownloadError(f"{error}; it was deleted: run the command again to download it again") from None
+            packed.unlink()  # so that only one copy of the corpus uses the disk
     return unpacked
 
 
 def fetch(archive: Archive, path: Path) -> None:
-    """Downloads into `path`, going on where an earlier try broke off, and checks size and sum.
+    """Download an archive to `path`, from where an earlier attempt stopped, and check its size and checksum.
 
-    Raises DownloadError, which says how to use a copy fetched by other means.
+    Raises DownloadError, which says how to use a copy from elsewhere.
     """
     if path.exists():
         return
     draft = path.with_name(path.name + ".part")
-    help_text = f"or fetch {archive.url} by other means and give it, extracted, with --source or ASR_CORPORA"
+    help_text = f"or download {archive.url} by other means, and give it, extracted, with --source or ASR_CORPORA"
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,12 +117,12 @@ def fetch(archive: Archive, path: Path) -> None:
                 _fetch_rest(archive, draft)
             break
         except urllib.error.HTTPError as error:
-            if error.code == 416:  # nothing is left to send: the draft is whole, or not of this file
+            if error.code == 416:  # the draft is complete, or belongs to another file
                 if archive.checksum is not None or error.headers["Content-Range"] == f"bytes */{_size(draft)}":
                     break
                 draft.unlink()
-                reason = "it has no such part"
-            elif error.code not in _PASSING:
+                reason = "the server does not have the missing part"
+            elif error.code not in _TEMPORARY_STATUS:
                 raise DownloadError(
                     f"{archive.url}: the server answers {error.code} {error.reason}; try later, {help_text}"
                 ) from None
@@ -130,31 +131,31 @@ def fetch(archive: Archive, path: Path) -> None:
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, OSError) and (error.errno in _DISK_ERRORS or error.filename is not None):
                 raise DownloadError(
-                    f"{draft}: cannot be written ({error.strerror}); make room there and run the same command to go on"
+                    f"{draft}: cannot be written ({error.strerror}); make room there and run the same command to resume"
                 ) from None
             reason = str(error)
         if attempt == _ATTEMPTS:
             raise DownloadError(
-                f"{archive.url}: broke off after {_size(draft) / _MB:.1f} MB ({reason}); run the same command to go on "
-                f"from there, {help_text}"
+                f"{archive.url}: stopped after {_size(draft) / _MB:.1f} MB ({reason}); run the same command to resume, "
+                f"{help_text}"
             )
         time.sleep(min(2.0**attempt, 10.0))
-    _stamp(draft).unlink(missing_ok=True)
+    _version_file(draft).unlink(missing_ok=True)
     fault = _fault(archive, draft)
     if fault is not None:
         draft.unlink()
-        raise DownloadError(f"{archive.url}: what came {fault} and was deleted; try again, {help_text}")
+        raise DownloadError(f"{archive.url}: the download {fault} and was deleted; try again, {help_text}")
     draft.replace(path)
 
 
 def extract(packed: Path, folder: Path) -> None:
-    """Extracts a tar or zip archive into `folder`, whole or not at all.
+    """Extract a tar or zip archive into `folder`, whole or not at all.
 
-    Raises DamagedArchiveError for a damaged archive, one with links or with members that would land outside
-    `folder`, and one that grows beyond reason; DownloadError where the disk cannot take it.
+    Raises DamagedArchiveError for a damaged archive, for one with links or with members outside `folder`, and for one
+    that is too large when extracted. Raises DownloadError if the disk cannot be written.
     """
     draft = folder.with_name(folder.name + ".part")
-    shutil.rmtree(draft, ignore_errors=True)  # what an interrupted run left
+    shutil.rmtree(draft, ignore_errors=True)  # the rest of an interrupted run
     limit = max(packed.stat().st_size * _MAX_EXPANSION, _MIN_LIMIT)
     with packed.open("rb") as file:
         is_zip = file.read(4) == b"PK\x03\x04"
@@ -165,56 +166,61 @@ def extract(packed: Path, folder: Path) -> None:
         draft.replace(folder)
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            raise DownloadError(f"{draft}: cannot be written ({error.strerror}); make room and run again") from None
+            raise DownloadError(
+                f"{draft}: cannot be written ({error.strerror}); make room and run the command again"
+            ) from None
         raise DamagedArchiveError(f"{packed}: cannot be extracted ({error})") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
 def _fetch_rest(archive: Archive, draft: Path) -> None:
-    """One attempt: goes on after what `draft` holds if the server still has the same file, else starts over."""
-    held, stamp = _size(draft), _stamp(draft)
-    version = stamp.read_text(encoding="latin-1") if stamp.exists() else ""
+    """Make one attempt: resume after the bytes of `draft` if the server's file has not changed, else start again."""
+    held, version_file = _size(draft), _version_file(draft)
+    version = version_file.read_text(encoding="latin-1") if version_file.exists() else ""
     headers = {"User-Agent": "asr"}
     if held and (version or archive.checksum is not None):
         headers["Range"] = f"bytes={held}-"
         if version:
-            headers["If-Range"] = version  # a file that changed comes whole
+            headers["If-Range"] = version  # the server then sends a changed file as a whole
     with urllib.request.urlopen(urllib.request.Request(archive.url, headers=headers), timeout=_TIMEOUT) as response:
         if response.status != 206:
             held = 0
-            draft.unlink(missing_ok=True)  # before the version of what comes now is written beside it
+            draft.unlink(missing_ok=True)  # before the new version is written beside it
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {held}-"):
             draft.unlink()
-            raise http.client.HTTPException("it sent another part than was asked for")
+            raise http.client.HTTPException("the server sent another part than the requested one")
         left = int(response.headers.get("Content-Length") or 0)
         room = shutil.disk_usage(draft.parent).free
         if left > room:
             raise DownloadError(
-                f"{archive.url}: {left / _MB:.1f} MB are to come, {draft.parent} has room for {room / _MB:.1f} MB; "
-                "make room and run the same command to go on"
+                f"{archive.url}: {left / _MB:.1f} MB are missing, but {draft.parent} has room for {room / _MB:.1f} MB; "
+                "make room and run the same command to resume"
             )
-        stamp.write_text(_version(response.headers), encoding="latin-1")
+        version_file.write_text(_version(response.headers), encoding="latin-1")
         title, total = f"downloading {archive.file_name}, MB", archive.size or (held + left if left else None)
         with draft.open("ab") as file, ProgressBar(title, total and math.ceil(total / _MB)) as bar:
             bar.advance(held / _MB)
-            came = 0
+            received = 0
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
-                came += len(chunk)
+                received += len(chunk)
                 bar.advance(len(chunk) / _MB)
-            if came < left:
-                raise http.client.IncompleteRead(b"", left - came)
+            if received < left:
+                raise http.client.IncompleteRead(b"", left - received)
 
 
 def _version(headers: http.client.HTTPMessage) -> str:
-    """What names this version of a file in an If-Range header, or nothing; a weak ETag may not (RFC 9110, 13.1.5)."""
+    """Return the value of an If-Range header for this version of a file, or "".
+
+    A weak ETag is not allowed there (RFC 9110, section 13.1.5).
+    """
     etag = headers.get("ETag", "")
     return etag if etag.startswith('"') else headers.get("Last-Modified", "")
 
 
 def _fault(archive: Archive, path: Path) -> str | None:
-    """What is wrong with a download, or None."""
+    """Return the fault of a download as a part of a sentence, or None."""
     if archive.size is not None and _size(path) != archive.size:
         return f"is {_size(path)} bytes long, not {archive.size},"
     if archive.checksum is not None:
@@ -233,10 +239,10 @@ def _extract_tar(packed: Path, folder: Path, limit: int, bar: ProgressBar) -> No
             if not (member.isfile() or member.isdir()):
                 raise ValueError(f"{member.name} is a link or a device, which no corpus needs")
             grown = _require_size(grown + member.size, limit)
-            tar.extract(member, folder, filter="data")  # refuses what would land outside
+            tar.extract(member, folder, filter="data")  # raises an error for a member outside the folder
             bar.advance((file.tell() - position) / _MB)
             position = file.tell()
-        while tar.fileobj is not None and (rest := tar.fileobj.read(_CHUNK)):  # to the checksum at the end
+        while tar.fileobj is not None and (rest := tar.fileobj.read(_CHUNK)):  # up to the checksum at the end
             grown = _require_size(grown + len(rest), limit)
 
 
@@ -245,13 +251,13 @@ def _extract_zip(packed: Path, folder: Path, limit: int, bar: ProgressBar) -> No
         grown = 0
         for member in archive.infolist():
             grown = _require_size(grown + member.file_size, limit)
-            archive.extract(member, folder)  # drops leading slashes and `..` by itself, and writes links as files
+            archive.extract(member, folder)  # removes leading slashes and `..`, and writes links as files
             bar.advance(member.compress_size / _MB)
 
 
 def _require_size(size: int, limit: int) -> int:
     if size > limit:
-        raise ValueError(f"it would grow to more than {limit / _MB:.0f} MB, {_MAX_EXPANSION} times its size")
+        raise ValueError(f"extracted, it is larger than {limit / _MB:.0f} MB, the limit for an archive of its size")
     return size
 
 
@@ -263,6 +269,6 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _stamp(draft: Path) -> Path:
-    """Beside a draft: the version of the server's file that it is the beginning of."""
+def _version_file(draft: Path) -> Path:
+    """Return the path, beside a draft, of the file with the version of the server's file."""
     return draft.with_name(draft.name + ".version")

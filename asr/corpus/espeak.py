@@ -1,7 +1,7 @@
-"""Synthetic speech from espeak-ng, which comes inside the `espeakng-loader` wheel: nothing to download.
+"""Synthetic speech from espeak-ng, which is inside the `espeakng-loader` wheel, so that nothing is downloaded.
 
-Source of the interface: espeak-ng's `speak_lib.h`. The library keeps one global state, so there is one
-`Synthesizer` to a process.
+Source of the interface: espeak-ng's `speak_lib.h`. The library has one global state, so a process can have only one
+`Synthesizer`.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ import numpy as np
 
 from asr.errors import AsrError
 
-_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples go to the callback, not to a loudspeaker
+_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: the callback gets the samples, and nothing is played
 _UTF8 = 1
 _RATE, _PITCH, _RANGE = 1, 3, 4  # espeak_PARAMETER
 _EVENT_LIST_TERMINATED, _EVENT_WORD = 0, 1
@@ -34,7 +34,7 @@ class _Event(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """Samples `(N,)`, float32 in [-1, 1], at `sample_rate` Hz; the words and the second at which each starts."""
+    """Synthetic speech: samples `(N,)`, float32 in [-1, 1], at `sample_rate` Hz; words with their start times (s)."""
 
     samples: np.ndarray
     sample_rate: int
@@ -42,18 +42,18 @@ class Speech:
 
 
 class Synthesizer:
-    """Speaks text. `language` is an espeak-ng file such as `gmw/en-US`, `variant` one of its voice variants."""
+    """A speech synthesiser. `language` is an espeak-ng file such as `gmw/en-US`, `variant` a voice variant."""
 
     def __init__(self) -> None:
         self._data = Path(espeakng_loader.get_data_path())
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
         self.sample_rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, str(self._data).encode(), 0)
         if self.sample_rate <= 0:
-            raise AsrError(f"espeak-ng does not start with its data in {self._data}; install espeakng-loader again")
+            raise AsrError(f"espeak-ng cannot start with its data in {self._data}; install espeakng-loader again")
         self._chunks: list[np.ndarray] = []
         self._events: list[tuple[int, int, float]] = []
         kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
-        self._callback = kind(self._receive)  # kept, or it is freed while the library still calls it
+        self._callback = kind(self._receive)  # this reference keeps the callback alive while the library calls it
         self._library.espeak_SetSynthCallback(self._callback)
 
     def speak(
@@ -66,22 +66,22 @@ class Synthesizer:
         pitch: int = 50,
         pitch_range: int = 50,
     ) -> Speech:
-        """Synthesises `text`: `rate` in words a minute (80 to 450), `pitch` and `pitch_range` 0 to 100.
+        """Synthesise `text`; `rate` is in words per minute (80 to 450), `pitch` and `pitch_range` are 0 to 100.
 
-        Raises AsrError for an unknown language or variant, which espeak-ng itself would pass over in silence.
+        Raises AsrError for an unknown language or variant, which espeak-ng itself does not report.
         """
         if not (self._data / "lang" / language).is_file() or not (self._data / "voices" / "!v" / variant).is_file():
-            raise AsrError(f"espeak-ng has no voice {language}+{variant}")
+            raise AsrError(f"espeak-ng has no voice {language}+{variant}; choose a file in {self._data}")
         if self._library.espeak_SetVoiceByName(f"{language}+{variant}".encode()) != 0:
-            raise AsrError(f"espeak-ng refuses the voice {language}+{variant}")
+            raise AsrError(f"espeak-ng refuses the voice {language}+{variant}; choose another one")
         for parameter, value in ((_RATE, rate), (_PITCH, pitch), (_RANGE, pitch_range)):
             self._library.espeak_SetParameter(parameter, value, 0)
-        self._library.espeak_ng_SetRandSeed(ctypes.c_long(0))  # it starts from the process id: noise would differ
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(0))  # the default seed changes with the process
         self._chunks, self._events = [], []
         encoded = text.encode()
         self._library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _UTF8, None, None)
         if not self._chunks:
-            raise AsrError(f"espeak-ng said nothing for {text!r}")
+            raise AsrError(f"espeak-ng gives no sound for {text!r}; change the text")
         words = tuple((text[start : start + length], second) for start, length, second in self._events)
         samples = np.concatenate(self._chunks).astype(np.float32) / np.float32(32768)
         return Speech(samples, self.sample_rate, words)

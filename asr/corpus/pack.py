@@ -1,22 +1,21 @@
-"""Packed audio: every utterance decoded and resampled once, int16, in one memory-mapped Arrow file.
+"""Packed audio: every utterance decoded and resampled once, as int16, in one memory-mapped Arrow file.
 
-Epochs then touch no decoder, and memory stays flat whatever the size of the corpus, while packing too.
+No epoch of training decodes a file. The memory does not grow with the corpus, neither while packing nor while reading.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from filelock import FileLock
 
 from asr.audio import load_audio
 from asr.equalize import Equalizer, source_of
@@ -25,25 +24,25 @@ from asr.progress import ProgressBar
 from asr.utterance import Utterance
 
 _SCHEMA = pa.schema([("audio", pa.large_list(pa.int16())), ("error", pa.string())])
-_SAMPLES_PER_BATCH = 4_000_000  # about four minutes of speech are held in memory before they are written
+_SAMPLES_PER_BATCH = 4_000_000  # samples held in memory before they are written, about four minutes of speech
 _READ_AHEAD = 16  # recordings
-_FORMAT = 2  # of the file and of what `load_audio` makes; another number packs everything anew
+_FORMAT = 2  # version of the file and of the output of `load_audio`; a new number packs every corpus again
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Row = tuple[np.ndarray, str | None]  # samples, or what is wrong with the recording
+Row = tuple[np.ndarray, str | None]  # samples, and the error if the recording cannot be read
 
 
 class PackedCorpus:
-    """Utterances whose audio can be read, in manifest order, and what was wrong with the others."""
+    """The utterances whose audio can be read, in manifest order, and the errors of the others."""
 
     def __init__(self, table: pa.Table, utterances: Sequence[Utterance], sample_rate: int) -> None:
-        """`table` holds a row for each of `utterances`, as `pack` wrote it."""
+        """Wrap a table of `pack`, which has one row for each of `utterances`."""
         self.sample_rate = sample_rate
         errors = table["error"].to_pylist()
         self.errors = [(utterance, e) for utterance, e in zip(utterances, errors, strict=True) if e is not None]
         self.utterances = list(utterances)
-        self._audio = table["audio"]  # stays on disk
-        self._rows = np.arange(len(errors))  # of each utterance
+        self._audio = table["audio"]  # memory-mapped
+        self._rows = np.arange(len(errors))  # row of the table for each utterance
         self._equalizer: Equalizer | None = None
         self.num_samples: np.ndarray = pc.list_value_length(self._audio).to_numpy()
         self.select([row for row, error in enumerate(errors) if error is None])
@@ -56,12 +55,12 @@ class PackedCorpus:
         return float(self.num_samples.sum()) / self.sample_rate
 
     def audio(self, index: int) -> np.ndarray:
-        """Samples of utterance `index`, float32, shape `(N,)`; in [-1, 1], unless it is equalised."""
+        """Return the samples `(N,)` of utterance `index`, float32; in [-1, 1] unless the corpus is equalised."""
         samples = self._recorded(index)
         return samples if self._equalizer is None else self._equalizer(index, samples)
 
     def samples(self, index: int) -> np.ndarray:
-        """Samples of utterance `index` as they were recorded, int16, shape `(N,)`, which stay on disk until used."""
+        """Return the recorded samples `(N,)` of utterance `index`, int16, memory-mapped and not equalised."""
         samples: np.ndarray = self._audio[int(self._rows[index])].values.to_numpy()
         return samples
 
@@ -73,11 +72,11 @@ class PackedCorpus:
         return self.samples(index).astype(np.float32) / np.float32(32768)
 
     def equalize(self) -> None:
-        """Evens out what the utterances of a source, as far as they are kept, have in common: see `Equalizer`."""
+        """Filter each utterance by its source (see `Equalizer`), from now on; filters use only the utterances kept."""
         self._equalizer = Equalizer(list(map(source_of, self.utterances)), self._recorded, self.sample_rate)
 
     def select(self, indices: Sequence[int]) -> None:
-        """Keeps only the utterances at `indices`."""
+        """Keep only the utterances at `indices`, in this order."""
         self.utterances = [self.utterances[index] for index in indices]
         self._rows = self._rows[np.asarray(indices, dtype=np.int64)]
         self.num_samples = self.num_samples[np.asarray(indices, dtype=np.int64)]
@@ -86,12 +85,13 @@ class PackedCorpus:
 
 
 def pack(utterances: Sequence[Utterance], sample_rate: int, path: Path) -> PackedCorpus:
-    """Packs the audio of `utterances` at `sample_rate` Hz into `path`, or opens it if it is up to date.
+    """Pack the audio of `utterances` at `sample_rate` Hz into `path`, or open `path` if it is up to date.
 
-    It is up to date while the files hold the same bytes and the parts taken of them are the same; files whose
-    paths, sizes and times of change are the same are not read for that. Recordings that cannot be read do not stop
-    the others: see `PackedCorpus.errors`. Packing that was interrupted starts again. Raises ManifestError where
-    `path` cannot be written, the disk being full, say; what is left then is never taken for whole.
+    The file is up to date if all recordings hold the bytes, and all utterances the parts, that were packed. Recordings
+    with unchanged paths, sizes and times of change are not read for this test. A recording that cannot be read does not
+    stop the others: see `PackedCorpus.errors`. Packing starts again after an interruption.
+
+    Raises ManifestError if `path` cannot be written, for example on a full disk; a file is never left half written.
     """
     state = _state_key(utterances, sample_rate)
     table = _open(path, state)
@@ -101,29 +101,21 @@ def pack(utterances: Sequence[Utterance], sample_rate: int, path: Path) -> Packe
     if table is None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _one_process_at_a_time(path):
+            with FileLock(path.with_name(path.name + ".lock")):  # of several runs, one packs and the others wait
                 table = _open(path, content)
                 if table is None:
                     _write(utterances, sample_rate, path, {"state": state, "content": content})
                     table = _open(path, content)
         except OSError as error:
             raise ManifestError(
-                f"{path}: cannot write the packed audio: {error.strerror or error}; an hour of it takes "
+                f"{path}: cannot write the packed audio: {error.strerror or error}; make room: an hour of audio takes "
                 f"{sample_rate * 7200 / 1e6:.0f} MB"
             ) from None
     return PackedCorpus(table, utterances, sample_rate)
 
 
-@contextmanager
-def _one_process_at_a_time(path: Path) -> Iterator[None]:
-    """Of several runs on the same data, one packs; the others wait, and find it packed."""
-    with path.with_name(path.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # given back by the system, however the process ends
-        yield
-
-
 def _write(utterances: Sequence[Utterance], sample_rate: int, path: Path, keys: dict[str, bytes]) -> None:
-    """Writes `path`, whole or not at all."""
+    """Write `path`, whole or not at all."""
 
     def read(utterance: Utterance) -> Row:
         try:
@@ -152,7 +144,7 @@ def _write(utterances: Sequence[Utterance], sample_rate: int, path: Path, keys: 
                     bar.advance()
                 writer.write_batch(_batch(rows, schema))
             file.flush()
-            os.fsync(file.fileno())  # the name must not reach the disk before the audio
+            os.fsync(file.fileno())  # the audio must be on the disk before the name
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -161,7 +153,7 @@ def _write(utterances: Sequence[Utterance], sample_rate: int, path: Path, keys: 
 def _map_in_order(
     pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
-    """`pool.map` that works only a few items ahead, so that results do not pile up."""
+    """Apply a function like `pool.map`, but only a few items ahead, so that few results are held in memory."""
     pending: deque[Future[Result]] = deque()
     for item in items:
         pending.append(pool.submit(function, item))
@@ -179,33 +171,40 @@ def _batch(rows: Sequence[Row], schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _open(path: Path, key: bytes) -> pa.Table | None:
-    """The rows of a packed file, which stay on disk; None if it is not whole, or has another key."""
+    """Return the rows of a packed file, memory-mapped; None if the file is not whole or has another key."""
     try:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
-    except (OSError, pa.ArrowInvalid):
+        source = pa.memory_map(str(path))
+    except OSError:
         return None
-    return reader.read_all() if key in (reader.schema.metadata or {}).values() else None
+    try:
+        reader = pa.ipc.open_file(source)
+        if key in (reader.schema.metadata or {}).values():
+            return reader.read_all()
+    except pa.ArrowInvalid:
+        pass
+    source.close()  # Windows cannot replace a file that is still mapped
+    return None
 
 
 def _state_key(utterances: Sequence[Utterance], sample_rate: int) -> bytes:
-    """What differs if any file was touched; quick to tell."""
+    """Return a key that changes if any file was touched; no file is read."""
 
     def state(path: Path) -> object:
         try:
             found = path.stat()
         except OSError:
             return None
-        # The time of change of the inode too: it moves when a copy keeps the time of its source.
+        # A copy may keep the modification time of its source, but not the time of change of the inode.
         return path.absolute(), found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     return _key(utterances, sample_rate, state)
 
 
 def _content_key(utterances: Sequence[Utterance], sample_rate: int) -> bytes:
-    """What differs if any file holds other bytes, whatever its name; every file is read."""
+    """Return a key that changes if any file holds other bytes, whatever its name; every file is read."""
 
     def digest(path: Path) -> object:
-        if not path.is_file():  # nor wait for ever on a pipe
+        if not path.is_file():  # reading a pipe could wait for ever
             return None
         try:
             with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""What the `prepare.py` of every recipe shares: its options, where its corpus comes from, the manifests it writes."""
+"""The common parts of the `prepare.py` of every recipe: options, source of the corpus, manifests."""
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,19 +10,25 @@ from asr.utterance import Utterance
 
 
 def open_corpus(name: str, description: str, archives: Sequence[Archive]) -> tuple[Path, Path]:
-    """Reads `--out` and `--source`; returns the folder of the corpus (see `obtain`) and that for manifests."""
+    """Read `--out` and `--source`; return the folder of the corpus (see `obtain`) and the folder for manifests."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument(
-        "-o", "--out", type=Path, default=Path("data") / name, help="folder for manifests and downloads"
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("data") / name,
+        help="folder for manifests and downloads (default: %(default)s)",
     )
     parser.add_argument(
-        "--source", type=Path, help="a local copy of the corpus, folder or archive, used instead of downloading"
+        "--source",
+        type=Path,
+        help="folder or archive with a local copy of the corpus (default: $ASR_CORPORA/NAME, or download it)",
     )
     arguments = parser.parse_args()
     return obtain(name, archives, arguments.out / "download", arguments.source), arguments.out
 
 
 def write_splits(folder: Path, splits: Mapping[str, Iterable[Utterance]]) -> None:
-    """Writes `{split}.jsonl` for each, training last: make takes that file for the sign that all is there."""
+    """Write `{split}.jsonl` for each split; training is last, because make takes that file as the sign of success."""
     for name in sorted(splits, key=lambda name: name == "train"):
         write_manifest(folder / f"{name}.jsonl", splits[name])

@@ -1,4 +1,4 @@
-"""Sentences for language models: from plain text, one a line, and from the transcripts of manifests."""
+"""Sentences for language models, from text files with one sentence per line, and from manifests."""
 
 import gzip
 import zlib
@@ -11,10 +11,11 @@ from asr.text import Normalizer
 
 
 def read_sentences(paths: Iterable[Path], normalizer: Normalizer, text_field: str = "text") -> Iterator[str]:
-    """Normalised sentences of manifests and of texts (`.gz` too), read as they are asked for; blank ones left out.
+    """Yield the normalised sentences of manifests and text files (also `.gz`), without empty ones.
 
-    `text_field` is the field of a manifest's lines to read. Raises TextError naming file and line if a text is not
-    UTF-8, ManifestError as `read_manifest` does.
+    Text files are read line by line, as the caller asks for sentences. `text_field` is the field of a manifest with the
+    sentence. Raises TextError that names file and line if a text file is not UTF-8, and ManifestError as
+    `read_manifest` does.
     """
     for path in paths:
         is_manifest = path.suffix in SUFFIXES
@@ -23,14 +24,16 @@ def read_sentences(paths: Iterable[Path], normalizer: Normalizer, text_field: st
 
 
 def read_given(paths: Iterable[Path], normalizer: Normalizer, field: str) -> tuple[list[str], list[str]]:
-    """The sentences of manifests, as `read_sentences` gives them, and the value of a field of the line of each.
+    """Return the normalised sentences of manifests, and for each the value of `field` in its line.
 
-    Raises TextError for a text that is no manifest, ManifestError that names the lines without that field.
+    Raises TextError for a file that is not a manifest, and ManifestError that names the lines without the field.
     """
     sentences, values = [], []
     for path in paths:
         if path.suffix not in SUFFIXES:
-            raise TextError(f"{path}: is no manifest ({' '.join(SUFFIXES)}), so its sentences have no {field}")
+            raise TextError(
+                f"{path}: is not a manifest ({' '.join(SUFFIXES)}), so its sentences have no {field}; give a manifest"
+            )
         lines = read_manifest(path), read_manifest(path, require_text=True, text_field=field)
         for utterance, labelled in zip(*lines, strict=True):
             if sentence := normalizer(utterance.text or ""):
@@ -41,7 +44,7 @@ def read_given(paths: Iterable[Path], normalizer: Normalizer, field: str) -> tup
 
 def _lines(path: Path) -> Iterator[str]:
     if not path.is_file():
-        raise TextError(f"{path}: no such text")
+        raise TextError(f"{path}: no such file; correct the path")
     number = 0
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         try:
