@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from asr.figures.fonts import drawable
+from asr.figures.fonts import drawable, wrapped
 from asr.figures.style import INK, drawing
 
 _NAMED_CLASSES = 60  # classes of a matrix in which names and numbers stay readable
+_LABEL = 24  # characters of the name of a class
 
 
 def confusion_picture(path: Path, counts: np.ndarray, names: Sequence[str], title: str) -> None:
@@ -31,9 +32,10 @@ def draw_confusions(axes: Axes, counts: np.ndarray, names: Sequence[str]) -> Non
     axes.set(xlabel="class in the hypothesis", ylabel="class in the reference")
     if len(names) > _NAMED_CLASSES:
         return
-    labels, style = drawable(names)
+    texts, style = drawable(names)
+    labels = [wrapped(text, _LABEL) for text in texts]
     axes.set_xticks(range(counts.shape[1]), labels[: counts.shape[1]], fontsize=8, rotation=90, **style)
     axes.set_yticks(range(len(labels)), labels, fontsize=8, **style)
     for row, column in zip(*counts.nonzero(), strict=True):
-        color = "white" if shares[row, column] > 0.5 else INK
+        color = "white" if shares[row, column] > 0.6 else INK
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=color)

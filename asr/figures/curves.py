@@ -11,7 +11,7 @@ from asr.figures.numbers import significant
 from asr.figures.style import BLUE, COLOURS, INK, MARKERS, VERMILION, Picture, diagram, legend_above, log_scale
 from asr.run_log import Row, kept_row
 
-_SIZE = (5.2, 3.3)  # inches
+_SIZE = (4.6, 3.1)  # inches
 _LOSSES = (("train_loss", "training", BLUE, "o", "-"), ("validation_loss", "validation", VERMILION, "s", "--"))
 _ERRORS = {  # criterion of a task -> label of its loss; its errors with label, colour, marker and line style
     "cer": ("loss in nats per unit", (("wer", "WER", VERMILION, "s", "--"), ("cer", "CER", BLUE, "o", "-"))),
@@ -104,6 +104,7 @@ def _draw_errors(axes: Axes, log: Sequence[Row]) -> str:
     )  # fmt: skip
     highest = max(row[field] for row in log for field, *_ in fields)
     axes.set(ylabel="validation errors in %", ylim=(0, 1.05 * highest or 1))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     _finish(axes, columns=3)
     changes = (f"{label} from {log[0][field]:.2f} to {log[-1][field]:.2f} %" for field, label, *_ in fields)
     return f"Validation errors by epoch: {', '.join(changes)}; kept: {told}"

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.font_manager import FontEntry, findfont, fontManager, get_font
 
 _DEFAULT = "DejaVu Sans"  # matplotlib brings this font
+_BOXES = ("Last Resort", "Last Resort High-Efficiency")  # fonts that draw a box for each character
 
 
 def drawable(texts: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
@@ -33,9 +34,12 @@ def drawable(texts: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     }
 
 
-def wrapped(text: str, width: int, lines: int) -> str:
-    """Break a text into at most `lines` lines of `width` characters; what is beyond them becomes an ellipsis."""
-    return textwrap.fill(text, width, max_lines=lines, placeholder=" …")
+def wrapped(text: str, width: int, lines: int = 1) -> str:
+    """Break a text into at most `lines` lines of `width` characters; an ellipsis stands for the rest."""
+    broken = textwrap.wrap(text, width)
+    if len(broken) > lines:
+        broken[lines - 1] = broken[lines - 1][: width - 1] + "…"
+    return "\n".join(broken[:lines])
 
 
 @cache
@@ -54,7 +58,7 @@ def _likely(characters: set[str]) -> list[FontEntry]:
     upright = {
         entry.name: entry
         for entry in fontManager.ttflist
-        if entry.style == "normal" and entry.variant == "normal" and str(entry.weight) in ("400", "normal", "regular")
+        if entry.style == "normal" and str(entry.weight) in ("400", "normal", "regular") and entry.name not in _BOXES
     }
     scripts = {unicodedata.name(character, "?").split()[0].lower() for character in characters}
     return sorted(

@@ -193,6 +193,6 @@ def _draw(path: Path, times: list[Curve], depths: list[Curve], frame: float) -> 
             axes.set_yscale("log")
             axes.axhline(1, color=FAINT, linewidth=0.8)
             axes.grid()
-            axes.set_title(title, loc="left", y=1.2)
+            axes.set_title(title, loc="left", pad=74)  # points, above the legend
             legend_above(axes)
         left.set_ylim(bottom=_LEAST)

@@ -19,6 +19,7 @@ _ENVIRONMENT = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_ENVIRONMENT.globals["rows_at_once"] = 200  # rows of a sortable table that are shown before "Show more"
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:

@@ -1,6 +1,7 @@
 """The look that all pictures share: colours, sizes, and how a picture is saved as a file or put into a page."""
 
 import io
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,7 +90,12 @@ def legend_above(axes: Axes, columns: int = 2) -> None:
 
 
 def log_scale(axes: Axes) -> None:
-    """Make the vertical axis logarithmic, with plain numbers at 1, 2 and 5 times each power of ten."""
+    """Make the vertical axis logarithmic, with plain numbers at 1, 2 and 5 times each power of ten.
+
+    An axis whose curves have no positive value stays linear.
+    """
+    if axes.dataLim.minposy == math.inf:
+        return
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

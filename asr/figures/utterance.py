@@ -31,7 +31,7 @@ def utterance_picture(recognizer: Recognizer, samples: np.ndarray) -> Picture:
         below = ", and below it the posterior of each unit over time" if recognizer.has_ctc else ""
         return f"Spectrogram of {len(samples) / recognizer.sample_rate:.1f} seconds{below}"
 
-    return photograph((7.5, 4.5), draw)
+    return photograph((7.5, sum(_heights(recognizer)) + 0.6), draw)
 
 
 def draw_utterance(figure: Figure | SubFigure, recognizer: Recognizer, samples: np.ndarray) -> str:
@@ -41,13 +41,20 @@ def draw_utterance(figure: Figure | SubFigure, recognizer: Recognizer, samples: 
     """
     audio, lengths = pad([samples])
     frames, frame_lengths = recognizer.frames(audio, lengths)
-    spectrogram, *below = figure.subplots(1 + recognizer.has_ctc, 1, sharex=True, squeeze=False)[:, 0]
+    heights = _heights(recognizer)
+    spectrogram, *below = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     draw_spectrogram(spectrogram, recognizer, samples)
     spectrogram.set(xlabel="" if below else "seconds")
     for axes in below:
         log_probs, seconds = recognizer.ctc(frames)[0], len(samples) / recognizer.sample_rate
         _draw_posteriors(axes, log_probs.exp().cpu().numpy(), recognizer.units.symbols, seconds)
     return recognizer.texts(frames, frame_lengths)[0]
+
+
+def _heights(recognizer: Recognizer) -> list[float]:
+    """Return the heights in inches of the spectrogram and, if the model has CTC, of the posteriors."""
+    rows = 1 + min(len(recognizer.units.symbols), _SHOWN_UNITS)
+    return [2.0, max(1.0, 0.13 * rows)] if recognizer.has_ctc else [2.0]
 
 
 def draw_spectrogram(axes: Axes, recognizer: Recognizer, samples: np.ndarray) -> None:
@@ -88,7 +95,7 @@ def draw_title(figure: Figure | SubFigure, axes: Axes, utterance: Utterance, hyp
     reference, hypothesis, name = texts
     title = f"{wrapped(f'reference: {reference}', 90, 2)}\n{wrapped(f'hypothesis: {hypothesis}', 90, 2)}"
     axes.set_title(title, fontsize=10, loc="left", **style)
-    figure.suptitle(wrapped(name, 100, 1), fontsize=9, color=FAINT, x=0.99, ha="right", **style)
+    figure.suptitle(wrapped(name, 100), fontsize=9, color=FAINT, x=0.99, ha="right", **style)
 
 
 def _draw_posteriors(axes: Axes, posteriors: np.ndarray, symbols: Sequence[str], seconds: float) -> None:

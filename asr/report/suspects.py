@@ -72,7 +72,8 @@ def _write(
     outliers = [suspect.utterance.id for suspect in suspects if suspect.stands_out]
     lines = [
         f"{num_judged} utterances judged by {judges}",
-        f"{len(outliers)} outliers, with an excess loss above {fence:.2f} nats per unit: {out / EXCLUDE_FILE}",
+        f"outliers, with an excess loss above {fence:.2f} nats per unit: {len(outliers)}, "
+        f"listed in {out / EXCLUDE_FILE}",
     ]
     _write_page(out / PAGE_FILE, corpus, suspects, lines, f"Suspect transcripts of {source}")
     write_whole(out / EXCLUDE_FILE, "".join(f"{identifier}\n" for identifier in outliers).encode())
