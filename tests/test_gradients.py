@@ -1,4 +1,4 @@
-"""The picture of gradients shows what the theory says, and is drawn from the command line."""
+"""Tests the picture of gradients: its curves agree with the theory, and the command line draws it."""
 
 from pathlib import Path
 
@@ -42,7 +42,10 @@ def test_curves_are_what_theory_says() -> None:
     assert reach["rnn_tanh, small weights: vanishes"] < 1e-10
     assert 0.01 < reach["rnn_relu, identity"] < 10
     assert reach["lstm, forget bias 1"] > 1e3 * reach["lstm"]
-    clipped, exploding = curves["the same, clipped to norm 1"], curves["rnn_tanh, large weights: explodes"]
+    clipped, exploding = (
+        curves["rnn_tanh, large weights, clipped to norm 1"],
+        curves["rnn_tanh, large weights: explodes"],
+    )
     np.testing.assert_allclose(clipped / exploding, clipped[0] / exploding[0])  # its direction stays
     assert clipped[0] < exploding[0]
     layers = {curve.name: curve.norms for curve in through_layers(FEATURES)}

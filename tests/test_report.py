@@ -1,4 +1,4 @@
-"""The page of a run, of a model that was not trained: what stands in it is checked against the library."""
+"""Tests the page of a run: its numbers and utterances agree with the library, and it is one complete file."""
 
 import json
 import re
@@ -68,5 +68,5 @@ def test_what_is_missing_is_named(run: Path, tmp_path: Path) -> None:
         assert message in str(CliRunner().invoke(app, ["report", str(folder)]).exception)
     for content in ("", '{"epoch": 1'):
         (tmp_path / "log.jsonl").write_text(content)
-        with pytest.raises(AsrError, match="holds no whole epochs"):
+        with pytest.raises(AsrError, match="has no complete epoch"):
             write_report(tmp_path, tmp_path / "page.html")

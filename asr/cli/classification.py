@@ -69,7 +69,7 @@ def classify(
         if unlabelled := len(rows) - len(scored):
             print(f"asr: {unlabelled} of {len(rows)} have no {field} and are not scored", file=sys.stderr)
         if confusion is not None:
-            from asr.figures.figures import confusion_picture
+            from asr.figures.confusions import confusion_picture
 
             confusion_picture(confusion, *confusions(references, hypotheses, classifier.classes), str(right))
     elif confusion is not None:

@@ -1,5 +1,6 @@
-"""`asr report gradients`."""
+"""The command `asr report gradients`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -7,28 +8,19 @@ import typer
 
 
 def gradients(
-    audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="A recording; its first seconds are taken.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The picture, a PNG file.")] = Path("gradients.png"),
-    seconds: Annotated[float, typer.Option(min=0.1, max=60.0, help="How much of the recording.")] = 3.0,
+    audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="Recording; only its first seconds are used.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="PNG", help="Picture to write.")] = Path(
+        "gradients.png"
+    ),
+    seconds: Annotated[float, typer.Option(min=0.1, max=60.0, help="Seconds of the recording to use.")] = 3.0,
 ) -> None:
     """Draw how far gradients reach back through time and layers, for every recurrent cell on one recording.
 
-    On stdout: each curve's norm at the last frame, one second before, and at the first frame.
+    On stdout: for each curve its gradient norm at the last frame, one second before it, and at the first frame.
     """
-    import sys
-
-    import torch
-
-    from asr.audio import load_audio
-    from asr.features import LogMel
     from asr.figures.gradients import gradient_picture
 
-    front_end = LogMel(sample_rate=16000)
-    samples = torch.from_numpy(load_audio(audio, front_end.sample_rate, duration=seconds))
-    features, _ = front_end(samples[None], torch.tensor([len(samples)]))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    frame = front_end.hop / front_end.sample_rate
-    curves = gradient_picture(output, features[0], seconds_per_frame=frame)
+    curves, frame = gradient_picture(output, audio, seconds=seconds)
     print("last frame\t1 s before\tfirst frame\tcurve")
     for curve in curves:
         second = curve.norms[-1 - round(1 / frame)] if len(curve.norms) > 1 / frame else float("nan")

@@ -1,1 +1,1 @@
-"""Pictures and pages that training and other stages draw: curves, spectrograms, posteriors, attention, gradients."""
+"""Pictures and pages of training and of other stages: curves, spectrograms, posteriors, attention, gradients."""

@@ -1,49 +1,49 @@
-"""How far gradients reach back through time and down through layers, drawn for every cell on one recording.
+"""The picture of gradients that vanish and explode: through time and through layers, for every cell on one recording.
 
-The loss is a projection of the last output, so all that a frame's gradient shows is how much of it is left on its way
-back: the derivative of the loss by the input at that frame. Vanishing and exploding gradients: Bengio et al. 1994,
-Pascanu et al. 2013 (https://arxiv.org/abs/1211.5063).
+The loss is a projection of the last output. The gradient at a frame is the derivative of this loss by the input at that
+frame: it shows how much of the gradient is left on its way back. Sources: Bengio et al. 1994, Pascanu et al. 2013
+(https://arxiv.org/abs/1211.5063).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from asr.audio import load_audio
+from asr.features import LogMel
+from asr.figures.style import BLUE, FAINT, GREEN, ORANGE, PURPLE, VERMILION, drawing, legend_above
 from asr.nn.rnn import Cell, RNNLayer
-
-matplotlib.use("agg")
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 
 HIDDEN = 128
 DEPTH = 8  # layers of the stacks
-_PROJECTIONS = 16  # losses averaged over
+_PROJECTIONS = 16  # random losses; norms are averaged over them
 _SEED = 0
-_LEAST = 1e-20  # gradient that the picture shows
+_LEAST = 1e-20  # least gradient norm that the picture shows
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Norm of the gradient at each frame `(S,)`, or at each layer from the first."""
+    """A curve of the picture: the gradient norm at each frame `(S,)`, or at each layer from the first to the last."""
 
     name: str
     norms: np.ndarray
-    style: str = "-"
+    colour: str
+    style: str  # matplotlib's line style
+    marker: str
 
 
 def small(rnn: nn.RNNBase) -> None:
-    """Uniform within 1 / sqrt(H), PyTorch's own: the recurrent matrix shrinks what goes through it."""
+    """Draw uniform weights within 1 / sqrt(H), PyTorch's default: the recurrent matrix shrinks its input."""
     for weight in rnn.parameters():
         nn.init.uniform_(weight, -(HIDDEN**-0.5), HIDDEN**-0.5)
 
 
 def orthogonal(rnn: nn.RNNBase) -> None:
-    """The recurrent matrix turns what goes through it, at its length; biases of 0, and inputs as Glorot has them."""
+    """Draw an orthogonal recurrent matrix, which keeps the length of its input; Glorot input weights, biases of 0."""
     nn.init.xavier_uniform_(rnn.weight_ih_l0)  # type: ignore[arg-type]
     nn.init.orthogonal_(rnn.weight_hh_l0)  # type: ignore[arg-type]
     nn.init.zeros_(rnn.bias_ih_l0)  # type: ignore[arg-type]
@@ -51,38 +51,44 @@ def orthogonal(rnn: nn.RNNBase) -> None:
 
 
 def large(rnn: nn.RNNBase) -> None:
-    """As `orthogonal`, but normal with 2 / sqrt(H): the recurrent matrix stretches what goes through it."""
+    """Draw a normal recurrent matrix with deviation 2 / sqrt(H), which enlarges its input; the rest as `orthogonal`."""
     orthogonal(rnn)
     nn.init.normal_(rnn.weight_hh_l0, std=2 * HIDDEN**-0.5)  # type: ignore[arg-type]
 
 
 def identity(rnn: nn.RNNBase) -> None:
-    """The identity as recurrent matrix, biases of 0 (Le et al. 2015, https://arxiv.org/abs/1504.00941)."""
+    """Set the recurrent matrix to the identity and biases to 0 (Le et al. 2015, https://arxiv.org/abs/1504.00941)."""
     orthogonal(rnn)
     nn.init.eye_(rnn.weight_hh_l0)  # type: ignore[arg-type]
     nn.init.normal_(rnn.weight_ih_l0, std=0.001)  # type: ignore[arg-type]
 
 
 def open_forget_gate(rnn: nn.RNNBase) -> None:
-    """As `small`, with 1 as the bias of the forget gate (Jozefowicz et al. 2015)."""
+    """Draw weights as `small` does, and set the bias of the forget gate to 1 (Jozefowicz et al. 2015)."""
     small(rnn)
     nn.init.ones_(rnn.bias_ih_l0[HIDDEN : 2 * HIDDEN])  # type: ignore[index]
 
 
-THROUGH_TIME: tuple[tuple[str, Cell, Callable[[nn.RNNBase], None], str], ...] = (
-    ("rnn_tanh, large weights: explodes", "rnn_tanh", large, "C3-"),
-    ("rnn_tanh, small weights: vanishes", "rnn_tanh", small, "C0-"),
-    ("rnn_tanh, orthogonal", "rnn_tanh", orthogonal, "C0--"),
-    ("rnn_relu, identity", "rnn_relu", identity, "C1-"),
-    ("gru", "gru", small, "C2-"),
-    ("lstm", "lstm", small, "C4-"),
-    ("lstm, forget bias 1", "lstm", open_forget_gate, "C4--"),
+# Name, cell, initialisation, colour, line style and marker of each curve through time.
+THROUGH_TIME: tuple[tuple[str, Cell, Callable[[nn.RNNBase], None], str, str, str], ...] = (
+    ("rnn_tanh, large weights: explodes", "rnn_tanh", large, VERMILION, "-", "^"),
+    ("rnn_tanh, small weights: vanishes", "rnn_tanh", small, BLUE, "-", "o"),
+    ("rnn_tanh, orthogonal", "rnn_tanh", orthogonal, BLUE, "--", "s"),
+    ("rnn_relu, identity", "rnn_relu", identity, ORANGE, "-", "D"),
+    ("gru", "gru", small, GREEN, "-", "v"),
+    ("lstm", "lstm", small, PURPLE, "-", "x"),
+    ("lstm, forget bias 1", "lstm", open_forget_gate, PURPLE, "--", "P"),
 )
-CELLS: tuple[tuple[Cell, str], ...] = (("rnn_tanh", "C0"), ("rnn_relu", "C1"), ("gru", "C2"), ("lstm", "C4"))
+CELLS: tuple[tuple[Cell, str, str], ...] = (
+    ("rnn_tanh", BLUE, "o"),
+    ("rnn_relu", ORANGE, "D"),
+    ("gru", GREEN, "v"),
+    ("lstm", PURPLE, "x"),
+)
 
 
 class Stack(nn.Module):
-    """Layers above each other, plain or as in the acoustic model: `x + rnn(layer_norm(x))`."""
+    """Recurrent layers on top of each other: plain, or as in the acoustic model, `x + rnn(layer_norm(x))`."""
 
     def __init__(self, layers: list[RNNLayer], *, normalised: bool = False) -> None:
         super().__init__()
@@ -90,7 +96,7 @@ class Stack(nn.Module):
         self.normalised = normalised
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """`(B, S, F)` -> the outputs `(B, S, H)`, and the inputs of each layer."""
+        """Return the outputs `(B, S, H)` for the inputs `(B, S, F)`, and the inputs of each layer."""
         inputs = []
         for layer in self.layers:
             inputs.append(x)
@@ -100,10 +106,10 @@ class Stack(nn.Module):
 
 
 def gradients(stack: Stack, features: Tensor) -> list[np.ndarray]:
-    """For each layer, the norm `(S,)` of the gradient of the loss by its input at each frame of `features (S, F)`.
+    """Return, for each layer, the norm `(S,)` of the gradient by its input at each frame of `features (S, F)`.
 
-    The loss is the last output in a random direction; norms are root mean squares over several directions, in float64,
-    which has room for what vanishes. The gradients of the weights stay in the stack.
+    The loss is the projection of the last output on a random direction. Norms are root mean squares over 16 directions,
+    in float64, which can hold very small gradients. The gradients of the weights stay in the stack.
     """
     torch.manual_seed(_SEED)
     x = features.double().expand(_PROJECTIONS, -1, -1).clone().requires_grad_()
@@ -117,29 +123,30 @@ def gradients(stack: Stack, features: Tensor) -> list[np.ndarray]:
 
 
 def through_time(features: Tensor) -> list[Curve]:
-    """Of one layer of each cell and initialisation; and of the exploding one what clipping makes of it."""
+    """Return the curves of one layer of each cell and initialisation, and of the exploding layer after clipping."""
     curves = []
-    for name, cell, initialise, style in THROUGH_TIME:
+    for name, cell, initialise, *look in THROUGH_TIME:
         torch.manual_seed(_SEED)
         layer = RNNLayer(input_size=features.shape[1], hidden_size=HIDDEN, cell=cell, bidirectional=False)
         with torch.no_grad():
             initialise(layer.forward_rnn)
         stack = Stack([layer])
         (norms,) = gradients(stack, features)
-        curves.append(Curve(name, norms, style))
+        curves.append(Curve(name, norms, *look))
         if initialise is large:
-            norm = nn.utils.clip_grad_norm_(stack.parameters(), 1.0)  # of all weights together, as in training
-            curves.append(Curve("the same, clipped to norm 1", norms / max(1.0, float(norm)), "C3:"))
+            norm = nn.utils.clip_grad_norm_(stack.parameters(), 1.0)  # one norm of all weights, as in training
+            clipped = norms / max(1.0, float(norm))
+            curves.append(Curve("rnn_tanh, large weights, clipped to norm 1", clipped, VERMILION, ":", "<"))
     return curves
 
 
 def through_layers(features: Tensor) -> list[Curve]:
-    """Of stacks of each cell, plain and normalised with a way past each layer, as the library initialises them."""
+    """Return the curves of stacks of each cell, plain and with residual layers, both initialised as in the library."""
     torch.manual_seed(_SEED)
     projected = features @ nn.functional.normalize(torch.randn(features.shape[1], HIDDEN), dim=0)
     curves = []
     for normalised in (False, True):
-        for cell, colour in CELLS:
+        for cell, colour, marker in CELLS:
             torch.manual_seed(_SEED)
             layers = [
                 RNNLayer(input_size=HIDDEN, hidden_size=HIDDEN, cell=cell, bidirectional=False) for _ in range(DEPTH)
@@ -147,33 +154,45 @@ def through_layers(features: Tensor) -> list[Curve]:
             norms = gradients(Stack(layers, normalised=normalised), projected)
             by_layer = np.array([np.linalg.norm(norm) for norm in norms])
             name = f"{cell}, x + rnn(layer_norm(x))" if normalised else f"{cell}, plain"
-            curves.append(Curve(name, by_layer, f"{colour}{'-' if normalised else ':'}"))
+            curves.append(Curve(name, by_layer, colour, "-" if normalised else ":", marker))
     return curves
 
 
-def gradient_picture(path: str | Path, features: Tensor, *, seconds_per_frame: float) -> list[Curve]:
-    """Draws both pictures for `features (S, F)` of one recording into a PNG; returns the curves through time."""
-    times, depths = through_time(features), through_layers(features)
-    figure = plt.figure(figsize=(14, 6), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
-    seconds = (np.arange(len(features)) - len(features) + 1) * seconds_per_frame
-    for curve in times:
-        left.plot(seconds, curve.norms, curve.style, label=curve.name, linewidth=1.6)
-    left.set_ylim(bottom=_LEAST)
-    left.set_title("Through time: one layer", loc="left")
-    left.set(xlabel="seconds before the last frame", ylabel="gradient of the loss at the last frame by the input")
-    for curve in depths:
-        right.plot(range(1, DEPTH + 1), curve.norms, curve.style, label=curve.name, marker=".", linewidth=1.6)
-    right.set_title(f"Through layers: {DEPTH} of them", loc="left")
-    right.set(xlabel="layer, the last one nearest to the loss", ylabel="gradient by the input of the layer")
-    for axes in (left, right):
-        _finish(axes)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-    return times
+def gradient_picture(path: str | Path, audio: Path, *, seconds: float) -> tuple[list[Curve], float]:
+    """Draw both pictures for the first `seconds` of a recording into a PNG file.
+
+    Return the curves through time, and the seconds from one frame to the next. Raises AudioError if the recording
+    cannot be read.
+    """
+    front_end = LogMel(sample_rate=16000)
+    samples = torch.from_numpy(load_audio(audio, front_end.sample_rate, duration=seconds))
+    features, _ = front_end(samples[None], torch.tensor([len(samples)]))
+    frame = front_end.hop / front_end.sample_rate  # seconds
+    times = through_time(features[0])
+    _draw(Path(path), times, through_layers(features[0]), frame)
+    return times, frame
 
 
-def _finish(axes: Axes) -> None:
-    axes.set_yscale("log")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=9)
+def _draw(path: Path, times: list[Curve], depths: list[Curve], frame: float) -> None:
+    size = len(times[0].norms)
+    with drawing(path, (14, 7)) as figure:
+        left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
+        for number, curve in enumerate(times):
+            left.plot(
+                (np.arange(size) - size + 1) * frame, curve.norms, color=curve.colour, linestyle=curve.style,
+                marker=curve.marker, markevery=(4 * number % 25, 25), label=curve.name,
+            )  # fmt: skip
+        for curve in depths:
+            right.plot(
+                range(1, DEPTH + 1), curve.norms, color=curve.colour, linestyle=curve.style, marker=curve.marker,
+                label=curve.name,
+            )  # fmt: skip
+        left.set(xlabel="seconds before the last frame", ylabel="gradient norm by the input at each frame")
+        right.set(xlabel=f"layer; the loss is above layer {DEPTH}", ylabel="gradient norm by the input of each layer")
+        for axes, title in ((left, "One layer, back through time"), (right, f"{DEPTH} layers, from the last down")):
+            axes.set_yscale("log")
+            axes.axhline(1, color=FAINT, linewidth=0.8)
+            axes.grid()
+            axes.set_title(title, loc="left", pad=74)  # points, above the legend
+            legend_above(axes)
+        left.set_ylim(bottom=_LEAST)

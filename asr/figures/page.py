@@ -1,4 +1,4 @@
-"""Pages that need nothing else, no network and no scripts: templates filled, sounds inside them."""
+"""Pages in one file, which need no network: templates are filled, and pictures, recordings and scripts are inside."""
 
 import base64
 import io
@@ -19,20 +19,21 @@ _ENVIRONMENT = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_ENVIRONMENT.globals["rows_at_once"] = 200  # rows of a sortable table that are shown before "Show more"
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:
-    """Fills a template of `templates/`, and writes it whole or not at all."""
+    """Fill the template `templates/TEMPLATE` with `values`; write the page whole or not at all."""
     write_whole(path, _ENVIRONMENT.get_template(template).render(values).encode())
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """What a page takes in place of an address: `data_uri("image/png", …)`."""
+    """Return `content` as a data URI of the media type `kind`: `data_uri("image/png", …)`."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def audio_uri(samples: np.ndarray, sample_rate: int) -> str:
-    """Samples `(N,)` as MP3, which every browser plays, at a tenth of the size of WAV."""
+    """Return samples `(N,)` as an MP3 data URI. Every browser plays MP3, and it takes a tenth of the space of WAV."""
     if sample_rate not in _MP3_RATES:
         samples, sample_rate = soxr.resample(samples, sample_rate, 16000), 16000
     file = io.BytesIO()

@@ -1,1 +1,1 @@
-"""Pictures of training and of what a model hears."""
+"""Pages of finished work: a training run, a score, suspect transcripts."""

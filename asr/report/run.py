@@ -1,4 +1,4 @@
-"""What came of a training run, as one page: learning curves, the score and its anatomy, utterances to listen to."""
+"""The page of a training run: learning curves, the score, where the errors are, utterances to see and to play."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,13 @@ import numpy as np
 from asr.corpus.manifest import json_rows
 from asr.corpus.pack import PackedCorpus
 from asr.errors import AsrError
-from asr.figures.figures import learning_curves, utterance_picture
+from asr.figures.curves import learning_curves
 from asr.figures.page import audio_uri, write_page
+from asr.figures.style import Picture
+from asr.figures.utterance import utterance_picture
 from asr.files import read_text
 from asr.recognition.recognizer import Recognizer, load
+from asr.report.score import MAX_SHOWN
 from asr.run_log import Row
 from asr.scoring.alignment import Edit, confusions, edits, missed
 from asr.scoring.anatomy import by_length, by_level, by_training
@@ -23,62 +26,80 @@ from asr.training.data import open_data
 from asr.training.evaluate import evaluate
 from asr.training.loop import BEST_FILE, LOG_FILE, MODEL_FILE
 
-_WORST, _MEDIAN = 5, 3  # utterances
+_WORST, _MEDIAN = 5, 3  # utterances with picture and recording
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """An utterance to look at and to listen to: its CER in percent, its word edits, sound and picture as data URIs."""
+class ScoredUtterance:
+    """One utterance: reference and hypothesis, number of words and of word errors, CER in percent, word edits."""
+
+    pair: Pair
+    words: int
+    errors: int
+    cer: float
+    steps: list[Edit]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownUtterance:
+    """An utterance to see and to play: its CER in percent, its word edits, its recording as a data URI, its picture."""
 
     pair: Pair
     cer: float
     steps: list[Edit]
     audio: str
-    picture: str
+    picture: Picture
 
 
 def write_report(run: Path, path: Path) -> None:
-    """Writes the page of a run, also while it trains: its model, or the best so far, on its validation data.
+    """Write the page of a run: its model, or the best model so far while it trains, on its validation data.
 
-    Raises AsrError where the run has no model or log yet, or as opening the data does.
+    Raises AsrError if the run has no model or log yet, or if its data cannot be opened.
     """
     log = _read_log(run / LOG_FILE)
     recognizer = load(run / MODEL_FILE if (run / MODEL_FILE).exists() else run / BEST_FILE)
     notes: list[str] = []
     data = open_data(recognizer.config, notes.append)
     corpus = data.validation
-    heard = evaluate(recognizer, corpus).hypotheses
-    pairs = [Pair(u.id, u.text or "", text, u.speaker, u) for u, text in zip(corpus.utterances, heard, strict=True)]
+    hypotheses = evaluate(recognizer, corpus).hypotheses
+    pairs = [
+        Pair(u.id, u.text or "", text, u.speaker, u) for u, text in zip(corpus.utterances, hypotheses, strict=True)
+    ]
     score = score_pairs(pairs)
-    rates, order = _ranked(score)
+    utterances, order = _ranked(score, pairs)
     middle = max(0, len(order) // 2 - _MEDIAN // 2)
-    groups = {"worst": order[:_WORST], "median": order[middle : middle + _MEDIAN]}
-    steps = list(edits(score.words))
+    groups = {
+        "Utterances with the highest CER": order[:_WORST],
+        "Utterances with the median CER": order[middle : middle + _MEDIAN],
+    }
     write_page(
         path,
         "run.html",
         title=f"Training run {run.resolve().name}",
         score=score,
         lines=[*_facts(recognizer), *(f"{rate}; {recognizer.normalizer}" for rate in (score.cer, score.wer))],
+        stopped=log[-1].get("stopped"),
         curves=learning_curves(log),
         notes=notes,
         tables=list(_tables(score, pairs, [utterance.text or "" for utterance in data.training.utterances])),
         groups={
-            name: [_shown(recognizer, corpus, pairs[index], rates[index], steps[index], index) for index in chosen]
+            name: [_shown(recognizer, corpus, utterances[index], index) for index in chosen]
             for name, chosen in groups.items()
         },
+        utterances=[utterances[index] for index in order[:MAX_SHOWN]],
+        omitted=len(order[MAX_SHOWN:]),
     )
 
 
 def _read_log(path: Path) -> list[Row]:
     rows = [row for _, row in json_rows(read_text(path))]
     if not rows or any(isinstance(row, ValueError) for row in rows):
-        raise AsrError(f"{path}: holds no whole epochs; wait for the first, or train again")
+        raise AsrError(f"{path}: has no complete epoch; wait until the first epoch is done, or train again")
     return rows
 
 
 def _facts(recognizer: Recognizer) -> Iterator[str]:
-    """What the model is, and what it was trained on."""
+    """Give lines on the size of the model and on its training."""
     facts, model = recognizer.summary, recognizer.config.model
     yield (
         f"{model.layers} x {model.hidden} {'bidirectional ' if model.bidirectional else ''}{model.cell}, "
@@ -91,12 +112,15 @@ def _facts(recognizer: Recognizer) -> Iterator[str]:
     )
 
 
-def _ranked(score: Score) -> tuple[np.ndarray, list[int]]:
-    """The CER of each utterance in percent, and their indices from the worst on, of equals the one of more errors."""
+def _ranked(score: Score, pairs: Sequence[Pair]) -> tuple[list[ScoredUtterance], list[int]]:
+    """Return the utterances, and their indices from the highest CER to the lowest; at equal CER, more errors first."""
     lengths, *kinds = count_errors(score.characters).T
     errors = np.sum(kinds, axis=0)
     rates = 100 * errors / np.maximum(lengths, 1)
-    return rates, np.lexsort((-errors, -rates)).tolist()
+    counts = count_errors(score.words)
+    columns = (pairs, counts[:, 0].tolist(), counts[:, 1:].sum(axis=1).tolist(), rates.tolist(), edits(score.words))
+    utterances = [ScoredUtterance(*values) for values in zip(*columns, strict=True)]
+    return utterances, np.lexsort((-errors, -rates)).tolist()
 
 
 def _tables(score: Score, pairs: Sequence[Pair], training: Sequence[str]) -> Iterator[Table]:
@@ -110,9 +134,7 @@ def _tables(score: Score, pairs: Sequence[Pair], training: Sequence[str]) -> Ite
     yield from (confusions(score.words), confusions(score.characters), missed(score.words))
 
 
-def _shown(
-    recognizer: Recognizer, corpus: PackedCorpus, pair: Pair, rate: float, steps: list[Edit], index: int
-) -> Shown:
+def _shown(recognizer: Recognizer, corpus: PackedCorpus, scored: ScoredUtterance, index: int) -> ShownUtterance:
     samples = corpus.audio(index)
     audio = audio_uri(samples, corpus.sample_rate)
-    return Shown(pair, float(rate), steps, audio, utterance_picture(recognizer, samples))
+    return ShownUtterance(scored.pair, scored.cer, scored.steps, audio, utterance_picture(recognizer, samples))

@@ -11,7 +11,7 @@ from asr.batching import Joined
 from asr.classification import Classifier
 from asr.config import Config
 from asr.errors import TrainingError
-from asr.figures.figures import classification_picture
+from asr.figures.training import classification_picture
 from asr.run_log import Row
 from asr.training import watch
 from asr.training.data import Corpora

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from asr.batching import Joined
 from asr.config import Config
 from asr.figures.attention import attention_picture
-from asr.figures.figures import training_picture
+from asr.figures.training import training_picture
 from asr.lengths import required_frames
 from asr.nn.attention import EncoderDecoder
 from asr.nn.ctc import ctc_loss, disagreement

@@ -99,8 +99,15 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
 
     def draw(self, out: Path, log: Sequence[Row], *, done: bool = False) -> None:
         self.picture(out / PICTURE_FILE, log)
-        epochs = self.config.training.epochs
-        write_training_page(out / PAGE_FILE, log, title=f"Training {out.resolve().name}", epochs=epochs, done=done)
+        write_training_page(
+            out / PAGE_FILE,
+            log,
+            title=f"Training {out.resolve().name}",
+            epochs=self.config.training.epochs,
+            done=done,
+            cell=self.config.model.cell,
+            frontend=self.config.model.frontend,
+        )
 
     def leave_out(self, batch: list[Joined], path: Path) -> str:
         utterances = [self.data.training.utterances[index] for index in chain.from_iterable(batch)]
