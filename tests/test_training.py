@@ -56,9 +56,27 @@ def test_same_seed_same_bytes(tones: Path, tmp_path: Path) -> None:
     assert files["a"] == files["b"] != files["c"]
 
 
-def test_bf16_learns_too(tones: Path, tmp_path: Path) -> None:
-    recognizer = train(train_config(tones, epochs=14, precision="bf16"), tmp_path)
-    assert recognizer.summary["validation_cer"] < 40
+def test_bf16_learns_as_well_as_fp32(tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """The bound of the CER is that of `test_learns_and_leaves_its_results`; fp32 reaches a loss of 0.003."""
+    recognizer = train(train_config(tones, precision="bf16"), tmp_path)
+    assert "parameters, bf16 on 1 x" in capsys.readouterr().err
+    assert recognizer.summary["validation_cer"] < 5
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert min(row["validation_loss"] for row in log) < 0.03
+
+
+def test_training_with_the_lstm_of_torch(tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`training.kernels=torch` never calls our steps, and gives the losses that they give."""
+    logs = {}
+    for kernels in ("auto", "torch"):
+        if kernels == "torch":
+            monkeypatch.setattr("asr.nn.rnn.train_lstm", None)
+        train(train_config(tones, epochs=2, precision="fp32", kernels=kernels), tmp_path / kernels)
+        logs[kernels] = [json.loads(line) for line in (tmp_path / kernels / "log.jsonl").read_text().splitlines()]
+    for ours, theirs in zip(logs["auto"], logs["torch"], strict=True):
+        for name in ("train_loss", "validation_loss"):
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-3)
+    assert logs["torch"][1]["train_loss"] < logs["torch"][0]["train_loss"]
 
 
 @pytest.mark.filterwarnings("ignore:Data has no positive values")  # norms of the gradient
@@ -80,7 +98,8 @@ def test_weight_decay_shrinks_what_the_loss_does_not_hold(
 def test_early_stopping(tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     train(train_config(tones, epochs=30, patience=2, learning_rate=1e-9), tmp_path)
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) < 30
-    assert "stopped early, after epoch" in capsys.readouterr().err
+    assert ": no better validation CER for 2 epochs" in capsys.readouterr().err
+    assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["stopped"].startswith("no better")
 
 
 def test_what_cannot_be_trained_on_is_named_and_left_out(
@@ -111,7 +130,7 @@ def test_what_cannot_be_trained_on_is_named_and_left_out(
 
 
 def test_nfc_and_nfd_copies_give_the_same_model(tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever form text and units file come in: every byte is the same, but not with other units."""
+    """NFC and NFD text and units files give equal bytes; other units give other bytes."""
     spelt = str.maketrans({"a": "é", "b": "ɛ\u0301 ", "c": "o\u0323\u0301"})
     settings = {form: train_config(Path(), epochs=1, precision="fp32") for form in ("NFC", "NFD", "graphemes")}
     for form, setting in settings.items():
@@ -149,7 +168,7 @@ def test_what_is_doubtful_about_units_is_said(tones: Path, tmp_path: Path) -> No
         return data.units, "\n".join(said)
 
     _, said = opened()
-    assert "'3' (U+0033, DIGIT THREE) 1 times; spell numbers out" in said
+    assert "'3' (U+0033, DIGIT THREE) 1 times; write numbers as words" in said
     assert "texts: NFC, white space collapsed; units: 8 characters" in said
     units, said = opened(strip_punctuation=True, lower=True)
     assert set(units.symbols) == set(" abc3")
@@ -160,10 +179,12 @@ def test_what_is_doubtful_about_units_is_said(tones: Path, tmp_path: Path) -> No
     (tmp_path / "units.txt").write_text("ab\na\nb\nc\n3\nbc\nq\nsh\n")
     units, said = opened(**listed)
     assert units.symbols == (" ", "ab", "a", "b", "c", "3", "bc", "q", "sh")
-    assert "units.txt that training text never holds: bc q sh" in said
-    assert "other units would spell too are read as\n  ab, 1 times\n  ab + c, 1 times" in said
+    assert "units.txt that do not occur in training text: bc q sh" in said
+    assert "into units in several ways; they become\n  ab, 1 times\n  ab + c, 1 times" in said
     (tmp_path / "units.txt").write_text("ab\nc\n3\n")
-    with pytest.raises(TextError, match=r"units\.txt: .*'a' \(U\+0061.* 2 times, 'b' .* 1 times, first in train-0"):
+    with pytest.raises(
+        TextError, match=r"units\.txt: .*'a' \(U\+0061.* 2 times, 'b' .* 1 times .*first in utterance train-0"
+    ):
         opened(**listed)
     assert "texts: NFC, white space collapsed; units: 6 phones" in opened(units="phones")[1]
 
@@ -235,7 +256,7 @@ def test_batches_have_few_sizes_and_little_padding(tones: Path) -> None:
     assert len({even for even in sizes.values() if 512 < even <= 1024}) == 16
     config = with_augment(train_config(tones), tempo=0.3)
     task = RecognitionTask(config, open_data(config, lambda line: None), torch.device("cpu"))
-    for _ in range(5):  # of any tempo
+    for _ in range(5):  # several tempos
         features, frames = task.features(*task.load_audio([(0,), (1,)]), torch.zeros(2))
         assert features.shape[1] == few_sizes(int(frames.max()))
         assert not any(rows[frame:].any() for rows, frame in zip(features, frames.tolist(), strict=True))
@@ -254,7 +275,7 @@ def test_views_are_compared_for_ctc_alone(decoder: str, tones: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("decoder", ["ctc", "joint", "attention"])
-def test_a_deaf_model_is_stopped_unless_attention_alone_makes_it(decoder: str, tones: Path) -> None:
+def test_a_model_that_ignores_the_audio_is_stopped_unless_it_has_attention_alone(decoder: str, tones: Path) -> None:
     config = train_config(tones, epochs=4)
     config = config.model_copy(update={"model": config.model.model_copy(update={"decoder": decoder})})
     task = RecognitionTask(config, open_data(config, lambda line: None), torch.device("cpu"))
@@ -262,7 +283,7 @@ def test_a_deaf_model_is_stopped_unless_attention_alone_makes_it(decoder: str, t
     if decoder == "attention":
         task.check(log, 5000)
     else:
-        with pytest.raises(TrainingError, match="the model does not listen"):
+        with pytest.raises(TrainingError, match="the model ignores the audio"):
             task.check(log, 5000)
 
 
@@ -341,7 +362,7 @@ def test_what_does_not_fit_in_memory_is_computed_in_parts(
     monkeypatch.setattr(RecognitionTask, "loss", loss)
     room = 3
     parts = train(config, tmp_path / "parts")
-    assert "out of memory: from here on each batch is computed in 2 parts" in capsys.readouterr().err
+    assert "out of memory: from now on, each batch is computed in 2 parts" in capsys.readouterr().err
     # Together, as AdamW makes what rounding does to a small gradient as large as any other step.
     ours, theirs = (parameters_to_vector(model.acoustic_model.parameters()) for model in (parts, whole))
     assert (ours - theirs).norm() < 0.01 * theirs.norm()
@@ -374,7 +395,7 @@ def test_memory_stays_flat(tones: Path, tmp_path: Path) -> None:
 def test_the_page_is_renewed_while_training_goes_on(
     tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As it stands when the third epoch begins."""
+    """The page is read after each epoch, before the next page is written."""
     seen: list[str] = []
     real = RecognitionTask.evaluate
 

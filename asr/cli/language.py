@@ -9,6 +9,7 @@ import typer
 
 from asr.cells import Cell
 from asr.cli.groups import DefaultGroup
+from asr.cli.log import show_log
 from asr.cli.options import Device, Model
 from asr.errors import AsrError
 
@@ -95,6 +96,7 @@ def train_rnn(
     from asr.text import Normalizer
     from asr.training.language import Vectors, train
 
+    show_log()
     normalizer = Normalizer(lower=lower)
     given: Given | None = None
     vectors: Vectors = (None, None)

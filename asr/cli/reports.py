@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from asr.cli.groups import DefaultGroup
+from asr.cli.log import show_log
 from asr.cli.options import Set
 from asr.errors import AsrError
 
@@ -54,6 +55,7 @@ def suspects(
             from asr.training.data import open_data
             from asr.training.folds import cross_validate
 
+            show_log()
             settings = Config.load(judge, override or [])
             require_judges(settings)
             data = open_data(settings, _say)
