@@ -9,7 +9,7 @@ from conftest import RATE, train_config, with_augment, without_chance
 
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, TrainingError
-from asr.nn.ctc import required_frames
+from asr.lengths import required_frames
 from asr.training.data import open_data
 from asr.training.recognition import RecognitionTask
 from asr.training.speech import few_sizes
