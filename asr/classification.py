@@ -1,4 +1,4 @@
-"""The classifier of whole utterances, as a model file holds it, and what it says of many recordings."""
+"""The classifier of whole utterances, and the classification of many recordings."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ _READ_TOGETHER = 64  # recordings held in memory at a time
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """The likeliest class of an utterance, and its probability in 0..1."""
+    """The most probable class of an utterance, and its probability in 0..1."""
 
     label: str
     probability: float
@@ -41,30 +41,30 @@ def classification_network(
 
 
 class Classifier(SpeechModel[UtteranceClassifier]):
-    """An utterance classifier and its classes."""
+    """A classifier: features, network, and the names of the classes."""
 
     task, outputs = "classification", "classes"
 
     def __init__(self, config: Config, classes: Sequence[str], summary: dict[str, Any] | None = None) -> None:
-        """A classifier with fresh weights. `summary` is what `asr info` shows of its training."""
+        """Create a classifier with fresh weights; `asr info` shows `summary`."""
         super().__init__(config, partial(classification_network, num_classes=len(classes)), summary)
         self.symbols = self.classes = tuple(classes)
 
     def log_probs(self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]) -> Tensor:
-        """Log-probabilities `(utterances, C)` of waveforms, given as to `read_batches`."""
+        """Compute log-probabilities `(utterances, C)` of waveforms; the arguments are those of `read_batches`."""
         log_probs = torch.empty(len(num_samples), len(self.classes))
         for indices, waveforms in self.read_batches(num_samples, read):
             log_probs[indices] = self.compute(*pad(waveforms)).cpu()
         return log_probs
 
     def classify(self, waveforms: Sequence[np.ndarray]) -> list[Classification]:
-        """The classes of waveforms `(N,)`, float32 at this model's sample rate, in their order."""
+        """Classify waveforms `(N,)`, float32 at the sample rate of the model; the results are in their order."""
         if self.config.features.equalize:
             waveforms = equalize(waveforms, self.sample_rate)
         return self.decide(waveforms)
 
     def decide(self, waveforms: Sequence[np.ndarray]) -> list[Classification]:
-        """The same for waveforms that are equalised already, if the model wants them so."""
+        """Classify waveforms as `classify` does, but without equalising them first."""
         best = self.log_probs([len(waveform) for waveform in waveforms], waveforms.__getitem__).exp().max(1)
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [Classification(self.classes[index], probability) for index, probability in pairs]
@@ -80,8 +80,7 @@ class Classifier(SpeechModel[UtteranceClassifier]):
 def classify(
     classifier: Classifier, utterances: Iterable[Utterance]
 ) -> Iterator[tuple[Utterance, Classification | AudioError]]:
-    """Classifies utterances in their order. A recording that cannot be read gives its AudioError instead."""
-
+    """Classify utterances in their order; yield each with its result, or with an AudioError if it cannot be read."""
     utterances = list(utterances)
     rate = classifier.sample_rate
     equalizer = Equalizer.of_files(utterances, rate) if classifier.config.features.equalize else None

@@ -1,7 +1,8 @@
 """The configuration of a training run: typed, validated, frozen; read from YAML and written to YAML.
 
-Configuration stops at the builders: `asr/model.py`, the network functions of `asr/recognition/recognizer.py` and
-`asr/classify.py`, and the modules of `asr/training`. All other modules take plain keyword arguments.
+Configuration stops at the builders: `asr/model.py` (features), `recognition_network` and `classification_network`
+(networks), `settings_of` in `asr/corpus/check.py`, and the builders and tasks in `asr/training`. The modules below
+them, such as `asr/nn`, `asr/features.py`, `asr/decoding` and `asr/training/augment.py`, take plain keyword arguments.
 """
 
 from collections.abc import Sequence

@@ -18,7 +18,7 @@ from asr.lengths import Count, hop_samples, num_frames, window_samples
 
 LOG_FLOOR = 1e-6  # power below that of one 16-bit step of noise: the logarithm of digital silence stays finite
 LEVEL_SECONDS = 4.0  # seconds after which the weight of a frame in a running level is 1/e
-_LEAST_VARIANCE = 1.0  # of a running level; limits the features of speech that follows digital silence
+_LEAST_VARIANCE = 1.0  # least variance of a running level; limits the features of speech that follows digital silence
 
 
 Level = Literal["utterance", "running"]

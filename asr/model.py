@@ -1,4 +1,4 @@
-"""What all models of speech share: features, a network on them, batches of waveforms, and the model file of both."""
+"""The base of all speech models: features, a network on them, batches of waveforms, and their model file."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +22,12 @@ from asr.nn.encoder import Encoder
 
 Network = TypeVar("Network", bound=Encoder)
 _DAMAGE = (KeyError, TypeError, ValidationError, RuntimeError, LanguageModelError, safetensors.SafetensorError)
-_BATCH_SECONDS = 120.0
+_BATCH_SECONDS = 120.0  # seconds of audio in a batch, including padding
 _BATCH_UTTERANCES = 32
 
 
 def build_features(config: FeaturesConfig) -> Spectrogram:
-    """The front end that a configuration describes."""
+    """Build the features of a configuration."""
     common = config.model_dump(include={"sample_rate", "window_ms", "hop_ms", "level"})
     if config.kind == "log_mel":
         return LogMel(bins=config.bins, **common)
@@ -37,8 +37,8 @@ def build_features(config: FeaturesConfig) -> Spectrogram:
 
 
 @contextmanager
-def _all_digits() -> Iterator[None]:
-    """Has cuDNN compute in float32, where it would round what it multiplies to TF32: 10 bits, by shape another way."""
+def _without_tf32() -> Iterator[None]:
+    """Disable TF32 in cuDNN: it keeps 10 mantissa bits, and whether it is used depends on the shape."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
@@ -48,15 +48,18 @@ def _all_digits() -> Iterator[None]:
 
 
 class SpeechModel(ABC, Generic[Network]):
-    """Features, a network on them, and everything known of its training."""
+    """A speech model: features, a network on them, and a summary of its training."""
 
-    task: ClassVar[str]  # as configurations name it
-    outputs: ClassVar[str]  # what the network's outputs stand for, in words
-    outputs_before: ClassVar[int] = 0  # outputs before those: the blank
-    symbols: tuple[str, ...]  # and one by one
+    task: ClassVar[str]  # name of the task in configurations
+    outputs: ClassVar[str]  # name of the outputs of the network for people, such as "units"
+    outputs_before: ClassVar[int] = 0  # number of outputs without a symbol before the others, such as the blank
+    symbols: tuple[str, ...]  # the units or classes of the outputs
 
     def __init__(self, config: Config, network: Callable[..., Network], summary: dict[str, Any] | None = None) -> None:
-        """A model with fresh weights. `network` takes a ModelConfig and `num_bins`, `summary` is for `asr info`."""
+        """Create a model with fresh weights.
+
+        `network` builds the network from a ModelConfig, `num_bins` and `kernels`. `asr info` shows `summary`.
+        """
         self.config = config
         self.summary = summary or {}
         self.normalizer = config.text.normalizer
@@ -66,7 +69,7 @@ class SpeechModel(ABC, Generic[Network]):
         self.modules = nn.ModuleDict({"features": self.features, "acoustic_model": self.acoustic_model})
 
     def fresh_network(self, config: ModelConfig) -> Network:
-        """A network of any shape for the same features and outputs."""
+        """Build a network with the settings of `config`, for the features and outputs of this model."""
         return self._network(config, num_bins=self.features.num_bins, kernels=self.config.training.kernels)
 
     @property
@@ -82,22 +85,22 @@ class SpeechModel(ABC, Generic[Network]):
         return self
 
     def num_output_frames(self, num_samples: int) -> int:
-        """Encoder frames that `num_samples` samples give: the `S` of `S >= L + repeats`."""
+        """Return the number of encoder frames of `num_samples` samples: the `S` of `S >= L + repeats`."""
         return self.acoustic_model.num_output_frames(self.features.num_frames(num_samples))
 
     @torch.inference_mode()
     def compute(self, audio: Tensor, lengths: Tensor, part: Callable[..., Any] | None = None) -> Any:
-        """What the network, or a `part` of it, makes of audio `(B, N)`, lengths `(B,)` in samples."""
+        """Run the network, or a `part` of it, in evaluation on audio `(B, N)`, lengths `(B,)` in samples."""
         self.acoustic_model.eval()
-        with _all_digits():
+        with _without_tf32():
             return (part or self.acoustic_model)(*self.features(audio.to(self.device), lengths.to(self.device)))
 
     def read_batches(
         self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]
     ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
-        """Many waveforms in batches of like length: `(indices, waveforms)`.
+        """Read many waveforms in batches of similar length; yield `(indices, waveforms)`.
 
-        `read(index)` gives a waveform of `num_samples[index]` samples when its batch comes.
+        `read(index)` is called when the batch is needed, and returns a waveform of `num_samples[index]` samples.
         """
         plan = plan_batches(
             num_samples,
@@ -109,15 +112,15 @@ class SpeechModel(ABC, Generic[Network]):
 
     @abstractmethod
     def parts(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """What a model file holds beside weights and configuration: tensors, and more for its JSON description."""
+        """Return what the model file holds beside weights and configuration: tensors, and fields of its description."""
 
     @classmethod
     @abstractmethod
     def from_parts(cls, config: Config, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Self:
-        """A model with fresh weights from what `parts` gave, whose tensors it takes out of `tensors`."""
+        """Create a model with fresh weights from the result of `parts`; remove its tensors from `tensors`."""
 
     def save(self, path: str | Path) -> None:
-        """Writes the model file, whole or not at all. The same model gives the same bytes."""
+        """Write the model file, whole or not at all. Equal models give equal bytes."""
         tensors, metadata = self.parts()
         weights = {name: tensor.cpu().contiguous().numpy() for name, tensor in self.modules.state_dict().items()}
         config = self.config.model_dump(mode="json")
@@ -125,9 +128,9 @@ class SpeechModel(ABC, Generic[Network]):
 
     @classmethod
     def from_file(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
-        """Loads a model file onto `device` (default: CUDA where there is one). Nothing in it is ever executed.
+        """Load a model file onto `device` (default: CUDA if available, else the CPU). Nothing in it is executed.
 
-        Raises ModelFileError that names the file if it is missing, damaged, of another task, or not one of ours.
+        Raises ModelFileError, which names the file, if it is missing, damaged, of another task or of another program.
         """
         metadata = read_metadata(path)
         try:
@@ -138,5 +141,5 @@ class SpeechModel(ABC, Generic[Network]):
             model = cls.from_parts(config, tensors, metadata)
             model.modules.load_state_dict(tensors)
         except _DAMAGE as error:
-            raise ModelFileError(f"{path}: its parts do not fit together: {error}") from None
+            raise ModelFileError(f"{path}: is damaged, its parts do not fit together: {error}") from None
         return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

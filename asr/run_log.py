@@ -1,4 +1,4 @@
-"""The log of a run, one row an epoch, and what follows from it: which epoch is kept, and when to stop."""
+"""The log of a run, one row for each epoch: which epoch is kept, why a run stopped, and the file."""
 
 import json
 from collections.abc import Sequence
@@ -8,18 +8,39 @@ from typing import Any
 from asr.files import write_whole
 
 Row = dict[str, Any]
+CRITERION_NAMES = {"cer": "CER", "error_rate": "error rate", "perplexity": "perplexity"}  # fields, and words for people
 
 
 def kept_row(log: Sequence[Row], criterion: str = "cer") -> Row:
-    """The epoch whose model is kept: of those with the lowest `criterion` the last, which annealed longest."""
+    """Return the row of the epoch whose model is kept: the lowest `criterion`, and the latest of equal epochs.
+
+    The latest of equal epochs has trained longest at a low learning rate.
+    """
     return min(log, key=lambda row: (row[criterion], -row["epoch"]))
 
 
 def epochs_without_gain(log: Sequence[Row], criterion: str = "cer") -> int:
-    """Epochs since the criterion last fell: what patience counts."""
+    """Return the number of epochs since the criterion last improved; `training.patience` limits it."""
     return log[-1]["epoch"] - min(log, key=lambda row: (row[criterion], row["epoch"]))["epoch"]
 
 
+def stop_reason(log: Sequence[Row], *, epochs: int, patience: int, criterion: str = "cer") -> str | None:
+    """Return why a run stopped, in words for people, or None if the run is unfinished or was interrupted.
+
+    The field `stopped` of the last row holds the reason. Logs of older versions have no such field; their reason
+    follows from the number of epochs and from `patience`.
+    """
+    if not log:
+        return None
+    if "stopped" in log[-1]:
+        return str(log[-1]["stopped"])
+    if log[-1]["epoch"] >= epochs:
+        return f"all {epochs} epochs are done"
+    if epochs_without_gain(log, criterion) >= patience:
+        return f"no better validation {CRITERION_NAMES[criterion]} for {patience} epochs"
+    return None
+
+
 def write_log(path: Path, log: Sequence[Row]) -> None:
-    """Writes all rows as JSON Lines, whole or not at all."""
+    """Write all rows as JSON Lines, whole or not at all."""
     write_whole(path, "".join(json.dumps(row) + "\n" for row in log).encode())

@@ -1,7 +1,7 @@
-"""The CTC loss and its gradient: ours for CUDA beside PyTorch's, whose gradient differs there from run to run.
+"""Speed of the CTC loss and its gradient: our loss for CUDA beside PyTorch's, whose gradient there varies.
 
-Prints one JSON line for each size: milliseconds on the GPU (without one, on the CPU), and of PyTorch's on the CPU with
-the way there and back.
+Prints one JSON line for each size: milliseconds of both losses on the GPU (on the CPU, if there is no GPU), and of
+PyTorch's loss on the CPU, including copies to the CPU and back.
 """
 
 import json
@@ -45,10 +45,10 @@ def main() -> None:
             loss(data[0].log_softmax(-1), *data[1:]).sum().backward()
 
         best = dict.fromkeys(losses, float("inf"))
-        for turn in range(TURNS + 1):  # the first warms up
+        for turn in range(TURNS + 1):  # the first turn compiles code
             for name, loss in losses.items():
                 call = partial(step, loss, (scores, lengths, targets))
-                seconds = timeit(call, number=CALLS, timer=timer) / CALLS  # until the GPU is done too
+                seconds = timeit(call, number=CALLS, timer=timer) / CALLS  # waits for the GPU
                 best[name] = min(best[name], seconds) if turn else best[name]
         result = {
             "bench": "ctc_loss",

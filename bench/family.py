@@ -1,12 +1,12 @@
-"""The members of the recurrent family on one corpus: equal numbers of parameters, equal training time.
+"""A comparison of recurrent models on one corpus, with equal numbers of parameters and equal training time.
 
     python bench/family.py recipes/fsdd/config.yaml --minutes 2 --parameters 500000 [--set training.epochs=8 …]
 
-Each member is a run of `asr train` in runs/family/CORPUS/MEMBER, with a hidden size that makes its parameters those
-asked for and as many epochs as the minutes allow, timed on real batches just before. `--set` is that of `asr train`,
-for all of them. Prints one JSON line a member, and
-leaves all of them as a table in runs/family/CORPUS/table.md. A member that is trained already is not trained again; one
-that training stopped, because its loss exploded, say, stands there without numbers.
+Each member of the family is a run of `asr train` in runs/family/CORPUS/MEMBER. Its hidden size is chosen to give the
+number of parameters, and its epochs to fill the minutes, as timed on real batches. `--set` is passed to all runs. The
+program prints one JSON line for each member, and writes a table to runs/family/CORPUS/table.md. Members that are
+already trained are not trained again. A member whose training failed, for example because its loss exploded, has no
+numbers.
 """
 
 import argparse
@@ -41,9 +41,11 @@ _HEADER = ("member", "hidden", "M parameters", "epochs", "% CER", "% WER", "hour
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
-    parser.add_argument("--minutes", type=float, default=2.0, help="of training for each member")
-    parser.add_argument("--parameters", type=int, default=500_000)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of the configuration")
+    parser.add_argument("--minutes", type=float, default=2.0, help="training time for each member (default: 2)")
+    parser.add_argument("--parameters", type=int, default=500_000, help="of each member (default: 500000)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of the configuration"
+    )
     arguments = parser.parse_args()
     config = Config.load(arguments.config, arguments.set)
     folder = Path("runs/family") / arguments.config.resolve().parent.name
@@ -60,7 +62,7 @@ def main() -> None:
 
 
 def overrides(config: Config, settings: dict[str, Any], parameters: int, seconds: float) -> list[str]:
-    """What makes of a recipe's configuration that of a member."""
+    """Return the overrides that turn the configuration of a recipe into the configuration of a member."""
     set_seed(config.training.seed)
     model = config.model.model_copy(update=settings)
     data = open_data(config, lambda line: None)
@@ -87,7 +89,7 @@ def train(config: Path, out: Path, settings: list[str]) -> None:
 
 
 def result(name: str, out: Path) -> tuple[Any, ...]:
-    """A row of the table: what validation says of the epoch that was kept."""
+    """Return a row of the table, with the validation scores of the kept epoch."""
     log = [json.loads(line) for line in (out / LOG_FILE).read_text(encoding="utf-8").splitlines()]
     config, best = Config.load(out / "config.yaml"), kept_row(log)
     data = open_data(config, lambda line: None)

@@ -1,9 +1,9 @@
-"""Whole optimiser steps of the acoustic model beside the same model with `nn.LSTM`, on padded and on packed batches.
+"""Speed of whole optimiser steps of the acoustic model, beside a model with `nn.LSTM` on padded and packed batches.
 
-Prints one JSON line: audio seconds per second of each, and the share of the limit, a plain matrix product of the shape
-of the input projections. The same batches, front end, loss and optimiser; they take turns in one process. The padded
-`nn.LSTM` is no equal: its backward direction starts in the padding. Run it as `make bench` does, with GOMP_SPINCOUNT as
-`asr train` sets it.
+Prints one JSON line for each batch size: seconds of audio per second for each model, and the share of the limit, which
+is the rate of a large matrix product. All models get equal batches, front ends, losses and optimisers, and take turns
+in one process. The padded `nn.LSTM` computes another result, because its backward direction starts in the padding. Run
+the program with `make bench`, which sets GOMP_SPINCOUNT as `asr train` does.
 """
 
 import json
@@ -22,14 +22,14 @@ from asr.nn.encoder import AcousticModel
 from asr.training.hardware import keep_memory, steady_numbers, use_bf16
 
 HIDDEN, LAYERS, BINS, UNITS, SUBSAMPLING, HOP = 320, 3, 80, 33, 4, 0.01
-SECONDS = (2.0, 3.1, 4.5)  # the longest utterance of each batch; all last at least 0.9 of it, as in length buckets
-TURNS = 3
+SECONDS = (2.0, 3.1, 4.5)  # longest utterance of each batch; all others last at least 0.9 of it
+TURNS = 3  # timed turns of each model
 
-seconds_of = partial(timeit, number=1, timer=timer)  # until the GPU is done too
+seconds_of = partial(timeit, number=1, timer=timer)  # waits for the GPU
 
 
 class Stack(nn.Module):
-    """What `AcousticModel.layers` are here replaced by: `nn.LSTM` in two directions, packed or not."""
+    """Recurrent layers of the baseline: `nn.LSTM` in two directions, packed or not."""
 
     def __init__(self, input_size: int, *, packed: bool) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Stack(nn.Module):
 
 
 class Plain(nn.Module):
-    """The usual model: the same front end and output around a `Stack`."""
+    """The baseline: the front end and output layer of `AcousticModel` around a `Stack`."""
 
     def __init__(self, packed: bool) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ def main() -> None:
             names = [(name, precision) for name, precision in names if precision == "fp32"]
         steps = {name: make_step(models[name[0]].to(device), batches, device, name[1] == "bf16") for name in names}
         best = dict.fromkeys(steps, float("inf"))
-        for turn in range(TURNS + 1):  # the first warms up
+        for turn in range(TURNS + 1):  # the first turn compiles code
             for name, step in steps.items():
                 seconds = seconds_of(step)
                 best[name] = min(best[name], seconds) if turn else best[name]
@@ -103,7 +103,7 @@ def main() -> None:
 
 
 def make_batch(seconds: float, size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, list[list[int]]]:
-    """Random features `(B, T, F)`, lengths, and 12 units for each second."""
+    """Draw features `(B, T, F)`, lengths, and targets with 12 units for each second."""
     frames = round(seconds / HOP)
     lengths = torch.randint(frames * 9 // 10, frames + 1, (size,))
     lengths[0] = frames
@@ -112,7 +112,7 @@ def make_batch(seconds: float, size: int, device: torch.device) -> tuple[torch.T
 
 
 def make_step(model: nn.Module, batches: list[Any], device: torch.device, bf16: bool) -> Callable[[], None]:
-    """One optimiser step on each batch."""
+    """Create a function that makes one optimiser step on each batch."""
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
 
     def step() -> None:
@@ -128,7 +128,7 @@ def make_step(model: nn.Module, batches: list[Any], device: torch.device, bf16: 
 
 
 def rnn_share(step: Callable[[], None]) -> float:
-    """Of the time that all kernels of a step take on a GPU, that of the steps of the recurrent layers."""
+    """Return the share of the recurrent steps in the time of all GPU kernels of a training step."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
         step()
         torch.cuda.synchronize()
@@ -137,13 +137,13 @@ def rnn_share(step: Callable[[], None]) -> float:
 
 
 def flops_per_second_of_audio() -> float:
-    """Multiplications and additions of the recurrent layers, forward and twice as many backward."""
+    """Return the operations of the recurrent layers per second of audio; the backward pass counts twice."""
     per_frame = LAYERS * 2 * 2 * 4 * HIDDEN * (2 * HIDDEN + HIDDEN)
     return 3 * per_frame / (HOP * SUBSAMPLING)
 
 
 def peak(device: torch.device) -> float:
-    """Operations a second of one large matrix product, in the precision that training takes by itself."""
+    """Measure operations per second of a large matrix product, in the precision that training chooses."""
     dtype = torch.bfloat16 if use_bf16("auto", device) else torch.float32
     a, b = (torch.randn(2048, 2048, device=device, dtype=dtype) for _ in range(2))
     seconds = min(seconds_of(lambda: a @ b) for _ in range(5))

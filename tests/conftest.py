@@ -1,4 +1,4 @@
-"""What many tests share: the devices to test on, real speech if there is some, a small trained model."""
+"""Fixtures and helpers of many tests: devices, real speech, the corpus of tones, small models, the log on stderr."""
 
 import os
 import subprocess
@@ -15,6 +15,7 @@ import torch
 from oracles import random_waveforms, randomise
 
 from asr.batching import pad
+from asr.cli.log import show_log
 from asr.config import AugmentConfig, Config
 from asr.corpus.manifest import write_manifest
 from asr.recognition.recognizer import Recognizer
@@ -27,9 +28,12 @@ TONES = {"a": 500.0, "b": 1500.0, "c": 3000.0}
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
 
 
+show_log()  # so that tests read messages of the library on stderr, as users of the command line do
+
+
 @pytest.fixture(autouse=True)
 def seed() -> None:
-    """So that a test draws the same weights alone and after any other."""
+    """Set the seed, so that a test draws equal weights alone and after any other test."""
     torch.manual_seed(0)
 
 
@@ -40,7 +44,7 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 
 @pytest.fixture(scope="session")
 def corpora() -> Path:
-    """The folder with local copies of corpora: $ASR_CORPORA, or ../shared/corpora beside the repository."""
+    """Return the folder with local copies of corpora: $ASR_CORPORA, or ../shared/corpora beside the repository."""
     folder = Path(os.environ.get("ASR_CORPORA") or REPOSITORY.parent / "shared" / "corpora")
     if not (folder / "fsdd").is_dir():
         pytest.skip(f"real speech is not in {folder}; set ASR_CORPORA to a folder with fsdd/ and yesno/")
@@ -49,16 +53,16 @@ def corpora() -> Path:
 
 @pytest.fixture
 def tone(tmp_path: Path) -> Path:
-    """A valid recording: one second of a 440 Hz tone, 16 kHz, 16 bit."""
+    """Write a valid recording: one second of a 440 Hz tone, 16 kHz, 16 bit."""
     path = tmp_path / "tone.wav"
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000), 16000, subtype="PCM_16")
     return path
 
 
 def fresh_recognizer(units: str = "abcé ") -> Recognizer:
-    """A small recogniser for 8 kHz with random weights, whose output depends visibly on every input.
+    """Create a small recogniser for 8 kHz with random weights and an encoder frame every 40 ms.
 
-    It has an encoder frame every 40 ms.
+    Its output depends visibly on every input.
     """
     settings = {
         "data": {"train": "t.jsonl", "validation": "v.jsonl"},
@@ -73,13 +77,13 @@ def fresh_recognizer(units: str = "abcé ") -> Recognizer:
 
 
 def run_asr(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """The command line, as a user runs it."""
+    """Run the command line as a user does."""
     command = [sys.executable, "-m", "asr", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
 def spell(text: str, generator: np.random.Generator) -> np.ndarray:
-    """Each letter as 120 ms of its tone, then 60 ms of near silence."""
+    """Return each letter as 120 ms of its tone and 60 ms of near silence."""
     parts = []
     for letter in text:
         time = np.arange(RATE * 12 // 100) / RATE
@@ -90,7 +94,7 @@ def spell(text: str, generator: np.random.Generator) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`train.jsonl` and `validation.jsonl` of tones that spell their text."""
+    """Write `train.jsonl` and `validation.jsonl` with recordings of tones that spell their text."""
     folder = tmp_path_factory.mktemp("tones with a space")
     generator = np.random.default_rng(0)
     for name, count in (("train", 96), ("validation", 16)):
@@ -119,11 +123,11 @@ def train_config(folder: Path, **training: object) -> Config:
 
 
 def with_augment(config: Config, **changes: object) -> Config:
-    """The same with other augmentations."""
+    """Return the configuration with other augmentations."""
     return config.model_copy(update={"augment": config.augment.model_copy(update=changes)})
 
 
 def without_chance(config: Config) -> Config:
-    """Nothing drawn at random in training but the first weights and the order: for runs that should be equal."""
+    """Return the configuration without dropout and augmentation, for runs that must be equal."""
     model = config.model.model_copy(update={"dropout": 0.0})
     return config.model_copy(update={"augment": AugmentConfig(), "model": model})

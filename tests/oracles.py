@@ -1,4 +1,4 @@
-"""Slow, independent versions of what the library computes, written from the definitions."""
+"""Slow, independent versions of the library's computations, written from their definitions."""
 
 import itertools
 import math
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 
 def collapse(path: tuple[int, ...]) -> tuple[int, ...]:
-    """CTC's map from a path to its labels: merge repeats, then drop blanks."""
+    """Map a path of CTC to its labels: merge repeats, then drop blanks."""
     return tuple(unit for unit, _ in itertools.groupby(path) if unit != 0)
 
 
 def ctc_loss_by_enumeration(log_probs: np.ndarray, target: tuple[int, ...]) -> float:
-    """-log of the summed probability of all `V ** S` paths that collapse to `target`. `log_probs` is `(S, V)`."""
+    """Return -log of the summed probability of all paths that collapse to `target`; `log_probs` is `(S, V)`."""
     frames, units = log_probs.shape
     total = -math.inf
     for path in itertools.product(range(units), repeat=frames):
@@ -26,7 +26,7 @@ def ctc_loss_by_enumeration(log_probs: np.ndarray, target: tuple[int, ...]) -> f
 
 
 def prefixes_by_enumeration(log_probs: np.ndarray) -> dict[tuple[int, ...], float]:
-    """Log-probability of every label sequence that `log_probs (S, V)` can emit, over all its paths."""
+    """Return the log-probability of every label sequence that `log_probs (S, V)` can emit, over all its paths."""
     frames, units = log_probs.shape
     totals: dict[tuple[int, ...], float] = {}
     for path in itertools.product(range(units), repeat=frames):
@@ -36,12 +36,12 @@ def prefixes_by_enumeration(log_probs: np.ndarray) -> dict[tuple[int, ...], floa
 
 
 def packed_rnn(layer: nn.Module, x: Tensor, lengths: Tensor) -> Tensor:
-    """What PyTorch's own packed bidirectional RNN gives with the weights of an `RNNLayer`; padding is 0."""
+    """Run PyTorch's packed bidirectional RNN with the weights of an `RNNLayer`; padding is 0."""
     return run_packed(packed_reference(layer), x, lengths)
 
 
 def packed_reference(layer: nn.Module) -> nn.RNNBase:
-    """PyTorch's own RNN with the weights of an `RNNLayer`, in the same order."""
+    """Build PyTorch's RNN with the weights of an `RNNLayer`, in equal order."""
     ahead = layer.forward_rnn
     reference = type(ahead)(
         ahead.input_size,
@@ -66,10 +66,11 @@ def run_packed(rnn: nn.RNNBase, x: Tensor, lengths: Tensor) -> Tensor:
 def truncated_bptt(
     lstm: bool, w: np.ndarray, u: np.ndarray, b: np.ndarray, x: np.ndarray, out: np.ndarray, chunk: int
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Outputs `(S, H)` of a tanh or LSTM cell for `x (S, I)`, and the gradients of `w (gates H, I)`, `u`, `b`, by hand.
+    """Compute outputs `(S, H)` of a tanh or LSTM cell for `x (S, I)`, and the gradients of `w`, `u` and `b`, by hand.
 
-    `out (S, H)` is the gradient of the loss by each output. The state is carried through; going back from the last step
-    of a chunk, nothing comes from the one after it (Werbos 1990; Williams and Peng 1990; the gates as PyTorch's).
+    `w` is `(gates H, I)`, with gates in PyTorch's order, and `out (S, H)` is the gradient of the loss by each output.
+    The state is carried through all chunks; no gradient crosses the border of a chunk (Werbos 1990; Williams and Peng
+    1990).
     """
     size = u.shape[1]
     hs, cs, gates = [np.zeros(size)], [np.zeros(size)], []
@@ -104,7 +105,7 @@ def truncated_bptt(
 
 
 def edit_distance(reference: list[str], hypothesis: list[str]) -> int:
-    """Levenshtein distance by its recurrence."""
+    """Compute the Levenshtein distance by its recurrence."""
     row = list(range(len(hypothesis) + 1))
     for i, expected in enumerate(reference, start=1):
         previous, row = row, [i]
@@ -171,7 +172,7 @@ class SlowNGram:
 def backoff_log_prob(
     entries: Mapping[tuple[str, ...], tuple[float, float]], history: tuple[str, ...], token: str
 ) -> float:
-    """The back-off rule over a dictionary of n-grams with their log-probabilities and back-off weights."""
+    """Apply the back-off rule to a dictionary of n-grams with their log-probabilities and back-off weights."""
     if (*history, token) in entries:
         return entries[(*history, token)][0]
     weight = entries[history][1] if history in entries else 0.0
@@ -179,7 +180,7 @@ def backoff_log_prob(
 
 
 def random_waveforms(seed: int, count: int, sample_rate: int = 8000) -> list[np.ndarray]:
-    """Noise bursts of 0.2 to 1.5 s with tones in them, float32 on the 16-bit grid."""
+    """Draw noise of 0.2 to 1.5 s with tones in it, float32 on the 16-bit grid."""
     generator = np.random.default_rng(seed)
     waveforms = []
     for _ in range(count):
@@ -191,7 +192,7 @@ def random_waveforms(seed: int, count: int, sample_rate: int = 8000) -> list[np.
 
 
 def randomise(module: nn.Module, seed: int, scale: float = 0.3) -> None:
-    """Weights large enough that outputs depend visibly on every input."""
+    """Add random numbers to all weights, so that outputs depend visibly on every input."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in module.named_parameters():

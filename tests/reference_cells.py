@@ -24,7 +24,7 @@ Step = dict[str, np.ndarray]
 
 
 class Weights(NamedTuple):
-    """Of one direction: input matrix `(gates * H, D)`, recurrent matrix `(gates * H, H)`, and their biases."""
+    """The weights of one direction: input matrix `(gates * H, D)`, recurrent matrix `(gates * H, H)`, and biases."""
 
     W: np.ndarray
     U: np.ndarray
@@ -36,7 +36,7 @@ class Weights(NamedTuple):
         return cls(*(getattr(rnn, f"{name}_l0").detach().numpy() for name in NAMES))
 
 
-NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # PyTorch's, in the order of `Weights`
+NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # names in PyTorch, in the order of `Weights`
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -44,7 +44,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def forward_step(cell: str, weights: Weights, x: np.ndarray, h: np.ndarray, m: np.ndarray) -> Step:
-    """The state `h`, `m` (memory; of an LSTM only) after a step, beside all that its derivatives need."""
+    """Compute the state after a step, `h` and for an LSTM the memory `m`, and all values that its derivatives need."""
     gates = {"gru": 3, "lstm": 4}.get(cell, 1)
     from_x = np.split(weights.W @ x + weights.b, gates)
     from_h = np.split(weights.U @ h + weights.c, gates)
@@ -64,7 +64,7 @@ def forward_step(cell: str, weights: Weights, x: np.ndarray, h: np.ndarray, m: n
 
 
 def unroll(cell: str, weights: Weights, x: np.ndarray) -> list[Step]:
-    """All steps over a sequence `(S, D)`; the outputs are `step["h"]`, the final state is that of the last step."""
+    """Compute all steps over a sequence `(S, D)`; outputs are `step["h"]`, the final state is in the last step."""
     h = m = np.zeros(weights.U.shape[1])
     steps = []
     for frame in x:
@@ -74,10 +74,10 @@ def unroll(cell: str, weights: Weights, x: np.ndarray) -> list[Step]:
 
 
 def gate_gradients(cell: str, step: Step, dh: np.ndarray, dm: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gradients of what each gate adds up from the input, of what it adds up from the state, and of the state itself.
+    """Compute the gradients of the input sums, of the recurrent sums, and of the state that bypasses the matrices.
 
-    `dh`, `dm` are those of the state after the step. The last of the three is what goes past the matrices: of `h` in a
-    GRU, of the memory in an LSTM.
+    `dh` and `dm` are the gradients of the state after the step. The last result is the gradient of `h` in a GRU, and of
+    the memory in an LSTM.
     """
     if cell == "rnn_tanh":
         d = dh * (1 - step["h"] ** 2)
@@ -106,13 +106,13 @@ def gate_gradients(cell: str, step: Step, dh: np.ndarray, dm: np.ndarray) -> tup
 
 
 def backpropagate(cell: str, weights: Weights, steps: list[Step], d_outputs: np.ndarray) -> tuple[np.ndarray, Weights]:
-    """Gradients of the inputs `(S, D)` and of the weights, given those of the outputs `(S, H)`: BPTT, last step first.
+    """Compute the gradients of inputs `(S, D)` and weights from the gradients of outputs `(S, H)`, last step first.
 
-    Weights are shared over the steps, so their gradients are summed over them (Werbos 1990).
+    The steps share the weights, so the gradients of the weights are sums over the steps (Werbos 1990).
     """
     sums = Weights(*map(np.zeros_like, weights))
     dx = np.zeros((len(steps), weights.W.shape[1]))
-    dh = dm = np.zeros(weights.U.shape[1])  # of the state, from the steps after this one
+    dh = dm = np.zeros(weights.U.shape[1])  # gradients of the state from later steps
     for t in range(len(steps) - 1, -1, -1):
         step = steps[t]
         from_x, from_h, past = gate_gradients(cell, step, dh + d_outputs[t], dm)

@@ -26,7 +26,7 @@ from asr.recognition.recognizer import Recognizer, load
 from asr.recognition.search import build_search
 from asr.text import Units
 from asr.training.train import train
-from asr.training.watch import reading_loss
+from asr.training.watch import attention_baseline_loss
 from asr.transcript import text_of
 from asr.tuning.validation import Validation
 from asr.utterance import Utterance
@@ -64,7 +64,7 @@ def small_recognizer(decoder: str, **model: object) -> Recognizer:
 
 def test_attention_sums_to_one_over_what_is_said_and_is_zero_elsewhere() -> None:
     states = some_states()
-    states[0, 2] = 0.0  # nothing is said there
+    states[0, 2] = 0.0  # no speech
     units, mask = pad_units(TEXTS)
     _, alignments = small_decoder()(states, LENGTHS, units)
     assert alignments.shape == (3, 2, 4, 7) and mask.sum() == 4 + 2 + 2 + 1 + 3 + 4
@@ -259,8 +259,8 @@ def test_a_text_alone_is_worth_what_its_n_gram_says() -> None:
     training, validation = ["ab ab", "ba", "abba ab"], ["ab", "b a"]
     model = estimate(training, units="characters").model
     nats = -sum(model.score(model.tokens(text)) for text in validation)
-    assert reading_loss(training, validation, Units(" ab")) == pytest.approx(nats / 5)
-    assert reading_loss(["a b", "b"], ["a b"], Units("ab", "phones")) > 0
+    assert attention_baseline_loss(training, validation, Units(" ab")) == pytest.approx(nats / 5)
+    assert attention_baseline_loss(["a b", "b"], ["a b"], Units("ab", "phones")) > 0
 
 
 def with_decoder(config: Config, decoder: str) -> Config:

@@ -23,7 +23,7 @@ def data(tones: Path) -> TrainingData:
     ("seconds", "size", "epochs", "said"),
     [
         (9000.0, (3, 320), 27, "27 epochs of about 300.0 s"),
-        (900.0, (2, 192), 13, "2 x 192"),  # 300 s an epoch for the largest: 2 epochs, too few
+        (900.0, (2, 192), 13, "2 layers of 192"),  # 300 s an epoch for the largest: 2 epochs, too few
         (30.0, (2, 96), 1, "too short"),
         (1e9, (3, 320), budget.MAX_EPOCHS, "100 epochs"),
     ],
@@ -89,7 +89,7 @@ def test_a_run_goes_on_with_the_plan_it_began_with(
     monkeypatch.setattr(budget, "epoch_seconds", lambda *_: 1.0)  # the machine is quicker by now
     train(config, tmp_path)
     assert Config.load(tmp_path / "config.yaml") == first
-    assert "2 x 96, 2 epochs, as before" in capsys.readouterr().err
+    assert "2 layers of 96, 2 epochs, as planned before" in capsys.readouterr().err
     train(train_config(tones, budget_minutes=0.05), tmp_path)  # another budget is another plan
     assert Config.load(tmp_path / "config.yaml").training.budget_minutes == 0.05
 
@@ -98,6 +98,9 @@ def test_times_on_the_command_line(tones: Path, tmp_path: Path) -> None:
     (tmp_path / "words.yaml").write_text(train_config(tones).to_yaml())
     done = run_asr("train", "words.yaml", "--budget", "2s", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "budget of 0.0333 minutes: 2 x 96," in done.stderr
+    assert "budget of 0.0333 minutes: 2 layers of 96," in done.stderr
     for wrong in ("20", "m", "-1m", "nanm", "1d"):
-        assert "must be a time such as 90s" in run_asr("train", "words.yaml", f"--budget={wrong}", cwd=tmp_path).stderr
+        assert (
+            "must be a positive number with a unit: 90s"
+            in run_asr("train", "words.yaml", f"--budget={wrong}", cwd=tmp_path).stderr
+        )

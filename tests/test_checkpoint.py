@@ -45,7 +45,7 @@ def test_killed_runs_end_with_the_same_bytes(tones: Path, tmp_path: Path) -> Non
         process.kill()
         process.communicate()
         assert not (out / "model.safetensors").exists()
-    assert "going on from the checkpoint" in finish(start(config, out))
+    assert "resuming from the checkpoint" in finish(start(config, out))
     assert (out / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
     assert not list(out.glob("checkpoint-*"))
 
@@ -63,9 +63,9 @@ def test_sigterm_saves_and_the_same_command_goes_on(tones: Path, tmp_path: Path)
         said += line
     process.send_signal(signal.SIGTERM)
     _, rest = process.communicate(timeout=120)
-    assert process.returncode == 130 and "SIGTERM: saved in" in rest
+    assert process.returncode == 130 and "SIGTERM: saved a checkpoint in" in rest
     assert not (tmp_path / "stopped" / "model.safetensors").exists()
-    assert "going on from the checkpoint" in finish(start(config, tmp_path / "stopped"))
+    assert "resuming from the checkpoint" in finish(start(config, tmp_path / "stopped"))
     models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "stopped")]
     assert models[0] == models[1]
 
@@ -135,7 +135,7 @@ def test_losses_that_are_not_finite_are_named_and_left_out(
     recognizer = train(train_config(tones, epochs=2), tmp_path / "once")
     assert all(torch.isfinite(p).all() for p in recognizer.acoustic_model.parameters())
     said = capsys.readouterr().err
-    assert "not finite in epoch 1, in the batch of train-" in said
+    assert "epoch 1: the loss is not finite; this batch is left out: train-" in said
     (saved,) = (tmp_path / "once").glob("not-finite-*.jsonl")
     assert saved.read_text().count("audio_filepath") > 1
     calls.clear()

@@ -32,7 +32,7 @@ from asr.training.train import train
 
 
 def classifier_config(folder: Path, **training: object) -> Config:
-    """The first tone of each recording is its class."""
+    """Return a configuration in which the first tone of each recording is its class."""
     config = train_config(folder, **{"learning_rate": 2e-2, **training})
     data = config.data.model_copy(update={"text_field": "tone"})
     return config.model_copy(update={"task": "classification", "data": data})
@@ -40,7 +40,7 @@ def classifier_config(folder: Path, **training: object) -> Config:
 
 @pytest.fixture(scope="module")
 def first_tones(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The corpus of tones without texts, but with the first tone of each."""
+    """Write the corpus of tones with the first tone of each recording instead of a text."""
     folder = tmp_path_factory.mktemp("first")
     for name in ("train", "validation"):
         rows = read_manifest(tones / f"{name}.jsonl")
@@ -51,14 +51,14 @@ def first_tones(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(first_tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of 6 epochs."""
+    """Train for 6 epochs."""
     out = tmp_path_factory.mktemp("run")
     train(classifier_config(first_tones, epochs=6), out)
     return out
 
 
 def copy_with(folder: Path, out: Path, name: str, **tones: str | None) -> Path:
-    """The corpus in `out`, the tones of the first lines of a split changed."""
+    """Copy the corpus to `out` with other classes in the first lines of a split."""
     out.mkdir(exist_ok=True)
     for split in ("train", "validation"):
         rows = read_manifest(folder / f"{split}.jsonl")
@@ -123,7 +123,7 @@ def test_recordings_by_name_and_what_goes_wrong(
     first_tones: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     def run(*arguments: object) -> tuple[int, str, str]:
-        """The command line within this process: exit status, stdout, stderr."""
+        """Run the command line in this process: return exit status, stdout, stderr."""
         monkeypatch.setattr(sys, "argv", ["asr", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
@@ -140,15 +140,18 @@ def test_recordings_by_name_and_what_goes_wrong(
     assert (status, results.split()) == (0, rows[0][1:])
     for arguments, message in (
         (["transcribe", model, recordings[0]], "was trained for classification; use it with `asr classify`"),
-        (["classify", model, recordings[0], "--confusion", "c.png"], "needs a manifest whose lines have tone"),
-        (["classify", model, recordings[0], "-o", "folder"], "-o folder: must be NAME.jsonl"),
+        (
+            ["classify", model, recordings[0], "--confusion", "c.png"],
+            "needs a manifest with the class of each recording in tone",
+        ),
+        (["classify", model, recordings[0], "-o", "folder"], "-o folder: must be the name of a manifest, NAME.jsonl"),
     ):
         status, _, said = run(*arguments)
         assert status == 1 and message in said
     some = copy_with(first_tones, tmp_path / "some", "validation", first=None, second="z")
     status, results, said = run("classify", model, some / "validation.jsonl", "--confusion", tmp_path / "c.png")
     assert status == 0 and len(results.splitlines()) == 17 and " / 15] " in results.splitlines()[-1]
-    assert "1 of 16 have no tone and are not scored" in said
+    assert "1 of 16 recordings have no tone and are not scored" in said
 
 
 def test_a_recogniser_is_no_classifier(tmp_path: Path) -> None:
@@ -177,14 +180,14 @@ def test_same_seed_same_bytes_also_after_an_interruption(
 
 
 def test_two_joined_utterances_have_no_one_class(first_tones: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no one class"):
+    with pytest.raises(ConfigError, match="does not have one class"):
         train(with_augment(classifier_config(first_tones), join=0.5), tmp_path)
 
 
 def test_classes_that_cannot_be_learned(first_tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     unseen = copy_with(first_tones, tmp_path / "unseen", "validation", first="x", second="x", third="y")
     classifier = train(classifier_config(unseen, epochs=1), tmp_path / "run")
-    assert "never seen in training, all of which count as errors: 'x' 2 times, 'y' 1 times" in capsys.readouterr().err
+    assert "that training data does not have; they count as errors: 'x' 2 times, 'y' 1 times" in capsys.readouterr().err
     assert classifier.summary["validation_error_rate"] >= 100 * 3 / 16
 
     def refused(folder: Path) -> str:
@@ -193,9 +196,9 @@ def test_classes_that_cannot_be_learned(first_tones: Path, tmp_path: Path, capsy
         return str(caught.value)
 
     others = copy_with(first_tones, tmp_path / "others", "validation", **{str(n): "x" for n in range(16)})
-    assert "validation has no class of training, but 'x' 16 times" in refused(others)
+    assert "no class of the validation data occurs in the training data; found 'x' 16 times" in refused(others)
     alike = copy_with(first_tones, tmp_path / "alike", "train", **{str(n): "a" for n in range(96)})
-    assert "every utterance is of one class, 'a'" in refused(alike)
+    assert "all utterances have the same class, 'a'" in refused(alike)
     without = copy_with(first_tones, tmp_path / "without", "train", **{str(n): None for n in range(96)})
     message = refused(without)
     assert (
@@ -253,7 +256,7 @@ def test_damaged_classes_are_named(trained: Path, tmp_path: Path) -> None:
 
 def test_confusions_and_accuracy_against_counting() -> None:
     generator = np.random.default_rng(0)
-    references = generator.choice(list("abcxy"), 200).tolist()  # x and y are never heard
+    references = generator.choice(list("abcxy"), 200).tolist()  # x and y are never hypotheses
     hypotheses = generator.choice(list("cab"), 200).tolist()
     counts, names = confusions(references, hypotheses, list("abc"))
     assert names == list("abcxy") and counts.shape == (5, 3)

@@ -1,5 +1,6 @@
 """The configuration: shipped files load, overrides apply, errors name what was typed, old fingerprints stay."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,25 @@ def test_overrides() -> None:
 def test_errors_name_what_was_typed(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Config.load(SHIPPED[0], [override])
+
+
+def test_fingerprints_of_older_versions_stay_valid() -> None:
+    """The digests are those of the version before `training.kernels`; its checkpoints hold them."""
+    settings = {"data": {"train": "t.jsonl", "validation": "v.jsonl"}, "training": {"epochs": 3}}
+    config = Config.model_validate(settings)
+    digests = [hashlib.sha256(text.encode()).hexdigest() for text in (config.fingerprint(), repr(config.training))]
+    assert digests == [
+        "437f5c905b32e93edaad567c98ddcc55c94112c20c3d32fbadc271bc575fb08a",
+        "984986f728a8f003a08bd95c79b587257f59fc1a43b6285018c49cd2c7f6e003",
+    ]
+    changed = config.model_copy(update={"training": config.training.model_copy(update={"kernels": "torch"})})
+    assert changed.fingerprint() != config.fingerprint()
+
+
+def test_every_setting_says_its_default() -> None:
+    for section in Config.model_fields.values():
+        for name, field in getattr(section.annotation, "model_fields", {}).items():
+            assert "(default: " in (field.description or "") or field.is_required(), name
 
 
 def test_bad_files(tmp_path: Path) -> None:

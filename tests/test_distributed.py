@@ -61,7 +61,7 @@ def test_a_killed_process_ends_the_job_and_it_resumes(tones: Path, tmp_path: Pat
     job.communicate(timeout=120)
     assert job.returncode != 0
     assert not (tmp_path / "killed" / "model.safetensors").exists()
-    assert "going on from the checkpoint" in finish(torchrun(config, tmp_path / "killed", "--standalone"))
+    assert "resuming from the checkpoint" in finish(torchrun(config, tmp_path / "killed", "--standalone"))
     models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "killed")]
     assert models[0] == models[1]
 

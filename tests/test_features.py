@@ -97,12 +97,12 @@ def test_running_level_is_of_what_was_heard_so_far() -> None:
     features, decay = torch.randn(2, 40, 3) * 3 + 5, 0.9
     normal, sums = running_level(features, decay=decay)
     for frame in (0, 1, 39):
-        heard = features[1, : frame + 1].double()
+        past = features[1, : frame + 1].double()
         weights = decay ** torch.arange(frame, -1, -1)[:, None] / 3
         weights = weights / (weights.sum() * 3)
-        mean = (weights * heard).sum()
-        deviation = (weights * (heard - mean).square()).sum().clamp_min(1).sqrt()
-        torch.testing.assert_close(normal[1, frame].double(), (heard[-1] - mean) / deviation, atol=1e-5, rtol=0)
+        mean = (weights * past).sum()
+        deviation = (weights * (past - mean).square()).sum().clamp_min(1).sqrt()
+        torch.testing.assert_close(normal[1, frame].double(), (past[-1] - mean) / deviation, atol=1e-5, rtol=0)
     first, middle = running_level(features[:, :7], decay=decay)
     second, final = running_level(features[:, 7:], middle, decay=decay)
     torch.testing.assert_close(torch.cat([first, second], dim=1), normal)

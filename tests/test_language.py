@@ -244,7 +244,7 @@ def write_dialects(path: Path, *texts: tuple[str, str | None]) -> str:
 
 
 def test_two_dialects_on_the_command_line(tmp_path: Path) -> None:
-    """What is written is of the dialect that is asked for, and so is what is likely."""
+    """Generated and likely texts are in the requested dialect."""
     dialects = [("ab ab", "east"), ("cd cd", "west")]
     training = write_dialects(tmp_path / "t.jsonl", *dialects * 40)
     validation = write_dialects(tmp_path / "v.jsonl", *dialects)

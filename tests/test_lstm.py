@@ -35,7 +35,7 @@ def layer_of(hidden: int, *, bidirectional: bool = True) -> RNNLayer:
 
 
 def gradients(rnn: nn.Module, outputs: Tensor, x: Tensor) -> tuple[Tensor, ...]:
-    """Of a weighted sum of outputs, for inputs and weights."""
+    """Return the gradients of a weighted sum of outputs by inputs and weights."""
     weights = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(1)).to(outputs.device)
     return torch.autograd.grad((outputs.float() * weights).sum(), [x, *rnn.parameters()])
 
@@ -66,6 +66,20 @@ def test_outputs_and_gradients_are_those_of_packed_sequences(
     names = ["x", *(name for name, _ in layer.named_parameters())]
     for name, *pair in zip(names, gradients(layer, outputs, there), expected_gradients, strict=True):
         assert apart(*pair) < tolerance, name
+
+
+def test_the_lstm_of_torch_gives_the_same_outputs_and_gradients() -> None:
+    ours, theirs = layer_of(32), RNNLayer(input_size=12, hidden_size=32, kernels="torch")
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(len(LENGTHS), 25, 12, requires_grad=True)
+    mask = (torch.arange(25) < LENGTHS[:, None])[:, :, None]
+    outputs, state = theirs(x, LENGTHS)
+    assert state is not None, "our steps were taken"
+    expected, state = ours(x, LENGTHS)
+    assert state is None, "our steps were not taken"
+    assert apart(expected, outputs * mask) < 3e-6
+    for pair in zip(gradients(ours, expected * mask, x), gradients(theirs, outputs * mask, x), strict=True):
+        assert apart(*pair) < 3e-6
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

@@ -14,7 +14,7 @@ from asr.training.sizes import sized
 
 
 class Corpus(list[int]):
-    """So many utterances, of so many hours."""
+    """A corpus of `number` utterances and `hours` hours."""
 
     num_samples: list[int]
     utterances: list[Any]
@@ -57,7 +57,7 @@ def test_what_is_set_stays() -> None:
 
 
 def subsampling(texts: list[str], seconds: float, **sections: Any) -> int:
-    """What is chosen for these texts in recordings of so many seconds each."""
+    """Return the subsampling chosen for texts in recordings of `seconds` each."""
     samples, corpus = round(16000 * seconds), Corpus(len(texts), len(texts) * seconds / 3600)
     corpus.num_samples, corpus.utterances = [samples] * len(texts), [SimpleNamespace(text=text) for text in texts]
     data = TrainingData(corpus, corpus, Units("ab"))  # type: ignore[arg-type]
@@ -82,5 +82,5 @@ def test_the_run_says_and_keeps_what_was_chosen(tones: Path, tmp_path: Path) -> 
     (tmp_path / "open.yaml").write_text(Config.model_validate(whole).to_yaml().replace("  hidden: 320\n", ""))
     done = run_asr("train", "open.yaml", "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "since the configuration sets none: model.hidden=96" in done.stderr
+    assert "settings chosen for 96 utterances" in done.stderr and "model.hidden=96" in done.stderr
     assert Config.load(tmp_path / "run" / "config.yaml").model.hidden == 96

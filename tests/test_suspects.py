@@ -118,7 +118,9 @@ def test_excluded_utterances_are_counted_and_left_out(tones: Path, tmp_path: Pat
     listed.write_text("\ufefftrain-0\n train-7 \r\n\nvalidation-1\n", encoding="utf-8")
     said: list[str] = []
     data = open_data(excluding(tones, listed), said.append)
-    assert f"excluded 2 of 96 training utterances, which {listed} lists; 1 more ids of it are not among them" in said
+    assert (
+        f"excluded 2 of 96 training utterances, listed in {listed}; 1 of its ids are not in the training data" in said
+    )
     assert {u.id for u in data.training.utterances} == {f"train-{n}" for n in range(96)} - {"train-0", "train-7"}
     assert len(data.validation) == 16
     whole = open_data(train_config(tones), said.append).training

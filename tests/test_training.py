@@ -2,27 +2,22 @@
 
 import json
 import math
-import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import RATE, run_asr, train_config, with_augment, without_chance
+from conftest import run_asr, train_config, without_chance
 from torch.nn.utils import parameters_to_vector
 
 import asr
-from asr.config import Config, TextConfig
+from asr.config import Config
 from asr.corpus.manifest import read_manifest, write_manifest
-from asr.errors import ConfigError, TextError, TrainingError
-from asr.lengths import required_frames
-from asr.text import Units
-from asr.training.data import open_data
+from asr.errors import ConfigError, TrainingError
 from asr.training.hardware import use_bf16
 from asr.training.recognition import RecognitionTask
 from asr.training.schedule import warmup_cosine
-from asr.training.speech import few_sizes
 from asr.training.train import train
 
 
@@ -56,9 +51,27 @@ def test_same_seed_same_bytes(tones: Path, tmp_path: Path) -> None:
     assert files["a"] == files["b"] != files["c"]
 
 
-def test_bf16_learns_too(tones: Path, tmp_path: Path) -> None:
-    recognizer = train(train_config(tones, epochs=14, precision="bf16"), tmp_path)
-    assert recognizer.summary["validation_cer"] < 40
+def test_bf16_learns_as_well_as_fp32(tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """The bound of the CER is that of `test_learns_and_leaves_its_results`; fp32 reaches a loss of 0.003."""
+    recognizer = train(train_config(tones, precision="bf16"), tmp_path)
+    assert "parameters, bf16 on 1 x" in capsys.readouterr().err
+    assert recognizer.summary["validation_cer"] < 5
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert min(row["validation_loss"] for row in log) < 0.03
+
+
+def test_training_with_the_lstm_of_torch(tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`training.kernels=torch` never calls our steps, and gives the losses that they give."""
+    logs = {}
+    for kernels in ("auto", "torch"):
+        if kernels == "torch":
+            monkeypatch.setattr("asr.nn.rnn.train_lstm", None)
+        train(train_config(tones, epochs=2, precision="fp32", kernels=kernels), tmp_path / kernels)
+        logs[kernels] = [json.loads(line) for line in (tmp_path / kernels / "log.jsonl").read_text().splitlines()]
+    for ours, theirs in zip(logs["auto"], logs["torch"], strict=True):
+        for name in ("train_loss", "validation_loss"):
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-3)
+    assert logs["torch"][1]["train_loss"] < logs["torch"][0]["train_loss"]
 
 
 @pytest.mark.filterwarnings("ignore:Data has no positive values")  # norms of the gradient
@@ -80,190 +93,8 @@ def test_weight_decay_shrinks_what_the_loss_does_not_hold(
 def test_early_stopping(tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     train(train_config(tones, epochs=30, patience=2, learning_rate=1e-9), tmp_path)
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) < 30
-    assert "stopped early, after epoch" in capsys.readouterr().err
-
-
-def test_what_cannot_be_trained_on_is_named_and_left_out(
-    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    utterances = read_manifest(tones / "train.jsonl")
-    (tmp_path / "broken.wav").write_text("no recording")
-    utterances[0] = replace(utterances[0], audio=tmp_path / "broken.wav")
-    utterances[1] = replace(utterances[1], audio=tmp_path / "missing.wav")
-    utterances[2] = replace(utterances[2], text="abca" * 40)
-    write_manifest(tmp_path / "train.jsonl", utterances)
-    validation = read_manifest(tones / "validation.jsonl")
-    validation[0] = replace(validation[0], text="abx")
-    write_manifest(tmp_path / "validation.jsonl", validation)
-    with pytest.raises(TrainingError, match="strict"):
-        train(train_config(tmp_path, epochs=1), tmp_path / "run", strict=True)
-    assert "infeasible for CTC" in capsys.readouterr().err  # refused, with the reasons
-    train(train_config(tmp_path, epochs=1), tmp_path / "run")
-    said = capsys.readouterr().err
-    assert (
-        "left out 1 utterances, unreadable" in said and "broken.wav (" in said and "train.jsonl:1): is not WAV" in said
-    )
-    assert "left out 1 utterances, missing audio" in said and "train.jsonl:2): no such file" in said
-    assert "left out 1 utterances, infeasible for CTC" in said
-    assert "train.jsonl:3): 160 units + 39 repeats need 199 frames, the audio gives" in said
-    assert "training on 93 utterances" in said
-    assert "'x' (U+0078, LATIN SMALL LETTER X) 1 times" in said
-
-
-def test_nfc_and_nfd_copies_give_the_same_model(tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever form text and units file come in: every byte is the same, but not with other units."""
-    spelt = str.maketrans({"a": "é", "b": "ɛ\u0301 ", "c": "o\u0323\u0301"})
-    settings = {form: train_config(Path(), epochs=1, precision="fp32") for form in ("NFC", "NFD", "graphemes")}
-    for form, setting in settings.items():
-        (tmp_path / form).mkdir()
-        monkeypatch.chdir(tmp_path / form)
-        normal = "NFD" if form == "NFD" else "NFC"
-        for name in ("train", "validation"):
-            utterances = read_manifest(tones / f"{name}.jsonl")[:16]
-            texts = (unicodedata.normalize(normal, (u.text or "").translate(spelt)) for u in utterances)
-            write_manifest(f"{name}.jsonl", [replace(u, text=text) for u, text in zip(utterances, texts, strict=True)])
-        units = ["é", "ɛ\u0301", "\u1ecd\u0301"]
-        Path("units.txt").write_text(unicodedata.normalize(normal, "\n".join(units)), encoding="utf-8")
-        text = {"units": "graphemes"} if form == "graphemes" else {"units_file": "units.txt"}
-        setting = Config.model_validate({**setting.model_dump(), "text": text})
-        assert train(setting, "run").units.symbols == (" ", *(units if form != "graphemes" else sorted(units)))
-    models = {form: (tmp_path / form / "run" / "model.safetensors").read_bytes() for form in settings}
-    assert models["NFC"] == models["NFD"] != models["graphemes"]
-
-
-def with_text(settings: Config, **text: object) -> Config:
-    return settings.model_copy(update={"text": TextConfig.model_validate(text)})
-
-
-def test_what_is_doubtful_about_units_is_said(tones: Path, tmp_path: Path) -> None:
-    """Digits, ambiguous digraphs, units that never occur; and what a units file does not list is an error."""
-    for name in ("train", "validation"):
-        rows = read_manifest(tones / f"{name}.jsonl")
-        texts = ["ab ba", "abc", "A3!", "…", *["c"] * (len(rows) - 4)]
-        write_manifest(tmp_path / f"{name}.jsonl", [replace(r, text=t) for r, t in zip(rows, texts, strict=True)])
-    settings = train_config(tmp_path)
-
-    def opened(**text: object) -> tuple[Units, str]:
-        said: list[str] = []
-        data = open_data(with_text(settings, **text), said.append)
-        return data.units, "\n".join(said)
-
-    _, said = opened()
-    assert "'3' (U+0033, DIGIT THREE) 1 times; spell numbers out" in said
-    assert "texts: NFC, white space collapsed; units: 8 characters" in said
-    units, said = opened(strip_punctuation=True, lower=True)
-    assert set(units.symbols) == set(" abc3")
-    assert "collapsed, punctuation stripped except ' inside words, lower case; units: 5 characters" in said
-    assert "left out 2 utterances, empty transcript" in said and "train.jsonl:4)" in said
-
-    listed = {"strip_punctuation": True, "lower": True, "units_file": str(tmp_path / "units.txt")}
-    (tmp_path / "units.txt").write_text("ab\na\nb\nc\n3\nbc\nq\nsh\n")
-    units, said = opened(**listed)
-    assert units.symbols == (" ", "ab", "a", "b", "c", "3", "bc", "q", "sh")
-    assert "units.txt that training text never holds: bc q sh" in said
-    assert "other units would spell too are read as\n  ab, 1 times\n  ab + c, 1 times" in said
-    (tmp_path / "units.txt").write_text("ab\nc\n3\n")
-    with pytest.raises(TextError, match=r"units\.txt: .*'a' \(U\+0061.* 2 times, 'b' .* 1 times, first in train-0"):
-        opened(**listed)
-    assert "texts: NFC, white space collapsed; units: 6 phones" in opened(units="phones")[1]
-
-
-def test_nothing_left_is_an_error(tones: Path, tmp_path: Path) -> None:
-    utterances = read_manifest(tones / "train.jsonl")
-    write_manifest(tmp_path / "validation.jsonl", read_manifest(tones / "validation.jsonl"))
-    write_manifest(tmp_path / "train.jsonl", [replace(u, audio=tmp_path / "no.wav") for u in utterances])
-    with pytest.raises(TrainingError, match="none of its 96 utterances"):
-        train(train_config(tmp_path), tmp_path / "run")
-    write_manifest(tmp_path / "train.jsonl", [replace(u, text="abc" * 99) for u in utterances])
-    with pytest.raises(TrainingError, match="none of its 96 utterances"):
-        train(train_config(tmp_path), tmp_path / "run")
-
-
-def test_cepstra_cannot_be_frequency_warped(tones: Path, tmp_path: Path) -> None:
-    settings = train_config(tones)
-    settings = settings.model_copy(update={"features": settings.features.model_copy(update={"kind": "mfcc"})})
-    with pytest.raises(ConfigError, match="mfcc has no frequency axis"):
-        train(settings, tmp_path)
-
-
-@pytest.mark.parametrize("space", ["", " "])
-def test_joined_utterances_have_joined_texts_and_stay_feasible(space: str, tones: Path, tmp_path: Path) -> None:
-    """Also with frames so long that the shortest pause would not hold what joining adds."""
-    for name in ("train", "validation"):
-        utterances = [replace(u, text=space.join(u.text or "")) for u in read_manifest(tones / f"{name}.jsonl")]
-        write_manifest(tmp_path / f"{name}.jsonl", utterances)
-    config = with_augment(train_config(tmp_path, epochs=1), join=1.0)
-    config = config.model_copy(update={"features": config.features.model_copy(update={"hop_ms": 40.0})})
-    data = open_data(config, lambda line: None)
-    task = RecognitionTask(config, data, torch.device("cpu"))
-    (batches,) = task.plans()
-    texts = [utterance.text or "" for utterance in data.training.utterances]
-    assert sorted(index for batch in batches for pair in batch for index in pair) == list(range(len(texts)))
-    for batch in batches:
-        audio, lengths, targets = task.load(batch)
-        written = [data.units.decode(target) for target in targets]
-        assert written == [space.join(texts[index] for index in pair) for pair in batch]
-        assert task.num_targets(batch) == sum(map(len, targets))
-        assert audio.numel() <= task.padded_samples(batch) <= config.training.batch_seconds * RATE
-        for pair, length, target in zip(batch, lengths.tolist(), targets, strict=True):
-            pauses = length - data.training.num_samples[list(pair)].sum()
-            assert 2 * 0.24 * RATE <= pauses <= 3 * RATE
-            assert task.model.num_output_frames(length) >= required_frames(target)
-        assert task.loss(task.module, (audio, lengths, targets)).isfinite()
-
-
-def test_learns_from_joined_utterances(tones: Path, tmp_path: Path) -> None:
-    assert train(with_augment(train_config(tones), join=0.5), tmp_path).summary["validation_cer"] < 5
-
-
-def test_two_equal_views_cost_what_one_does(tones: Path) -> None:
-    """Without masks and dropout views do not differ; with them they do, and the same two views cost more."""
-    losses = []
-    for chance, weight in ((False, 0.0), (False, 0.5), (True, 1e-9), (True, 0.5)):
-        torch.manual_seed(0)
-        config = train_config(tones, consistency=weight)
-        config = config if chance else without_chance(config)
-        task = RecognitionTask(config, open_data(config, lambda line: None), torch.device("cpu"))
-        losses.append(float(task.loss(task.module.train(), task.load([(0,), (1,), (2,)])).detach()))
-    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
-    assert losses[3] > losses[2] * 1.001
-
-
-def test_batches_have_few_sizes_and_little_padding(tones: Path) -> None:
-    sizes = {size: few_sizes(size) for size in range(1, 1025)}
-    assert all(size <= even <= size * 17 / 16 and few_sizes(even) == even for size, even in sizes.items())
-    assert len({even for even in sizes.values() if 512 < even <= 1024}) == 16
-    config = with_augment(train_config(tones), tempo=0.3)
-    task = RecognitionTask(config, open_data(config, lambda line: None), torch.device("cpu"))
-    for _ in range(5):  # of any tempo
-        features, frames = task.features(*task.load_audio([(0,), (1,)]), torch.zeros(2))
-        assert features.shape[1] == few_sizes(int(frames.max()))
-        assert not any(rows[frame:].any() for rows, frame in zip(features, frames.tolist(), strict=True))
-
-
-def test_learns_from_two_views(tones: Path, tmp_path: Path) -> None:
-    assert train(train_config(tones, consistency=0.2), tmp_path).summary["validation_cer"] < 5
-
-
-@pytest.mark.parametrize("decoder", ["joint", "attention"])
-def test_views_are_compared_for_ctc_alone(decoder: str, tones: Path, tmp_path: Path) -> None:
-    config = train_config(tones, consistency=0.2)
-    config = config.model_copy(update={"model": config.model.model_copy(update={"decoder": decoder})})
-    with pytest.raises(ConfigError, match=r"training\.consistency: is for recognisers with model\.decoder=ctc"):
-        train(config, tmp_path)
-
-
-@pytest.mark.parametrize("decoder", ["ctc", "joint", "attention"])
-def test_a_deaf_model_is_stopped_unless_attention_alone_makes_it(decoder: str, tones: Path) -> None:
-    config = train_config(tones, epochs=4)
-    config = config.model_copy(update={"model": config.model.model_copy(update={"decoder": decoder})})
-    task = RecognitionTask(config, open_data(config, lambda line: None), torch.device("cpu"))
-    log = [{"epoch": epoch, "validation_loss": 3.0, "no_listening_loss": 3.0} for epoch in (1, 2)]
-    if decoder == "attention":
-        task.check(log, 5000)
-    else:
-        with pytest.raises(TrainingError, match="the model does not listen"):
-            task.check(log, 5000)
+    assert ": no better validation CER for 2 epochs" in capsys.readouterr().err
+    assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["stopped"].startswith("no better")
 
 
 def test_precision_auto_is_bf16_only_where_the_hardware_has_it() -> None:
@@ -341,7 +172,7 @@ def test_what_does_not_fit_in_memory_is_computed_in_parts(
     monkeypatch.setattr(RecognitionTask, "loss", loss)
     room = 3
     parts = train(config, tmp_path / "parts")
-    assert "out of memory: from here on each batch is computed in 2 parts" in capsys.readouterr().err
+    assert "out of memory: from now on, each batch is computed in 2 parts" in capsys.readouterr().err
     # Together, as AdamW makes what rounding does to a small gradient as large as any other step.
     ours, theirs = (parameters_to_vector(model.acoustic_model.parameters()) for model in (parts, whole))
     assert (ours - theirs).norm() < 0.01 * theirs.norm()
@@ -374,7 +205,7 @@ def test_memory_stays_flat(tones: Path, tmp_path: Path) -> None:
 def test_the_page_is_renewed_while_training_goes_on(
     tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As it stands when the third epoch begins."""
+    """The page is read after each epoch, before the next page is written."""
     seen: list[str] = []
     real = RecognitionTask.evaluate
 

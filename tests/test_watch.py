@@ -12,12 +12,22 @@ from conftest import RATE
 
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import TrainingError
+from asr.run_log import stop_reason
+from asr.training.recognition import RecognitionTask
 from asr.training.selftest import selftest
-from asr.training.watch import MIN_STEPS, gradient_norms, listening_line, no_listening_loss, stop_if_deaf
+from asr.training.watch import (
+    MIN_STEPS,
+    audio_warning,
+    ctc_baseline_loss,
+    epoch_lines,
+    format_loss,
+    gradient_norms,
+    stop_if_audio_ignored,
+)
 
 
 def constant_loss(share: float, frames: int, target: list[int]) -> float:
-    """Straight from the definition: the sum over all paths, units being equally likely beside blank."""
+    """Sum over all paths, from the definition; all units but blank are equally probable."""
     p = [share, (1 - share) / 2, (1 - share) / 2]
     total = 0.0
     for path in itertools.product(range(3), repeat=frames):
@@ -27,9 +37,9 @@ def constant_loss(share: float, frames: int, target: list[int]) -> float:
     return -np.log(total) / len(target)
 
 
-def test_no_listening_loss_is_the_best_constant_distribution() -> None:
-    # Units 1 and 2 come equally often, so that one number, the share of blank, describes the best distribution.
-    found = no_listening_loss([5, 5], [[1, 2], [2, 1]], 3)
+def test_the_baseline_of_ctc_is_the_best_constant_distribution() -> None:
+    # Units 1 and 2 are equally frequent, so one number, the share of blank, describes the best distribution.
+    found = ctc_baseline_loss([5, 5], [[1, 2], [2, 1]], 3)
     best = min(constant_loss(share, 5, [1, 2]) for share in np.linspace(0.01, 0.99, 197))
     assert found == pytest.approx(best, abs=2e-3)
 
@@ -38,27 +48,61 @@ def row(epoch: int, loss: float) -> dict:
     return {"epoch": epoch, "validation_loss": loss, "no_listening_loss": 3.0}
 
 
-def test_a_deaf_model_is_stopped_with_a_diagnosis_and_no_other() -> None:
-    deaf, hears = [row(epoch, 2.9) for epoch in range(1, 9)], [row(1, 2.9), row(2, 2.0), row(3, 2.9)]
-    with pytest.raises(TrainingError, match=r"does not listen: after 8 epochs .* 2.900, .* 3.000"):
-        stop_if_deaf(deaf, epochs=16, step=MIN_STEPS)
-    stop_if_deaf(deaf, epochs=16, step=MIN_STEPS - 1)
-    stop_if_deaf(deaf, epochs=17, step=MIN_STEPS)
-    stop_if_deaf(hears, epochs=3, step=MIN_STEPS)
+def test_only_a_model_that_ignores_the_audio_is_stopped() -> None:
+    ignores, uses = [row(epoch, 2.9) for epoch in range(1, 9)], [row(1, 2.9), row(2, 2.0), row(3, 2.9)]
+    with pytest.raises(TrainingError, match=r"ignores the audio: after 8 epochs .* 2.900, .* 3.000"):
+        stop_if_audio_ignored(ignores, epochs=16, step=MIN_STEPS)
+    stop_if_audio_ignored(ignores, epochs=16, step=MIN_STEPS - 1)
+    stop_if_audio_ignored(ignores, epochs=17, step=MIN_STEPS)
+    stop_if_audio_ignored(uses, epochs=3, step=MIN_STEPS)
 
 
 @pytest.mark.parametrize(
-    ("training", "validation", "said"),
+    ("training", "validation", "expected"),
     [
-        (0.8, 0.8, "listening"),
-        (0.1, 0.8, "listening"),
-        (0.1, 2.0, "learned by heart"),
-        (0.9, 2.0, "not listening yet, normal before about epoch 15"),
+        (0.8, 0.8, ""),
+        (0.1, 0.8, ""),
+        (0.1, 2.0, "memorises the training utterances; it does not recognise other utterances"),
+        (0.9, 2.0, "does not use the audio yet; this is normal until about epoch 15"),
     ],
 )
-def test_what_the_losses_tell_of_listening(training: float, validation: float, said: str) -> None:
+def test_warnings_follow_from_both_losses(training: float, validation: float, expected: str) -> None:
     row = {"epoch": 2, "step": 200, "train_loss": training, "validation_loss": validation, "no_listening_loss": 1.0}
-    assert listening_line(row, epochs=20) == said
+    assert audio_warning(row, epochs=20) == expected
+    assert len("    " + expected) <= 80
+
+
+@pytest.mark.parametrize(
+    ("loss", "text"),
+    [(12.3456, "12.346"), (0.75912, "0.759"), (0.1, "0.100"), (0.0123, "0.0123"), (0.000412, "0.000412")],
+)
+def test_losses_keep_significant_digits(loss: float, text: str) -> None:
+    assert format_loss(loss) == text
+    assert format_loss(float("nan")) == "nan"
+
+
+def test_epoch_lines_fit_80_columns_and_know_the_time_left_only_if_it_is_known() -> None:
+    row = {"epoch": 100, "seconds": 39000.0, "train_loss": 0.000412, "load_share": 0.35, "validation_loss": 0.000398}
+    scores = RecognitionTask.line(None, {**row, "cer": 100.0, "wer": 100.0})  # type: ignore[arg-type]
+    lines = epoch_lines(row, scores, epochs=100, best=True, remaining=39000.0, warning="a warning").split("\n")
+    assert lines == [
+        "epoch 100/100  loss 0.000412  validation loss 0.000398  CER 100.00  WER 100.00",
+        "    10 h 50 min, about 10 h 50 min left; best so far; 35% of it loading audio",
+        "    a warning",
+    ]
+    assert max(map(len, lines)) <= 80
+    row = {**row, "epoch": 1, "seconds": 61.0, "load_share": 0.01, "samples": [["a b", "a"]]}
+    lines = epoch_lines(row, "errors 1.00 %", epochs=12, best=False, remaining=None).split("\n")
+    assert lines == ["epoch  1/12  loss 0.000412  errors 1.00 %", "    1 min 01 s", "    'a b' recognised as 'a'"]
+
+
+def test_why_a_run_stopped() -> None:
+    limits = {"epochs": 5, "patience": 2}
+    log = [{"epoch": epoch, "cer": cer} for epoch, cer in enumerate((9.0, 5.0, 6.0, 5.0, 4.0), start=1)]
+    assert [stop_reason(log[:count], **limits) for count in range(4)] == [None] * 4
+    assert stop_reason(log[:4], **limits) == "no better validation CER for 2 epochs"
+    assert stop_reason(log, **limits) == "all 5 epochs are done"
+    assert stop_reason([*log[:2], {**log[2], "stopped": "error: of some kind"}], **limits) == "error: of some kind"
 
 
 def test_gradient_norms_add_up() -> None:
@@ -75,17 +119,17 @@ def test_gradient_norms_add_up() -> None:
 def test_selftest_tells_shuffled_transcripts_from_right_ones(tones: Path, tmp_path: Path) -> None:
     said: list[str] = []
     selftest(tones / "train.jsonl", said.append)
-    assert "rank correlation 1.00" in said[0] and "learned by heart" in said[-1]
+    assert "rank correlation 1.00" in said[0] and "a model memorised 8 utterances" in said[-1]
     utterances = read_manifest(tones / "train.jsonl")
     texts = np.random.default_rng(0).permutation([u.text for u in utterances])
     write_manifest(tmp_path / "train.jsonl", [replace(u, text=str(t)) for u, t in zip(utterances, texts, strict=True)])
-    with pytest.raises(TrainingError, match="do not seem to belong to their recordings"):
+    with pytest.raises(TrainingError, match=r"do not seem to belong to their recordings"):
         selftest(tmp_path / "train.jsonl", said.append)
 
 
 def test_selftest_fails_where_nothing_can_be_learned(tones: Path, tmp_path: Path) -> None:
     utterances = read_manifest(tones / "train.jsonl")
-    for utterance in utterances:  # recordings as long as they were, of nothing
+    for utterance in utterances:  # silence of equal length
         soundfile.write(tmp_path / utterance.audio.name, np.zeros(soundfile.info(utterance.audio).frames), RATE)
     silent = [replace(u, audio=tmp_path / u.audio.name) for u in utterances]
     write_manifest(tmp_path / "train.jsonl", silent)

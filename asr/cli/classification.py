@@ -14,18 +14,25 @@ def classify(
     model: Model,
     inputs: Inputs,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="NAME.jsonl", help="Write a manifest with hypotheses.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="NAME.jsonl",
+            help="Write a manifest with a field `hypothesis` (default: print the classes).",
+        ),
     ] = None,
     confusion: Annotated[
         Path | None,
-        typer.Option(metavar="PNG", help="Draw which class is heard as which, for manifests with classes."),
+        typer.Option(metavar="PNG", help="Draw a confusion matrix; needs manifests with classes (default: none)."),
     ] = None,
     device: Device = None,
 ) -> None:
-    """Classify recordings: the class of each on stdout, and its probability, after its name where there are several.
+    """Classify recordings.
 
-    Where manifests hold the classes, the accuracy comes last, with counts and a 95 % bootstrap interval. A recording
-    that cannot be read is named on stderr, the rest go on, and the exit status is 1.
+    Prints the class of each recording and its probability; with several recordings, its name comes first. If manifests
+    contain the classes, the last line is the accuracy, with counts and a 95 % bootstrap interval. Recordings that
+    cannot be read are named on stderr, and the exit status is then 1.
     """
     import tempfile
 
@@ -33,7 +40,7 @@ def classify(
     from asr.corpus.manifest import with_hypothesis, write_manifest
 
     if output is not None and output.suffix != ".jsonl":
-        raise AsrError(f"-o {output}: must be NAME.jsonl, a manifest")
+        raise AsrError(f"-o {output}: must be the name of a manifest, NAME.jsonl")
     with tempfile.TemporaryDirectory(prefix="asr-") as temporary:
         utterances = [utterance for utterance, _ in find_recordings(inputs, Path(temporary))]
 
@@ -43,7 +50,7 @@ def classify(
 
         classifier = Classifier.from_file(model, device)
         field = classifier.config.data.text_field
-        rows, failed, scored = [], [], []  # scored: (class, what it was heard as, speaker)
+        rows, failed, scored = [], [], []  # scored: (reference, hypothesis, speaker)
         with ProgressBar("classifying", len(utterances)) as bar:
             for utterance, result in classify_all(classifier, utterances):
                 bar.advance()
@@ -67,13 +74,13 @@ def classify(
         right = accuracy(references, hypotheses, speakers)
         print(right)
         if unlabelled := len(rows) - len(scored):
-            print(f"asr: {unlabelled} of {len(rows)} have no {field} and are not scored", file=sys.stderr)
+            print(f"asr: {unlabelled} of {len(rows)} recordings have no {field} and are not scored", file=sys.stderr)
         if confusion is not None:
             from asr.figures.confusions import confusion_picture
 
             confusion_picture(confusion, *confusions(references, hypotheses, classifier.classes), str(right))
     elif confusion is not None:
-        raise AsrError(f"--confusion {confusion}: needs a manifest whose lines have {field}, the class of each")
+        raise AsrError(f"--confusion {confusion}: needs a manifest with the class of each recording in {field}")
     if failed:
         names = "\n  ".join(failed)
         raise AsrError(f"{len(failed)} of {len(utterances)} recordings could not be classified:\n  {names}")

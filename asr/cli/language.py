@@ -8,6 +8,7 @@ import typer
 
 from asr.cells import Cell
 from asr.cli.groups import Commands, DefaultGroup
+from asr.cli.log import show_log
 from asr.errors import AsrError
 
 Texts = Annotated[
@@ -103,6 +104,7 @@ def train_rnn(
     from asr.text import Normalizer
     from asr.training.language import Vectors, train
 
+    show_log()
     normalizer = Normalizer(lower=lower)
     given: Given | None = None
     vectors: Vectors = (None, None)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from asr.cli.groups import Commands, DefaultGroup
+from asr.cli.log import show_log
 from asr.cli.options import Set
 from asr.errors import AsrError
 
@@ -59,6 +60,7 @@ def suspects(
     from asr.report.suspects import PAGE_FILE, report_by_model, report_by_training
 
     if manifest is None:
+        show_log()
         found = report_by_training(judge, override or [], out, folds=folds, show=show, say=_say)
     else:
         found = report_by_model(judge, manifest, out, show=show, say=_say)

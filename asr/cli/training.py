@@ -6,32 +6,45 @@ from typing import Annotated
 
 import typer
 
+from asr.cli.log import show_log
 from asr.cli.options import Set
 from asr.errors import AsrError
 
 
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, such as recipes/fsdd/config.yaml.")],
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="Configuration (YAML), such as recipes/fsdd/config.yaml.")
+    ],
     out: Annotated[
         Path | None,
-        typer.Option(help="Where results go; by default runs/NAME, NAME being the recipe's folder."),
+        typer.Option(help="Folder for results (default: runs/NAME, where NAME is the folder of CONFIG)."),
     ] = None,
     start: Annotated[
-        Path | None, typer.Option("--from", metavar="MODEL", help="Begin with the weights of this model.")
+        Path | None,
+        typer.Option("--from", metavar="MODEL", help="Start from the weights of this model (default: random weights)."),
     ] = None,
     override: Set = None,
     budget: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="20m or 2h: choose size and epochs so that training takes that long here."),
+        typer.Option(
+            metavar="TIME",
+            help="Training time, such as 20m or 2h; chooses model size and epochs to fit it on this machine "
+            "(default: no limit).",
+        ),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse if anything is unusable; see `asr check`.")] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Stop if any utterance is unusable (default: leave unusable utterances out)."),
+    ] = False,
 ) -> None:
-    """Train a recogniser, or with `task: classification` a classifier; its one file is OUT/model.safetensors.
+    """Train a recogniser or a classifier.
 
-    The data is checked first; what is unusable is named and left out. The same command goes on where an interrupted
-    one stopped.
+    The result is OUT/model.safetensors. A configuration with `task: classification` trains a classifier. The data is
+    checked first; unusable utterances are named and left out. If training was interrupted, repeat the command to
+    resume it.
     """
-    _let_threads_rest()
+    _shorten_busy_waiting()
+    show_log()
     from asr.config import Config
 
     overrides = list(override or [])
@@ -47,30 +60,35 @@ def train(
 
 
 def selftest(
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="What you mean to train on.")],
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="Manifest of training utterances.")],
 ) -> None:
-    """Is it my data or the program? In about a minute: do texts fit their recordings, can a few be learned by heart?"""
-    _let_threads_rest()
+    """Test in a minute whether a model can learn from your data.
+
+    The test compares durations with text lengths, and trains a small model to memorise eight utterances.
+    """
+    _shorten_busy_waiting()
+    show_log()
     from asr.training.selftest import selftest as run_selftest
 
     run_selftest(manifest, print)
 
 
-def _let_threads_rest() -> None:
-    """Lets PyTorch's threads, once they have worked, wait busily for 50 us, not for milliseconds.
+def _shorten_busy_waiting() -> None:
+    """Make idle OpenMP threads of PyTorch wait busily for 50 us instead of milliseconds.
 
-    For the steps of an LSTM run on others. Its OpenMP reads this when it is loaded.
+    The steps of an LSTM run on other threads, which need the processor. GNU OpenMP reads the variable when it is
+    loaded; other OpenMP libraries ignore it.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
 def _minutes(time: str) -> float:
-    """Minutes in 90s, 20m, 2h."""
+    """Convert a time such as 90s, 20m or 2h to minutes."""
     units = {"s": 1 / 60, "m": 1.0, "h": 60.0}
     try:
         minutes = float(time[:-1]) * units[time[-1:]]
     except (KeyError, ValueError):
         minutes = 0.0
     if not 0 < minutes < float("inf"):
-        raise AsrError(f"--budget {time}: must be a time such as 90s, 20m or 2h")
+        raise AsrError(f"--budget {time}: must be a positive number with a unit: 90s, 20m or 2h")
     return minutes

@@ -1,6 +1,5 @@
 """`asr transcribe` and `asr align`."""
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from asr.cli.log import show_log
 from asr.cli.options import Device, Eaf, Formats, Model, OptionalInputs
 from asr.errors import AsrError
 from asr.files import read_text
@@ -83,7 +83,7 @@ def transcribe(
         from asr.recognition.transcribe import transcribe as transcribe_all
         from asr.transcript import Transcript
 
-        _show_log()
+        show_log()  # tells of channels averaged, levels scaled
         recognizer = load(model, device)
         search = None
         if nbest or hotwords is not None or phrases is not None:
@@ -109,12 +109,6 @@ def transcribe(
     if failed:
         names = "\n  ".join(failed)
         raise AsrError(f"{len(failed)} of {total} recordings could not be transcribed:\n  {names}")
-
-
-def _show_log() -> None:
-    """Show on stderr what reading a recording changed: channels averaged, levels scaled."""
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("asr").setLevel(logging.INFO)
 
 
 def _transcribe_live(model: Path, source: str, device: str | None) -> None:
@@ -191,7 +185,7 @@ def align(
     from asr.recognition.recognizer import load
     from asr.writers.tsv import render
 
-    _show_log()
+    show_log()
     alignment = align_text(load(model, device), audio, content)
     write(alignment.transcript, audio, output / audio.stem, names, eaf=eaf)
     if not names and make_corpus is None:

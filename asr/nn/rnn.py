@@ -16,7 +16,7 @@ from asr.cells import Cell
 from asr.nn.lstm import can_train, train_lstm
 
 Kernels = Literal["auto", "torch"]
-State = Any  # of one direction: (1, B, H), or for an LSTM a pair (hidden, memory); of two directions: a pair of states
+State = Any  # one direction: (1, B, H), or for an LSTM a pair (hidden, memory); two directions: a pair of states
 
 # The layer of each cell: (input_size, hidden_size) -> module. The module maps `x (B, S, I)` and a state or None to
 # outputs `(B, S, H)` and the final state `(1, B, H)`. Its recurrent matrix is named `weight_hh_l0`.
@@ -96,7 +96,7 @@ class FrameDropout(nn.Module):
         self.probability = probability
 
     def forward(self, x: Tensor) -> Tensor:
-        dropped = round(256 * self.probability)  # of 256 possible bytes
+        dropped = round(256 * self.probability)  # bytes of 256
         if not self.training or dropped == 0 or x.device.type != "cpu":
             return nn.functional.dropout(x, self.probability, self.training)
         numbers = torch.randint(-(2**63), 2**63 - 1, (x.numel() // 8 + 1,))

@@ -1,1 +1,1 @@
-"""The training loop and what it needs: data, augmentation, evaluation, schedule."""
+"""Training: the loop, its tasks, data, augmentation, evaluation, budgets and checkpoints."""

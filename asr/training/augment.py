@@ -1,6 +1,6 @@
-"""What training does to each utterance, anew in every epoch, in batches, on the device.
+"""Augmentations: changes to each training utterance, drawn anew in every epoch, computed in batches on the device.
 
-All draws come from torch's default generator on the CPU, so that a seed gives one result everywhere.
+All random numbers come from torch's default generator on the CPU, so that a seed gives equal results on all devices.
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,16 @@ from torch.nn import functional
 
 from asr.features import frame_mask
 
-PAUSE_SECONDS = 0.2, 1.5  # the shortest and the longest between joined utterances
-_PAUSE_DB = 30.0, 60.0  # by which a pause is quieter than the speech around it
+PAUSE_SECONDS = 0.2, 1.5  # shortest and longest pause between joined utterances
+_PAUSE_DB = 30.0, 60.0  # smallest and largest difference between the levels of speech and pause
 
 
 def join(waveforms: Sequence[np.ndarray], pause: tuple[int, int]) -> np.ndarray:
-    """Waveforms `(N,)` one after the other, each with a pause of faint noise; part of the last stands before the first.
+    """Join waveforms `(N,)` with pauses of faint noise between them, before the first and after the last.
 
-    Each pause has from `pause[0]` to `pause[1]` samples, short ones more often: the logarithm is uniform. The level of
-    all is drawn from 30 to 60 dB below the speech.
+    There are as many pauses as waveforms; one of them is divided between the start and the end. Each pause has
+    `pause[0]` to `pause[1]` samples; its logarithm is uniform, so short pauses are more frequent. The noise level is
+    drawn once, 30 to 60 dB below the speech.
     """
     fewest, most = pause
     *between, around = (fewest * (most / fewest) ** torch.rand(len(waveforms))).round().int().tolist()
@@ -35,18 +36,17 @@ def join(waveforms: Sequence[np.ndarray], pause: tuple[int, int]) -> np.ndarray:
 
 
 def add_noise(audio: Tensor, lengths: Tensor, snr_db: tuple[float, float]) -> Tensor:
-    """White noise at a signal-to-noise ratio drawn from `snr_db` (low, high), in dB, for each utterance.
+    """Add white noise at a signal-to-noise ratio drawn from `snr_db` (low, high), in dB, for each utterance.
 
     Shapes: audio `(B, N)`, lengths `(B,)` -> `(B, N)`; padding stays 0.
     """
     low, high = snr_db
     ratio = (low + (high - low) * torch.rand(len(audio), 1)).to(audio.device)
     power = audio.square().sum(1, keepdim=True) / lengths[:, None]
-    # One stretch of noise, each utterance taking it from another point on: a draw for every sample costs more
-    # than the spectrograms.
+    # All utterances use parts of one noise signal, because drawing each sample takes longer than the spectrograms.
     size = audio.shape[1]
-    stretch = torch.randn(2 * size).to(audio.device)
-    noise = torch.stack([stretch[start : start + size] for start in torch.randint(size, (len(audio),)).tolist()])
+    signal = torch.randn(2 * size).to(audio.device)
+    noise = torch.stack([signal[start : start + size] for start in torch.randint(size, (len(audio),)).tolist()])
     noise = noise * (power * 10 ** (-ratio / 10)).sqrt()
     return audio + noise * frame_mask(lengths, audio.shape[1])
 
@@ -60,17 +60,18 @@ def warp(
     tempo: float = 0.0,
     minimum_lengths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Scales the frequency axis in Hz (another vocal tract) and the time axis (another tempo) of each utterance.
+    """Scale the frequency axis (another vocal tract) and the time axis (another tempo) of each utterance.
 
-    The factors are drawn between `1 - x` and `1 + x`. No utterance gets shorter than its `minimum_lengths`, so
-    that its transcript stays feasible. Shapes: `(B, T, F)`, `(B,)`, bin centres in Hz `(F,)` -> `(B, T', F)`,
-    `(B,)`; bilinear interpolation; frames beyond the lengths are 0. After Jaitly and Hinton 2013 (VTLP).
+    The factors are drawn between `1 - x` and `1 + x`, where x is `frequency` or `tempo`. No utterance becomes shorter
+    than its `minimum_lengths`, so that its transcript stays feasible. Shapes: `(B, T, F)`, lengths `(B,)`, bin centres
+    in Hz `(F,)` -> `(B, T', F)`, lengths `(B,)`. The interpolation is bilinear; frames beyond the lengths are 0. After
+    Jaitly and Hinton 2013 (VTLP).
     """
     batch, size, bins = features.shape
     scale = 1 + frequency * (2 * torch.rand(batch, 1) - 1)  # (B, 1)
     position = _bin_position(bin_frequencies[None] * scale, bin_frequencies).to(features.device)  # (B, F)
-    stretch = (1 + tempo * (2 * torch.rand(batch) - 1)).to(features.device)
-    new_lengths = (lengths * stretch).round().long()
+    duration = (1 + tempo * (2 * torch.rand(batch) - 1)).to(features.device)
+    new_lengths = (lengths * duration).round().long()
     if minimum_lengths is not None:
         new_lengths = torch.where(new_lengths < minimum_lengths, lengths, new_lengths)
     new_size = int(new_lengths.max())
@@ -81,22 +82,22 @@ def warp(
             time[:, :, None].expand(batch, new_size, bins) * (2 / max(size - 1, 1)) - 1,
         ],
         dim=-1,
-    )  # (B, T', F, 2), in [-1, 1] as grid_sample wants it: first along F, then along T
+    )  # (B, T', F, 2), in [-1, 1] for grid_sample: the position along F, then along T
     warped = functional.grid_sample(features[:, None], grid, padding_mode="border", align_corners=True)[:, 0]
     return warped * frame_mask(new_lengths, new_size)[:, :, None], new_lengths
 
 
 def _bin_position(frequencies: Tensor, bin_frequencies: Tensor) -> Tensor:
-    """Fractional bin index of each frequency (Hz), by linear interpolation between bin centres, clamped."""
+    """Return the fractional bin index of each frequency in Hz, interpolated between bin centres and clamped."""
     right = torch.searchsorted(bin_frequencies, frequencies.contiguous()).clamp(1, len(bin_frequencies) - 1)
     low, high = bin_frequencies[right - 1], bin_frequencies[right]
     return (right - 1 + (frequencies - low) / (high - low)).clamp(0, len(bin_frequencies) - 1)
 
 
 def mask_bands(features: Tensor, *, count: int, max_bins: int) -> Tensor:
-    """Sets `count` bands of up to `max_bins` bins of each utterance to 0, its mean (SpecAugment).
+    """Set `count` frequency bands of up to `max_bins` bins of each utterance to 0, which is its mean (SpecAugment).
 
-    Park et al. 2019, https://arxiv.org/abs/1904.08779. Shape `(B, T, F)`.
+    Park et al. 2019, https://arxiv.org/abs/1904.08779. Shape: `(B, T, F)`.
     """
     batch, _, bins = features.shape
     width = torch.rand(batch, count, 1) * (min(max_bins, bins) + 1)
@@ -107,10 +108,10 @@ def mask_bands(features: Tensor, *, count: int, max_bins: int) -> Tensor:
 
 
 def mask_times(features: Tensor, lengths: Tensor, *, per_frame: float, max_frames: int) -> Tensor:
-    """Sets stretches of up to `max_frames` frames to 0, `per_frame` of them for each real frame on average.
+    """Set spans of up to `max_frames` frames to 0, on average `per_frame` spans for each real frame.
 
-    Their number grows with the utterance (Park et al. 2020, https://arxiv.org/abs/1912.05533), and no stretch
-    is longer than a fifth of it. Shapes `(B, T, F)`, `(B,)`.
+    The number of spans grows with the utterance (Park et al. 2020, https://arxiv.org/abs/1912.05533). No span is longer
+    than a fifth of the utterance. Shapes: `(B, T, F)`, lengths `(B,)` -> `(B, T, F)`.
     """
     real = lengths.cpu()[:, None].float()  # (B, 1)
     expected = real * per_frame
@@ -124,7 +125,7 @@ def mask_times(features: Tensor, lengths: Tensor, *, per_frame: float, max_frame
 
 
 class Augment(nn.Module):
-    """The augmentations of one training run; each argument at its default switches its part off."""
+    """The augmentations of one training run; the default of each argument switches its augmentation off."""
 
     def __init__(
         self,
@@ -150,18 +151,21 @@ class Augment(nn.Module):
         self.time_mask_frames = max(1, round(time_mask_ms / 1000 / hop_seconds))
 
     def audio(self, audio: Tensor, lengths: Tensor) -> Tensor:
-        """Waveforms `(B, N)`, lengths `(B,)` -> `(B, N)`."""
+        """Augment waveforms `(B, N)`, lengths `(B,)`: return waveforms `(B, N)`."""
         return audio if self.noise_snr_db is None else add_noise(audio, lengths, self.noise_snr_db)
 
     def features(self, features: Tensor, lengths: Tensor, minimum_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised features `(B, T, F)`, lengths and fewest allowed frames `(B,)` -> features, lengths; no masks."""
+        """Warp normalised features `(B, T, F)`, lengths `(B,)`: return features and lengths, without masks.
+
+        No utterance becomes shorter than its `minimum_lengths (B,)`, in frames.
+        """
         if not self.frequency_warp and not self.tempo:
             return features, lengths
         bins = self.bin_frequencies
         return warp(
             features,
             lengths,
-            # Cepstra have no frequency axis to warp; the builder refuses that, and tempo needs none.
+            # Cepstra have no frequency axis: the builder refuses frequency_warp, and tempo ignores the frequencies.
             bin_frequencies=torch.arange(features.shape[2]).float() if bins is None else bins,
             frequency=self.frequency_warp,
             tempo=self.tempo,
@@ -169,7 +173,7 @@ class Augment(nn.Module):
         )
 
     def masks(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Features `(B, T, F)` with bands and stretches of each hidden, lengths `(B,)` -> features."""
+        """Mask frequency bands and time spans of features `(B, T, F)`, lengths `(B,)`: return features."""
         if self.frequency_masks:
             features = mask_bands(features, count=self.frequency_masks, max_bins=self.frequency_mask_bins)
         if self.time_masks_per_frame:

@@ -1,4 +1,4 @@
-"""From a configuration to the parts of a run: precision, augmentation, batches, and what is said of them."""
+"""Builders: from a configuration to the parts of a run, and descriptions of a run for people and model files."""
 
 import shutil
 import subprocess
@@ -24,21 +24,22 @@ from asr.training.data import Corpora
 from asr.training.hardware import processes, use_bf16
 from asr.version import __version__
 
-_FREE = {"decoder", "ctc_weight", "dropout", "dropout_mask"}  # settings that leave the encoder's parameters as they are
+_MODELS: dict[str, type[SpeechModel[Any]]] = {model.task: model for model in (Recognizer, Classifier)}
+_FREE = {"decoder", "ctc_weight", "dropout", "dropout_mask"}  # settings that do not change the encoder's parameters
 _BY_UNIT = ("output.", "decoder.output.", "decoder.embedding.")  # parameters with a row for each unit
 
 
 def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
-    """The augmentations that a configuration describes. Raises ConfigError for those its features cannot have."""
+    """Build the augmentations of a configuration. Raises ConfigError if features or task do not allow one of them."""
     features = model.features
     frequencies = features.bin_frequencies
     if config.augment.frequency_warp and frequencies is None:
         raise ConfigError(f"augment.frequency_warp: {config.features.kind} has no frequency axis to warp; set it to 0")
     if config.augment.join and model.task == Classifier.task:
-        raise ConfigError("augment.join: a recording of two utterances has no one class; set it to 0")
+        raise ConfigError("augment.join: a recording of two utterances does not have one class; set it to 0")
     if config.training.consistency and (model.task == Classifier.task or config.model.decoder != "ctc"):
         raise ConfigError(
-            "training.consistency: is for recognisers with model.decoder=ctc, whose frames it compares; set it to 0"
+            "training.consistency: is for recognisers with model.decoder=ctc, because it compares frames; set it to 0"
         )
     return Augment(
         hop_seconds=features.hop / features.sample_rate,
@@ -48,24 +49,26 @@ def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
 
 
 def start_from(model: SpeechModel[Any], path: str | Path) -> str:
-    """Gives `model` the weights of a model file, and tells which units or classes it keeps.
+    """Copy the weights of a model file to `model`; return a line about the units or classes that are kept.
 
-    Rows of output layers and embeddings go by what they stand for; those of new units stay fresh, as all do where the
-    file is of another task, which shares the encoder only, and so does a decoder that the other model does not have.
-    Raises ModelFileError for a bad file, ConfigError where features or encoder differ in shape.
+    Rows of output layers and embeddings are matched by unit or class; rows of new units keep their fresh weights. From
+    a model of another task, only the encoder is copied. A decoder that the file does not have keeps its fresh weights.
+    Raises ModelFileError for a bad file, and ConfigError if features or encoder have other settings.
     """
-    is_classifier = task_of(read_metadata(path)) == Classifier.task
-    other: SpeechModel[Any] = (Classifier if is_classifier else Recognizer).from_file(path, model.device)
+    task = task_of(read_metadata(path))
+    if task not in _MODELS:
+        raise ConfigError(f"{path}: is a {task}; training can start from a recogniser or a classifier only")
+    other = _MODELS[task].from_file(path, model.device)
     for section in ("features", "model"):
         ours, theirs = (getattr(m.config, section).model_dump(exclude=_FREE) for m in (model, other))
         if differences := [f"{section}.{key}={theirs[key]}" for key in ours if ours[key] != theirs[key]]:
             raise ConfigError(
-                f"{path}: was trained with other settings; to start from it, --set {' '.join(differences)}"
+                f"{path}: was trained with other settings; to start from it, use --set {' --set '.join(differences)}"
             )
     old, new = other.symbols, model.symbols
     same_task = model.task == other.task
     shared = [symbol for symbol in new if symbol in old] if same_task else []
-    before = model.outputs_before  # the blank
+    before = model.outputs_before  # rows before the units: the blank
     rows_of_old, rows_of_new = (
         [*range(before), *(before + symbols.index(symbol) for symbol in shared)] for symbols in (old, new)
     )
@@ -80,7 +83,7 @@ def start_from(model: SpeechModel[Any], path: str | Path) -> str:
 
 
 def plan_epochs(config: Config, data: Corpora) -> list[list[list[Joined]]]:
-    """The batches of every epoch, drawn before the first, so that the schedule knows the number of steps."""
+    """Plan the batches of every epoch; the learning-rate schedule needs their number before the first step."""
     generator = np.random.default_rng(config.training.seed)
     limits = {
         "max_samples": round(config.training.batch_seconds * data.training.sample_rate),
@@ -99,10 +102,10 @@ def plan_epochs(config: Config, data: Corpora) -> list[list[list[Joined]]]:
 
 
 def pause_range(config: Config) -> tuple[int, int]:
-    """Fewest and most samples of a pause between joined utterances.
+    """Return the fewest and most samples of a pause between joined utterances.
 
-    Three encoder frames at least keep the joined text feasible for CTC where both are: one for the space or for the
-    blank between equal units, two for what rounding takes.
+    A pause of three encoder frames keeps the joined text feasible for CTC, if both texts are. One frame is for the
+    space, or for the blank between equal units; two frames are for rounding.
     """
     rate = config.features.sample_rate
     stride = hop_samples(rate, config.features.hop_ms) * config.model.subsampling
@@ -111,7 +114,7 @@ def pause_range(config: Config) -> tuple[int, int]:
 
 
 def describe(model: SpeechModel[Any], data: Corpora) -> str:
-    """What is about to be trained, on what: the two lines before the first epoch."""
+    """Describe data and model in the two lines before the first epoch."""
     parameters = sum(parameter.numel() for parameter in model.acoustic_model.parameters())
     shape, process = model.config.model, processes()
     precision = "bf16" if use_bf16(model.config.training.precision, process.device) else "fp32"
@@ -125,7 +128,10 @@ def describe(model: SpeechModel[Any], data: Corpora) -> str:
 
 
 def summary(config: Config, data: Corpora, row: Row, errors: Sequence[str]) -> dict[str, Any]:
-    """What `asr info` tells of the training, `errors` of the row among it: nothing that differs between equal runs."""
+    """Return the summary of a training run for `asr info`, with the fields `errors` of the row.
+
+    It contains nothing that differs between equal runs, such as times.
+    """
     return {
         "training_hours": round(data.training.seconds / 3600, 4),
         "training_utterances": len(data.training),
@@ -138,7 +144,7 @@ def summary(config: Config, data: Corpora, row: Row, errors: Sequence[str]) -> d
 
 
 def program() -> dict[str, Any]:
-    """Which program trained a model, for its file."""
+    """Return the version of the program, for the model file."""
     return {
         "git_commit": _git_commit(),
         "versions": {"asr": __version__, "torch": torch.__version__, "python": sys.version.split()[0]},
@@ -146,7 +152,7 @@ def program() -> dict[str, Any]:
 
 
 def _git_commit() -> str | None:
-    """The commit of the asr package, where it runs from a git checkout."""
+    """Return the commit of the asr package, if it runs from a git checkout."""
     if shutil.which("git") is None:
         return None
 
@@ -154,5 +160,5 @@ def _git_commit() -> str | None:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
-    is_tracked = git("ls-files", Path(__file__).name)  # not installed inside a checkout of something else
+    is_tracked = git("ls-files", Path(__file__).name)  # false if installed inside a checkout of another project
     return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*") or None if is_tracked else None

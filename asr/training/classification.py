@@ -1,4 +1,4 @@
-"""Training a classifier: cross-entropy on whole utterances and their classes, which stand in place of texts."""
+"""The task of training a classifier, with cross-entropy on whole utterances; their classes replace their texts."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,38 +17,41 @@ from asr.training import watch
 from asr.training.data import Corpora
 from asr.training.speech import SAMPLES, SpeechTask
 
-_UNSEEN = -1  # in place of a class that training never shows
+_UNSEEN = -1  # index of every class that only validation data has
 
 
 def learn_classes(config: Config, data: Corpora, say: Callable[[str], None]) -> list[str]:
-    """The classes of training, sorted; those that only validation has are said.
+    """Return the sorted classes of the training data; report the classes that only validation data has.
 
-    Raises TrainingError if there is only one, or if validation has none of them.
+    Raises TrainingError if there is only one class, or if validation data has none of the classes.
     """
     corpora = data.training, data.validation
     classes, held_out = (Counter(utterance.text or "" for utterance in corpus.utterances) for corpus in corpora)
     if len(classes) == 1:
         raise TrainingError(
-            f"{', '.join(config.data.train)}: every utterance is of one class, {next(iter(classes))!r}; there must be "
-            f"two or more to tell apart; data.text_field is {config.data.text_field}, the field that holds the class"
+            f"{', '.join(config.data.train)}: all utterances have the same class, {next(iter(classes))!r}; a "
+            f"classifier needs two or more classes. Check data.text_field={config.data.text_field}, the field of them"
         )
     unseen = ", ".join(f"{name!r} {count} times" for name, count in held_out.items() if name not in classes)
     if not held_out.keys() & classes.keys():
-        raise TrainingError(f"validation has no class of training, but {unseen}; divide the data so that both have all")
+        raise TrainingError(
+            f"{', '.join(config.data.validation)}: no class of the validation data occurs in the training data; found "
+            f"{unseen}; split the data so that both parts have all classes"
+        )
     if unseen:
-        say(f"warning: validation has classes never seen in training, all of which count as errors: {unseen}")
+        say(f"warning: validation data has classes that training data does not have; they count as errors: {unseen}")
     return sorted(classes)
 
 
 class ClassificationTask(SpeechTask[Classifier, Corpora]):
-    """Targets are the classes of utterances."""
+    """Training of a classifier; the targets are the classes of the utterances."""
 
     target = "utterance"
     criterion = "error_rate"
     errors = ("error_rate",)
 
     def __init__(self, config: Config, data: Corpora, device: torch.device) -> None:
-        """Learns the classes and draws the first weights, or takes those of `training.start_from`."""
+        """Learn the classes and create a model with fresh weights, or with the weights of `training.start_from`."""
         classes = learn_classes(config, data, watch.say)
         super().__init__(config, data, Classifier(config, classes).to(device))
         index = {name: number for number, name in enumerate(classes)}
@@ -56,13 +59,13 @@ class ClassificationTask(SpeechTask[Classifier, Corpora]):
             torch.tensor([index.get(utterance.text or "", _UNSEEN) for utterance in corpus.utterances])
             for corpus in (data.training, data.validation)
         )
-        self.not_listening = torch.distributions.Categorical(self.targets.bincount().float()).entropy().item()
+        self.baseline_loss = torch.distributions.Categorical(self.targets.bincount().float()).entropy().item()
 
     def num_targets(self, batch: list[Joined]) -> int:
         return len(batch)
 
     def load(self, batch: list[Joined]) -> tuple[Tensor, Tensor, Tensor]:
-        """Audio `(B, N)`, lengths `(B,)` in samples, targets `(B,)`."""
+        """Load audio `(B, N)`, lengths `(B,)` in samples, and classes `(B,)`."""
         return *self.load_audio(batch), self.targets[[index for (index,) in batch]].to(self.model.device)
 
     def loss(self, model: nn.Module, data: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -71,23 +74,20 @@ class ClassificationTask(SpeechTask[Classifier, Corpora]):
         return nn.functional.nll_loss(log_probs, targets, reduction="sum")
 
     def evaluate(self) -> Row:
-        """The loss leaves out classes never seen in training; they count as errors."""
+        """Compute the loss over classes that training data has; other classes count as errors."""
         validation = self.data.validation
         log_probs = self.model.log_probs(validation.num_samples, validation.audio)
         best = log_probs.argmax(1)
         pairs = zip(validation.utterances, best.tolist(), strict=True)
         return {
             "validation_loss": nn.functional.nll_loss(log_probs, self.held_out, ignore_index=_UNSEEN).item(),
-            "no_listening_loss": self.not_listening,
+            "no_listening_loss": self.baseline_loss,
             "error_rate": 100 * (best != self.held_out).double().mean().item(),
-            "samples": [[utterance.text, self.model.classes[heard]] for utterance, heard in pairs][:SAMPLES],
+            "samples": [[utterance.text, self.model.classes[index]] for utterance, index in pairs][:SAMPLES],
         }
 
     def line(self, row: Row) -> str:
-        return (
-            f"validation loss {row['validation_loss']:.3f}  errors {row['error_rate']:6.2f} %  "
-            f"{watch.listening_line(row, epochs=self.config.training.epochs)}"
-        )
+        return f"validation loss {watch.format_loss(row['validation_loss'])}  errors {row['error_rate']:.2f} %"
 
     def picture(self, path: Path, log: Sequence[Row]) -> None:
         classification_picture(path, log, self.model, self.data.validation)

@@ -1,4 +1,4 @@
-"""What a run trains on: corpora opened, units learned, and everything left out named before the first epoch."""
+"""The data of a run: open the corpora, learn the units, and name everything that is left out before the first epoch."""
 
 import unicodedata
 from collections import Counter
@@ -21,7 +21,7 @@ _NAMED = 5  # utterances named one by one before the rest are counted
 
 @dataclass(frozen=True, slots=True)
 class Corpora:
-    """What is learned from and what is held out; the text of an utterance is normalised, or it is its class."""
+    """Training and validation corpora; the text of an utterance is its normalised transcript, or its class."""
 
     training: PackedCorpus
     validation: PackedCorpus
@@ -29,41 +29,47 @@ class Corpora:
 
 @dataclass(frozen=True, slots=True)
 class TrainingData(Corpora):
+    """Training and validation corpora, and the units of their texts."""
+
     units: Units
 
 
 def open_data(config: Config, say: Callable[[str], None], *, strict: bool = False) -> TrainingData:
-    """Opens both corpora, as `open_corpora` does, and learns the units.
+    """Open both corpora with `open_corpora`, and learn the units of the training texts.
 
-    Raises also TextError if training has no text, or text that its units file cannot spell.
+    Raises the errors of `open_corpora`, and TextError if training data has no text, or text with characters that the
+    units file does not list.
     """
     corpora = open_corpora(config, say, strict=strict)
     units = _units(config.text, corpora.training.utterances, say)
     say(f"texts: {config.text.normalizer}; units: {len(units.symbols)} {units.kind}")
     if unknown := _count(corpora.validation.utterances, units.unknown):
-        say(f"warning: validation text holds characters never seen in training: {describe_characters(unknown)}")
+        say(f"warning: validation text has characters that training text does not have: {describe_characters(unknown)}")
     return TrainingData(corpora.training, corpora.validation, units)
 
 
 def open_corpora(config: Config, say: Callable[[str], None], *, strict: bool = False) -> Corpora:
-    """Checks and packs both corpora. What is unusable is said and left out.
+    """Check and pack both corpora; name unusable utterances and leave them out.
 
-    What `data.exclude` lists is left out of training, not of validation. Raises ManifestError for a bad manifest,
-    ConfigError for an exclude list that cannot be read, TrainingError if nothing is left, or if anything is unusable
-    and `strict`.
+    Utterances listed in `data.exclude` are left out of training, not of validation. Raises ManifestError for a bad
+    manifest, ConfigError for an exclude list that cannot be read, and TrainingError if no utterance is left, or if
+    `strict` is set and any utterance is unusable.
     """
     splits = {"train": config.data.train, "validation": config.data.validation}
     report = check(splits, training="train", **settings_of(config))
     for verdict, findings in groupby(report.unusable, key=lambda finding: finding.verdict):
         _say_left_out([f"{finding}; {finding.cure}" for finding in findings], verdict, say)
     if strict and report.unusable:
-        raise TrainingError("strict: there are unusable utterances; correct the data, or train without --strict")
+        raise TrainingError(
+            f"--strict: {len(report.unusable)} utterances are unusable, as listed above; correct the data, or train "
+            "without --strict"
+        )
     if suspects := Counter(finding.verdict for finding in report.findings if finding.severity == SUSPECT):
         say("suspect, see `asr check`: " + ", ".join(f"{count} {verdict}" for verdict, count in suspects.items()))
     for split, paths in splits.items():
         if not report.usable(split):
             faulty = {(f.manifest, f.line): f for f in report.unusable if f.manifest in [Path(path) for path in paths]}
-            first = next(iter(faulty.values()), "it holds none")
+            first = next(iter(faulty.values()), "the manifest is empty")
             raise TrainingError(f"{', '.join(paths)}: none of its {len(faulty)} utterances can be used; {first}")
     training, validation = (_pack(paths, report.usable(split), config, say) for split, paths in splits.items())
     if config.data.exclude is not None:
@@ -87,41 +93,41 @@ def _pack(
 
 
 def read_ids(path: str | Path) -> set[str]:
-    """The ids that a file lists, one a line. Raises ConfigError if it cannot be read."""
+    """Read a file of ids, one id a line. Raises ConfigError if the file cannot be read."""
     return {line.strip() for line in read_lines(Path(path), ConfigError)} - {""}
 
 
 def _exclude(corpus: PackedCorpus, path: str, say: Callable[[str], None]) -> None:
-    """Takes the utterances that a file lists out of a corpus, and says how many."""
+    """Remove the utterances that a file lists from a corpus, and report their number."""
     ids, count = read_ids(path), len(corpus)
     kept = [index for index, utterance in enumerate(corpus.utterances) if utterance.id not in ids]
     if not kept:
-        raise TrainingError(f"data.exclude: {path} lists all {count} training utterances; none is left")
+        raise TrainingError(f"data.exclude: {path} lists all {count} training utterances, so none is left")
     corpus.select(kept)
     excluded = count - len(kept)
-    others = f"; {len(ids) - excluded} more ids of it are not among them" if len(ids) > excluded else ""
-    say(f"excluded {excluded} of {count} training utterances, which {path} lists{others}")
+    others = f"; {len(ids) - excluded} of its ids are not in the training data" if len(ids) > excluded else ""
+    say(f"excluded {excluded} of {count} training utterances, listed in {path}{others}")
 
 
 def _equalize(corpus: PackedCorpus, say: Callable[[str], None]) -> None:
-    """Evens out sources; says how many utterances name no speaker."""
+    """Equalise the recordings of each speaker; report how many utterances name no speaker."""
     corpus.equalize()
     if nameless := sum(utterance.speaker is None for utterance in corpus.utterances):
         say(
-            f"warning: features.equalize: {nameless} of {len(corpus)} utterances name no speaker; those in one folder "
-            "are evened out together, as if of one"
+            f"warning: features.equalize: {nameless} of {len(corpus)} utterances name no speaker; the utterances of a "
+            "folder are equalised as if they were of one speaker"
         )
 
 
 def _units(config: TextConfig, utterances: Sequence[Utterance], say: Callable[[str], None]) -> Units:
-    """The units learned from training texts, or listed in the units file; what is doubtful about them is said."""
+    """Learn units from training texts, or read them from the units file; report doubtful units."""
     if config.units_file is None:
         units = Units.learn((utterance.text or "" for utterance in utterances), config.units)
         digits = _count(utterances, lambda text: Counter(c for c in text if unicodedata.category(c)[0] == "N"))
         if digits and config.units != "phones":
             say(
-                f"warning: training text holds digits: {describe_characters(digits)}; spell numbers out as they are "
-                "spoken, or, where digits are tones or letters, list them in a text.units_file"
+                f"warning: training text has digits: {describe_characters(digits)}; write numbers as words, or, if "
+                "digits mark tones or letters, list them in a text.units_file"
             )
         return units
     symbols = read_units(config.units_file, config.units)
@@ -130,13 +136,13 @@ def _units(config: TextConfig, utterances: Sequence[Utterance], say: Callable[[s
     if unknown := _count(utterances, units.unknown):
         first = next(utterance.id for utterance in utterances if units.unknown(utterance.text or ""))
         raise TextError(
-            f"{config.units_file}: training text holds {describe_characters(unknown)}, first in {first}; "
-            "add what is missing to the file, or correct the text"
+            f"{config.units_file}: does not list {describe_characters(unknown)} of the training text, first in "
+            f"utterance {first}; add the missing characters to the file, or correct the text"
         )
     if unused := set(symbols) - _count(utterances, lambda text: Counter(units.split(text))).keys():
-        say(f"warning: units of {config.units_file} that training text never holds: {' '.join(sorted(unused))}")
+        say(f"warning: units of {config.units_file} that do not occur in training text: {' '.join(sorted(unused))}")
     if ambiguous := _count(utterances, units.ambiguities):
-        say(f"{config.units_file}: parts of the training text that other units would spell too are read as")
+        say(f"{config.units_file}: parts of the training text can be divided into units in several ways; they become")
         for part, count in ambiguous.most_common(_NAMED):
             say(f"  {' + '.join(units.split(part))}, {count} times")
         if len(ambiguous) > _NAMED:

@@ -1,4 +1,4 @@
-"""How good the model is on held-out data, while it trains."""
+"""The evaluation of a recogniser on validation data during training."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,10 @@ from asr.text import BLANK
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Loss in nats per unit, the score, what was heard, and the share of frames in which CTC's best unit is blank."""
+    """The result of an evaluation: loss in nats per unit, score, hypotheses, and the share of blank frames.
+
+    A frame is blank if CTC's best unit for it is blank.
+    """
 
     loss: float
     score: Score
@@ -22,10 +25,10 @@ class Evaluation:
 
 
 def evaluate(recognizer: Recognizer, corpus: PackedCorpus) -> Evaluation:
-    """Loss and score of a corpus with normalised texts, through the inference path of `asr transcribe`.
+    """Compute loss and score of a corpus with normalised texts, through the inference path of `asr transcribe`.
 
-    The score counts every utterance; the loss leaves out those it is infinite for (characters without a unit,
-    audio too short for its text).
+    The score counts every utterance. The loss leaves out utterances with an infinite loss, which have characters
+    without a unit, or audio too short for their text.
     """
     references = [utterance.text or "" for utterance in corpus.utterances]
     hypotheses = [""] * len(corpus)

@@ -1,4 +1,4 @@
-"""Cross-validation: each utterance judged by a model that was trained without it."""
+"""Cross-validation: one model for each fold, trained without the utterances of the fold."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -17,15 +17,17 @@ from asr.training.train import train
 def cross_validate(
     config: Config, data: TrainingData, out: Path, folds: int, say: Callable[[str], None]
 ) -> Iterator[tuple[Recognizer, list[int]]]:
-    """Trains a model for each fold on all the others, and gives it with the indices in `data.training` of its fold.
+    """Train a model for each fold on all other folds; yield the model and the indices of its fold in `data.training`.
 
-    Utterances are dealt to the folds by the hash of their id. Each model is trained as `config` says, in a folder of
-    `out`; called again, training goes on where it stopped, and what is trained on the same is not trained again.
-    Raises TrainingError for fewer utterances than folds, or as `train` does.
+    The hash of its id decides the fold of an utterance. Each model is trained with `config`, in a folder of its own in
+    `out`. A repeated call resumes training where it stopped, and keeps models whose data and settings are unchanged.
+    Raises TrainingError if there are fewer utterances than folds, and the errors of `train`.
     """
     utterances = data.training.utterances
     if not 2 <= folds <= len(utterances):
-        raise TrainingError(f"{folds} folds: there must be 2 or more, and of {len(utterances)} utterances not more")
+        raise TrainingError(
+            f"{folds} folds: there must be at least 2, and at most as many as training utterances, {len(utterances)}"
+        )
     left_out = read_ids(config.data.exclude) if config.data.exclude is not None else set()
     dealt = sorted(range(len(utterances)), key=lambda index: hash_fraction(utterances[index].id))
     state = repr((data.training.num_samples.tolist(), [(u.id, u.text) for u in utterances]))
@@ -37,7 +39,7 @@ def cross_validate(
         its_config = config.model_copy(update={"data": config.data.model_copy(update={"exclude": str(exclude)})})
         key = hashlib.sha256(repr((its_config, ids, state)).encode()).hexdigest().encode()
         model, trained_on = folder / MODEL_FILE, folder / "trained-on.sha256"
-        say(f"fold {number + 1} of {folds}: a model that has not seen {len(fold)} of {len(utterances)} utterances")
+        say(f"fold {number + 1} of {folds}: a model trained without {len(fold)} of {len(utterances)} utterances")
         if not (model.exists() and trained_on.exists() and trained_on.read_bytes() == key):
             train(its_config, folder)
             write_whole(trained_on, key)

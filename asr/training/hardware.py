@@ -1,4 +1,4 @@
-"""What training runs on: processes and their devices, number formats."""
+"""The hardware of a training run: processes, devices, number formats, memory."""
 
 import ctypes
 import os
@@ -10,27 +10,32 @@ import psutil
 import torch
 from accelerate import PartialState
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # names of glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # constants of glibc's malloc.h
 
 
 def processes() -> PartialState:
-    """This process among those of torchrun, and its device: CUDA or the CPU, as other devices have no CTC."""
+    """Return the rank and device of this process under torchrun.
+
+    The device is CUDA or the CPU, because PyTorch has a CTC loss for no other device.
+    """
     return PartialState(cpu=not torch.cuda.is_available())
 
 
 @contextmanager
 def steady_numbers() -> Iterator[None]:
-    """Makes two equal runs equal to the last bit, and none slow with denormals, meanwhile.
+    """Make equal runs equal to the last bit inside this context, and treat denormals as 0.
 
-    Numbers too small for float32's normal range count as 0: some processors are slow with them. On CUDA only
-    deterministic kernels are used (https://docs.pytorch.org/docs/stable/notes/randomness.html).
+    Denormals, numbers below float32's normal range, are slow on some processors. On CUDA, only deterministic kernels
+    are used (https://docs.pytorch.org/docs/stable/notes/randomness.html).
+
+    `torch.utils.deterministic.fill_uninitialized_memory` is documented, but has no type; seen with torch 2.11.
     """
     torch.set_flush_denormal(True)
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     if torch.cuda.is_available():
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when CUDA starts
         torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         yield
@@ -41,17 +46,20 @@ def steady_numbers() -> Iterator[None]:
 
 
 def keep_memory() -> None:
-    """Lets the C library keep what is freed for the next step, where it would give pages back, to be cleared again."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None  # of glibc alone
+    """Make the C library keep freed memory for the next step.
+
+    Otherwise glibc returns pages to Linux, which clears them again for each step. Other systems are left as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None  # only glibc has it
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 1 << 30)
         mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16; with `auto`, only where the hardware multiplies matrices in it.
+    """Return whether to compute in bfloat16; `auto` means: if the hardware multiplies matrices in bfloat16.
 
-    A CPU without such instructions (AVX512-BF16, AMX) emulates it, several times slower than float32.
+    A CPU without such instructions (AVX512-BF16, AMX) emulates bfloat16, several times slower than float32.
     """
     if precision != "auto":
         return precision == "bf16"
@@ -61,7 +69,7 @@ def use_bf16(precision: str, device: torch.device) -> bool:
 
 
 def memory_mb(device: torch.device) -> float:
-    """Megabytes in use: on CUDA the most since the start, on the CPU those of this process now."""
+    """Return megabytes in use: on CUDA the peak since the start, on the CPU the current memory of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     return float(psutil.Process().memory_info().rss / 1e6)

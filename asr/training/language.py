@@ -1,8 +1,8 @@
-"""Training of recurrent language models by truncated backpropagation through time.
+"""The task of training a recurrent language model by truncated backpropagation through time.
 
-The sentences of an epoch, in random order, are one stream of tokens, cut into rows that are read side by side, `bptt`
-tokens at a time. Each such chunk begins in the state that the one before it ended in, but gradients stop at its border:
-what was read before counts, and computing time does not grow with it (Williams and Peng 1990; Mikolov et al. 2010).
+The sentences of an epoch, in random order, form one stream of tokens. The stream is cut into rows, which are read in
+parallel, in chunks of `bptt` tokens. A chunk begins in the final state of the previous chunk, but gradients stop at the
+border: the model uses the earlier text, and computing time does not grow (Williams and Peng 1990; Mikolov et al. 2010).
 """
 
 import functools
@@ -27,15 +27,15 @@ from asr.training.build import program
 from asr.training.hardware import keep_memory, processes, steady_numbers
 from asr.training.loop import MODEL_FILE, fit
 from asr.training.task import Task
-from asr.training.watch import say
+from asr.training.watch import format_loss, say
 
-NO_TARGET = -100  # in place of a token beyond the end of the stream
-BPTT = 64  # tokens that gradients go back at most
+NO_TARGET = -100  # target beyond the end of the stream
+BPTT = 64  # tokens in a chunk: gradients go back at most so far
 MAX_ROWS = 32
-MIN_LENGTH = 7000  # of a row; a text too short for that has fewer rows, since it takes many steps to learn
-RARE = 0.5  # share of the tokens seen once that an epoch reads as `<unk>`, so that the model learns what it is
+MIN_LENGTH = 7000  # tokens in a row; a short text has fewer rows, because the model needs many steps
+RARE = 0.5  # share of the tokens seen once that an epoch replaces with `<unk>`, so that the model learns `<unk>`
 
-Vectors = tuple[np.ndarray, np.ndarray] | tuple[None, None]  # of training and validation sentences, `(n, C)` each
+Vectors = tuple[np.ndarray, np.ndarray] | tuple[None, None]  # (n, C) for training and for validation sentences
 
 
 @steady_numbers()
@@ -51,13 +51,15 @@ def train(
     given: Given | None = None,
     **settings: Any,
 ) -> RecurrentLM:
-    """Trains a language model on sentences that `normalizer` gave; `settings` are those of `LanguageModel`.
+    """Train a language model on normalised sentences, write it to `output`, and return it.
 
-    With `vectors` it is conditioned on them; if they stand for values, `given` are those.
+    The model of the epoch with the lowest validation perplexity is written. Its tokens are the tokens of `ngrams`, an
+    n-gram model of the same sentences, so that the perplexities of both models are comparable. `settings` are the
+    arguments of `LanguageModel`. With `vectors`, the model is conditioned on them; `given` names the values that the
+    vectors stand for.
 
-    Its tokens are those of `ngrams`, a model of the same sentences, so that their perplexities compare. The model of
-    the epoch with the lowest is written to `output`; what `fit` leaves, for an interrupted call to go on when it is
-    repeated, is in a folder beside it. Raises LanguageModelError if the validation text is empty.
+    If training was interrupted, repeat the call: it resumes from the checkpoint in the folder `output`.training. Raises
+    LanguageModelError if the validation text is empty.
     """
     keep_memory()
     set_seed(options.seed)
@@ -78,9 +80,10 @@ def train(
 
 
 def cut_stream(stream: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens `(n,)`, `</s>` after each sentence, as inputs and targets `(rows, ceil(n / rows))`: what follows what.
+    """Cut a stream of tokens `(n,)`, `</s>` after each sentence, into inputs and targets `(rows, ceil(n / rows))`.
 
-    In place of `</s>` an input is `<s>`, which no one has to predict. The last rows are filled up with NO_TARGET.
+    The target of each input is the next token. Inputs have `<s>` in place of `</s>`; `<s>` is never a target. The last
+    rows are filled with `<s>` and NO_TARGET.
     """
     before = np.concatenate([[END], stream[:-1]])
     inputs = np.where(before == END, BEGIN, before)
@@ -88,14 +91,15 @@ def cut_stream(stream: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cut(stream: np.ndarray, rows: int, fill: int) -> np.ndarray:
-    """A stream `(n,)` in rows `(rows, ceil(n / rows))`, the last filled up."""
+    """Cut a stream `(n,)` into rows `(rows, ceil(n / rows))`; the last row is filled with `fill`."""
     return np.pad(stream, (0, -len(stream) % rows), constant_values=fill).reshape(rows, -1)
 
 
 class LanguageTask(Task[range]):
-    """A recurrent language model and the text it learns, told beside the perplexity of an n-gram model of that text.
+    """Training of a recurrent language model, beside the perplexity of an n-gram model of the same text.
 
-    Piece `(epoch * chunks + chunk) * rows + row` is that chunk of that row; a batch is the range of those of all rows.
+    The number `(epoch * chunks + chunk) * rows + row` identifies a piece: one chunk of one row in one epoch. A batch is
+    the range of the pieces of all rows in a chunk.
     """
 
     criterion = "perplexity"
@@ -112,9 +116,10 @@ class LanguageTask(Task[range]):
         rows: int | None = None,
         bptt: int = BPTT,
     ) -> None:
-        """`training` and `validation` are normalised sentences, `ngram` is what an n-gram model says of the latter.
+        """Prepare training on normalised sentences.
 
-        Raises LanguageModelError unless there is one of the training `vectors` for each sentence, if `lm` needs any.
+        `ngram` is the perplexity of an n-gram model on the validation sentences. If `lm` is conditioned, `vectors` hold
+        one vector for each sentence; otherwise LanguageModelError is raised.
         """
         self.lm = lm
         self.module = lm.network
@@ -130,17 +135,17 @@ class LanguageTask(Task[range]):
         self.rows = rows or min(MAX_ROWS, max(1, num_tokens // MIN_LENGTH))
         self.chunks = -(-num_tokens // (self.rows * bptt))
         self.read = functools.lru_cache(1)(self._read)
-        self._chunk: int | None = None  # the last to be read, and the states of all rows before and after it
+        self._chunk: int | None = None  # number of the current chunk; then the states of all rows before and after it
         self._before: list[State] | None = None
         self._after: list[State] | None = None
 
     def describe(self) -> str:
-        """What is about to be trained, on what."""
+        """Describe data and model in one line."""
         settings = ", ".join(f"{name} {value}" for name, value in self.lm.settings.items())
         parameters = sum(parameter.numel() for parameter in self.module.parameters())
         return (
-            f"training on {len(self.sentences)} sentences, {sum(map(len, self.sentences))} {self.lm.units} with their "
-            f"ends, {len(self.lm.vocabulary)} of them different; {settings}: {parameters / 1e6:.2f} M parameters"
+            f"training on {len(self.sentences)} sentences, {sum(map(len, self.sentences))} {self.lm.units} with "
+            f"ends, vocabulary {len(self.lm.vocabulary)}; {settings}: {parameters / 1e6:.2f} M parameters"
         )
 
     def plans(self) -> list[list[range]]:
@@ -149,7 +154,7 @@ class LanguageTask(Task[range]):
         return [batches[first : first + self.chunks] for first in range(0, len(batches), self.chunks)]
 
     def _read(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Inputs and targets of an epoch, as `cut_stream` gives them, and the index of the sentence of each target."""
+        """Return inputs and targets of an epoch from `cut_stream`, and the index of the sentence of each target."""
         generator = np.random.default_rng([self.options.seed, epoch])
         order = generator.permutation(len(self.sentences))
         sentences = [self.sentences[index] for index in order]
@@ -159,7 +164,7 @@ class LanguageTask(Task[range]):
         return *cut_stream(stream, self.rows), cut(owners, self.rows, 0)
 
     def _pieces(self, batch: range) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Number of the chunk, rows `(B,)`; inputs, targets and their sentences `(B, bptt)`."""
+        """Return the number of the chunk, rows `(B,)`, and inputs, targets and their sentences, `(B, bptt)` each."""
         number, rows = batch.start // self.rows, np.array(batch) % self.rows
         epoch, chunk = divmod(number, self.chunks)
         columns = slice(chunk * self.bptt, (chunk + 1) * self.bptt)
@@ -170,15 +175,15 @@ class LanguageTask(Task[range]):
         return int((targets != NO_TARGET).sum())
 
     def load(self, batch: range) -> tuple[int, Tensor, Tensor, Tensor, Tensor | None]:
-        """Number of the chunk, rows `(B,)`, inputs and targets `(B, S)`, and the vectors of those, `(B, S, C)`."""
+        """Load the number of the chunk, rows `(B,)`, inputs and targets `(B, S)`, and vectors `(B, S, C)` or None."""
         number, *arrays = self._pieces(batch)
         rows, inputs, targets, owners = (torch.from_numpy(array).to(self.lm.device) for array in arrays)
         return number, rows, inputs, targets, None if self.vectors is None else self.vectors[owners]
 
     def loss(self, model: nn.Module, data: tuple[int, Tensor, Tensor, Tensor, Tensor | None]) -> Tensor:
-        """Goes on from the states in which the chunk before ended; no gradient does."""
+        """Compute the loss of a chunk; it begins in the final states of the previous chunk, without gradients."""
         number, rows, inputs, targets, vectors = data
-        if number != self._chunk:  # not another share of the same rows, nor the same once more in smaller parts
+        if number != self._chunk:  # a new chunk; not another share of this chunk, nor a second attempt in parts
             self._chunk, self._before, self._after = number, self._after if number % self.chunks else None, None
         states = map_state(lambda of_all: of_all[:, rows], self._before) if self._before else None
         log_probs, states = model(inputs, states, vectors)
@@ -205,8 +210,8 @@ class LanguageTask(Task[range]):
 
     def line(self, row: Row) -> str:
         return (
-            f"validation loss {row['validation_loss']:.3f}  perplexity {row['perplexity']:.2f} "
-            f"(n-grams {row['ngram_perplexity']:.2f})"
+            f"validation loss {format_loss(row['validation_loss'])}  perplexity {row['perplexity']:.2f} "
+            f"(n-gram {row['ngram_perplexity']:.2f})"
         )
 
     def save(self, path: Path, row: Row) -> None:
@@ -222,7 +227,7 @@ class LanguageTask(Task[range]):
         self.lm.save(path)
 
     def leave_out(self, batch: range, path: Path) -> str:
-        """Also forgets the states after it, which are not finite either."""
+        """Save a batch, as in `Task`, and discard the states after it, because they are not finite either."""
         self.load_state({"states": None})
         _, _, inputs, *_ = self._pieces(batch)
         path = path.with_suffix(".txt")
@@ -231,7 +236,7 @@ class LanguageTask(Task[range]):
         return str(path)
 
     def fingerprint(self) -> str:
-        """A digest of all settings, the vocabulary, the texts, and what they are given."""
+        """Return a digest of settings, vocabulary, texts and vectors."""
         lm = self.lm
         settings = (lm.settings, self.options, self.rows, self.bptt, lm.vocabulary, lm.given, self.validation)
         digest = hashlib.sha256(repr(settings).encode())

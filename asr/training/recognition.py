@@ -1,4 +1,4 @@
-"""Training a recogniser on utterances and their texts: with CTC, an attention decoder, or both."""
+"""The task of training a recogniser on utterances and their texts, with CTC, an attention decoder, or both."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,31 +24,31 @@ ATTENTION_FILE = "attention.png"
 
 
 class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
-    """Targets are the units of texts."""
+    """Training of a recogniser; the targets are the units of the texts."""
 
     target = "unit"
     criterion = "cer"
     errors = ("cer", "wer")
 
     def __init__(self, config: Config, data: TrainingData, device: torch.device) -> None:
-        """Draws the first weights, or takes those of `training.start_from`."""
+        """Create a model with fresh weights, or with the weights of `training.start_from`."""
         super().__init__(config, data, Recognizer(config, data.units).to(device))
         corpus = data.training
         self.targets = [data.units.encode(utterance.text or "") for utterance in corpus.utterances]
         self.space = data.units.encode(" ") if " " in data.units.symbols else []
         frames = [self.model.num_output_frames(int(samples)) for samples in corpus.num_samples]
         by_ctc, by_attention = config.model.loss_weights
-        self.not_listening = 0.0
+        self.baseline_loss = 0.0
         if by_ctc:
-            self.not_listening += by_ctc * watch.no_listening_loss(frames, self.targets, len(data.units))
+            self.baseline_loss += by_ctc * watch.ctc_baseline_loss(frames, self.targets, len(data.units))
         if by_attention:
             training, validation = (
                 [utterance.text or "" for utterance in part.utterances] for part in (corpus, data.validation)
             )
-            self.not_listening += by_attention * watch.reading_loss(training, validation, data.units)
+            self.baseline_loss += by_attention * watch.attention_baseline_loss(training, validation, data.units)
 
     def spell(self, joined: Joined) -> list[int]:
-        """The units of joined utterances, a space between them if the units have one."""
+        """Return the units of joined utterances, with a space between them if the units include a space."""
         units: list[int] = []
         for index in joined:
             units += (self.space if units and self.targets[index] else []) + self.targets[index]
@@ -58,7 +58,7 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
         return sum(len(self.spell(joined)) for joined in batch)
 
     def load(self, batch: list[Joined]) -> tuple[Tensor, Tensor, list[list[int]]]:
-        """Audio `(B, N)`, lengths `(B,)` in samples, targets."""
+        """Load audio `(B, N)`, lengths `(B,)` in samples, and the units of each utterance."""
         return *self.load_audio(batch), [self.spell(joined) for joined in batch]
 
     def loss(self, model: nn.Module, data: tuple[Tensor, Tensor, list[list[int]]]) -> Tensor:
@@ -67,8 +67,8 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
         consistency = self.config.training.consistency
         if consistency:
             log_probs, frames = model(*self.features(audio, lengths, shortest, views=2))
-            between = disagreement(log_probs, frames).sum()
-            return (ctc_loss(log_probs, frames, targets * 2).sum() + consistency * between) / 2
+            divergence = disagreement(log_probs, frames).sum()
+            return (ctc_loss(log_probs, frames, targets * 2).sum() + consistency * divergence) / 2
         features, frames = self.features(audio, lengths, shortest)
         if isinstance(self.module, EncoderDecoder):
             nats: Tensor = model(features, frames, targets)
@@ -81,24 +81,24 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
         pairs = zip(self.data.validation.utterances, result.hypotheses, strict=True)
         return {
             "validation_loss": result.loss,
-            "no_listening_loss": self.not_listening,
+            "no_listening_loss": self.baseline_loss,
             "cer": result.score.cer.percent,
             "wer": result.score.wer.percent,
             "blank_share": result.blank_share,
-            "samples": [[utterance.text, heard] for utterance, heard in pairs][:SAMPLES],
+            "samples": [[utterance.text, hypothesis] for utterance, hypothesis in pairs][:SAMPLES],
         }
 
     def check(self, log: Sequence[Row], step: int) -> None:
-        """Attention alone is not stopped: it is measured by n-grams of its texts, which are hard to beat for long."""
+        """Raise TrainingError if a model with CTC ignores the audio.
+
+        The baseline of a model with attention alone is an n-gram model of its texts, which takes long to beat.
+        """
         if self.config.model.loss_weights[0]:
             super().check(log, step)
 
     def line(self, row: Row) -> str:
-        blank = "" if row["blank_share"] is None else f"blank {row['blank_share']:3.0%}  "
-        return (
-            f"validation loss {row['validation_loss']:.3f}  CER {row['cer']:6.2f}  WER {row['wer']:6.2f}  "
-            f"{blank}{watch.listening_line(row, epochs=self.config.training.epochs)}"
-        )
+        loss = watch.format_loss(row["validation_loss"])
+        return f"validation loss {loss}  CER {row['cer']:.2f}  WER {row['wer']:.2f}"
 
     def picture(self, path: Path, log: Sequence[Row]) -> None:
         training_picture(path, log, self.model, self.data.validation)

@@ -1,4 +1,4 @@
-"""A corpus in the memory of a GPU, which cuts batches from it by itself and never waits for recordings."""
+"""A corpus in the memory of a GPU: the GPU cuts batches from it and never waits for recordings."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from torch import Tensor
 from asr.corpus.pack import PackedCorpus
 from asr.features import frame_mask
 
-_EVEN_SECONDS = 0.5  # batches last a multiple of them, as each new size costs time to plan its spectrograms
-_SHARE = 0.25  # of the free memory that recordings may take: the rest is for training
+_EVEN_SECONDS = 0.5  # batches are padded to a multiple of this, because each new size takes time to plan
+_SHARE = 0.25  # largest share of the free memory for recordings; training needs the rest
 
 
 class ResidentCorpus:
-    """The recordings of a corpus on a device."""
+    """The recordings of a corpus, as 16-bit samples in the memory of a device."""
 
     def __init__(self, corpus: PackedCorpus, device: torch.device) -> None:
         ends = np.cumsum(corpus.num_samples)
@@ -26,7 +26,7 @@ class ResidentCorpus:
             self._samples[start:end] = torch.tensor(corpus.samples(index))
 
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Audio `(B, N)` with zeros at the ends, lengths `(B,)` in samples: what `pad` gives, or more zeros."""
+        """Return audio `(B, N)`, padded with at least as many zeros as `pad` adds, and lengths `(B,)` in samples."""
         device = self._samples.device
         rows = np.asarray(indices)
         starts, lengths = torch.from_numpy(np.stack([self._starts[rows], self._num_samples[rows]])).to(device)
@@ -37,7 +37,7 @@ class ResidentCorpus:
 
 
 def resident(corpus: PackedCorpus, device: torch.device) -> ResidentCorpus | None:
-    """The corpus on a GPU, if the recordings are used as they are and leave most of its free memory to training."""
+    """Copy a corpus to a GPU, if it is not equalised and takes at most a quarter of the free memory; else None."""
     if device.type != "cuda" or corpus.is_equalized:
         return None
     free, _ = torch.cuda.mem_get_info(device)

@@ -1,11 +1,13 @@
-"""The learning rate over a run."""
+"""The schedule of the learning rate over a run."""
 
 import math
 
 
 def warmup_cosine(step: int, *, total: int, warmup: float) -> float:
-    """Share of the highest learning rate at `step` of `total`: a linear rise over the share `warmup` of all
-    steps, then half a cosine down to nearly 0 (Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983).
+    """Return the learning rate at `step` of `total` steps, as a share of the highest rate.
+
+    The rate rises linearly over the share `warmup` of all steps, then falls along half a cosine to nearly 0 (Loshchilov
+    and Hutter 2017, https://arxiv.org/abs/1608.03983).
     """
     rise = max(1, round(total * warmup))
     if step < rise:

@@ -1,4 +1,4 @@
-"""What a configuration leaves open, chosen by the data: how much there is, and how fast its units follow."""
+"""Settings that a configuration leaves open: chosen by the amount of data and by the number of units per second."""
 
 import math
 from collections.abc import Callable
@@ -8,23 +8,23 @@ from asr.lengths import hop_samples, num_frames, required_frames, subsampled_len
 from asr.training.data import Corpora, TrainingData
 
 SIZES = ((2, 96), (2, 128), (2, 192), (3, 256), (3, 320), (4, 384), (4, 512))  # layers, hidden
-HOURS = (0.0, 0.1, 0.5, 1.0, 3.0, 20.0, 60.0)  # of training data from which each is worth its time
-_BATCHES = 200  # at least in an epoch, as far as _MIN_UTTERANCES allows
-_MIN_UTTERANCES, _MAX_UTTERANCES = 4, 64  # in a batch
-_STEPS = 8000
+HOURS = (0.0, 0.1, 0.5, 1.0, 3.0, 20.0, 60.0)  # hours of training data from which each size is useful
+_BATCHES = 200  # fewest batches in an epoch, if _MIN_UTTERANCES allows
+_MIN_UTTERANCES, _MAX_UTTERANCES = 4, 64  # utterances in a batch
+_STEPS = 8000  # steps of a run
 _MIN_EPOCHS, _MAX_EPOCHS = 30, 100
-_FRAMES = 3  # of the encoder for a unit, on average: fewer cost accuracy, more cost time (docs/accuracy.md)
+_FRAMES = 3  # encoder frames per unit, on average: fewer cost accuracy, more cost time (docs/accuracy.md)
 
 
-def worth_training(hours: float) -> list[tuple[int, int]]:
-    """The sizes, layers and hidden, that so much data can teach, smallest first."""
+def sizes_for(hours: float) -> list[tuple[int, int]]:
+    """Return the model sizes, as layers and hidden, that are useful for so many hours of data, smallest first."""
     return [size for size, least in zip(SIZES, HOURS, strict=True) if hours >= least]
 
 
-def coarsest(config: Config, data: TrainingData) -> int:
-    """The largest subsampling, in feature frames, that leaves CTC `_FRAMES` for a unit and enough for every text.
+def choose_subsampling(config: Config, data: TrainingData) -> int:
+    """Return the largest subsampling with at least `_FRAMES` frames per unit and enough frames for every text.
 
-    2 where 4 and 3 leave less.
+    It is 2 if neither 4 nor 3 leaves enough frames.
     """
     hop = hop_samples(config.features.sample_rate, config.features.hop_ms)
     frames = [num_frames(int(samples), hop) for samples in data.training.num_samples]
@@ -38,13 +38,13 @@ def coarsest(config: Config, data: TrainingData) -> int:
 
 
 def sized(config: Config, data: Corpora, say: Callable[[str], None]) -> Config:
-    """The configuration with what it does not set of size, batches and epochs: few data, few weights and many epochs;
-    and for CTC of subsampling: fast speech, short frames.
+    """Return the configuration with model size, batches, epochs and subsampling chosen where it does not set them.
 
-    What is chosen is said.
+    Little data gets a small model and many epochs; with CTC, fast speech gets short encoder frames. The choice is
+    reported.
     """
     hours, number = data.training.seconds / 3600, len(data.training)
-    layers, hidden = worth_training(hours)[-1]
+    layers, hidden = sizes_for(hours)[-1]
     given = config.training.model_dump(include=config.training.model_fields_set)
     utterances = given.get("batch_utterances", min(_MAX_UTTERANCES, max(_MIN_UTTERANCES, number // _BATCHES)))
     epochs = min(_MAX_EPOCHS, max(_MIN_EPOCHS, math.ceil(_STEPS * utterances / number)))
@@ -53,14 +53,14 @@ def sized(config: Config, data: Corpora, say: Callable[[str], None]) -> Config:
         "training": {"batch_utterances": utterances, "epochs": epochs},
     }
     is_open = config.model.loss_weights[0] and "subsampling" not in config.model.model_fields_set
-    if is_open and isinstance(data, TrainingData):  # else the texts need not be read
-        chosen["model"]["subsampling"] = coarsest(config, data)
-    said = []
+    if is_open and isinstance(data, TrainingData):  # classifiers have no texts
+        chosen["model"]["subsampling"] = choose_subsampling(config, data)
+    chosen_settings = []
     for section, values in chosen.items():
         settings = getattr(config, section)
         left_open = {name: value for name, value in values.items() if name not in settings.model_fields_set}
-        said += [f"{section}.{name}={value}" for name, value in left_open.items()]
+        chosen_settings += [f"{section}.{name}={value}" for name, value in left_open.items()]
         config = config.model_copy(update={section: settings.model_copy(update=left_open)})
-    if said:
-        say(f"chosen for {number} utterances, {hours:.2f} h, since the configuration sets none: {' '.join(said)}")
+    if chosen_settings:
+        say(f"settings chosen for {number} utterances ({hours:.2f} h): {' '.join(chosen_settings)}")
     return config

@@ -1,4 +1,4 @@
-"""What all tasks share that learn from recordings: batches of utterances, augmented features, checks of the data."""
+"""The base of all tasks that learn from recordings: batches of utterances, augmented features, pictures."""
 
 import hashlib
 from abc import abstractmethod
@@ -25,20 +25,20 @@ from asr.training.resident import resident
 from asr.training.task import Task
 
 PICTURE_FILE, PAGE_FILE = "training.png", "training.html"
-SAMPLES = 3  # validation utterances shown after each epoch
+SAMPLES = 3  # validation utterances printed after each epoch
 Model = TypeVar("Model", bound=SpeechModel[Any])
 Data = TypeVar("Data", bound=Corpora)
 
 
 class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
-    """A batch is a list of recordings, each of one utterance or of joined ones, by index in the training data."""
+    """A task on recordings. A batch is a list of recordings: tuples of indices of joined training utterances."""
 
-    target: str  # what the loss is divided by
-    errors: tuple[str, ...]  # fields of a row, in percent, that the model file tells of its epoch
-    not_listening: float  # loss in nats of a model that ignores the recordings
+    target: str  # name of what the loss is divided by
+    errors: tuple[str, ...]  # error rates in percent, fields of the log, that the model file states for its epoch
+    baseline_loss: float  # loss in nats per target of a model that ignores the audio
 
     def __init__(self, config: Config, data: Data, model: Model) -> None:
-        """Takes the weights of `training.start_from`, if it is set, and fits the statistics of features."""
+        """Copy the weights of `training.start_from`, if it is set, and fit the statistics of the features."""
         corpus = data.training
         self.config = config
         self.data = data
@@ -49,24 +49,24 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         some = range(0, len(corpus), len(corpus) // 1000 + 1)
         model.features.fit(pad([corpus.audio(index)]) for index in some)
         self.augment = build_augment(config, model)
-        self.pause = pause_range(config)  # between joined utterances, in samples
+        self.pause = pause_range(config)  # samples between joined utterances
         self.resident = resident(corpus, model.device)
 
     def plans(self) -> list[list[list[Joined]]]:
         return plan_epochs(self.config, self.data)
 
     def padded_samples(self, batch: list[Joined]) -> int:
-        """Samples of a batch, padding and the longest pauses included."""
+        """Return the number of samples of a batch with padding and the longest possible pauses."""
         num_samples = self.data.training.num_samples
         longest = max(num_samples[list(parts)].sum() + 2 * self.pause[1] * (len(parts) > 1) for parts in batch)
         return len(batch) * int(longest)
 
     def heaviest(self, batches: Sequence[list[Joined]]) -> list[Joined]:
-        """The most audio."""
+        """Return the batch with the most audio, which needs most memory."""
         return max(batches, key=self.padded_samples)
 
     def load_audio(self, batch: list[Joined]) -> tuple[Tensor, Tensor]:
-        """Audio `(B, N)`, lengths `(B,)` in samples, on the device."""
+        """Load audio `(B, N)` and lengths `(B,)` in samples, on the device of the model."""
         if self.resident is not None and all(len(parts) == 1 for parts in batch):
             return self.resident.batch([index for (index,) in batch])
         recordings = ([self.data.training.audio(index) for index in parts] for parts in batch)
@@ -74,9 +74,10 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         return audio.to(self.model.device), lengths.to(self.model.device)
 
     def features(self, audio: Tensor, lengths: Tensor, shortest: Tensor, views: int = 1) -> tuple[Tensor, Tensor]:
-        """Augmented features `(views * B, T, F)` and lengths, none below `shortest` `(B,)` encoder frames.
+        """Compute augmented features `(views * B, T, F)` and their lengths in frames.
 
-        `T` is one of `few_sizes`. The views of a batch, one after the other, differ in what their masks hide.
+        No utterance becomes shorter than `shortest (B,)` encoder frames. `T` is padded to a result of `few_sizes`. The
+        views of a batch follow each other and differ in their masks only.
         """
         with torch.autocast(audio.device.type, enabled=False):  # spectrograms need more digits than bf16 has
             features, frames = self.model.features(self.augment.audio(audio, lengths), lengths)
@@ -87,7 +88,10 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
             return functional.pad(features, (0, 0, 0, few_sizes(size) - size)), frames
 
     def check(self, log: Sequence[Row], step: int) -> None:
-        watch.stop_if_deaf(log, epochs=self.config.training.epochs, step=step)
+        watch.stop_if_audio_ignored(log, epochs=self.config.training.epochs, step=step)
+
+    def warning(self, row: Row) -> str:
+        return watch.audio_warning(row, epochs=self.config.training.epochs)
 
     def save(self, path: Path, row: Row) -> None:
         self.model.summary = summary(self.config, self.data, row, self.errors)
@@ -95,7 +99,7 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
 
     @abstractmethod
     def picture(self, path: Path, log: Sequence[Row]) -> None:
-        """Draws the learning curve, and what the model hears."""
+        """Draw the learning curve and the output of the model for a validation utterance."""
 
     def draw(self, out: Path, log: Sequence[Row], *, done: bool = False) -> None:
         self.picture(out / PICTURE_FILE, log)
@@ -115,7 +119,7 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         return ", ".join(utterance.id for utterance in utterances[:5]) + f", … ({path.with_suffix('.jsonl')})"
 
     def fingerprint(self) -> str:
-        """A digest of configuration, first weights, audio and texts."""
+        """Return a digest of configuration, first weights, audio and texts."""
         digest = hashlib.sha256(self.config.fingerprint().encode())
         if self.config.training.start_from is not None:
             digest.update(Path(self.config.training.start_from).read_bytes())
@@ -126,10 +130,10 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
 
 
 def few_sizes(size: int) -> int:
-    """The next of sizes of which there are 16 up to each doubling, 2 % more on average.
+    """Round a size up to one of few sizes: 16 up to each doubling, 2 % more on average.
 
-    oneDNN and cuDNN plan what they compute anew for each size. oneDNN keeps 1,024 plans, which where all sizes come are
-    gigabytes, and not those that come next.
+    oneDNN and cuDNN make a plan for each new size. oneDNN keeps 1,024 plans. With all sizes, these plans take gigabytes
+    and seldom match the next batch.
     """
     step = max(1, 2 ** (size.bit_length() - 5))
     return -(-size // step) * step

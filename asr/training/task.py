@@ -1,4 +1,4 @@
-"""What the training loop trains: the seam between the loop, which is one, and the members of the family."""
+"""The interface between the training loop, which is one, and its tasks: recogniser, classifier, language model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ Batch = TypeVar("Batch", bound=Sequence[Any])
 
 
 class Task(ABC, Generic[Batch]):
-    """A module, its batches, its loss, and how good it is on held-out data.
+    """A module, its batches, its loss, and its evaluation on validation data.
 
-    `criterion` is the field of a row of the log whose least value marks the epoch that is kept.
+    `criterion` is a field of the log, one of `CRITERION_NAMES`; the epoch with its lowest value is kept.
     """
 
     module: nn.Module
@@ -23,57 +23,61 @@ class Task(ABC, Generic[Batch]):
 
     @abstractmethod
     def plans(self) -> list[list[Batch]]:
-        """The batches of every epoch, known before the first, so that the schedule knows the number of steps."""
+        """Return the batches of every epoch; the learning-rate schedule needs their number before the first step."""
 
     @abstractmethod
     def num_targets(self, batch: Batch) -> int:
-        """What the loss of a batch is divided by: units, words, utterances."""
+        """Return the number by which the loss of a batch is divided: units, words or utterances."""
 
     @abstractmethod
     def load(self, batch: Batch) -> Any:
-        """The data of a batch, as `loss` takes it: read and on the device, nothing computed yet."""
+        """Read the data of a batch and move it to the device, without further computation, for `loss`."""
 
     @abstractmethod
     def loss(self, model: nn.Module, data: Any) -> Tensor:
-        """The loss of loaded data in nats, summed over its targets; `model` is `module`, wrapped as training needs."""
+        """Compute the loss of loaded data in nats, summed over its targets; `model` is the prepared `module`."""
 
     @abstractmethod
     def evaluate(self) -> Row:
-        """What the log says of the model after an epoch, the criterion among it."""
+        """Evaluate the model on validation data; return the task's fields of the log, including the criterion."""
 
     @abstractmethod
     def line(self, row: Row) -> str:
-        """What the person watching reads of a row, between the training loss and the ETA."""
+        """Format the validation scores of a row for the line after each epoch."""
 
     @abstractmethod
     def save(self, path: Path, row: Row) -> None:
-        """Writes the model file of the epoch that `row` tells of."""
+        """Write the model file of the epoch of `row`."""
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """What must be equal for a checkpoint to be this run's: settings, first weights, data."""
+        """Return a digest of settings, first weights and data; a checkpoint with another digest is not used."""
 
     @abstractmethod
     def leave_out(self, batch: Batch, path: Path) -> str:
-        """Saves a batch without a finite loss for study at `path`, which has no suffix yet, and names it."""
+        """Save a batch without a finite loss at `path`, adding a suffix, and return words that name the batch."""
 
     def split(self, batch: Batch, part: int, parts: int) -> Batch:
-        """One of `parts` shares of a batch, for one of several processes, or where all of it does not fit in memory."""
+        """Return share `part` of `parts` of a batch, for one of several processes or to save memory."""
         return batch[part::parts]  # type: ignore[return-value]
 
     def heaviest(self, batches: Sequence[Batch]) -> Batch:
-        """The batch that needs most memory."""
+        """Return the batch that needs most memory."""
         return max(batches, key=len)
 
+    def warning(self, row: Row) -> str:
+        """Return a warning about the epoch of `row` for the person who watches, or an empty text."""
+        return ""
+
     def check(self, log: Sequence[Row], step: int) -> None:
-        """Raises TrainingError where the log shows that going on is of no use."""
+        """Raise TrainingError if the log shows that more training is useless."""
 
     def draw(self, out: Path, log: Sequence[Row]) -> None:
-        """Draws what there is to see of the run so far."""
+        """Draw the pictures of the run so far."""
 
     def state(self) -> dict[str, Any]:
-        """What is carried from one batch to the next, for a checkpoint."""
+        """Return the state that is carried from one batch to the next, for a checkpoint."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Takes up what `state` gave."""
+        """Restore what `state` returned."""

@@ -1,4 +1,4 @@
-"""A training run from its configuration to its results, whatever the task."""
+"""A training run from its configuration to its results, for every task."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,13 +28,13 @@ _TASKS: dict[str, tuple[Callable[..., Any], Callable[..., SpeechTask[Any, Any]]]
 
 @steady_numbers()
 def train(config: Config, out: str | Path, *, strict: bool = False) -> SpeechModel[Any]:
-    """Trains a model; leaves `model.safetensors`, `config.yaml`, `log.jsonl`, `training.png` and a page in `out`.
+    """Train a model, and write `model.safetensors`, `config.yaml`, `log.jsonl`, `training.png` and a page to `out`.
 
-    The model of the epoch with the lowest validation CER, or share of utterances in a wrong class, (of equals, the
-    last, which has annealed longest) is kept, in the file and in what is returned: a Recognizer or a Classifier. The
-    same configuration, seed and machine give the same model, byte for byte, also when the run was interrupted in any
-    way and the call repeated: it goes on from the last checkpoint in `out`. Raises ManifestError, TextError,
-    ConfigError or TrainingError where the data cannot be trained on.
+    Returns a Recognizer or a Classifier: the model of the epoch with the lowest validation CER or error rate, and of
+    equal epochs the latest. Equal configurations, seeds and machines give equal model files, byte for byte. If a run
+    was interrupted in any way, repeat the call: it resumes from the last checkpoint in `out` and gives the same bytes.
+    Progress is logged by the logger `asr`, at level INFO. Raises ManifestError, TextError, ConfigError or TrainingError
+    if training on the data is impossible.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def train(config: Config, out: str | Path, *, strict: bool = False) -> SpeechMod
     process = processes()
     set_seed(config.training.seed)
     open_its_data, make_task = _TASKS[config.task]
-    with process.main_process_first():  # the others find the data checked and packed
+    with process.main_process_first():  # the other processes then find the data checked and packed
         data = open_its_data(config, say, strict=strict)
     config = sized(config, data, say)
     task = make_task(config, data, process.device)
@@ -51,19 +51,19 @@ def train(config: Config, out: str | Path, *, strict: bool = False) -> SpeechMod
         set_seed(config.training.seed)
         task = make_task(config, data, process.device)
     say(describe(task.model, task.data))
-    say(f"a model that does not listen would reach a loss of {task.not_listening:.3f} nats per {task.target}")
+    say(f"a model that ignores the audio would reach a loss of {task.baseline_loss:.3f} nats per {task.target}")
     if process.is_main_process:
         (out / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
     log = fit(task, config.training, out)
     task.model = type(task.model).from_file(out / MODEL_FILE, process.device)
     if process.is_main_process:
         task.draw(out, log, done=True)
-        say(f"learning curve, and what the model hears: {out / PICTURE_FILE}, {out / PAGE_FILE}")
+        say(f"learning curve and output of the model: {out / PICTURE_FILE}, {out / PAGE_FILE}")
     return task.model
 
 
 def _planned(task: SpeechTask[Any, Any], out: Path) -> Config:
-    """The configuration within its budget: as it was planned before in `out`, so that a run can go on, or anew."""
+    """Return the configuration that fits its budget: the plan of an earlier call in `out`, or a new plan."""
     config = task.config
     if (out / CONFIG_FILE).exists():
         before = Config.load(out / CONFIG_FILE)
@@ -71,7 +71,8 @@ def _planned(task: SpeechTask[Any, Any], out: Path) -> Config:
         asked = {"epochs": config.training.epochs, "batch_utterances": config.training.batch_utterances}
         training = before.training.model_copy(update=asked)
         if before.model_copy(update={"model": model, "training": training}) == config:
-            say(f"budget: {before.model.layers} x {before.model.hidden}, {before.training.epochs} epochs, as before")
+            size = f"{before.model.layers} layers of {before.model.hidden}"
+            say(f"budget: {size}, {before.training.epochs} epochs, as planned before")
             return before
     planned = [within_budget(task, 60 * (config.training.budget_minutes or 0.0), say)]
     return broadcast_object_list(planned)[0]  # every process measures its own time

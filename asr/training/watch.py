@@ -1,6 +1,6 @@
-"""Watching a run: is it learning, and what to say of each epoch."""
+"""Messages about a run: does the model use the audio, gradient norms, and the lines after each epoch."""
 
-import sys
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -9,23 +9,28 @@ from torch import Tensor
 from asr.errors import TrainingError
 from asr.lm.estimate import estimate
 from asr.nn.ctc import ctc_loss
+from asr.progress import format_duration
 from asr.run_log import Row
 from asr.text import Units
 from asr.training.hardware import processes
 
-LISTENING = 0.9  # share of the no-listening loss below which a model has begun to listen
-BY_HEART = 0.5  # the same of the training loss, where validation loss is not: it knows these recordings and no others
-MIN_STEPS = 1500  # a model that does not listen gets at least so many steps, and half its epochs
-_SAMPLE = 256  # utterances that the no-listening loss is fitted on
-_ITERATIONS = 30
+logger = logging.getLogger(__name__)
+
+USES_AUDIO = 0.9  # share of the baseline loss; a validation loss below it shows that the model uses the audio
+MEMORISED = 0.5  # share of the baseline loss; a training loss below it shows that the model memorised utterances
+MIN_STEPS = 1500  # fewest steps, with half of the epochs, before a run that ignores the audio is stopped
+_SAMPLE = 256  # utterances that the baseline of CTC is fitted on
+_ITERATIONS = 30  # steps of expectation maximisation
+_SLOW_LOADING = 0.2  # share of an epoch's time from which the epoch lines mention loading audio
 
 
-def no_listening_loss(frames: Sequence[int], targets: Sequence[Sequence[int]], num_units: int) -> float:
-    """CTC loss, nats per unit, of the best model that ignores the audio: one distribution of units for all frames.
+def ctc_baseline_loss(frames: Sequence[int], targets: Sequence[Sequence[int]], num_units: int) -> float:
+    """Compute the CTC loss, in nats per unit, of the best model that ignores the audio.
 
-    It is fitted to the transcripts by expectation maximisation: each unit's new probability is its expected share
-    of the frames. `frames` are encoder frames of each utterance, `targets` without blanks. A model whose loss
-    stays there has learned how often units come, and nothing from the recordings.
+    Such a model predicts one distribution of units for all frames. The distribution is fitted to the transcripts by
+    expectation maximisation: the new probability of a unit is its expected share of the frames. `frames` are the
+    encoder frames of each utterance; `targets` contain no blanks. A model whose loss stays at this value has learned
+    how often units occur, and nothing from the recordings.
     """
     every = max(1, len(targets) // _SAMPLE)
     lengths, targets = torch.tensor(list(frames)[::every]), list(targets)[::every]
@@ -37,25 +42,25 @@ def no_listening_loss(frames: Sequence[int], targets: Sequence[Sequence[int]], n
         log_probs = logits.log_softmax(0).expand(len(targets), size, num_units)
         loss = ctc_loss(log_probs, lengths, targets).sum()
         (gradient,) = torch.autograd.grad(loss, logits)
-        counts = total * logits.detach().softmax(0) - gradient  # expected, of each unit
+        counts = total * logits.detach().softmax(0) - gradient  # expected count of each unit
         logits = (counts / total).clamp_min(1e-8).log()
     return loss.item() / max(1, sum(map(len, targets)))
 
 
-def reading_loss(training: Sequence[str], validation: Sequence[str], units: Units) -> float:
-    """Nats per unit of validation texts under the n-gram model of normalised training texts, ends of texts included.
+def attention_baseline_loss(training: Sequence[str], validation: Sequence[str], units: Units) -> float:
+    """Compute the loss, in nats per unit, of an n-gram model of the training texts on the validation texts.
 
-    It is what an attention decoder can reach that ignores the audio: unlike CTC it knows the units before each, and
-    so may well learn to write the language without listening.
+    An attention decoder that ignores the audio can reach this loss, because it knows all previous units: it can learn
+    to write the language without the recordings. The texts are normalised; the ends of texts count.
     """
     model = estimate(training, units="words" if units.kind == "phones" else "characters").model
     return -model.perplexity(validation).log_prob / sum(len(units.split(text)) for text in validation)
 
 
 def gradient_norms(model: torch.nn.Module, *, scale: float) -> dict[str, float]:
-    """Norm of the gradient, times `scale`, of each child of `model`, the members of a list apart.
+    """Return the norm of the gradient, times `scale`, of each child of `model`, and of each member of its lists.
 
-    They show where gradients vanish or explode; `scale` undoes clipping.
+    The norms show where gradients vanish or explode; `scale` undoes clipping.
     """
     parts: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
@@ -66,42 +71,61 @@ def gradient_norms(model: torch.nn.Module, *, scale: float) -> dict[str, float]:
     return {part: scale * float(value.sqrt()) for part, value in parts.items()}
 
 
-def is_listening(row: Row) -> bool:
-    return bool(row["validation_loss"] < LISTENING * row["no_listening_loss"])
+def uses_audio(row: Row) -> bool:
+    """Return whether the validation loss of an epoch is clearly below that of a model that ignores the audio."""
+    return bool(row["validation_loss"] < USES_AUDIO * row["no_listening_loss"])
 
 
-def stop_if_deaf(log: Sequence[Row], *, epochs: int, step: int) -> None:
-    """Raises TrainingError, with what to look at, if a model has had its time and never begun to listen."""
-    if step < MIN_STEPS or log[-1]["epoch"] < epochs / 2 or any(map(is_listening, log)):
+def stop_if_audio_ignored(log: Sequence[Row], *, epochs: int, step: int) -> None:
+    """Raise TrainingError, with what to check, if a model has had enough steps and never used the audio."""
+    if step < MIN_STEPS or log[-1]["epoch"] < epochs / 2 or any(map(uses_audio, log)):
         return
+    found, baseline = log[-1]["validation_loss"], log[-1]["no_listening_loss"]
     raise TrainingError(
-        f"the model does not listen: after {len(log)} epochs its validation loss is {log[-1]['validation_loss']:.3f}, "
-        f"and one that ignores the recordings reaches {log[-1]['no_listening_loss']:.3f}. Either the transcripts do "
-        "not belong to the recordings, or there is too little data, or training.learning_rate does not suit it; "
-        "`asr selftest` on the training manifest tells the first from the others"
+        f"the model ignores the audio: after {len(log)} epochs its validation loss is {found:.3f}, and a model without "
+        f"audio reaches {baseline:.3f}. Either the transcripts do not belong to the recordings, or there is too little "
+        "data, or training.learning_rate is wrong. Run `asr selftest` on the training manifest to check transcripts"
     )
 
 
-def listening_line(row: Row, *, epochs: int) -> str:
-    """Whether a model listens; if not, whether it knows its training data by heart, or until when that is normal."""
-    if is_listening(row):
-        return "listening"
-    if row["train_loss"] < BY_HEART * row["no_listening_loss"]:
-        return "learned by heart"
+def audio_warning(row: Row, *, epochs: int) -> str:
+    """Return a warning if the model ignores the audio or memorised utterances, else an empty text."""
+    if uses_audio(row):
+        return ""
+    if row["train_loss"] < MEMORISED * row["no_listening_loss"]:
+        return "memorises the training utterances; it does not recognise other utterances"
     normal = min(epochs, max(epochs // 2, -(-MIN_STEPS * row["epoch"] // row["step"])))
-    return f"not listening yet, normal before about epoch {normal}"
+    return f"does not use the audio yet; this is normal until about epoch {normal}"
 
 
-def epoch_lines(row: Row, told: str, *, epochs: int, best: bool, eta: float) -> str:
-    """What is printed after an epoch: one line, with what its task has `told`, and one for each sample in the row."""
-    samples = "".join(f"\n    {reference!r} heard as {heard!r}" for reference, heard in row.get("samples", ()))
-    return (
-        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {row['seconds']:6.0f} s  loss {row['train_loss']:.3f}  "
-        f"{told}  load {row['load_share']:.0%}  ETA {eta:.0f} s" + ("  best so far" if best else "") + samples
-    )
+def format_loss(loss: float) -> str:
+    """Format a loss with at least three significant digits: 12.345, 0.759, 0.000412."""
+    return f"{loss:.3f}" if loss >= 0.1 else f"{loss:.3g}"
+
+
+def epoch_lines(row: Row, scores: str, *, epochs: int, best: bool, remaining: float | None, warning: str = "") -> str:
+    """Format the lines printed after an epoch; all but the samples fit 80 columns.
+
+    The first line has the losses and the `scores` of the task. The second line has the time so far, and the estimated
+    time left if it is known. Then follow a `warning`, if there is one, and the samples of the row.
+    """
+    facts = [format_duration(row["seconds"])]
+    if remaining is not None:
+        facts[0] += f", about {format_duration(remaining)} left"
+    if best:
+        facts.append("best so far")
+    if row["load_share"] >= _SLOW_LOADING:
+        facts.append(f"{row['load_share']:.0%} of it loading audio")
+    lines = [
+        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {format_loss(row['train_loss'])}  {scores}",
+        "; ".join(facts),
+        *([warning] if warning else []),
+        *(f"{reference!r} recognised as {hypothesis!r}" for reference, hypothesis in row.get("samples", ())),
+    ]
+    return "\n    ".join(lines)
 
 
 def say(line: str) -> None:
-    """A line for the person watching, once however many processes train; results go to stdout, all else here."""
+    """Log a line for the person who watches the run, once for all processes."""
     if processes().is_main_process:
-        print(line, file=sys.stderr, flush=True)
+        logger.info(line)

@@ -77,7 +77,7 @@ def _generate_tile(
 ) -> None:  # fmt: skip
     index, integer = ir.IntType(64), ir.IntType(32)
     sums_type = ir.VectorType(ir.FloatType(), LANES)
-    number = integer if bf16 else ir.FloatType()  # what a step reads of a row of `a`: a pair of bfloat16 or a float32
+    number = integer if bf16 else ir.FloatType()  # a step reads a pair of bfloat16 or a float32 of each row
     in_step = ir.Constant(index, 2 if bf16 else 1)
     column = ir.VectorType(number, LANES)
 

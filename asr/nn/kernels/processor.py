@@ -1,4 +1,4 @@
-"""What the processor of this machine can do, as LLVM reports it."""
+"""The features of this machine's processor, as LLVM reports them."""
 
 import llvmlite.binding
 
