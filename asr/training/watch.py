@@ -66,7 +66,7 @@ def gradient_norms(model: torch.nn.Module, *, scale: float) -> dict[str, float]:
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
             words = name.split(".")
-            part = ".".join(words[: 2 if words[1].isdigit() else 1])
+            part = ".".join(words[: 2 if len(words) > 1 and words[1].isdigit() else 1])
             parts[part] = parts.get(part, 0) + parameter.grad.detach().float().square().sum()
     return {part: scale * float(value.sqrt()) for part, value in parts.items()}
 
