@@ -23,7 +23,7 @@ from asr.errors import AsrError
 from asr.extras import OPTIONAL, install_command
 from asr.version import __version__
 
-CORE = ("numpy", "numba", "llvmlite", "soundfile", "soxr", "pydantic", "safetensors", "jiwer")
+CORE = ("numpy", "scipy", "numba", "llvmlite", "soundfile", "soxr", "pydantic", "safetensors", "jiwer")
 MAX_CER = 10.0  # percent, of tones that the self-check learns
 MIN_DISK = 2e9  # bytes; what a run of hours writes without trouble
 
@@ -59,9 +59,8 @@ def examine(folder: Path) -> Iterator[Finding]:
     yield _check("read", _read_recording)
     yield _check("score", _score)
     yield _check("language model", _estimate)
-    missing = [name for name, (_, extra) in OPTIONAL.items() if extra == "train" and not usable[name]]
-    if missing:
-        text = f"not tested, without {', '.join(missing)}; training and recognition need {install_command('train')}"
+    if not all(usable[name] for name, (_, extra) in OPTIONAL.items() if extra == "train"):
+        text = f"not tested; training and recognition need more packages: {install_command('train')}"
         yield Finding("Self-check", "train", text)
     else:
         yield _check("train", _train)

@@ -17,7 +17,6 @@ OPTIONAL = {
     "matplotlib": ("Matplotlib", "train"),
     "pyarrow": ("Arrow", "train"),
     "sacrebleu": ("sacreBLEU", "translation"),
-    "scipy": ("SciPy", "train"),
     "sounddevice": ("sounddevice", "microphone"),
     "torch": ("PyTorch", "train"),
     "torchaudio": ("torchaudio", "train"),
