@@ -204,7 +204,7 @@ def test_an4_in_its_official_layout(suffix: str, format: dict[str, str], tmp_pat
     (root / "etc" / "an4_test.transcription").write_text("YES (cen9-menk-b)\nno name\n")
     said = failure("an4", tmp_path / "out", "--source", tmp_path)
     assert "an4_test.transcription:1: " in said and "cen9-menk-b: no such recording" in said
-    assert "an4_test.transcription:2: found 'no name'" in said
+    assert "an4_test.transcription:2: 'no name' does not end in" in said
 
 
 def test_ljspeech_from_its_archive(tmp_path: Path) -> None:
