@@ -17,7 +17,7 @@ WORDS = ("bado", "kela", "mitu", "nosa", "pivu", "rago", "tiwe", "ulga", "yefi",
 
 
 def speech(seconds: float, seed: int, rate: int = RATE) -> np.ndarray:
-    """Noise that swells and ebbs like syllables, `(N,)`: no two seeds alike."""
+    """Return noise `(N,)` that gets louder and softer like syllables; each seed gives another signal."""
     generator = np.random.default_rng(seed)
     time = np.arange(round(seconds * rate)) / rate
     return 0.05 * generator.standard_normal(len(time)) * (1 + np.sin(2 * np.pi * 4 * time))
@@ -52,7 +52,7 @@ def run_check(folder: Path) -> Report:
 
 
 class Corpus:
-    """A folder with `train.jsonl` and `test.jsonl`; `expected` are `(verdict, subject)` of what is planted."""
+    """A folder with `train.jsonl` and `test.jsonl`; `expected` holds `(verdict, subject)` of each planted fault."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -66,7 +66,7 @@ class Corpus:
     def add(
         self, split: str, name: str, samples: np.ndarray | bytes | None = None, text: str | None = "", **row: object
     ) -> None:
-        """A line and its recording: a healthy one where `samples` and `text` are not given."""
+        """Add a line and its recording; without `samples` and `text`, they have no fault."""
         self.seed += 1
         text = sentence(self.seed) if text == "" else text
         if samples is None:

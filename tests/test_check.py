@@ -66,13 +66,13 @@ def test_every_planted_fault_is_found_and_nothing_else(planted: Corpus) -> None:
     assert found == planted.expected
     assert len(report.findings) == len(found)
     assert {verdict for verdict, _ in found} == set(VERDICTS)
-    said = {finding.verdict: finding.found for finding in report.findings}
-    assert said["truncated"] == "its header promises 8.0 s, the data holds 3.1 s"
-    assert said["infeasible for CTC"] == "77 units + 3 repeats need 80 frames, the audio gives 76"
-    assert "'а' is U+0430 CYRILLIC SMALL LETTER A" in said["look-alike letters"]
-    assert "U+200B, ZERO WIDTH SPACE" in said["hidden characters"]
-    assert "the file ends at 2.00 s" in said["beyond the end"]
-    # What training takes: every line but the unusable ones.
+    messages = {finding.verdict: finding.found for finding in report.findings}
+    assert messages["truncated"] == "its header promises 8.0 s, the data holds 3.1 s"
+    assert messages["infeasible for CTC"] == "77 units + 3 repeats need 80 frames, the audio gives 76"
+    assert "'а' is U+0430 CYRILLIC SMALL LETTER A" in messages["look-alike letters"]
+    assert "U+200B, ZERO WIDTH SPACE" in messages["hidden characters"]
+    assert "the file ends at 2.00 s" in messages["beyond the end"]
+    # Training uses every line except the unusable ones.
     names = {utterance.audio.name for utterance in report.usable("train")}
     unusable = {subject for verdict, subject in planted.expected if VERDICTS[verdict][0] == UNUSABLE}
     lines = {json.loads(line)["audio_filepath"] for line in planted.lines["train"] if line != "{oops"}
@@ -84,7 +84,7 @@ def test_a_healthy_corpus_has_no_findings(tmp_path: Path) -> None:
     assert run_check(tmp_path).findings == []
 
 
-def test_outside_training_what_can_be_scored_is_only_suspect(tmp_path: Path) -> None:
+def test_lines_that_can_be_scored_are_only_suspect_outside_training(tmp_path: Path) -> None:
     corpus = Corpus(tmp_path)
     for split in ("train", "test"):
         corpus.plant("silent", split, f"silent-{split}.wav", np.zeros(2 * RATE))
@@ -176,7 +176,7 @@ def test_overlapping_parts_across_splits_are_the_same_audio(tmp_path: Path) -> N
     assert finding.found == f"overlaps {tmp_path / 'train.jsonl'}:2, in train and test"
 
 
-def test_the_training_split_is_named_so_or_the_first() -> None:
+def test_the_training_split_is_named_train_or_is_the_first() -> None:
     assert name_splits([Path("a/test.jsonl"), Path("a/train-clean.jsonl")])[1] == "train-clean"
     assert name_splits([Path("a/x.jsonl"), Path("b/x.jsonl")]) == (
         {"a/x.jsonl": [Path("a/x.jsonl")], "b/x.jsonl": [Path("b/x.jsonl")]},
@@ -197,7 +197,7 @@ def test_a_manifest_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
 
 
 def test_feasibility_counts_the_units_of_the_configuration(tmp_path: Path) -> None:
-    """Forty digraphs fit into 2 s at 30 ms a frame; the eighty characters they are written with do not."""
+    """Forty digraphs fit into 2 s at 30 ms per frame; their eighty characters do not."""
     corpus = Corpus(tmp_path)
     corpus.add("train", "digraphs.wav", speech(2.0, 7), "ngny" * 20)
     corpus.write()

@@ -27,7 +27,7 @@ def figures(path: Path, part: tuple[float, float | None] = (0.0, None)) -> Figur
 
 
 def test_figures_against_plain_numpy(tmp_path: Path) -> None:
-    """On a recording of several blocks, whole and in parts."""
+    """The figures of a recording of several blocks, whole and in parts, equal those of numpy."""
     stereo = np.stack([speech(40.0, 1), 0.3 * speech(40.0, 2) + 0.002], axis=1)
     soundfile.write(tmp_path / "x.wav", stereo, RATE)
     samples, _ = soundfile.read(tmp_path / "x.wav", dtype="float32")
@@ -44,7 +44,7 @@ def test_figures_against_plain_numpy(tmp_path: Path) -> None:
 
 
 def test_clipping_counts_flat_tops_not_loud_ones(tmp_path: Path) -> None:
-    flat = np.sin(2 * np.pi * 100 * np.arange(RATE) / RATE)  # 160 samples a period
+    flat = np.sin(2 * np.pi * 100 * np.arange(RATE) / RATE)  # 160 samples per period
     soundfile.write(tmp_path / "x.wav", (2 * flat).clip(-0.9, 0.9), RATE)
     share = 1 - 2 * np.arcsin(0.45) / np.pi
     assert figures(tmp_path / "x.wav").clipped == pytest.approx(share, abs=0.02)
@@ -63,7 +63,7 @@ def test_same_content_in_every_lossless_format(tmp_path: Path) -> None:
     assert figures(tmp_path / "y.wav").content not in contents
 
 
-def test_what_lies_before_damage_is_usable(tmp_path: Path) -> None:
+def test_parts_before_damage_are_usable(tmp_path: Path) -> None:
     whole = encoded(speech(10.0, 5), "FLAC", "PCM_16")
     (tmp_path / "cut.flac").write_bytes(whole[: len(whole) // 2])
     early, late, all_of_it = inspect_file(tmp_path / "cut.flac", [(0.5, 2.0), (6.0, 2.0), (0.0, None)])
@@ -171,7 +171,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
             file.write(speech(60.0, number))
     tracemalloc.start()
     inspections = inspect_file(tmp_path / "long.flac", [(float(start), 10.0) for start in range(0, 180, 10)])
-    assert tracemalloc.get_traced_memory()[1] < 4e6  # all of it would be 11.5 MB
+    assert tracemalloc.get_traced_memory()[1] < 4e6  # the whole recording would take 11.5 MB
     tracemalloc.stop()
     assert all(inspection.figures and inspection.figures.duration == 10 for inspection in inspections)
 
