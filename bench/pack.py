@@ -1,7 +1,7 @@
-"""Packed audio: how fast it is packed, how fast batches of it are read beside decoding the files, and the memory.
+"""Benchmark of packed audio: speed of packing, speed of reading batches against decoding the files, and memory.
 
-Prints one JSON line a result. The recordings are noise, in utterances of 2 to 10 seconds; `--hours 0.5,4` names the
-sizes to compare for memory. Reading takes turns: packed, files, packed, …, each an epoch of padded batches.
+It prints one JSON line per result. The recordings are noise, in utterances of 2 to 10 seconds. `--hours 0.5,4` sets the
+sizes for the comparison of memory. Packed audio and files are read in turns, one epoch of padded batches each.
 """
 
 import argparse
@@ -25,7 +25,9 @@ TURNS = 3
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--hours", default="0.25,2", help="sizes of corpora, separated by commas")
+    arguments.add_argument(
+        "--hours", default="0.25,2", help="sizes of the corpora, separated by commas (default: %(default)s)"
+    )
     arguments.add_argument("--memory-of", nargs=2, metavar=("MANIFEST", "PACKED"), help=argparse.SUPPRESS)
     options = arguments.parse_args()
     if options.memory_of:
@@ -39,14 +41,14 @@ def main() -> None:
             )
         for hours in sizes:
             manifest = make(Path(folder), hours, "wav", 16000)
-            # A process of its own for each size, so that one's peak is not the other's.
+            # Each size has a process of its own, so that its peak of memory is its own too.
             command = [sys.executable, __file__, "--memory-of", str(manifest), f"{manifest}.memory.arrow"]
             measured = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
             print(json.dumps({"bench": "pack_memory", "hours": hours, **measured}), flush=True)
 
 
 def make(folder: Path, hours: float, extension: str, rate: int) -> Path:
-    """Writes a corpus of about `hours` hours and returns its manifest; utterances are cut from one noise."""
+    """Write a corpus of about `hours` hours, cut from one signal of noise, and return its manifest."""
     from asr.corpus.manifest import write_manifest
     from asr.utterance import Utterance
 
@@ -65,7 +67,7 @@ def make(folder: Path, hours: float, extension: str, rate: int) -> Path:
 
 
 def speed(manifest: Path, layout: str) -> dict[str, object]:
-    """Hours packed per minute; batches per second from the packed file and from the recordings."""
+    """Measure the hours packed per minute, and the batches per second from the packed file and from the recordings."""
     from asr.batching import pad, plan_batches
     from asr.corpus.manifest import read_manifest
     from asr.corpus.pack import pack
@@ -100,10 +102,10 @@ def speed(manifest: Path, layout: str) -> dict[str, object]:
 
 
 def memory(manifest: Path, packed: Path) -> dict[str, float]:
-    """MB this process took at most beyond its imports: to pack, then to read every utterance.
+    """Measure the memory (MB) of this process beyond its imports, while packing and while reading every utterance.
 
-    Pages of the packed file are resident once they are read, but the system takes them back when it needs them; what
-    it cannot take back is `anonymous`.
+    Pages of the packed file are resident after reading, but the system can take them back. It cannot take back
+    `anonymous` memory.
     """
     from asr.corpus.manifest import read_manifest
     from asr.corpus.pack import pack
@@ -112,7 +114,7 @@ def memory(manifest: Path, packed: Path) -> dict[str, float]:
     utterances = read_manifest(manifest)
     with_manifest = resident("VmRSS")
     corpus = pack(utterances, RATE, packed)
-    packing = resident("VmHWM")  # not ru_maxrss, which counts what the parent held
+    packing = resident("VmHWM")  # ru_maxrss would include memory of the parent process
     before_reading = resident("RssAnon")
     for index in range(len(corpus)):
         corpus.audio(index)
@@ -126,7 +128,7 @@ def memory(manifest: Path, packed: Path) -> dict[str, float]:
 
 
 def resident(kind: str) -> float:
-    """Memory of this process in MB, as Linux counts it: `VmRSS` now, `VmHWM` at most, `RssAnon` without files."""
+    """Return memory of this process in MB from Linux: `VmRSS` now, `VmHWM` at most, `RssAnon` without files."""
     status = Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith(f"{kind}:"))
 

@@ -31,7 +31,7 @@ def row(utterance: Utterance, source: Path) -> Row:
 
 
 def read(source: Path, **options: str) -> tuple[str, dict[str, list[Row]]]:
-    """The format recognised, and all rows by split."""
+    """Return the format that is recognised, and all rows by split."""
     place, formats = recognise(source)
     splits = READERS[formats[0]].read(place, **options)
     return formats[0], {name: [row(u, source) for u in utterances] for name, utterances in splits.items()}
@@ -223,7 +223,7 @@ def lhotse(folder: Path) -> Layout:
 
 
 def elan(folder: Path) -> Layout:
-    """Written by pympi, an independent implementation: a time-aligned tier and one that refers to it."""
+    """Write a time-aligned tier, and a tier that refers to it, with pympi, an independent implementation."""
     touch(folder / "sound" / "rec 1.wav", folder / "rec 1.mp4")
     file = pympi.Elan.Eaf()
     file.add_linked_file("file:///C:/Users/x/rec%201.mp4", "./rec%201.mp4", mimetype="video/mp4")

@@ -14,7 +14,7 @@ from asr.audio import load_audio
 from asr.errors import AudioError
 
 SECOND = 0.5 * np.sin(2 * np.pi * 300 * np.arange(8000) / 8000)
-# Container, subtype, largest error against what was written.
+# Container, subtype, and largest difference from the samples written.
 FORMATS = {
     "wav-8": ("WAV", "PCM_U8", 1e-2),
     "wav-16": ("WAV", "PCM_16", 4e-5),
@@ -33,7 +33,7 @@ FORMATS = {
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_formats(name: str, tmp_path: Path) -> None:
-    """Content decides, not the extension: each is read under a wrong one as well."""
+    """The content decides, not the file extension: each format is also read with a wrong extension."""
     container, subtype, tolerance = FORMATS[name]
     for extension in (name.split("-")[0], "wav", "txt"):
         path = tmp_path / f"recording.{extension}"
@@ -52,7 +52,7 @@ def test_resampling_keeps_a_tone_and_removes_what_would_alias(tmp_path: Path) ->
     soundfile.write(path, 0.4 * np.sin(2 * np.pi * 1000 * time) + 0.4 * np.sin(2 * np.pi * 9000 * time), 44100)
     samples = load_audio(path, 16000)
     assert len(samples) == 16000
-    spectrum = np.abs(np.fft.rfft(samples)) / 8000  # 1 Hz a bin
+    spectrum = np.abs(np.fft.rfft(samples)) / 8000  # 1 Hz per bin
     assert spectrum[1000] == pytest.approx(0.4, abs=0.01)
     assert spectrum[7000] < 1e-3
 
@@ -152,7 +152,7 @@ def test_bad_arrays() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a shell script")
 def test_other_containers_go_through_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a stand-in for ffmpeg that gives a known WAV: its output is what is read; without it, the error says so."""
+    """A substitute for ffmpeg returns a known WAV file, and that file is read; without ffmpeg, the error says so."""
     answer = tmp_path / "answer.wav"
     soundfile.write(answer, SECOND, 8000, subtype="FLOAT")
     path = tmp_path / "video.mkv"

@@ -1,4 +1,4 @@
-"""Equalisation: what it takes out of real speech, what it leaves, and the same recordings on every way to a model."""
+"""Equalisation: it removes microphones, keeps words, and gives every path to a model the same samples."""
 
 import shutil
 from dataclasses import replace
@@ -28,26 +28,26 @@ from asr.utterance import Utterance
 
 @pytest.fixture(scope="module")
 def digits(corpora: Path) -> list[np.ndarray]:
-    """Ten digits of one speaker, five times each: 30 seconds of real speech."""
+    """Return ten digits of one speaker, five times each: 30 seconds of real speech."""
     files = sorted((corpora / "fsdd" / "recordings").glob("*_george_[0-4].wav"))
     assert len(files) == 50
     return [soundfile.read(file, dtype="float32")[0] for file in files]
 
 
 def microphone(seed: int) -> np.ndarray:
-    """The impulse response of another microphone: up to 15 dB more or less here and there."""
+    """Return the impulse response of a microphone with gains of up to 15 dB, up or down, across the spectrum."""
     gains = 10 ** (np.random.default_rng(seed).uniform(-15, 15, 6) / 20)
     return scipy.signal.firwin2(65, np.linspace(0, 1, 6), gains).astype(np.float32)
 
 
 def decibels(waveforms: list[np.ndarray]) -> np.ndarray:
-    """The average spectrum from 150 to 3,500 Hz, without its level."""
+    """Return the average spectrum (dB) from 150 to 3,500 Hz, minus its mean."""
     spectra = np.concatenate([speech_spectra(waveform, RATE) for waveform in waveforms])
     average: np.ndarray = spectra.mean(axis=0)[5:113] * 10 / np.log(10)
     return average - average.mean()
 
 
-def test_microphones_are_evened_out(digits: list[np.ndarray]) -> None:
+def test_microphones_are_removed(digits: list[np.ndarray]) -> None:
     apart, together = [], []
     plain = Equalizer(["george"] * len(digits), digits.__getitem__, RATE)
     before, after = decibels(digits), decibels([plain(i, one) for i, one in enumerate(digits)])
@@ -60,12 +60,12 @@ def test_microphones_are_evened_out(digits: list[np.ndarray]) -> None:
 
 
 def test_digits_stay_apart(digits: list[np.ndarray]) -> None:
-    """One filter for all: what tells digits from each other moves with none of them."""
+    """One filter for all digits does not change the differences between digits."""
     equalizer = Equalizer(["george"] * len(digits), digits.__getitem__, RATE)
     evened = [equalizer(i, one) for i, one in enumerate(digits)]
     before, after = (decibels(some[:5]) - decibels(some[5:10]) for some in (digits, evened))  # zero, one
     assert np.abs(before).max() > 5
-    np.testing.assert_allclose(after, before, atol=2.5)  # frames at the edge of pauses come and go
+    np.testing.assert_allclose(after, before, atol=2.5)  # other frames at the edges of pauses count as speech
 
 
 def test_little_speech_changes_little(digits: list[np.ndarray]) -> None:
@@ -116,7 +116,7 @@ def test_a_speaker_has_one_filter_found_once_and_when_needed(monkeypatch: pytest
     assert not asked
     of_x = [equalizer(index, waveforms[0]) for index in range(30)]
     assert all(np.array_equal(one, of_x[0]) for one in of_x)
-    assert len(asked) == 6 and set(asked) <= set(range(30))  # of 0.54 s each
+    assert len(asked) == 6 and set(asked) <= set(range(30))  # recordings of 0.54 s
     assert asked != sorted(asked)
     asked.clear()
     assert not np.array_equal(equalizer(39, waveforms[0]), equalizer(31, waveforms[0]))
@@ -125,7 +125,7 @@ def test_a_speaker_has_one_filter_found_once_and_when_needed(monkeypatch: pytest
 
 @pytest.fixture
 def two_microphones(tmp_path: Path) -> Path:
-    """`train.jsonl` and `validation.jsonl` of tones; in validation x and y, who take turns, have microphones apart."""
+    """Make `train.jsonl` and `validation.jsonl` of tones; the speakers x and y take turns, with two microphones."""
     generator = np.random.default_rng(1)
     for name in ("train", "validation"):
         utterances = []
@@ -146,14 +146,14 @@ def equalizing(folder: Path, equalizes: bool = True) -> Config:
 
 
 def recognizer_for(config: Config) -> Recognizer:
-    """One with weights of chance, whose texts depend on all it hears."""
+    """Return a recogniser with random weights, whose texts depend on every input."""
     recognizer = fresh_recognizer("abc ")
     features = config.features.model_copy(update={"bins": 20})
     recognizer.config = recognizer.config.model_copy(update={"data": config.data, "features": features})
     return recognizer
 
 
-def test_every_way_to_the_model_hears_the_same(two_microphones: Path) -> None:
+def test_every_path_to_the_model_has_the_same_samples(two_microphones: Path) -> None:
     config = equalizing(two_microphones)
     recognizer = recognizer_for(config)
     utterances = read_manifest(two_microphones / "validation.jsonl")
@@ -161,10 +161,10 @@ def test_every_way_to_the_model_hears_the_same(two_microphones: Path) -> None:
     while_training = evaluate(recognizer, corpus).hypotheses
     transcribed = [result.text for _, result in transcribe(recognizer, utterances)]  # type: ignore[union-attr]
     assert transcribed == while_training and any(transcribed)
-    heard = Validation(recognizer, utterances).log_probs
+    validation = Validation(recognizer, utterances).log_probs
     for indices, frames, lengths in recognizer.batches(corpus.num_samples, corpus.audio):
         for index, row, length in zip(indices, frames, lengths.tolist(), strict=True):
-            np.testing.assert_allclose(heard[index], row[:length].numpy(), atol=1e-3)
+            np.testing.assert_allclose(validation[index], row[:length].numpy(), atol=1e-3)
 
     alone = [recognizer.transcribe(utterance.audio).text for utterance in utterances]
     waveforms = [soundfile.read(utterance.audio, dtype="float32")[0] for utterance in utterances]
@@ -172,14 +172,14 @@ def test_every_way_to_the_model_hears_the_same(two_microphones: Path) -> None:
     assert alone == [recognizer.transcribe(waveform, RATE).text for waveform in waveforms]
     assert alone != transcribed
     nobody = [replace(utterance, speaker=None) for utterance in utterances]
-    of_one = [replace(utterance, speaker="z") for utterance in utterances]  # as a folder is taken for one speaker
+    of_one = [replace(utterance, speaker="z") for utterance in utterances]  # a folder counts as one speaker
     together, as_one = ([r.text for _, r in transcribe(recognizer, some)] for some in (nobody, of_one))  # type: ignore[union-attr]
     assert together == as_one and together not in (alone, transcribed)
     plain = recognizer_for(equalizing(two_microphones, equalizes=False)).recognize(waveforms)
     assert plain != alone and plain != transcribed
 
 
-def test_kept_utterances_are_evened_out_among_themselves(two_microphones: Path) -> None:
+def test_filters_use_only_the_utterances_that_are_kept(two_microphones: Path) -> None:
     config = equalizing(two_microphones)
     listed = two_microphones / "exclude.txt"
     listed.write_text("train-0\ntrain-3\n")
@@ -196,7 +196,7 @@ def test_kept_utterances_are_evened_out_among_themselves(two_microphones: Path) 
         assert not np.array_equal(part.audio(row), whole.audio(index))
 
 
-def test_classifiers_hear_the_same(two_microphones: Path) -> None:
+def test_every_path_to_a_classifier_has_the_same_samples(two_microphones: Path) -> None:
     config = equalizing(two_microphones)
     config = config.model_copy(update={"task": "classification"})
     torch.manual_seed(0)
@@ -214,21 +214,21 @@ def test_classifiers_hear_the_same(two_microphones: Path) -> None:
     assert not np.allclose(alone, found, atol=1e-3)
 
 
-def test_what_cannot_be_read_stops_nobody_else(two_microphones: Path) -> None:
+def test_a_recording_that_cannot_be_read_stops_no_other(two_microphones: Path) -> None:
     recognizer = recognizer_for(equalizing(two_microphones))
     utterances = read_manifest(two_microphones / "validation.jsonl")
     whole = [result.text for _, result in transcribe(recognizer, utterances[1:])]  # type: ignore[union-attr]
     shutil.copy(two_microphones / "validation.jsonl", utterances[0].audio)
     (_, bad), *good = transcribe(recognizer, utterances)
     assert isinstance(bad, AudioError) and str(utterances[0].audio) in str(bad)
-    # Of x, whose first recording is lost, the others come in another order, which changes nothing: all are heard.
+    # The first recording of x is lost, so the others are read in another order; all are read, so the filter is equal.
     assert [result.text for _, result in good] == whole  # type: ignore[union-attr]
     classifier = Classifier(equalizing(two_microphones).model_copy(update={"task": "classification"}), ["a", "b"])
     results = [result for _, result in classify(classifier, utterances)]
     assert [isinstance(result, AudioError) for result in results] == [True, *[False] * 15]
 
 
-def test_channels_are_evened_out_apart(two_microphones: Path) -> None:
+def test_each_channel_has_its_own_filter(two_microphones: Path) -> None:
     recognizer = recognizer_for(equalizing(two_microphones))
     utterances = read_manifest(two_microphones / "validation.jsonl")[::2]
     expected = [result.text for _, result in transcribe(recognizer, utterances)]  # type: ignore[union-attr]
@@ -242,7 +242,7 @@ def test_channels_are_evened_out_apart(two_microphones: Path) -> None:
     assert split[1::2] == [r.text for _, r in transcribe(recognizer, utterances, 2)]  # type: ignore[union-attr]
 
 
-def test_whoever_is_not_named_is_said(tones: Path, tmp_path: Path) -> None:
+def test_utterances_without_a_speaker_are_reported(tones: Path, tmp_path: Path) -> None:
     said: list[str] = []
     open_data(equalizing(tones), said.append)
     assert any("96 of 96 utterances name no speaker" in line for line in said)
@@ -266,8 +266,8 @@ def test_trained_saved_and_used_from_the_command_line(two_microphones: Path, tmp
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
     model = out / "model.safetensors"
-    heard = run_asr("transcribe", model, two_microphones / "validation.jsonl", "-o", tmp_path / "hyp.jsonl")
-    assert heard.returncode == 0, heard.stderr
+    done = run_asr("transcribe", model, two_microphones / "validation.jsonl", "-o", tmp_path / "hyp.jsonl")
+    assert done.returncode == 0, done.stderr
     recognizer = Recognizer.from_file(model)
     corpus = open_data(recognizer.config, lambda line: None).validation
     hypotheses = [row.extra["hypothesis"] for row in read_manifest(tmp_path / "hyp.jsonl")]

@@ -71,7 +71,7 @@ def test_shares() -> None:
             parse_fractions(wrong)
 
 
-def test_what_cannot_be_trained_on_is_set_aside_by_name(tmp_path: Path) -> None:
+def test_texts_and_recordings_without_their_partner_are_set_aside(tmp_path: Path) -> None:
     make_corpus(tmp_path / "in", 60)
     touch(tmp_path / "in" / "silent.wav", tmp_path / "in" / "empty.wav")
     write(tmp_path / "in" / "empty.txt", " \n")
@@ -102,7 +102,7 @@ def test_description(tmp_path: Path) -> None:
     ]
 
 
-def test_refusals_of_the_whole(tmp_path: Path) -> None:
+def test_sources_and_options_that_are_refused(tmp_path: Path) -> None:
     make_corpus(tmp_path / "in", 3)
     touch(tmp_path / "file")
     for arguments, options, message in (

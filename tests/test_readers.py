@@ -24,7 +24,7 @@ def test_layouts_are_recognised_and_read_to_the_row(
 
 
 def test_a_reader_recognises_no_other_layout(tmp_path: Path) -> None:
-    """But for the plain folder, which any corpus is, and for tables with one more rule."""
+    """Exceptions: every corpus is also a plain folder, and two layouts are also tables."""
     tables = {"audiofolder": {"table", "json-list"}, "common-voice": {"table"}}
     for make in LAYOUTS:
         folder = tmp_path / make.__name__
@@ -167,7 +167,7 @@ def test_cuts_that_are_not_a_part_of_one_file_are_named(tmp_path: Path) -> None:
         assert found.startswith(f"{path}:{line}: ") and problem in found
 
 
-def test_two_recordings_of_one_name_are_not_guessed_between(tmp_path: Path) -> None:
+def test_two_recordings_with_one_name_are_an_error(tmp_path: Path) -> None:
     touch(tmp_path / "a" / "x.wav", tmp_path / "b" / "x.wav")
     write(tmp_path / "t.csv", "path,text\nx.wav,ja\n")
     with pytest.raises(SourceError, match=r"several recordings are called 'x.wav'"):

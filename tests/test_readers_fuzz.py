@@ -1,4 +1,4 @@
-"""Hostile files: every reader ends soon, in flat memory, with utterances or an AsrError, never with a traceback."""
+"""Hostile files: every reader ends soon, in flat memory, with utterances or an AsrError, never with another error."""
 
 import gzip
 import json
@@ -65,12 +65,12 @@ SAMPLES = {
     "segments": "a a 0.5 1\n",
     "a.txt": "hé",
 }
-# Pieces on which a reader's grammar turns.
+# Characters with a meaning in the grammar of some reader.
 PIECES = [b'"', b"'", b"\n", b"\r", b"\0", b"\t", b",", b"|", b"<", b">", b"&", b"[", b"]", b"{", b"}", b":",
           b"-1", b"1e999", b"NaN", b"9" * 5000, b"\xff\xfe", b"\xef\xbb\xbf", b"\xc3", b"\\ud800", b"..", b"/",
           b"null", b"x" * 300, b"\xe2\x80\xa8"]  # fmt: skip
 
-# No deadline: on a busy machine it fails without reason. What hangs is found by pytest running on.
+# No deadline, because a busy machine would exceed it; a reader that hangs is noticed anyway.
 repeatable = settings(
     max_examples=60,
     deadline=None,
@@ -81,7 +81,7 @@ repeatable = settings(
 
 @st.composite
 def damaged(draw: st.DrawFn, sample: bytes) -> bytes:
-    """A valid file with some stretches cut out, doubled or overwritten."""
+    """Draw a valid file with some parts removed, doubled or overwritten."""
     content = sample
     for _ in range(draw(st.integers(0, 4))):
         start = draw(st.integers(0, len(content)))
@@ -92,7 +92,7 @@ def damaged(draw: st.DrawFn, sample: bytes) -> bytes:
 
 
 def prepared_or_refused(source: Path, out: Path) -> None:
-    """What was written can be read again; what is refused is named."""
+    """Prepare the source in every format: the manifests can be read again, or an error names the source."""
     for format in [None, *READERS]:
         try:
             prepared = prepare(source, out, fractions=None if format is None else [1.0], format=format)
@@ -135,7 +135,7 @@ def test_damaged_files(tmp_path: Path, name: str, data: st.DataObject) -> None:
     delimiter=st.sampled_from(",;\t"),
 )
 def test_any_text_comes_through_a_quoted_table(tmp_path: Path, cells: list[tuple[str]], delimiter: str) -> None:
-    """Against an independent writer: every field in quotes."""
+    """The table is written with every field in quotes, without the csv module."""
     lines = [f'"x{n}.wav"{delimiter}"{text.replace(chr(34), chr(34) * 2)}"' for n, (text,) in enumerate(cells)]
     (tmp_path / "x.csv").write_text("\r\n".join([f"audio{delimiter}text", *lines]), "utf-8", newline="")
     read = READERS["table"].read(tmp_path / "x.csv")
@@ -151,7 +151,7 @@ def test_any_text_comes_through_a_textgrid(tmp_path: Path, text: str) -> None:
 
 
 def refuse(source: Path, format: str, seconds: float = 5.0, megabytes: float = 100.0) -> str:
-    """The refusal's message, which comes within these limits."""
+    """Return the message of the refusal, which must come within these limits of time and memory."""
     tracemalloc.start()
     start = time.process_time()
     with pytest.raises(SourceError) as caught:
@@ -164,7 +164,7 @@ def refuse(source: Path, format: str, seconds: float = 5.0, megabytes: float = 1
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_entities_in_eaf_are_refused(tmp_path: Path, encoding: str) -> None:
-    """The "billion laughs", and a file taken in from outside."""
+    """Entities that expand to gigabytes ("billion laughs"), and an entity that reads another file."""
     laughs = '<!ENTITY l0 "ha">' + "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
     (tmp_path / "secret").write_text("secret")
     for name, entities in (("l9", laughs), ("f", f'<!ENTITY f SYSTEM "file://{tmp_path}/secret">')):

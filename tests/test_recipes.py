@@ -1,4 +1,4 @@
-"""The shipped recipes: every configuration trains, preparing keeps its promises, and real speech is learned."""
+"""The recipes: every configuration trains, every `prepare.py` makes the promised splits, and real speech is learned."""
 
 import importlib.util
 import json
@@ -35,7 +35,7 @@ def prepare(recipe: str, out: Path, *arguments: object) -> None:
 
 
 def failure(recipe: str, out: Path, *arguments: object) -> str:
-    """What `prepare.py` says on stderr, which is no traceback, when it fails."""
+    """Run a `prepare.py` that fails, and return its message on stderr, which is not a traceback."""
     done = run_prepare(recipe, out, *arguments)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     return done.stderr
@@ -51,7 +51,7 @@ def module(recipe: str) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A hundredth of the demo corpus."""
+    """Make a hundredth of the demo corpus."""
     folder = tmp_path_factory.mktemp("demo")
     prepare("demo", folder, "--scale", 0.01)
     return folder
@@ -65,7 +65,7 @@ def test_demo_corpus(digits: Path) -> None:
         for utterance in utterances:
             assert 3 <= len((utterance.text or "").split()) <= 7
             assert soundfile.info(utterance.audio).duration == utterance.duration
-    # The same corpus each time.
+    # A second run makes the same bytes.
     again = digits / "again"
     prepare("demo", again, "--scale", 0.01)
     for path in sorted((digits / "train").glob("*.wav")):
@@ -85,7 +85,7 @@ def test_every_configuration_trains_a_few_steps(recipe: str, digits: Path, tmp_p
         REPOSITORY / "recipes" / recipe / "config.yaml",
         [
             *(f"data.train={manifest}", f"data.validation={manifest}", "training.epochs=1"),
-            *("training.batch_utterances=8", "model.hidden=16"),  # so that the large ones are quick
+            *("training.batch_utterances=8", "model.hidden=16"),  # so that large configurations are fast
             "data.text_field=text",
         ],
     )
@@ -122,7 +122,7 @@ def test_yesno_split_and_parts(corpora: Path, tmp_path: Path) -> None:
 
 
 def record(path: Path, seconds: float = 0.5, **format: str) -> None:
-    """A recording of faint noise; the suffix tells the format."""
+    """Write a recording of faint noise; the suffix sets the format."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(len(str(path))).normal(0, 0.01, round(16000 * seconds))
     soundfile.write(path, noise, 16000, **format)
@@ -137,7 +137,7 @@ def read_splits(folder: Path) -> dict[str, list[Utterance]]:
 @pytest.mark.parametrize(("suffix", "format"), [(".wav", {}), (".opus", {"format": "OGG", "subtype": "OPUS"})])
 def test_mboshi_in_its_official_layout(suffix: str, format: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "mboshi-french-parallel-corpus-master" / "full_corpus_newsplit"
-    for part, count in (("train", 60), ("dev", 4), ("all", 64)):  # `all` holds everything again
+    for part, count in (("train", 60), ("dev", 4), ("all", 64)):  # `all` repeats both parts
         for number in range(count):
             stem = folder / part / f"{'abiayi' if number % 3 else 'martial'}_2015-09-08_mdw_elicit_Dico18_{number}"
             record(stem.with_name(stem.name + suffix), 0.1, **format)
@@ -202,9 +202,9 @@ def test_an4_in_its_official_layout(suffix: str, format: dict[str, str], tmp_pat
     assert splits["validation"] and not {u.speaker for u in splits["train"]} & {u.speaker for u in splits["validation"]}
 
     (root / "etc" / "an4_test.transcription").write_text("YES (cen9-menk-b)\nno name\n")
-    said = failure("an4", tmp_path / "out", "--source", tmp_path)
-    assert "an4_test.transcription:1: " in said and "cen9-menk-b: no such recording" in said
-    assert "an4_test.transcription:2: found 'no name'" in said
+    message = failure("an4", tmp_path / "out", "--source", tmp_path)
+    assert "an4_test.transcription:1: " in message and "cen9-menk-b: no such recording" in message
+    assert "an4_test.transcription:2: 'no name' does not end in" in message
 
 
 def test_ljspeech_from_its_archive(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_common_voice_from_its_archive(tmp_path: Path) -> None:
 
 
 def test_archives_are_official_and_can_be_checked() -> None:
-    """Whatever is not made by its host on demand has a checksum; addresses are https."""
+    """Addresses are https, and every archive has a checksum unless its host makes it at each download."""
     for path in REPOSITORY.glob("recipes/*/prepare.py"):
         for archive in getattr(module(path.parent.name), "ARCHIVES", []):
             assert archive.url.startswith("https://")
@@ -272,7 +272,7 @@ def test_missing_recordings_are_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_real_speech_is_learned_from_files_to_score(corpora: Path, tmp_path: Path) -> None:
-    """YesNo through the command line: under 10 % word errors on the official test half."""
+    """YesNo by the command line has under 10 % word errors on the official test half."""
     prepare("yesno", tmp_path / "data" / "yesno", "--source", corpora / "yesno")
     config = REPOSITORY / "recipes" / "yesno" / "config.yaml"
     assert run_asr("train", config, cwd=tmp_path).returncode == 0
@@ -286,7 +286,7 @@ def test_real_speech_is_learned_from_files_to_score(corpora: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_training_and_validation_scores_agree_on_real_speech(corpora: Path, tmp_path: Path) -> None:
-    """A few epochs of FSDD: the log's validation score is that of `asr transcribe` and `asr score`; it learns."""
+    """After a few epochs of FSDD, the validation score in the log equals that of `asr transcribe` and `asr score`."""
     prepare("fsdd", tmp_path / "data" / "fsdd", "--source", corpora / "fsdd")
     config = REPOSITORY / "recipes" / "fsdd" / "config.yaml"
     trained = run_asr("train", config, "--set", "training.epochs=4", "--set", "training.warmup=0.3", cwd=tmp_path)
@@ -301,7 +301,7 @@ def test_training_and_validation_scores_agree_on_real_speech(corpora: Path, tmp_
     assert_nothing_is_said(load(tmp_path / "runs/fsdd/model.safetensors", "cpu"))
 
 
-def test_a_recording_listed_twice_in_training_and_validation_is_said(
+def test_a_recording_in_training_and_validation_is_reported(
     digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     rows = read_manifest(digits / "train.jsonl")

@@ -13,7 +13,7 @@ from asr.errors import TextError
 from asr.text import Normalizer, Units, describe_characters, is_punctuation, read_units
 
 KINDS = ("characters", "graphemes", "decomposed", "phones")
-# Letters that compose, compose in two orders, change length in lower case, or join; punctuation; invisible ones.
+# Letters that compose, compose in two orders, change length in lower case, or join; punctuation; invisible characters.
 TRICKY = "aeIıİΣσςßéạ\u0301\u0323\u0331\u0345ɛŋ각ᄀ가क्ष\u200c\u200d\u200b\ufeff\u00ad ’'‐-·.˥3\t\u2028"
 texts = st.text(st.sampled_from(TRICKY) | st.characters(exclude_categories=["Cs"]), max_size=12)
 normalizers = st.builds(
@@ -116,14 +116,14 @@ def test_round_trip_of_learned_units(kind: str, corpus: list[str]) -> None:
 def test_longest_units_first_and_ambiguities_against_brute_force(symbols: set[str], data: st.DataObject) -> None:
     units = Units(sorted(symbols))
     text = "".join(data.draw(st.lists(st.sampled_from(units.symbols), max_size=4)))
-    if units.unknown(text):  # the longest unit first can lead where no unit fits
+    if units.unknown(text):  # after the longest unit, no unit may fit
         return
     assert units.decode(units.encode(text)) == text
     position = 0
     for unit in units.split(text):
         assert unit == max((u for u in units.symbols if text.startswith(u, position)), key=len)
         position += len(unit)
-    # A reading is its inner boundaries; a part is what lies between two boundaries that all readings share.
+    # A reading is a list of boundaries inside the text; a part is the text between two boundaries of all readings.
     readings = brute_force_readings(text, symbols)
     shared = sorted({0, len(text)} | set.intersection(*map(set, readings)))
     parts = itertools.pairwise(shared)

@@ -1,4 +1,4 @@
-"""`asr prepare` and `asr check`."""
+"""The commands `asr prepare` and `asr check`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,37 +9,43 @@ from asr.errors import AsrError
 
 
 def prepare(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A folder with recordings and texts, or a table.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder with recordings and texts, or a table.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the manifests, such as data/NAME.")],
     split: Annotated[
         str | None,
         typer.Option(
             metavar="SHARES",
-            help="Shares of train, validation, test; 0.8,0.1,0.1 where the source has no splits. "
-            "Where it has, taken out of its train.",
+            help="Shares of train, validation and test (default: 0.8,0.1,0.1 if the source has no splits). "
+            "If the source has splits, its train is divided.",
         ),
     ] = None,
     by: Annotated[
-        str, typer.Option(help="What stays together in one split: id (one utterance), speaker or text.")
+        str, typer.Option(help="Keep utterances with equal values in one split: id, speaker or text.")
     ] = "id",
-    format: Annotated[str | None, typer.Option(help="Read it as this; by default what is recognised.")] = None,
+    format: Annotated[str | None, typer.Option(help="Format of the source (default: recognised by itself).")] = None,
     tier: Annotated[
-        str | None, typer.Option(help="Tier with the transcript, in ELAN and Praat files; a pattern for several: tx@*.")
+        str | None,
+        typer.Option(
+            help="Tier with the transcript in ELAN or Praat files, or a pattern such as tx@* (default: the only tier)."
+        ),
     ] = None,
-    text_suffix: Annotated[str | None, typer.Option(help="End of the text files' names, such as .txt.")] = None,
+    text_suffix: Annotated[
+        str | None, typer.Option(help="End of the text files' names, such as .txt (default: the only one).")
+    ] = None,
     pattern: Annotated[
         str | None,
         typer.Option(
             metavar="REGEX",
-            help="Takes text, speaker, split from the names of recordings: (?P<speaker>[a-z]+)_(?P<text>.+).",
+            help="Take text, speaker or split from the recordings' names: (?P<speaker>[a-z]+)_(?P<text>.+).",
         ),
     ] = None,
 ) -> None:
-    """Make manifests of any usual corpus: recognise it, show three rows, divide it into splits.
+    """Make manifests from recordings and texts in any common format.
 
-    Nothing is copied or cut. Splits of the source are kept; without any, each utterance falls to one by its hash, so
-    that adding data moves none. Recordings without text go to untranscribed.jsonl; texts whose recording is not there
-    to missing.jsonl, and the exit status is then 1. Formats: see docs/prepare.md.
+    The command recognises the format, shows three utterances, and writes one manifest per split. It copies and cuts no
+    recording. Splits of the source are kept. Otherwise, a hash assigns each utterance to a split, so that new data
+    moves no utterance. Recordings without a text go to untranscribed.jsonl. Texts without a recording go to
+    missing.jsonl, and the exit status is then 1. docs/prepare.md lists the formats.
     """
     import logging
 
@@ -57,18 +63,22 @@ def prepare(
 
 
 def check(
-    manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST…", help="One a split: train.jsonl test.jsonl …")],
+    manifests: Annotated[
+        list[Path], typer.Argument(metavar="MANIFEST…", help="One manifest per split: train.jsonl test.jsonl …")
+    ],
     config: Annotated[
-        Path | None, typer.Option(metavar="CONFIG", help="The model it is to train; without it, one of defaults.")
+        Path | None,
+        typer.Option(metavar="CONFIG", help="Configuration of the model to train (default: default settings)."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write all findings, figures and characters as JSON Lines.")
+        Path | None,
+        typer.Option("-o", "--output", help="File for all findings, figures and characters, as JSON Lines."),
     ] = None,
 ) -> None:
-    """Check a corpus before training: every recording decoded to its end, every text looked through.
+    """Check a corpus before training.
 
-    The manifest named train…, else the first, is training. Exit status 1 if a line is unusable: training would leave
-    it out.
+    Every recording is decoded to its end, and every text is inspected. The manifest whose name begins with train is the
+    training split, or else the first manifest. The exit status is 1 if a line is unusable; training leaves it out.
     """
     from asr.config import Config
     from asr.corpus.check import check as check_corpus

@@ -1,4 +1,4 @@
-"""AN4 -> manifests: the official split, with the training speakers divided by a hash of their names for validation."""
+"""AN4 -> manifests: the official split; a hash of the speakers' names moves a tenth of training to validation."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from asr.corpus.split import split
 from asr.errors import raise_problems
 from asr.utterance import Utterance
 
-# NVIDIA's copy, which NeMo's tutorials use; CMU's own server, speech.cs.cmu.edu, has no https. The sum is one that
-# other users of this copy publish; there is no official one.
+# NVIDIA's copy, which NeMo's tutorials use, because CMU's own server, speech.cs.cmu.edu, has no https. There is no
+# official checksum; this one is published by other users of the copy.
 ARCHIVES = [
     Archive(
         "https://dldata-public.s3.us-east-2.amazonaws.com/an4_sphere.tar.gz",
@@ -22,7 +22,7 @@ ARCHIVES = [
 ]
 FOLDERS = {"train": "an4_clstk", "test": "an4test_clstk"}
 AUDIO = (".sph", ".wav", ".flac")
-VALIDATION = 0.1
+VALIDATION = 0.1  # share of the training speakers
 
 
 def main() -> None:
@@ -32,10 +32,13 @@ def main() -> None:
 
 
 def read_part(source: Path, part: str) -> list[Utterance]:
-    """The utterances of `etc/an4_{part}.transcription` somewhere below `source`. Raises SourceError for gaps."""
+    """Read the lines of `etc/an4_{part}.transcription`, at any depth below `source`.
+
+    Raises SourceError for a missing file, a faulty line or a missing recording.
+    """
     tables = matches(source, f"**/etc/an4_{part}.transcription")
     if not tables:
-        raise SourceError(f"{source}: holds no etc/an4_{part}.transcription; is it the AN4 corpus?")
+        raise SourceError(f"{source}: holds no etc/an4_{part}.transcription; give the folder of the AN4 corpus")
     utterances, problems = [], []
     for line, content in numbered_lines(tables[0]):
         try:
@@ -47,14 +50,19 @@ def read_part(source: Path, part: str) -> list[Utterance]:
 
 
 def describe(line: str, folder: Path) -> Utterance:
-    """The utterance in `<s> HELLO </s> (an251-fash-b)`, where fash is the speaker. Raises ValueError."""
+    """Return the utterance of a line such as `<s> HELLO </s> (an251-fash-b)`, where fash is the speaker.
+
+    Raises ValueError for a faulty line or a missing recording.
+    """
     text, _, name = line.rstrip(")").rpartition("(")
     if name.count("-") != 2:
-        raise ValueError(f"found {line!r}, which does not end in (recording-speaker-microphone)")
+        raise ValueError(f"{line!r} does not end in (recording-speaker-microphone); download the corpus again")
     speaker = name.split("-")[1]
     audio = next((path for suffix in AUDIO if (path := folder / speaker / (name + suffix)).is_file()), None)
     if audio is None:
-        raise ValueError(f"{folder / speaker / name}: no such recording ({' or '.join(AUDIO)})")
+        raise ValueError(
+            f"{folder / speaker / name}: no such recording ({' or '.join(AUDIO)}); download the corpus again"
+        )
     return Utterance(
         id=name,
         audio=audio,

@@ -1,4 +1,4 @@
-"""Common Voice, any language -> manifests: its official train, dev and test, from an archive you have downloaded."""
+"""Common Voice, any language -> manifests: the official train, dev and test, from an archive that you downloaded."""
 
 from asr.cli import run
 from asr.corpus.prepare import describe, prepare

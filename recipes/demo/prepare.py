@@ -1,6 +1,6 @@
-"""The demo corpus: telephone-number style digit strings, spoken by espeak-ng in many human-sounding voices.
+"""The demo corpus: strings of digits, like telephone numbers, spoken by espeak-ng in many human-sounding voices.
 
-Training, validation and test have different voices: no voice of one speaks in another.
+Training, validation and test have different voices.
 """
 
 import argparse
@@ -20,8 +20,8 @@ SAMPLE_RATE = 16000
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "oh", "double", "triple")
 ACCENTS = ("en", "en-US", "en-US-nyc", "en-029", "en-GB-scotland", "en-GB-x-rp", "en-GB-x-gbclan", "en-GB-x-gbcwmd")
 
-# espeak-ng's variants that sound like a person. Left out: robots, whispers, croaks and effects. Variants that
-# are versions of one voice (iven, iven2 …) stand on one line and stay on one side.
+# The variants of espeak-ng that sound like a person, without robots, whispers, croaks and effects. Versions of one
+# voice (iven, iven2 …) are one tuple, so that they are in one split.
 TEST_VOICES = (
     ("Alicia",), ("Lee",), ("Mario",), ("announcer",), ("belinda",), ("edward", "edward2"), ("f3",), ("grandpa",),
     ("m4",), ("paul",), ("quincy",), ("zac",),
@@ -41,8 +41,16 @@ SPLITS = {"train": (TRAINING_VOICES, 2400), "validation": (VALIDATION_VOICES, 24
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--out", type=Path, default=Path("data/demo"), help="folder for recordings and manifests")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the corpus to make, for a quick look")
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("data/demo"),
+        help="folder for recordings and manifests (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="share of the corpus to make, for a quick test (default: %(default)s)"
+    )
     arguments = parser.parse_args()
 
     synthesizer = Synthesizer()
@@ -60,7 +68,7 @@ def main() -> None:
 def speak(
     synthesizer: Synthesizer, generator: np.random.Generator, voices: tuple[tuple[str, ...], ...], path: Path
 ) -> Utterance:
-    """One digit string in a random voice, pitch, rate, range, level and noise, written to `path`."""
+    """Write one string of digits to `path`, with random voice, rate, pitch, pitch range, level and noise."""
     text = " ".join(generator.choice(WORDS, generator.integers(3, 8)))
     family = voices[generator.integers(len(voices))]
     variant = family[generator.integers(len(family))]

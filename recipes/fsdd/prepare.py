@@ -1,7 +1,7 @@
-"""Free Spoken Digit Dataset -> manifests: the official split, and one without each speaker in turn.
+"""Free Spoken Digit Dataset -> manifests: the official split, and for each speaker a split without that speaker.
 
-Official: recordings numbered 0-4 are test, 5-49 training. Validation is carved out of training by a hash of
-the recording's name.
+In the official split, recordings 0-4 are test, and recordings 5-49 are training. A hash of the recordings' names moves
+a tenth of training to validation.
 """
 
 from pathlib import Path
@@ -15,18 +15,21 @@ from asr.corpus.split import split
 from asr.errors import ManifestError
 from asr.utterance import Utterance
 
-# The archive of a tag is made by the host when asked for, so its bytes may change: no checksum.
+# No checksum: the host makes the archive of a tag at each download, so its bytes may change.
 ARCHIVES = [Archive("https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz")]
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 RECORDINGS = 3000
-VALIDATION = 0.1
+VALIDATION = 0.1  # share of the training recordings
 
 
 def main() -> None:
     source, out = open_corpus("fsdd", __doc__, ARCHIVES)
     utterances = [describe(path) for path in sorted(source.glob("**/recordings/*.wav"))]
     if len(utterances) != RECORDINGS:
-        raise ManifestError(f"{source}: {len(utterances)} recordings found, {RECORDINGS} expected in recordings/*.wav")
+        raise ManifestError(
+            f"{source}: {len(utterances)} recordings found, {RECORDINGS} expected in recordings/*.wav; "
+            "give the folder of the corpus, or download it again"
+        )
     test = [utterance for utterance in utterances if utterance.extra["index"] < 5]
     rest = [utterance for utterance in utterances if utterance.extra["index"] >= 5]
     validation, train = split(rest, (VALIDATION, 1 - VALIDATION))
@@ -43,7 +46,7 @@ def main() -> None:
 
 
 def describe(path: Path) -> Utterance:
-    """The utterance in `{digit}_{speaker}_{index}.wav`."""
+    """Return the utterance of a recording `{digit}_{speaker}_{index}.wav`."""
     digit, speaker, index = path.stem.split("_")
     return Utterance(
         id=path.stem,

@@ -1,11 +1,11 @@
-"""Mini LibriSpeech -> manifests: train-clean-5, with dev-clean-2 as validation and the whole test-clean as test."""
+"""Mini LibriSpeech -> manifests: train-clean-5 for training, dev-clean-2 for validation, all of test-clean for test."""
 
 from asr.cli import run
 from asr.corpus.download import Archive
 from asr.corpus.readers.librispeech import read_part
 from asr.corpus.recipe import open_corpus, write_splits
 
-# openslr.org/31 publishes MD5 sums. The sum of test-clean is the one that torchaudio.datasets.LIBRISPEECH checks.
+# The MD5 checksums are published at openslr.org/31. The checksum of test-clean is from torchaudio.datasets.LIBRISPEECH.
 ARCHIVES = [
     Archive(
         "https://www.openslr.org/resources/31/train-clean-5.tar.gz",

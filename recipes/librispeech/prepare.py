@@ -1,11 +1,11 @@
-"""LibriSpeech -> manifests: train-clean-100, with dev-clean as validation and test-clean as test."""
+"""LibriSpeech -> manifests: train-clean-100 for training, dev-clean for validation, test-clean for test."""
 
 from asr.cli import run
 from asr.corpus.download import Archive
 from asr.corpus.readers.librispeech import read_part
 from asr.corpus.recipe import open_corpus, write_splits
 
-# The sums are those that torchaudio.datasets.LIBRISPEECH checks.
+# The checksums are from torchaudio.datasets.LIBRISPEECH.
 ARCHIVES = [
     Archive(
         "https://www.openslr.org/resources/12/dev-clean.tar.gz",

@@ -1,7 +1,7 @@
-"""Mboshi -> manifests: the official split, with validation carved out of training by a hash of the text.
+"""Mboshi -> manifests: the official split; a hash of the texts moves a tenth of training to validation.
 
-The text is `.mb.cleaned` (lower case, no punctuation); `.fr`, the French translation, is kept beside it. No sentence
-of training is in validation: elicited sentences come several times.
+The text is `.mb.cleaned` (lower case, no punctuation); the French translation in `.fr` becomes the field `translation`.
+Elicited sentences occur several times, and the hash of the text keeps each sentence in one split.
 """
 
 from pathlib import Path
@@ -15,10 +15,10 @@ from asr.corpus.split import split
 from asr.errors import ManifestError
 from asr.utterance import Utterance
 
-# The archive of a branch is made by the host when asked for, so its bytes may change: no checksum.
+# No checksum: the host makes the archive of a branch at each download, so its bytes may change.
 ARCHIVES = [Archive("https://github.com/besacier/mboshi-french-parallel-corpus/archive/refs/heads/master.tar.gz")]
-AUDIO = (".wav", ".opus", ".flac")  # WAV at the source, others in smaller copies
-VALIDATION = 0.1
+AUDIO = (".wav", ".opus", ".flac")  # the source has WAV; smaller copies have the other formats
+VALIDATION = 0.1  # share of the training texts
 
 
 def main() -> None:
@@ -28,19 +28,24 @@ def main() -> None:
 
 
 def read_part(source: Path, part: str) -> list[Utterance]:
-    """The utterances of `full_corpus_newsplit/{part}` somewhere below `source`. Raises ManifestError for gaps."""
+    """Read the utterances of `full_corpus_newsplit/{part}`, at any depth below `source`.
+
+    Raises ManifestError if there are none, or a recording is missing.
+    """
     texts = sorted(source.glob(f"**/full_corpus_newsplit/{part}/*.mb.cleaned"))
     if not texts:
-        raise ManifestError(f"{source}: holds no full_corpus_newsplit/{part}/*.mb.cleaned; is it the Mboshi corpus?")
+        raise ManifestError(
+            f"{source}: holds no full_corpus_newsplit/{part}/*.mb.cleaned; give the folder of the Mboshi corpus"
+        )
     return [describe(path) for path in texts]
 
 
 def describe(text: Path) -> Utterance:
-    """The utterance whose transcript is `{speaker}_{date}_….mb.cleaned`."""
+    """Return the utterance with the transcript `{speaker}_{date}_….mb.cleaned`."""
     stem = text.name.removesuffix(".mb.cleaned")
     audio = next((path for suffix in AUDIO if (path := text.with_name(stem + suffix)).is_file()), None)
     if audio is None:
-        raise ManifestError(f"{text}: has no recording beside it ({' or '.join(AUDIO)}); fetch the corpus again")
+        raise ManifestError(f"{text}: has no recording beside it ({' or '.join(AUDIO)}); download the corpus again")
     return Utterance(
         id=stem,
         audio=audio,

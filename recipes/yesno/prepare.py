@@ -1,8 +1,8 @@
-"""YesNo -> manifests: Kaldi's and icefall's split, sorted by name, the first 30 for training, the rest test.
+"""YesNo -> manifests: the split of Kaldi and icefall, by name: the first 30 recordings for training, the rest for test.
 
-Every sixth training recording is kept for validation. All training recordings begin with "no" and most test
-recordings do not, so that a model can learn to begin with "no" without listening. Each recording is therefore used
-again from each of its first four pauses on, as a reference with an offset.
+Every sixth training recording is for validation. All training recordings begin with "no", but most test recordings do
+not. A model could therefore learn to begin every text with "no". To prevent this, each training recording is used again
+from each of its first four pauses on, as a manifest line with an offset.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from asr.corpus.recipe import open_corpus, write_splits
 from asr.errors import ManifestError
 from asr.utterance import Utterance
 
-# The sum is the one that torchaudio.datasets.YESNO checks.
+# The checksum is from torchaudio.datasets.YESNO.
 ARCHIVES = [
     Archive(
         "https://www.openslr.org/resources/1/waves_yesno.tar.gz",
@@ -33,7 +33,10 @@ def main() -> None:
     source, out = open_corpus("yesno", __doc__, ARCHIVES)
     utterances = [describe(path) for path in sorted(source.glob("**/waves_yesno/*.wav"))]
     if len(utterances) != RECORDINGS:
-        raise ManifestError(f"{source}: {len(utterances)} recordings found, {RECORDINGS} expected in waves_yesno/*.wav")
+        raise ManifestError(
+            f"{source}: {len(utterances)} recordings found, {RECORDINGS} expected in waves_yesno/*.wav; "
+            "give the folder of the corpus, or download it again"
+        )
     first, test = utterances[:30], utterances[30:]
     validation = first[::6]
     train = [utterance for index, utterance in enumerate(first) if index % 6]
@@ -44,13 +47,16 @@ def main() -> None:
 
 
 def describe(path: Path) -> Utterance:
-    """The utterance in `0_1_….wav`, where 1 is "ken" (yes) and 0 is "lo" (no)."""
+    """Return the utterance of a recording `0_1_….wav`, where 1 is "ken" (yes) and 0 is "lo" (no)."""
     text = " ".join(WORDS[digit] for digit in path.stem.split("_"))
     return Utterance(id=path.stem, audio=path, text=text, duration=soundfile.info(path).duration)
 
 
 def later_parts(utterances: list[Utterance]) -> list[Utterance]:
-    """Each recording whose words can be told apart, again from the pauses before its second to fifth word on."""
+    """Return parts of each recording: from each pause before its second to fifth word to its end.
+
+    A recording without eight words that `find_pauses` can separate gives no part.
+    """
     parts = []
     for utterance in utterances:
         words = (utterance.text or "").split()
@@ -68,7 +74,7 @@ def later_parts(utterances: list[Utterance]) -> list[Utterance]:
 
 
 def find_pauses(path: Path) -> list[float] | None:
-    """The middles (s) of the seven pauses between eight words, or None where no loudness threshold shows eight."""
+    """Return the centres (s) of the seven pauses between eight words; None if no loudness threshold gives eight."""
     samples, rate = soundfile.read(path, dtype="float32")
     for threshold in range(15, 46):
         words = librosa.effects.split(samples, top_db=threshold, frame_length=rate // 20, hop_length=rate // 100) / rate
