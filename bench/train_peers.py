@@ -143,7 +143,7 @@ class Recognizer(speechbrain.Brain):
         self.cer, self.wer = ErrorRateStats(), ErrorRateStats()
 
     def on_fit_batch_start(self, batch: PaddedBatch, should_step: bool) -> None:
-        """A linear rise, then half a cosine, over the time there is."""
+        """Return the learning rate after a linear rise, then half a cosine, over the training time."""
         done = (time.perf_counter() - self.started) / self.seconds
         warmup = self.training["warmup"]
         share = done / warmup if done < warmup else 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))

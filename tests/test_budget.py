@@ -59,7 +59,7 @@ def test_the_largest_size_with_enough_epochs(
 def test_too_few_steps_make_batches_smaller_and_only_then_the_model(
     hidden: int, utterances: int, data: TrainingData, tones: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = 20 * -(-len(data.training) // utterances)  # of 20 epochs
+    steps = 20 * -(-len(data.training) // utterances)  # steps in 20 epochs
     monkeypatch.setattr(budget, "epoch_seconds", lambda *_: 9.0)
     monkeypatch.setattr(budget, "MIN_STEPS", steps if hidden == 320 else 2 * steps)
     monkeypatch.setattr(type(data.training), "seconds", property(lambda corpus: 4 * 3600.0))

@@ -40,7 +40,7 @@ def words_of(transcript: Transcript) -> list[tuple[str, float, float]]:
 
 
 def kinds_of(path: Path) -> dict[str, object]:
-    """The same sound in every form that a client may hold it in."""
+    """Return one sound in every form that a client may hold it in."""
     int16, _ = soundfile.read(path, dtype="int16")
     float64, _ = soundfile.read(path)
     return {
@@ -231,7 +231,7 @@ print(asr.score(["nine"], texts).wer.percent)
     "checker", [["mypy", "--strict"], ["pyright", "--pythonpath", sys.executable]], ids=lambda c: c[0]
 )
 def test_a_client_script_is_typed(checker: list[str], tmp_path: Path) -> None:
-    """As an installed package: `py.typed` counts, and what the library does inside does not."""
+    """A type checker trusts the annotations of the library, since the package has `py.typed`."""
     script = tmp_path / "client.py"
     script.write_text(CLIENT)
     wrong = tmp_path / "wrong.py"

@@ -47,7 +47,7 @@ def apart(found: Tensor, expected: Tensor) -> float:
 @pytest.mark.parametrize("bidirectional", [True, False])
 @pytest.mark.parametrize("hidden", [16, 48, 80, 128])  # panels side by side, alone, and both
 @pytest.mark.parametrize(("device", "precision"), WHERE)
-@pytest.mark.parametrize("repeats", [1, 4])  # of the batch: 28 utterances take two programs of a GPU
+@pytest.mark.parametrize("repeats", [1, 4])  # 28 utterances take two programs on a GPU
 def test_outputs_and_gradients_are_those_of_packed_sequences(
     hidden: int, bidirectional: bool, device: str, precision: torch.dtype, repeats: int
 ) -> None:

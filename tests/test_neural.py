@@ -89,7 +89,9 @@ def test_what_counts_nothing_changes_nothing() -> None:
         log_probs = random_log_probs(seed, 50, 4, 2.0)
         without = decode(plain, log_probs)
         assert decode(fused(random_lm(), WEIGHTS), log_probs) == without
-        assert decode(plain.using(weights=WEIGHTS._replace(recurrent=2.0)), log_probs) == without  # of no model
+        assert (
+            decode(plain.using(weights=WEIGHTS._replace(recurrent=2.0)), log_probs) == without
+        )  # without a recurrent model its weight has no effect
         assert decode(fused(random_lm()).without_recurrent(), log_probs) == without
         assert decode(fused(random_lm()), log_probs) != without
 

@@ -133,7 +133,7 @@ def test_text_and_words_are_those_of_transcribe(decoder: str) -> None:
         assert (got.text, got.duration) == (expected.text, expected.duration)
         assert [(w.text, w.start, w.end) for w in got.words] == [(w.text, w.start, w.end) for w in expected.words]
         assert heard[-1]
-        if decoder != "recurrent":  # which thinks better of it at the end
+        if decoder != "recurrent":  # rescoring changes the text at the end
             assert expected.text.startswith(heard[-1][:-1].strip())
     assert size == len(samples) or len(set(heard)) > 3
 

@@ -203,7 +203,7 @@ def test_nbest_lists_of_segments_are_joined() -> None:
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
 def test_phrases(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threshold: float) -> None:
-    """What best path hears is the best of the phrases; whether it is accepted, the model file says."""
+    """The hypothesis of best path is the best of the phrases; the threshold in the model file accepts or rejects it."""
     heard = [line.split("\t")[1] for line in transcribe(folder, monkeypatch, "tree").stdout.splitlines()[:2]]
     listed, rows = tmp_path / "list.txt", tmp_path / "rows.jsonl"
     listed.write_text(f"{heard[0]}\n{{x}} = {heard[1]} | \u00e9\u00e9\u00e9\n{{x}}\n", encoding="utf-8")

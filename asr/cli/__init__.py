@@ -31,7 +31,7 @@ SECTIONS = {
     "Evaluate": (scoring.score, reports.reports),
     "Help": (doctor.doctor,),
 }
-NAMES: dict[typer.Typer, str] = {language.lm: "lm", reports.reports: "report"}  # of groups
+NAMES: dict[typer.Typer, str] = {language.lm: "lm", reports.reports: "report"}  # names of command groups
 
 reports.reports.command()(gradients.gradients)
 app = Commands(

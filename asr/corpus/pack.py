@@ -101,7 +101,7 @@ def pack(utterances: Sequence[Utterance], sample_rate: int, path: Path) -> Packe
     if table is None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_name(path.name + ".lock")):  # of several runs, one packs and the others wait
+            with FileLock(path.with_name(path.name + ".lock")):  # one run packs, other runs wait for it
                 table = _open(path, content)
                 if table is None:
                     _write(utterances, sample_rate, path, {"state": state, "content": content})

@@ -22,7 +22,7 @@ class FrameModel(Protocol):
 
     @property
     def equalizes(self) -> bool:
-        """Whether the model was trained on equalised recordings, so that it needs them equalised."""
+        """Return True if the model was trained on equalised recordings, so that it needs them equalised."""
 
     def batches(
         self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]

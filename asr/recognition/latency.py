@@ -1,4 +1,4 @@
-"""Whether a model can stream, and how far behind the sound it is: from its settings alone, without torch."""
+"""Streaming: tell from the settings of a model, without torch, if it can stream, and its latency."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -41,7 +41,7 @@ if TYPE_CHECKING:  # both import numba, which best path does not need
     from asr.decoding.phrases import Rejection
 
 RecognitionNetwork = AcousticModel | EncoderDecoder
-_DECODER_PREFIX = "decoder."  # of the names of tensors that are language models, not weights
+_DECODER_PREFIX = "decoder."  # begins the names of tensors of language models
 
 
 def recognition_network(config: ModelConfig, *, num_bins: int, num_units: int, kernels: Kernels) -> RecognitionNetwork:
@@ -86,12 +86,12 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
 
     @property
     def has_ctc(self) -> bool:
-        """Whether the model has CTC's log-probabilities for each frame, and so can time words."""
+        """Return True if the model has CTC's log-probabilities for each frame, and so can time words."""
         return self.config.model.decoder != "attention"
 
     @property
     def equalizes(self) -> bool:
-        """Whether the model was trained on equalised recordings, so that it needs them equalised."""
+        """Return True if the model was trained on equalised recordings, so that it needs them equalised."""
         return self.config.features.equalize
 
     def require_ctc_search(self) -> None:

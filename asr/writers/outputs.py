@@ -13,7 +13,7 @@ from asr.writers import output_path, parse_formats, write
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one recording, or of one of its channels: a transcript, or the error that prevented it.
+    """The outcome for one recording, or for one of its channels: a transcript, or the error that prevented it.
 
     Where channels are transcribed separately, `utterance` has an id of its own for each channel.
     """
