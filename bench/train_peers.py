@@ -89,7 +89,7 @@ def report(side: str, cer: float, wer: float, seconds: float, epochs: float) -> 
 
 
 def dataset(manifests: list[str], sample_rate: int, encoder: CTCTextEncoder) -> DynamicItemDataset:
-    """Utterances by id; the characters of all are known to `encoder` afterwards."""
+    """Return utterances by id, and add their characters to `encoder`."""
     utterances: dict[str, dict[str, Any]] = {}
     for path in map(Path, manifests):
         for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
@@ -110,7 +110,7 @@ def dataset(manifests: list[str], sample_rate: int, encoder: CTCTextEncoder) -> 
 
 
 class Recognizer(speechbrain.Brain):
-    """Characters by CTC; what its recipes' `train.py` write down."""
+    """Character CTC in SpeechBrain, as its recipes' `train.py` write it."""
 
     encoder: CTCTextEncoder
     training: dict[str, Any]

@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def syllables(seconds: int) -> np.ndarray:
-    """Sound that rises and falls as speech does, with a pause every 4 s."""
+    """Make a sound that rises and falls like speech, with a pause every 4 s."""
     time = np.arange(seconds * RATE) / RATE
     loudness = np.maximum(0, np.sin(2 * np.pi * 4 * time)) * (time % 4 < 3.5)
     noise = np.random.default_rng(0).standard_normal(len(time))
@@ -54,7 +54,7 @@ def syllables(seconds: int) -> np.ndarray:
 
 
 def processor_seconds(recognizer: Recognizer, path: Path) -> float:
-    """Of all threads, so that other work on the machine does not count, and reading does."""
+    """Return the processor time of all threads in seconds: reading counts, other programs do not."""
     started = time.process_time()
     recognizer.transcribe(path)
     return time.process_time() - started
