@@ -57,11 +57,11 @@ def gradient_curves(log: Sequence[Row], *, cell: str, frontend: str) -> Picture:
             )
         axes.set(ylabel="gradient norm")
         log_scale(axes)
-        _finish(axes, columns=3)
+        _finish(axes)
         norms = ", ".join(f"{name} {significant(log[-1]['gradient_norms'][part])}" for part, name in names.items())
         return f"Gradient norms by epoch; in the last epoch: {norms}"
 
-    return diagram((_SIZE[0], _SIZE[1] + 0.5), draw)
+    return diagram((_SIZE[0], _SIZE[1] + 0.1 * len(names)), draw)  # room for the legend
 
 
 def part_name(part: str, *, cell: str, frontend: str) -> str:
@@ -105,7 +105,7 @@ def _draw_errors(axes: Axes, log: Sequence[Row]) -> str:
     highest = max(row[field] for row in log for field, *_ in fields)
     axes.set(ylabel="validation errors in %", ylim=(0, 1.05 * highest or 1))
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    _finish(axes, columns=3)
+    _finish(axes)
     changes = (f"{label} from {log[0][field]:.2f} to {log[-1][field]:.2f} %" for field, label, *_ in fields)
     return f"Validation errors by epoch: {', '.join(changes)}; kept: {told}"
 
@@ -116,11 +116,11 @@ def _draw_fields(axes: Axes, log: Sequence[Row], fields: Sequence[tuple[str, str
         axes.plot(epochs, [row[field] for row in log], label=label, color=color, marker=marker, linestyle=style)
 
 
-def _finish(axes: Axes, columns: int = 2) -> None:
+def _finish(axes: Axes) -> None:
     axes.set(xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(which="both")
-    legend_above(axes, columns)
+    legend_above(axes)
 
 
 def _criterion(log: Sequence[Row]) -> str:
