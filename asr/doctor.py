@@ -213,7 +213,7 @@ def _train() -> str:
                 "data": {"train": str(folder / "train.jsonl"), "validation": str(folder / "validation.jsonl")},
                 "features": {"sample_rate": _RATE, "bins": 24},
                 "model": {"hidden": 32, "layers": 2, "channels": 4, "subsampling": 2, "dropout": 0},
-                "training": {"epochs": 12, "batch_utterances": 8, "learning_rate": 1e-2},
+                "training": {"epochs": 8, "batch_utterances": 8, "learning_rate": 1e-2},
             }
         )
         log = io.StringIO()
