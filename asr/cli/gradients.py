@@ -24,7 +24,7 @@ def gradients(
     from asr.figures.gradients import gradient_picture
 
     front_end = LogMel(sample_rate=16000)
-    samples = torch.from_numpy(load_audio(audio, front_end.sample_rate, duration=seconds))
+    samples = torch.from_numpy(load_audio(audio, front_end.sample_rate, duration=seconds, allow_short=True))
     features, _ = front_end(samples[None], torch.tensor([len(samples)]))
     output.parent.mkdir(parents=True, exist_ok=True)
     frame = front_end.hop / front_end.sample_rate

@@ -14,7 +14,7 @@ from asr.corpus.check_audio import Figures, Inspection, Part, inspect_file
 from asr.progress import ProgressBar
 from asr.utterance import Utterance
 
-_FORMAT = 1  # of the cache; another one is read as empty
+_FORMAT = 2  # of the cache; another one is read as empty
 _SMALL = 50  # files, or as many 0.5 MB, that are not worth a second process
 
 Key = tuple[Path, Part]
@@ -101,7 +101,7 @@ def _remember(manifest: Path, inspections: dict[Key, Inspection]) -> None:
         with draft.open("w", encoding="utf-8") as file:
             file.write(json.dumps({"format": _FORMAT}) + "\n")
             for key, result in inspections.items():
-                if result.figures:  # what failed is tried again: ffmpeg may have been installed since
+                if result.figures:  # a file that failed is tried again
                     file.write(json.dumps([_row(manifest, key), asdict(result.figures)]) + "\n")
         draft.replace(_cache(manifest))
     except OSError:

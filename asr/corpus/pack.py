@@ -6,7 +6,6 @@ Epochs then touch no decoder, and memory stays flat whatever the size of the cor
 import fcntl
 import hashlib
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,7 +26,7 @@ from asr.utterance import Utterance
 _SCHEMA = pa.schema([("audio", pa.large_list(pa.int16())), ("error", pa.string())])
 _SAMPLES_PER_BATCH = 4_000_000  # about four minutes of speech are held in memory before they are written
 _READ_AHEAD = 16  # recordings
-_FORMAT = 2  # of the file and of what `load_audio` makes; another number packs everything anew
+_FORMAT = 3  # of the file and of what `load_audio` makes; another number packs everything anew
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Row = tuple[np.ndarray, str | None]  # samples, or what is wrong with the recording
@@ -223,7 +222,7 @@ def _key(utterances: Sequence[Utterance], sample_rate: int, identify: Callable[[
     paths = list(dict.fromkeys(utterance.audio for utterance in utterances))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         digests = dict(zip(paths, _map_in_order(pool, digest, paths), strict=True))
-    key = hashlib.sha256(repr((_FORMAT, sample_rate, shutil.which("ffmpeg") is not None)).encode())
+    key = hashlib.sha256(repr((_FORMAT, sample_rate)).encode())
     for utterance in utterances:
         key.update(repr((digests[utterance.audio], utterance.offset, utterance.duration)).encode())
     return key.hexdigest().encode()
