@@ -320,9 +320,9 @@ class _AvDecoder:
             if position + len(block) > start:
                 yield block[max(start - position, 0) :]
             position += len(block)
-        while (block := self._next()) is not None:
+        while (later := self._next()) is not None:
             if self._position > start:
-                yield block[max(start - self._position + len(block), 0) :]
+                yield later[max(start - self._position + len(later), 0) :]
 
     def _begin(self) -> None:
         self._decoded, self._position, self._held = self._decode(), 0, 0
@@ -363,7 +363,7 @@ class _AvDecoder:
 
         decoded, lost = 0, 0.0
         options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": ""}
-        with self._path.open("rb") as file, av.open(file, options=options, metadata_errors="ignore") as container:
+        with self._path.open("rb") as file, av.open(file, "r", options=options, metadata_errors="ignore") as container:
             stream = container.streams.audio[0]
             self.stated = _stated_seconds(container, stream)
             packets = container.demux(stream)

@@ -174,7 +174,7 @@ class Stream:
         self._segment = _OpenSegment(self.model)
 
     def _at_model_rate(self, samples: Any, *, last: bool = False) -> np.ndarray:
-        """Return float32 samples `(N,)` on the 16-bit grid, as `load_audio` does but for raising quiet sound; clip what exceeds full scale."""
+        """Return float32 samples `(N,)` on the 16-bit grid, at their own level; clip what exceeds full scale."""
         chunk = np.asarray(samples)
         if chunk.dtype.kind == "f":
             chunk = chunk.clip(-1, 1)

@@ -29,7 +29,8 @@ def transcribe(
     """Transcribe utterances in their order.
 
     `channels` is "mix" (the average of all), "split" (a transcript for each channel) or a number from 1. `search`
-    replaces the model's own decoder. `salvage` reads what is there of truncated recordings. Any other recording that cannot be read gives its AudioError instead of a transcript.
+    replaces the model's own decoder. `salvage` reads what is there of a truncated recording. A recording that cannot be
+    read gives its AudioError instead of a transcript.
     """
     frames = segment_frames(model, utterances, channels, salvage=salvage)
     for track, result in transcripts(model, frames, search):
