@@ -347,7 +347,7 @@ def _aiff(file: BinaryIO, size: int) -> Layout:
         file.seek(position)
         kind, length = struct.unpack(">4sI", file.read(8))
         start = position + 8
-        if kind == b"COMM" and len(content := file.read(22)) >= 18:
+        if kind == b"COMM" and len(content := file.read(min(length, 22))) >= 18:
             common = start
             channels, _, bits, exponent, mantissa = struct.unpack(">HIHHQ", content[:18])
             rate = mantissa * 2.0 ** (exponent - 16383 - 63)

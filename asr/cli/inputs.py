@@ -21,7 +21,7 @@ def find_recordings(arguments: Sequence[str], folder: Path) -> list[tuple[Uttera
 
     A folder is searched with all folders in it, and its tree is mirrored in the names. The utterances of a manifest are
     named by their ids. `-` is standard input, which is kept as a file in `folder`. A missing file is not an error here:
-    its reader names it, and so it does a link that leads nowhere. Raises AsrError for a folder or a glob without recordings.
+    its reader names it, and also a link that leads nowhere. Raises AsrError for a folder or a glob without recordings.
     """
     found: list[tuple[Utterance, Path]] = []
     for argument in arguments:
