@@ -86,12 +86,6 @@ def chunk_audio(chunk: Any, sample_rate: int) -> np.ndarray:
     return _at_rate(mono, sample_rate, sample_rate, "array", 1.0)
 
 
-def describe(path: Path, *, salvage: bool = False) -> tuple[float, int]:
-    """Return the duration (s) of a recording and its number of channels. Raises AudioError for a truncated one."""
-    with open_recording(path, salvage=salvage) as recording:
-        return recording.frames() / recording.sample_rate, recording.channels
-
-
 def _load_part(
     recording: Recording,
     sample_rate: int,

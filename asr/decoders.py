@@ -192,10 +192,7 @@ def _open(path: Path, file: BinaryIO, head: bytes, stack: ExitStack, salvage: bo
                 is_counted = sound.format not in ("FLAC", "OGG") or not (salvage or cut)
                 exact = sound.frames if is_counted else None
                 if sound.frames == 0:
-                    raise AudioError(
-                        f"{path}: has a header and 0 samples; record or export it again",
-                        "header only" if not cut else "truncated",
-                    )
+                    raise _nothing_in(path, cut)
     if decoder is None:
         av_decoder = _AvDecoder(path, salvage)
         av_decoder.open(head, reason, cut)
@@ -295,18 +292,12 @@ class _AvDecoder:
         except (av.error.FFmpegError, OSError, ValueError, IndexError) as failure:
             error = failure
         if cut:
-            raise AudioError(
-                f"{self._path}: truncated: {cut}, and nothing can be decoded; copy it again from its source",
-                "truncated",
-            )
-        what = not_audio(head)
-        if what is None and container_of(head) is None:
-            what = "not a recording"
+            raise _nothing_in(self._path, cut)
+        if (what := not_audio(head)) is not None:
+            raise AudioError(f"{self._path}: is {what}")
+        what = "is not a recording" if container_of(head) is None else "cannot be decoded"
         details = f"{reason}; FFmpeg: {getattr(error, 'strerror', None) or error or 'no samples'}"
-        raise AudioError(
-            f"{self._path}: {f'is {what}' if what else 'cannot be decoded'} ({details}); give a recording, or convert "
-            "it to WAV"
-        )
+        raise AudioError(f"{self._path}: {what} ({details}); give a recording, or convert it to WAV")
 
     def close(self) -> None:
         self._decoded = iter(())
@@ -433,6 +424,14 @@ def _require_file(path: Path) -> None:
         raise AudioError(f"{path}: is a device or a pipe, not a recording; give a file")
     if path.stat().st_size == 0:
         raise AudioError(f"{path}: is empty (0 bytes); copy it again from its source", "zero length")
+
+
+def _nothing_in(path: Path, cut: str) -> AudioError:
+    if cut:
+        return AudioError(
+            f"{path}: truncated: {cut}, and nothing can be decoded; copy it again from its source", "truncated"
+        )
+    return AudioError(f"{path}: has a header and 0 samples; record or export it again", "header only")
 
 
 def _reason(error: Exception) -> str:

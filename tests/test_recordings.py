@@ -4,6 +4,7 @@ Each case states how many seconds there are, and whether they are read as they a
 """
 
 import io
+import json
 import os
 import struct
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import soundfile
 from conftest import fresh_recognizer
 
 from asr.audio import load_audio
+from asr.cli import app
 from asr.cli.inputs import find_recordings
 from asr.containers import Spliced, container_of, layout_of, mp3_seconds
 from asr.corpus.check_audio import inspect_file
@@ -338,6 +340,32 @@ def test_containers_are_known_by_content() -> None:
     assert mp3_seconds(io.BytesIO(MP3)) == pytest.approx(3, abs=0.01)
     assert mp3_seconds(io.BytesIO(without_xing(MP3))) is None
     assert layout_of(io.BytesIO(FLAC)) is None
+
+
+def test_the_command_salvages_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fresh_recognizer().save(tmp_path / "m")
+    cut, raw = written(tmp_path, part(MP3), "cut.mp3"), written(tmp_path, SAMPLES.tobytes(), "x.raw")
+    latin = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    latin.write_bytes(wav())
+
+    def run(*arguments: object) -> tuple[str, str]:
+        with pytest.raises(AsrError, match="could not be transcribed") as caught:
+            app(["transcribe", *map(str, arguments), "--device", "cpu"], standalone_mode=False)
+        out, err = capsys.readouterr()
+        return out, f"{err}{caught.value}"
+
+    out, err = run(tmp_path / "m", cut, raw, latin)
+    assert "caf\ufffd.wav\t" in out and "cut.mp3\t" not in out
+    assert "cut.mp3: truncated: its header promises 3.0 s" in err and "x.raw: is not a recording" in err
+    out, err = run(tmp_path / "m", "--salvage", cut, raw)
+    assert "cut.mp3\t" in out and "1 of 2" in err
+    with pytest.raises(AsrError, match="excludes INPUT"):
+        app(["transcribe", str(tmp_path / "m"), "--stream", "-", "--salvage"], standalone_mode=False)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(without_xing(MP3))))
+    app(["transcribe", str(tmp_path / "m"), "-", "-f", "json", "-o", str(tmp_path)], standalone_mode=False)
+    assert json.loads((tmp_path / "stdin.json").read_text())["duration"] == pytest.approx(3, abs=0.2)
 
 
 def test_spliced_files_seek_and_read_across_their_pieces() -> None:
