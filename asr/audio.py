@@ -2,23 +2,18 @@
 
 This module does not import torch, so that checking a corpus in many processes stays light. Samples are always rounded
 to the 16-bit grid. The samples that training packs as int16 therefore equal the samples that transcription reads from
-a file, to the last bit.
+a file, to the last bit. A recording with more than 16 bits that is very quiet is raised before it is rounded.
 """
 
 import logging
-import shutil
-import struct
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import soundfile
 import soxr
 
+from asr.decoders import TOLERANCE, Recording, open_recording
 from asr.errors import AudioError
 
 logger = logging.getLogger(__name__)
@@ -28,9 +23,10 @@ AUDIO_SUFFIXES = (  # audio files, then video files
     *(".m4a", ".aac", ".wma", ".amr", ".3gp", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"),
 )
 MAX_CHANNELS = 64
-MIN_RATE = 1000  # Hz
-_BLOCK_VALUES = 2**15  # samples of all channels; damage costs at most one block
-_UNKNOWN_DATA_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF)  # written by programs that stream a WAV file
+QUIET = 2.0**-5  # peak (-30 dB) below which a recording with more than 16 bits is raised
+_SILENT = 2.0**-16  # peak (-96 dB) below which there is nothing to raise
+_DEAD = 0.01  # level of a channel over that of the loudest: 40 dB below it
+_CANCELLED = 0.25  # power of the average over the mean power of the channels: below it they correlate under -0.5
 
 
 def load_audio(
@@ -41,206 +37,131 @@ def load_audio(
     offset: float = 0.0,
     duration: float | None = None,
     channel: int | Literal["mix"] | None = None,
+    salvage: bool = False,
+    allow_short: bool = False,
 ) -> np.ndarray:
     """Read a recording; return mono samples `(N,)`, float32 in [-1, 1], at `sample_rate` Hz.
 
-    `source` is a path, or an array or tensor of shape `(N,)` or `(channels, N)`. Soundfile reads WAV, FLAC, OGG/Opus
-    and MP3 files; ffmpeg, if it is installed, reads all other files. An array needs its rate in `source_rate`. Integer
-    arrays are divided by the range of their type.
+    `source` is a path, or an array or tensor of shape `(N,)` or `(channels, N)`. Files of any format are read: by
+    soundfile, else by PyAV. An array needs its rate in `source_rate`. Integer arrays are divided by the range of their
+    type.
 
     `offset` and `duration` (in seconds) select a part. `channel` (counted from 1) selects one channel. Without
-    `channel`, all channels are averaged and the log says so; `channel="mix"` averages without a log line.
+    `channel`, all channels are averaged and the log says so; `channel="mix"` averages without a log line. A channel
+    that is silent, and channels that cancel each other, are logged in both cases.
 
-    Raises AudioError, which names the source and the cure, for a source without usable samples.
+    Floating-point samples, and samples of 24 or 32 bits, are raised by a power of two if their peak lies below
+    -30 dB; the log states the gain.
+
+    `salvage` reads what is there of a file that is truncated or damaged, and logs both lengths.
+
+    Raises AudioError, which names the source and the cure, for a source without usable samples. A part that ends more
+    than 0.1 s beyond the end of a file is an error too; `allow_short` returns what there is of the part.
     """
+    if isinstance(source, Recording):
+        return _load_part(source, sample_rate, offset, duration, channel, allow_short)
     if isinstance(source, str | Path):
-        name = str(source)
-        samples, source_rate = _read_file(Path(source), offset, duration)
-    else:
-        name = "array"
-        samples = _from_array(source, source_rate)
-        if samples.shape[1] > 1 and channel is None:
-            raise AudioError(
-                f"array: shape {samples.T.shape}: several recordings, or the channels of one? Pass recordings one at a "
-                'time, or choose a channel: channel=1, or channel="mix" for the average of all'
-            )
-        if source_rate is None:
-            raise AudioError("array: its sample rate is not known; pass the rate in Hz beside the array")
-        samples = _cut(samples, source_rate, offset, duration, name)
-    mono = _one_channel(samples, channel, name)
+        with open_recording(Path(source), salvage=salvage) as recording:
+            return _load_part(recording, sample_rate, offset, duration, channel, allow_short)
+    samples = _from_array(source, source_rate)
+    if samples.shape[1] > 1 and channel is None:
+        raise AudioError(
+            f"array: shape {samples.T.shape}: several recordings, or the channels of one? Pass recordings one at a "
+            'time, or choose a channel: channel=1, or channel="mix" for the average of all'
+        )
+    if source_rate is None:
+        raise AudioError("array: its sample rate is not known; pass the rate in Hz beside the array")
+    samples = _cut(samples, source_rate, offset, duration)
+    mono = _one_channel(samples, channel, "array")
+    is_fine = getattr(source, "dtype", None) is not None and "float" in str(source.dtype)
+    return _at_rate(mono, source_rate, sample_rate, "array", gain_of(_peak(mono)) if is_fine else 1.0)
+
+
+def chunk_audio(chunk: Any, sample_rate: int) -> np.ndarray:
+    """Return a chunk of live sound as `load_audio` does, but always at its own level.
+
+    `chunk` is an array `(N,)` or `(channels, N)` at `sample_rate` Hz.
+    """
+    mono = _from_array(chunk, sample_rate).mean(axis=1)
+    return _at_rate(mono, sample_rate, sample_rate, "array", 1.0)
+
+
+def _load_part(
+    recording: Recording,
+    sample_rate: int,
+    offset: float,
+    duration: float | None,
+    channel: int | Literal["mix"] | None,
+    allow_short: bool,
+) -> np.ndarray:
+    rate, name = recording.sample_rate, str(recording.path)
+    start = round(offset * rate)
+    stop = None if duration is None else start + round(duration * rate)
+    blocks = list(recording.blocks(start, stop)) if start >= 0 else []
+    if not blocks and stop != start:
+        raise AudioError(
+            f"{name}: offset {offset} s lies outside its {recording.frames() / rate:.2f} s", "beyond the end"
+        )
+    samples = np.concatenate([np.zeros((0, recording.channels), np.float32), *blocks])
+    end = start + len(samples)
+    if stop is not None and end < stop - TOLERANCE * rate and not (allow_short or recording.salvage):
+        raise AudioError(
+            f"{name}: {offset:.2f} s to {stop / rate:.2f} s are asked for, the file ends at {end / rate:.2f} s; "
+            "correct offset and duration, or copy the file again",
+            "beyond the end",
+        )
+    if samples.shape[1] > 1 and not isinstance(channel, int):
+        if channel is None:
+            recording.log_once(logging.INFO, f"{samples.shape[1]} channels averaged to one")
+        if (fault := _channel_fault(samples)) is not None:
+            recording.log_once(logging.WARNING, fault)
+    mono = _one_channel(samples, channel or "mix", name)
+    gain = 1.0
+    if recording.is_fine and len(mono):
+        recording.gain = recording.gain or gain_of(_peak(mono))
+        gain = recording.gain or 1.0
+    return _at_rate(mono, rate, sample_rate, name, gain)
+
+
+def _at_rate(mono: np.ndarray, rate: int, new_rate: int, name: str, gain: float | None) -> np.ndarray:
+    """Resample samples `(N,)` that were multiplied by `gain`, and round them to the 16-bit grid."""
     if not np.isfinite(mono).all():
         first = int(np.flatnonzero(~np.isfinite(mono))[0])
         raise AudioError(f"{name}: sample {first} is not a finite number (NaN or infinity); export the recording again")
-    if source_rate != sample_rate:
-        mono = soxr.resample(mono, source_rate, sample_rate)
+    if gain is not None and gain > 1:
+        logger.info("%s: very quiet; raised by %.0f dB", name, 20 * math.log10(gain))
+        mono = mono * np.float32(gain)
+    if rate != new_rate:
+        mono = soxr.resample(mono, rate, new_rate)
     if len(mono) == 0:
-        raise AudioError(f"{name}: holds no samples at {sample_rate} Hz; record or export it again")
+        raise AudioError(f"{name}: holds no samples at {new_rate} Hz; record or export it again")
     return _to_16_bit_grid(mono, name)
 
 
-@contextmanager
-def seekable(path: Path) -> Iterator[Path]:
-    """Give the path of a file that soundfile can read: the recording itself, or a temporary WAV file by ffmpeg.
+def gain_of(peak: float) -> float | None:
+    """Return the power of two that raises a peak below `QUIET` to 1/4 or more; 1 for a peak that is loud enough.
 
-    Raises AudioError, with its `fault`, for a file that is missing, empty, cut short or not a recording.
+    Returns None for silence, which tells nothing of the level of a recording.
     """
-    reason = None
-    try:
-        _require_file(path)
-        _require_whole_wav(path)
-        soundfile.SoundFile(path).close()
-    except soundfile.LibsndfileError as error:
-        reason = _reason(error)
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be opened: {error.strerror}; check its permissions") from None
-    if reason is None:
-        yield path
-    else:
-        with tempfile.TemporaryDirectory(prefix="asr-") as folder:
-            decoded = Path(folder) / path.name
-            _decode_with_ffmpeg(path, decoded, reason)
-            yield decoded
+    if not _SILENT <= peak < math.inf:
+        return None
+    return 1.0 if peak >= QUIET else 2.0 ** math.floor(-1 - math.log2(peak))
 
 
-@contextmanager
-def open_recording(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Open a recording of any format for `read_blocks`. Raises AudioError as `seekable` does."""
-    with seekable(path) as readable, soundfile.SoundFile(readable) as file:
-        if file.frames == 0:
-            raise AudioError(f"{path}: has a header and 0 samples; record or export it again", "header only")
-        if file.samplerate < MIN_RATE:  # resampling an hour from 1 Hz would fill the memory
-            raise AudioError(
-                f"{path}: its header states {file.samplerate} Hz, at least {MIN_RATE} Hz are required; export it again"
-            )
-        yield file
-
-
-def read_blocks(file: soundfile.SoundFile, path: Path, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-    """Yield samples `start` to `stop` (default: the end) as float32 `(N, channels)` blocks of at most 128 kB.
-
-    Raises AudioError, after the blocks that can be decoded, if the file holds fewer samples than its header promises.
-    """
-    stop = file.frames if stop is None else stop
-    position = start
-    try:
-        if start:
-            file.seek(start)
-        while position < stop:
-            block = file.read(min(_BLOCK_VALUES // file.channels, stop - position), dtype="float32", always_2d=True)
-            if not len(block):
-                break
-            if not np.isfinite(block).all():
-                first = position + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-                raise AudioError(
-                    f"{path}: sample {first} is not a finite number (NaN or infinity); export the recording again"
-                )
-            yield block
-            position += len(block)
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"{path}: damaged: {_reason(error)}; copy it again from its source") from None
-    # The length that MP3 and Ogg headers state is not exact, so that up to 0.1 s may be missing.
-    if position < stop - file.samplerate // 10:
-        raise AudioError(
-            f"{path}: truncated: its header promises {stop / file.samplerate:.1f} s, "
-            f"{position / file.samplerate:.1f} s can be decoded; copy it again from its source",
-            "truncated",
-        )
-
-
-def describe(path: Path) -> tuple[float, int]:
-    """Return the duration (s) and the number of channels in a recording's header. Raises AudioError as `seekable`."""
-    with open_recording(path) as file:
-        return file.frames / file.samplerate, file.channels
-
-
-def _read_file(path: Path, offset: float, duration: float | None) -> tuple[np.ndarray, int]:
-    """Return samples `(N, channels)` of a part of a file (in seconds), and their rate (Hz)."""
-    with open_recording(path) as file:
-        rate, channels = file.samplerate, file.channels
-        start = round(offset * rate)
-        if not 0 <= start < file.frames:
-            raise AudioError(f"{path}: offset {offset} s lies outside its {file.frames / rate:.2f} s", "beyond the end")
-        stop = file.frames if duration is None else min(start + round(duration * rate), file.frames)
-        blocks = [np.zeros((0, channels), np.float32), *read_blocks(file, path, start, stop)]
-    return np.concatenate(blocks), rate
-
-
-def _require_file(path: Path) -> None:
-    if path.is_dir():
-        raise AudioError(f"{path}: is a folder, not a recording; give the files in it")
-    if not path.exists():
-        raise AudioError(f"{path}: no such file; correct the path, or remove the line", "missing audio")
-    if not path.is_file():  # opening a pipe could wait for ever
-        raise AudioError(f"{path}: is a device or a pipe, not a recording; give a file")
-    if path.stat().st_size == 0:
-        raise AudioError(f"{path}: is empty (0 bytes); copy it again from its source", "zero length")
-
-
-def _require_whole_wav(path: Path) -> None:
-    """Raise AudioError if the data chunk of a WAV file is longer than the file, which libsndfile does not report."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return
-        byte_rate, position = 0, 12
-        while position + 8 <= size:
-            file.seek(position)
-            chunk, length = struct.unpack("<4sI", file.read(8))
-            if chunk == b"fmt ":
-                fields = file.read(16)
-                byte_rate = struct.unpack_from("<I", fields, 8)[0] if len(fields) == 16 else 0
-            elif chunk == b"data":
-                held = size - position - 8
-                if length > held and length not in _UNKNOWN_DATA_SIZES:
-                    promised, found = length / max(byte_rate, 1), held / max(byte_rate, 1)
-                    raise AudioError(
-                        f"{path}: truncated: its header promises {promised:.1f} s, the data holds {found:.1f} s; "
-                        "copy it again from its source",
-                        "truncated",
-                    )
-                return
-            position += 8 + length + length % 2
-    raise AudioError(f"{path}: a WAV header without audio data; record or export it again", "header only")
-
-
-def _decode_with_ffmpeg(path: Path, decoded: Path, reason: str) -> None:
-    """Decode a file with ffmpeg into the WAV file `decoded`; an hour of video would not fit into memory."""
-    ffmpeg = shutil.which("ffmpeg")
-    if ffmpeg is None:
-        raise AudioError(
-            f"{path}: is not WAV, FLAC, OGG/Opus or MP3 ({reason}); if it is a recording in another "
-            "container, install ffmpeg and it will be used, else convert it to WAV"
-        )
-    command = [
-        ffmpeg,
-        "-nostdin",
-        "-v",
-        "error",
-        "-i",
-        str(path),
-        "-map",
-        "0:a:0",
-        "-f",
-        "wav",
-        "-c:a",
-        "pcm_f32le",
-        "-",
-    ]
-    with decoded.open("wb") as file:
-        done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, check=False)
-    try:
-        if done.returncode == 0:
-            soundfile.SoundFile(decoded).close()
-            return
-    except soundfile.LibsndfileError as error:
-        reason = _reason(error)
-    message = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    raise AudioError(f"{path}: neither soundfile nor ffmpeg can read it: {message[-1] if message else reason}")
-
-
-def _reason(error: soundfile.LibsndfileError) -> str:
-    return str(error.error_string).rstrip(".")
+def _channel_fault(samples: np.ndarray) -> str | None:
+    """Name the channels of samples `(N, channels)` whose average loses speech, with the cure; None without a fault."""
+    powers = np.square(samples).mean(axis=0, dtype=np.float64)
+    if powers.max(initial=0.0) == 0:
+        return None
+    alive = np.flatnonzero(powers > _DEAD**2 * powers.max())
+    if len(alive) < len(powers):
+        dead = ", ".join(str(number + 1) for number in range(len(powers)) if number not in alive)
+        choice = " or ".join(f"--channels {number + 1}" for number in alive)
+        return f"channel {dead} of {len(powers)} is silent and weakens the average; choose {choice}"
+    average = float(np.square(samples.mean(axis=1)).mean(dtype=np.float64))
+    if average < _CANCELLED * float(powers.mean()):
+        return "its channels cancel each other in the average; choose one: --channels 1"
+    return None
 
 
 def _from_array(source: Any, source_rate: int | None) -> np.ndarray:
@@ -289,20 +210,22 @@ def _one_channel(samples: np.ndarray, channel: int | Literal["mix"] | None, name
                 "channels are counted from 1"
             )
         return samples[:, channel - 1]
-    if channels > 1 and channel is None:
-        logger.info("%s: %d channels averaged to one", name, channels)
     return samples.mean(axis=1)
 
 
-def _cut(samples: np.ndarray, rate: int, offset: float, duration: float | None, name: str) -> np.ndarray:
+def _cut(samples: np.ndarray, rate: int, offset: float, duration: float | None) -> np.ndarray:
     start = round(offset * rate)
     if not 0 <= start < len(samples):
-        raise AudioError(f"{name}: offset {offset} s lies outside its {len(samples) / rate:.2f} s")
+        raise AudioError(f"array: offset {offset} s lies outside its {len(samples) / rate:.2f} s")
     return samples[start:] if duration is None else samples[start : start + round(duration * rate)]
 
 
+def _peak(mono: np.ndarray) -> float:
+    return float(np.abs(mono).max(initial=0.0))
+
+
 def _to_16_bit_grid(samples: np.ndarray, name: str) -> np.ndarray:
-    peak = float(np.abs(samples).max())
+    peak = _peak(samples)
     if peak > 1.0:
         logger.info("%s: peak %.2f scaled to full scale", name, peak)
         samples = samples / peak

@@ -23,7 +23,7 @@ from asr.errors import AsrError
 from asr.extras import OPTIONAL, install_command
 from asr.version import __version__
 
-CORE = ("numpy", "scipy", "numba", "llvmlite", "soundfile", "soxr", "pydantic", "safetensors", "jiwer")
+CORE = ("numpy", "scipy", "numba", "llvmlite", "soundfile", "av", "soxr", "pydantic", "safetensors", "jiwer")
 MAX_CER = 10.0  # percent, of tones that the self-check learns
 MIN_DISK = 2e9  # bytes; what a run of hours writes without trouble
 
@@ -130,9 +130,6 @@ def _hardware(folder: Path, usable: dict[str, bool]) -> Iterator[Finding]:
 
 
 def _programs() -> Iterator[Finding]:
-    path = shutil.which("ffmpeg")
-    absent = "not found; only needed for recordings other than WAV, FLAC, OGG, Opus and MP3"
-    yield Finding("Programs", "ffmpeg", path or absent)
     if importlib.util.find_spec("espeakng_loader") is not None:
         import espeakng_loader
 

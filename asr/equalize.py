@@ -60,7 +60,12 @@ class Equalizer:
             duration = ENOUGH_SECONDS if one.duration is None else min(one.duration, ENOUGH_SECONDS)
             try:
                 return load_audio(
-                    one.audio, sample_rate, offset=one.offset, duration=duration, channel=channel or "mix"
+                    one.audio,
+                    sample_rate,
+                    offset=one.offset,
+                    duration=duration,
+                    channel=channel or "mix",
+                    allow_short=True,
                 )
             except AudioError:
                 return np.zeros(0, np.float32)

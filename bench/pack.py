@@ -19,7 +19,7 @@ import soundfile
 import soxr
 
 RATE = 16000
-LAYOUTS = (("wav", 16000), ("flac", 16000), ("wav", 44100))
+LAYOUTS = (("wav", 16000), ("flac", 16000), ("wav", 44100), ("mp3", 16000))
 TURNS = 3
 
 
@@ -60,7 +60,7 @@ def make(folder: Path, hours: float, extension: str, rate: int) -> Path:
     for number in range(round(hours * 600)):  # 6 seconds on average
         length, start = generator.integers(2 * rate, 10 * rate), generator.integers(0, 50 * rate)
         path = corpus / f"{number}.{extension}"
-        soundfile.write(path, noise[start : start + length], rate, subtype="PCM_16")
+        soundfile.write(path, noise[start : start + length], rate, subtype=None if extension == "mp3" else "PCM_16")
         utterances.append(Utterance(str(number), path, "text"))
     write_manifest(corpus / "all.jsonl", utterances)
     return corpus / "all.jsonl"

@@ -2,7 +2,6 @@
 
 import io
 import struct
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -105,11 +104,13 @@ HOSTILE = {
     "no data chunk": (wav(b"")[:36], "without audio data"),
     "half a header": (wav(b"")[:20], "WAV header without audio data"),
     "truncated": (wav(TWO_SECONDS[:8000], promised=32000), r"promises 2\.0 s, the data holds 0\.5 s"),
-    "truncated flac": (encoded(NOISE, "FLAC", "PCM_16")[:9000], "damaged: .*lost sync|truncated"),
+    "truncated flac": (encoded(NOISE, "FLAC", "PCM_16")[:9000], r"promises 2\.0 s, the data holds 0\.[0-9] s"),
     "NaN": (encoded(np.where(np.arange(8000) == 77, np.nan, 0.1), "WAV", "FLOAT"), "sample 77 is not a finite"),
     "infinity": (encoded(np.where(np.arange(8000) == 5, np.inf, 0.1), "WAV", "FLOAT"), "sample 5 is not a finite"),
-    "text file": (b"This is not a recording.\n" * 20, "is not WAV, FLAC, OGG/Opus or MP3|can read it"),
-    "zeros": (bytes(5000), "is not WAV, FLAC, OGG/Opus or MP3|can read it"),
+    "page": (b"<!doctype html><html>404</html>", "is an HTML page"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+    "text file": (b"This is not a recording.\n" * 20, "is not a recording"),
+    "zeros": (bytes(5000), "is not a recording"),
 }  # fmt: skip
 
 
@@ -148,24 +149,3 @@ def test_bad_arrays() -> None:
         load_audio(np.zeros(0, np.float32), 16000, source_rate=16000)
     with pytest.raises(AudioError, match="complex"):
         load_audio(np.zeros(9, np.complex64), 16000, source_rate=16000)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a shell script")
-def test_other_containers_go_through_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A substitute for ffmpeg returns a known WAV file, and that file is read; without ffmpeg, the error says so."""
-    answer = tmp_path / "answer.wav"
-    soundfile.write(answer, SECOND, 8000, subtype="FLOAT")
-    path = tmp_path / "video.mkv"
-    path.write_bytes(b"\x1a\x45\xdf\xa3" + bytes(3000))
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    monkeypatch.setenv("PATH", str(programs))
-    with pytest.raises(AudioError, match="install ffmpeg"):
-        load_audio(path, 8000)
-    ffmpeg = programs / "ffmpeg"
-    ffmpeg.write_text(f'#!/bin/sh\n/bin/cat "{answer}"\n')
-    ffmpeg.chmod(0o755)
-    np.testing.assert_allclose(load_audio(path, 8000), SECOND, atol=4e-5)
-    ffmpeg.write_text("#!/bin/sh\necho 'moov atom not found' >&2\nexit 1\n")
-    with pytest.raises(AudioError, match="moov atom not found"):
-        load_audio(path, 8000)

@@ -208,15 +208,52 @@ def test_pipes() -> None:
     np.testing.assert_array_equal(np.concatenate(list(blocks), axis=1), [samples, samples // 2])
     assert list(piped(pipe(b""), RATE)[1]) == []
     for content, message in (
-        (wav(samples, subtype="PCM_24"), "a WAV of 24 bits"),
-        (wav(samples, subtype="FLOAT"), "cannot be read"),
         (b"RIFF\0\0", "cannot be read"),
         (b"RIFFxxxxWAVE", "cannot be read"),
+        (b"RIFFxxxxAVI LIST", "without a header"),
+        (wav(samples, subtype="ULAW"), "a WAV of 8 bits with format 7"),
         (b"fLaC....", "is FLAC"),
+        (b"\0\0\0\x20ftypM4A ", "is MP4 or M4A"),
+        (b"riff\x2e\x91\xcf\x11" + bytes(40), "is W64"),
+        (encoded(samples, "MP3"), "is MP3"),
+        (encoded(samples, "OGG"), "is Ogg"),
+        (b"<!DOCTYPE html><html>404</html>", "is an HTML page"),
     ):
         with pytest.raises(AudioError, match=message) as caught:
             piped(pipe(content), RATE)
-        assert "ffmpeg" in str(caught.value)
+        assert "ffmpeg" in str(caught.value) and "asr transcribe MODEL -" in str(caught.value)
+
+
+@pytest.mark.parametrize("container", ["WAV", "WAVEX", "RF64", "RIFX"])
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+def test_pipes_hold_every_kind_of_samples(container: str, subtype: str) -> None:
+    samples = np.stack(random_waveforms(1, 2)[:1] * 2, axis=1) * [1, 0.5]
+    content = encoded(samples, "WAV" if container == "RIFX" else container, subtype, container == "RIFX")
+    rate, blocks = piped(pipe(content), 16000)
+    expected, _ = soundfile.read(io.BytesIO(content), dtype="int16" if subtype == "PCM_16" else "float32")
+    assert rate == RATE
+    np.testing.assert_array_equal(np.concatenate(list(blocks), axis=1), expected.T)
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0x7FFFF024, 0xFFFFFFD8])
+def test_pipes_without_a_size_are_read_to_their_end(size: int) -> None:
+    samples = (random_waveforms(1, 1)[0] * 32768).astype(np.int16)
+    content = bytearray(wav(samples))
+    content[40:44] = size.to_bytes(4, "little")
+    np.testing.assert_array_equal(np.concatenate(list(piped(pipe(bytes(content)), RATE)[1]), axis=1), samples[None])
+
+
+def test_a_pipe_that_breaks_off_is_reported_with_both_lengths(caplog: pytest.LogCaptureFixture) -> None:
+    samples = np.zeros(2 * RATE, np.int16)
+    assert sum(block.shape[1] for block in piped(pipe(wav(samples)[: 44 + RATE]), RATE)[1]) == RATE // 2
+    assert "header promises 2.0 s, 0.5 s came" in caplog.text
+
+
+def encoded(samples: np.ndarray, container: str, subtype: str | None = None, big: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    endian = "BIG" if big else None
+    soundfile.write(buffer, samples, RATE, format=container, subtype=subtype, endian=endian)
+    return buffer.getvalue()
 
 
 def test_microphone(monkeypatch: pytest.MonkeyPatch) -> None:

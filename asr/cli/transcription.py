@@ -40,6 +40,9 @@ def transcribe(
         Path | None,
         typer.Option(metavar="FILE", help="Allowed texts, one a line: each transcript is one of them, or empty."),
     ] = None,
+    salvage: Annotated[
+        bool, typer.Option(help="Transcribe what is there of truncated and damaged recordings.")
+    ] = False,
     skip_existing: Annotated[bool, typer.Option(help="Skip recordings whose files all exist.")] = False,
     eaf: Eaf = None,
     device: Device = None,
@@ -50,7 +53,7 @@ def transcribe(
     recording that cannot be read is named on stderr, the other recordings go on, and the exit status is 1.
     """
     if stream is not None:
-        if inputs or formats or output or skip_existing or eaf or channels != "mix":
+        if inputs or formats or output or skip_existing or eaf or salvage or channels != "mix":
             raise AsrError(f"--stream {stream}: excludes INPUT and the options of files; text goes to stdout")
         _transcribe_live(model, stream, device)
         return
@@ -92,7 +95,9 @@ def transcribe(
             search = build_search(recognizer, nbest=nbest, hotwords=hotwords, phrases=phrases)
         failed, changed, total = [], 0, len(outputs.utterances)
         with ProgressBar("transcribing", total) as bar:
-            for outcome in outputs.write(transcribe_all(recognizer, outputs.utterances, which, search)):
+            for outcome in outputs.write(
+                transcribe_all(recognizer, outputs.utterances, which, search, salvage=salvage)
+            ):
                 bar.advance()
                 name, result = outcome.utterance.id, outcome.result
                 if not isinstance(result, Transcript):

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.audio import open_recording, read_blocks
+from asr.audio import gain_of
+from asr.decoders import TOLERANCE, open_recording
 from asr.errors import AudioError
 
 Part = tuple[float, float | None]  # offset and duration in seconds; None: to the end
@@ -57,12 +58,12 @@ def inspect_file(path: Path, parts: Sequence[Part]) -> list[Inspection]:
     failure, position, rate = None, 0, 1
     meters: list[_Meter] = []
     try:
-        with open_recording(path) as file:
-            rate, is_float = file.samplerate, file.subtype in ("FLOAT", "DOUBLE")
-            meters = [_Meter(part, rate, file.channels) for part in parts]
-            for block in read_blocks(file, path):
-                # In lossy formats, samples beyond full scale were clipped before. Floating-point files may exceed it.
-                block = block if is_float else block.clip(-1.0, 1.0)
+        with open_recording(path) as recording:
+            rate, is_fine = recording.sample_rate, recording.is_fine
+            meters = [_Meter(part, rate, recording.channels, is_fine) for part in parts]
+            for block in recording.blocks():
+                # A clipped recording in a lossy format decodes beyond full scale; floating point may lie there.
+                block = block if is_fine else block.clip(-1.0, 1.0)
                 for meter in meters:
                     meter.add(block, position)
                 position += len(block)
@@ -77,7 +78,7 @@ def inspect_file(path: Path, parts: Sequence[Part]) -> list[Inspection]:
 def _judge(meter: "_Meter", end: int, rate: int, failure: Inspection | None) -> Inspection:
     if failure and meter.stop > end:
         return failure
-    if meter.start >= end or end + rate // 10 < meter.stop < math.inf:
+    if meter.start >= end or end + TOLERANCE * rate < meter.stop < math.inf:
         asked = f"{meter.start / rate:.2f} s to {'the end' if meter.stop == math.inf else f'{meter.stop / rate:.2f} s'}"
         return Inspection(None, "beyond the end", f"the line asks for {asked}, the file ends at {end / rate:.2f} s")
     if not meter.count:
@@ -88,8 +89,9 @@ def _judge(meter: "_Meter", end: int, rate: int, failure: Inspection | None) -> 
 class _Meter:
     """Running sums over one part of a file. Column 0 is the input of a model: the mean of all channels."""
 
-    def __init__(self, part: Part, rate: int, channels: int) -> None:
+    def __init__(self, part: Part, rate: int, channels: int, is_fine: bool) -> None:
         offset, duration = part
+        self._is_fine = is_fine
         self.start = round(offset * rate)
         self.stop = math.inf if duration is None else self.start + round(duration * rate)
         self.count, self.rate, self.channels = 0, rate, channels
@@ -98,6 +100,7 @@ class _Meter:
         self._extremes = [(sign, np.full(columns, -np.inf), np.zeros(columns, np.int64)) for sign in (1, -1)]
         self._bits_used = 0
         self._hash = hashlib.blake2b(str(rate).encode(), digest_size=16)
+        self._fine_hash = self._hash.copy()  # of samples with more than 16 bits
 
     def add(self, block: np.ndarray, position: int) -> None:
         """Add the samples of the part in a block `(N, channels)` that begins at sample `position`."""
@@ -115,11 +118,15 @@ class _Meter:
         samples = np.rint(mono * 32768).clip(-(2.0**62), 2.0**62).astype("<i8")  # float files may hold any number
         self._bits_used |= int(np.bitwise_or.reduce(samples, axis=None))
         self._hash.update(samples.tobytes())
+        if self._is_fine:
+            self._fine_hash.update(block.mean(axis=1).tobytes())
 
     def figures(self) -> Figures:
         mean = self._sum / self.count
         levels = np.sqrt(np.maximum(self._squares / self.count - mean**2, 0.0))
         (_, high, high_flat), (_, low, low_flat) = self._extremes
+        peak = float(np.maximum(high, low).max())
+        gain = (gain_of(float(np.maximum(high, low)[0])) if self._is_fine else None) or 1.0  # as `load_audio` does
         balance = correlation = 1.0
         if self.channels > 1:
             balance = float(levels[1:].min() / max(levels[1:].max(), 1e-9))
@@ -130,14 +137,14 @@ class _Meter:
             num_samples=self.count,
             sample_rate=self.rate,
             channels=self.channels,
-            peak=round(float(np.maximum(high, low).max()), 5),
-            rms=round(float(levels[0]), 7),
+            peak=round(gain * peak, 5),
+            rms=round(gain * float(levels[0]), 7),
             bits=16 - max((self._bits_used & -self._bits_used).bit_length() - 1, 0),
             clipped=round(float((high_flat + low_flat).max() / self.count), 6),
             dc_offset=round(float(mean[np.abs(mean).argmax()]), 5),
             balance=round(balance, 5),
             correlation=round(correlation, 5),
-            content=self._hash.hexdigest(),
+            content=(self._fine_hash if gain > 1 else self._hash).hexdigest(),
         )
 
 

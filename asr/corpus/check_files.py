@@ -15,7 +15,7 @@ from asr.files import write_whole
 from asr.progress import ProgressBar
 from asr.utterance import Utterance
 
-_FORMAT = 1  # version of the cache; a cache of another version is ignored
+_FORMAT = 2  # version of the cache; a cache of another version is ignored
 _FILES_PER_PROCESS = 50  # files, where each 0.5 MB counts as one more file; a new process is not worth less
 
 Key = tuple[Path, Part]
@@ -98,7 +98,7 @@ def _load_cache(manifest: Path, keys: set[Key]) -> dict[Key, Inspection]:
 def _save_cache(manifest: Path, inspections: dict[Key, Inspection]) -> None:
     rows: list[object] = [{"format": _FORMAT}]
     for key, result in inspections.items():
-        if result.figures:  # a faulty file is read again the next time, because ffmpeg may be installed by then
+        if result.figures:  # a faulty file is read again the next time
             rows.append([_row(manifest, key), asdict(result.figures)])
     with suppress(OSError):
         write_whole(_cache_path(manifest), "".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -5,7 +5,6 @@ No epoch of training decodes a file. The memory does not grow with the corpus, n
 
 import hashlib
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +25,7 @@ from asr.utterance import Utterance
 _SCHEMA = pa.schema([("audio", pa.large_list(pa.int16())), ("error", pa.string())])
 _SAMPLES_PER_BATCH = 4_000_000  # samples held in memory before they are written, about four minutes of speech
 _READ_AHEAD = 16  # recordings
-_FORMAT = 2  # version of the file and of the output of `load_audio`; a new number packs every corpus again
+_FORMAT = 3  # version of the file and of the output of `load_audio`; a new number packs every corpus again
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Row = tuple[np.ndarray, str | None]  # samples, and the error if the recording cannot be read
@@ -222,7 +221,7 @@ def _key(utterances: Sequence[Utterance], sample_rate: int, identify: Callable[[
     paths = list(dict.fromkeys(utterance.audio for utterance in utterances))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         digests = dict(zip(paths, _map_in_order(pool, digest, paths), strict=True))
-    key = hashlib.sha256(repr((_FORMAT, sample_rate, shutil.which("ffmpeg") is not None)).encode())
+    key = hashlib.sha256(repr((_FORMAT, sample_rate)).encode())
     for utterance in utterances:
         key.update(repr((digests[utterance.audio], utterance.offset, utterance.duration)).encode())
     return key.hexdigest().encode()

@@ -165,7 +165,7 @@ def gradient_picture(path: str | Path, audio: Path, *, seconds: float) -> tuple[
     cannot be read.
     """
     front_end = LogMel(sample_rate=16000)
-    samples = torch.from_numpy(load_audio(audio, front_end.sample_rate, duration=seconds))
+    samples = torch.from_numpy(load_audio(audio, front_end.sample_rate, duration=seconds, allow_short=True))
     features, _ = front_end(samples[None], torch.tensor([len(samples)]))
     frame = front_end.hop / front_end.sample_rate  # seconds
     times = through_time(features[0])

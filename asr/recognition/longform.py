@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asr.audio import describe, load_audio, seekable
+from asr.audio import load_audio
+from asr.decoders import TOLERANCE, open_recording
 from asr.equalize import Equalizer
 from asr.errors import AudioError
 from asr.recognition.interface import FrameModel
@@ -83,16 +84,17 @@ class RecordingEnd:
 
 
 def segment_frames(
-    model: FrameModel, utterances: Iterable[Utterance], channels: Channels = "mix"
+    model: FrameModel, utterances: Iterable[Utterance], channels: Channels = "mix", *, salvage: bool = False
 ) -> Iterator[tuple[Track, SegmentFrames | RecordingEnd | AudioError]]:
     """Compute the frames of many recordings in their order, segment by segment.
 
     Each track ends with a RecordingEnd, or with the AudioError of a recording that cannot be read. Recordings are read
-    in the background while the model computes, and the model computes while the caller decodes.
+    in the background while the model computes, and the model computes while the caller decodes. `salvage` reads what is
+    there of truncated recordings.
     """
     listed, rate = list(utterances), model.sample_rate
     equalizer = partial(Equalizer.of_files, listed, rate) if model.equalizes else None
-    return compute(model, _read(listed, channels, rate, model.stride, equalizer))
+    return compute(model, _read(listed, channels, rate, model.stride, equalizer, salvage))
 
 
 def compute(
@@ -107,7 +109,7 @@ def cut(
 ) -> Iterator[Piece | RecordingEnd]:
     """Cut a recording into pieces, and end with its RecordingEnd.
 
-    `read(offset, duration)` gives samples of a part, in seconds; `seconds` is the duration that the header states;
+    `read(offset, duration)` gives samples of a part, in seconds; `seconds` is the duration of the recording;
     `stride` is an encoder frame in samples.
     """
     if seconds <= WHOLE:
@@ -151,35 +153,42 @@ def read_pieces(
     sample_rate: int,
     stride: int,
     equalized: Callable[[np.ndarray, int | None], np.ndarray],
+    salvage: bool = False,
 ) -> Iterator[tuple[Track, Piece | RecordingEnd | AudioError]]:
     """Read one recording: the pieces of its channels, each track with its RecordingEnd, or its AudioError.
 
     `equalized(samples, channel)` filters samples that were read; `stride` is an encoder frame in samples.
     """
-    path, channel = utterance.audio, None
+    channel: int | None = None
     longest = math.inf if utterance.duration is None else utterance.duration
 
     def read(offset: float, duration: float | None) -> np.ndarray:
         left = longest - offset
         samples = load_audio(
-            path,
+            recording,
             sample_rate,
             offset=utterance.offset + offset,
             duration=(None if left == math.inf else left) if duration is None else min(duration, left),
-            channel="mix" if channel is None and offset else channel,  # log the averaging of channels only once
+            channel=channel,
         )
         return equalized(samples, channel)
 
     try:
-        with seekable(utterance.audio) as path:
-            seconds, count = describe(path)
-            seconds = min(seconds - utterance.offset, longest)
+        with open_recording(utterance.audio, salvage=salvage) as recording:
+            seconds = recording.frames() / recording.sample_rate - utterance.offset
+            if seconds < longest < math.inf and longest - seconds > TOLERANCE and not salvage:
+                raise AudioError(
+                    f"{utterance.audio}: {utterance.offset:.2f} s to {utterance.offset + longest:.2f} s are asked for, "
+                    f"the file ends at {utterance.offset + seconds:.2f} s; correct offset and duration",
+                    "beyond the end",
+                )
+            count = recording.channels
             chosen = range(1, count + 1) if channels == "split" else [None if channels == "mix" else channels]
             for channel in chosen:
-                for piece in cut(read, seconds, sample_rate=sample_rate, stride=stride):
+                for piece in cut(read, min(seconds, longest), sample_rate=sample_rate, stride=stride):
                     yield Track(utterance, channel), piece
     except AudioError as error:
-        yield Track(utterance, channel), AudioError(str(error).replace(str(path), str(utterance.audio)))
+        yield Track(utterance, channel), error
 
 
 def pauses(samples: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
@@ -215,6 +224,7 @@ def _read(
     sample_rate: int,
     stride: int,
     make_equalizer: Callable[[int | None], Equalizer] | None,
+    salvage: bool,
 ) -> Iterator[tuple[Track, Piece | RecordingEnd | AudioError]]:
     """Read recordings in their order; the first pieces of many recordings are read at once."""
     equalizer_of = None if make_equalizer is None else cache(make_equalizer)  # takes a channel
@@ -223,7 +233,14 @@ def _read(
         def equalized(samples: np.ndarray, channel: int | None) -> np.ndarray:
             return samples if equalizer_of is None else equalizer_of(channel)(index, samples)
 
-        pieces = read_pieces(utterances[index], channels, sample_rate=sample_rate, stride=stride, equalized=equalized)
+        pieces = read_pieces(
+            utterances[index],
+            channels,
+            sample_rate=sample_rate,
+            stride=stride,
+            equalized=equalized,
+            salvage=salvage,
+        )
         first = next(pieces)
         return _chain(first, pieces)
 

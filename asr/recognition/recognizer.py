@@ -240,6 +240,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
         hotwords: str | Path | Sequence[str] | None = None,
         phrases: str | Path | Sequence[str] | None = None,
         language_model: bool = True,
+        salvage: bool = False,
     ) -> Transcript: ...
 
     @overload
@@ -255,6 +256,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
         hotwords: str | Path | Sequence[str] | None = None,
         phrases: str | Path | Sequence[str] | None = None,
         language_model: bool = True,
+        salvage: bool = False,
         errors: Literal["raise"] = "raise",
         progress: bool = False,
     ) -> Iterator[Transcript]: ...
@@ -272,6 +274,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
         hotwords: str | Path | Sequence[str] | None = None,
         phrases: str | Path | Sequence[str] | None = None,
         language_model: bool = True,
+        salvage: bool = False,
         errors: Literal["return"],
         progress: bool = False,
     ) -> Iterator[Transcript | AudioError]: ...
@@ -288,6 +291,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
         hotwords: str | Path | Sequence[str] | None = None,
         phrases: str | Path | Sequence[str] | None = None,
         language_model: bool = True,
+        salvage: bool = False,
         errors: Literal["raise", "return"] = "raise",
         progress: bool = False,
     ) -> Any:
@@ -308,6 +312,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
             hotwords: Words and phrases to favour: a file, or its lines.
             phrases: A closed set, of which the text is one phrase or nothing: a file, or its lines.
             language_model: Use the model's language models, if it has any.
+            salvage: Transcribe what is there of a truncated or damaged recording, and log both lengths.
             errors: Of many recordings: "raise" the AudioError of a recording without usable audio, or "return" it in
                 its place and go on.
             progress: Of many recordings: show a progress bar on stderr.
@@ -332,6 +337,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
             start=start,
             end=end,
             search=search,
+            salvage=salvage,
         )
         if not single:
             return _checked(results, errors == "return", recording if progress else None)

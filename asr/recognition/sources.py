@@ -46,12 +46,14 @@ def transcribe_recordings(
     start: float = 0.0,
     end: float | None = None,
     search: "Search | None" = None,
+    salvage: bool = False,
 ) -> Iterator[Transcript | AudioError]:
     """Transcribe recordings of any kind in their order, batched by length.
 
     Errors of a recording without a path begin with its number if recordings are `numbered`. `sample_rate` in Hz belongs
     to arrays without a rate of their own. `channel` counts from 1; "mix" is the average. `start` and `end` in seconds
-    select a part of each recording. A recording without usable audio gives its AudioError.
+    select a part of each recording. `salvage` reads what is there of truncated recordings. A recording without usable
+    audio gives its AudioError.
     """
     offset, duration = _part(start, end)
 
@@ -66,6 +68,7 @@ def transcribe_recordings(
                 channel=channel,
                 offset=offset,
                 duration=duration,
+                salvage=salvage,
             )
 
     for audio, result in transcripts(model, compute(model, pieces()), search):
@@ -85,6 +88,7 @@ def read_recording(
     channel: Channel | None = None,
     offset: float = 0.0,
     duration: float | None = None,
+    salvage: bool = False,
 ) -> Iterator[tuple[Path | None, Piece | RecordingEnd | AudioError]]:
     """Read one recording of any kind in pieces, each beside the path of the recording if it has one.
 
@@ -107,7 +111,12 @@ def read_recording(
             return equalizer(0, samples) if model.equalizes else samples
 
         for _, piece in read_pieces(
-            utterance, channel or "mix", sample_rate=model.sample_rate, stride=model.stride, equalized=equalized
+            utterance,
+            channel or "mix",
+            sample_rate=model.sample_rate,
+            stride=model.stride,
+            equalized=equalized,
+            salvage=salvage,
         ):
             if isinstance(piece, AudioError) and audio is None:
                 piece = AudioError(str(piece).replace(str(found), f"{prefix}bytes"), piece.fault)

@@ -12,7 +12,7 @@ import soxr
 import torch
 from torch import Tensor
 
-from asr.audio import load_audio
+from asr.audio import chunk_audio
 from asr.config import Config
 from asr.features import Spectrogram, running_level
 from asr.nn.encoder import AcousticModel
@@ -174,16 +174,16 @@ class Stream:
         self._segment = _OpenSegment(self.model)
 
     def _at_model_rate(self, samples: Any, *, last: bool = False) -> np.ndarray:
-        """Return float32 samples `(N,)` on the 16-bit grid, as `load_audio` does; clip what exceeds full scale."""
+        """Return float32 samples `(N,)` on the 16-bit grid, at their own level; clip what exceeds full scale."""
         chunk = np.asarray(samples)
         if chunk.dtype.kind == "f":
             chunk = chunk.clip(-1, 1)
         if chunk.size:
-            chunk = load_audio(chunk, self.sample_rate, source_rate=self.sample_rate, channel="mix")
+            chunk = chunk_audio(chunk, self.sample_rate)
         if self._resample is not None:
             chunk = self._resample.resample_chunk(chunk.astype(np.float32), last=last).clip(-1, 1)
             if chunk.size:
-                chunk = load_audio(chunk, self.model.sample_rate, source_rate=self.model.sample_rate)
+                chunk = chunk_audio(chunk, self.model.sample_rate)
         return chunk
 
 

@@ -23,13 +23,16 @@ def transcribe(
     utterances: Iterable[Utterance],
     channels: Channels = "mix",
     search: "Search | None" = None,
+    *,
+    salvage: bool = False,
 ) -> Iterator[tuple[Utterance, Transcript | AudioError]]:
     """Transcribe utterances in their order.
 
     `channels` is "mix" (the average of all), "split" (a transcript for each channel) or a number from 1. `search`
-    replaces the model's own decoder. A recording that cannot be read gives its AudioError instead of a transcript.
+    replaces the model's own decoder. `salvage` reads what is there of a truncated recording. A recording that cannot be
+    read gives its AudioError instead of a transcript.
     """
-    frames = segment_frames(model, utterances, channels)
+    frames = segment_frames(model, utterances, channels, salvage=salvage)
     for track, result in transcripts(model, frames, search):
         utterance = track.utterance
         if not isinstance(result, AudioError):
