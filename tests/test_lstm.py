@@ -134,6 +134,14 @@ def test_training_and_evaluation_are_one_model() -> None:
     assert state is not None
 
 
+def test_a_processor_that_llvm_does_not_know_has_no_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> None:
+        raise RuntimeError("failed to get host cpu features.")
+
+    monkeypatch.setattr("llvmlite.binding.get_host_cpu_features", unknown)
+    assert processor._host_features() == {}
+
+
 def test_gradients_can_be_taken_once() -> None:
     layer = layer_of(16)
     outputs = train_lstm(torch.randn(2, 5, 12), torch.tensor([5, 2]), [layer.forward_rnn])  # type: ignore[list-item]

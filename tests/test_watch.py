@@ -13,6 +13,7 @@ from conftest import RATE
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import TrainingError
 from asr.run_log import stop_reason
+from asr.training.language import LanguageTask
 from asr.training.recognition import RecognitionTask
 from asr.training.selftest import selftest
 from asr.training.watch import (
@@ -91,6 +92,8 @@ def test_epoch_lines_fit_80_columns_and_know_the_time_left_only_if_it_is_known()
         "    a warning",
     ]
     assert max(map(len, lines)) <= 80
+    scores = LanguageTask.line(None, {"perplexity": 12345.67, "ngram_perplexity": 12345.67})  # type: ignore[arg-type]
+    assert len(epoch_lines(row, scores, epochs=100, best=True, remaining=None).split("\n")[0]) <= 80
     row = {**row, "epoch": 1, "seconds": 61.0, "load_share": 0.01, "samples": [["a b", "a"]]}
     lines = epoch_lines(row, "errors 1.00 %", epochs=12, best=False, remaining=None).split("\n")
     assert lines == ["epoch  1/12  loss 0.000412  errors 1.00 %", "    1 min 01 s", "    'a b' recognised as 'a'"]

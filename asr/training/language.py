@@ -27,7 +27,7 @@ from asr.training.build import program
 from asr.training.hardware import keep_memory, processes, steady_numbers
 from asr.training.loop import MODEL_FILE, fit
 from asr.training.task import Task
-from asr.training.watch import format_loss, say
+from asr.training.watch import say
 
 NO_TARGET = -100  # target beyond the end of the stream
 BPTT = 64  # tokens in a chunk: gradients go back at most so far
@@ -209,10 +209,7 @@ class LanguageTask(Task[range]):
         }
 
     def line(self, row: Row) -> str:
-        return (
-            f"validation loss {format_loss(row['validation_loss'])}  perplexity {row['perplexity']:.2f} "
-            f"(n-gram {row['ngram_perplexity']:.2f})"
-        )
+        return f"validation perplexity {row['perplexity']:.5g} (n-gram model {row['ngram_perplexity']:.5g})"
 
     def save(self, path: Path, row: Row) -> None:
         self.lm.summary = {
