@@ -82,9 +82,9 @@ clean: ## remove what recipes made; .venv stays
 	rm -rf runs
 	find data -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
 
-# Set up once, and again if the pinned versions change. uv is used; where it is missing, pip installs it into .venv. Where
-# that fails, pip installs everything, slowly. Both compile all packages to bytecode: where Python may not write it,
-# each start would compile PyTorch anew, for seconds.
+# Set up once, and again if the pinned versions change. uv installs the packages; if it is missing, pip installs it into
+# .venv. If that fails, pip installs everything, slowly. Both compile all packages to bytecode: where Python may not
+# write it, each start would compile PyTorch anew, for seconds.
 INSTALL := -r requirements.txt -e '.[train,docs,dev]'
 $(READY): pyproject.toml requirements.txt
 	@command -v uv >/dev/null || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
@@ -104,8 +104,8 @@ $(READY): pyproject.toml requirements.txt
 	fi
 	@touch $@
 
-# Any recipe: recipes/NAME/{prepare.py,config.yaml} -> data/NAME -> runs/NAME. SOURCE=PATH is a local copy of the corpus,
-# a folder or an archive. Steps run one after another, since training takes the whole machine.
+# Any recipe: recipes/NAME/{prepare.py,config.yaml} -> data/NAME -> runs/NAME. SOURCE=PATH is a local copy of the
+# corpus, a folder or an archive. Steps run one after another, since training takes the whole machine.
 .NOTPARALLEL:
 
 data/%/train.jsonl: recipes/%/prepare.py | $(READY)
