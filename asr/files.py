@@ -1,10 +1,13 @@
 """File access: text read with errors that name the line, and files written whole or not at all."""
 
 import codecs
+import json
+import math
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from asr.errors import AsrError
 
@@ -43,6 +46,22 @@ def named_lines(
     if isinstance(source, str | Path):
         return str(source), read_lines(Path(source), error)
     return name, list(source)
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """Return strict JSON (RFC 8259): a number that is infinite or not a number becomes null."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_whole(path: Path, *parts: bytes | memoryview) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.errors import ManifestError, raise_problems
-from asr.files import read_text, write_whole
+from asr.files import read_text, to_json, write_whole
 from asr.utterance import Utterance
 
 SUFFIXES = (".jsonl", ".csv", ".tsv")
@@ -62,7 +62,7 @@ def scan_manifest(
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     """Write a manifest as JSON Lines, whole or not at all; audio paths are relative to the folder of the manifest."""
     path = Path(path)
-    rows = (json.dumps(to_row(utterance, path.parent), ensure_ascii=False) for utterance in utterances)
+    rows = (to_json(to_row(utterance, path.parent)) for utterance in utterances)
     write_whole(path, "".join(f"{row}\n" for row in rows).encode())
 
 
