@@ -17,17 +17,26 @@ def read_text(path: Path, error: type[AsrError] = AsrError) -> str:
 
     Raises `error` that names the file, and the first line that is not in its encoding.
     """
+    return decode_text(read_bytes(path, error), str(path), error)
+
+
+def read_bytes(path: Path, error: type[AsrError] = AsrError) -> bytes:
+    """Read a file. Raises `error` that names it."""
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as fault:
         raise error(f"{path}: cannot be read: {fault.strerror}; check the path and its permissions") from None
+
+
+def decode_text(content: bytes, name: str, error: type[AsrError] = AsrError) -> str:
+    """Decode the content of a text file as `read_text` does; `name` stands in the error."""
     encoding = "utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as fault:
         line = content.count(b"\n", 0, fault.start) + 1
-        name = encoding.removesuffix("-sig").upper()
-        raise error(f"{path}:{line}: is not {name} (byte {fault.start}); save it as UTF-8") from None
+        wanted = encoding.removesuffix("-sig").upper()
+        raise error(f"{name}:{line}: is not {wanted} (byte {fault.start}); save it as UTF-8") from None
 
 
 def read_lines(path: Path, error: type[AsrError] = AsrError) -> list[str]:

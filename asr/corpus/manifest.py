@@ -43,7 +43,7 @@ def scan_manifest(
             f"{path}: no such manifest; for a recipe, run `make` with its name, which prepares the data"
         )
     content = read_text(path, ManifestError)
-    rows = _csv_rows(path, content) if path.suffix in (".csv", ".tsv") else json_rows(content)
+    rows = _csv_rows(path, content) if path.suffix.lower() in (".csv", ".tsv") else json_rows(content)
     utterances: list[tuple[int, Utterance]] = []
     problems: list[tuple[int, str]] = []
     lines_of_ids: dict[str, int] = {}
@@ -116,7 +116,7 @@ def parse_json(text: str) -> Any:
 
 
 def _csv_rows(path: Path, content: str) -> Iterable[tuple[int, Any]]:
-    reader = csv.DictReader(io.StringIO(content, newline=""), delimiter="\t" if path.suffix == ".tsv" else ",")
+    reader = csv.DictReader(io.StringIO(content, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
     if "audio_filepath" not in (reader.fieldnames or ()):
         raise ManifestError(
             f"{path}: the first line must name the columns audio_filepath and text, but it has: "

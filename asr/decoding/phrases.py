@@ -247,6 +247,8 @@ def _measure(
     texts, names = _parts(template)
     if any(brace in text for text in texts for brace in "{}"):
         raise TextError(f"{_shortened(template)!r} has a brace that belongs to no {{slot}}")
+    if len(within) > _MOST_NESTED:
+        raise TextError(f"slots are nested more than {_MOST_NESTED} deep; write the inner ones out")
     inner = []
     for name in names:
         if name not in slots:
@@ -259,7 +261,7 @@ def _measure(
             raise size
         inner.append(size)
     depth = max((size.depth for size in inner), default=0) + 1
-    if depth > _MOST_NESTED or len(within) > _MOST_NESTED:
+    if depth > _MOST_NESTED:
         raise TextError(f"slots are nested more than {_MOST_NESTED} deep; write the inner ones out")
     phrases, characters = 1, sum(map(len, texts))
     for size in inner:
