@@ -194,7 +194,7 @@ def _require_partners(
         if kind == "kaldi" and not source.kind_by_name:
             logger.warning("%s: every line begins with an id, so it is read as Kaldi text", source.path)
         elif kind != "plain" and not source.kind_by_name:
-            logger.info("%s: is read as %s", source.path, KINDS[kind])
+            logger.warning("%s: is read as %s", source.path, KINDS[kind])
     if kinds.count("plain") == 1:
         raise ManifestError(
             f"{reference} is {KINDS[kinds[0]]}; {hypothesis} is {KINDS[kinds[1]]}; "

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from asr.corpus.manifest import SUFFIXES
+from asr.corpus.manifest import SUFFIXES, parse_json
 from asr.errors import ManifestError
 from asr.files import decode_text, read_bytes
 
@@ -59,6 +59,7 @@ _REFUSED_CONTENT = tuple(
             "a report of alignments",
             r"^\s*(?:REF|HYP)(?:\s.*)?\n\s*(?:REF|HYP)\s|^Scores: \(|^\S+ (?:ref|hyp) .*\n\S+ (?:ref|hyp) ",
         ),
+        ("settings or program text", r"\A\s*(?:[\[{(]\s*'|\[[\w .-]+\]\s*\n\s*\w+\s*=)"),
         ("a CHAT transcript", r"\A@(?:UTF8|Begin)\b"),
         ("RTTM", r"^(?:SPEAKER|SPKR-INFO)\s+\S+\s+\d"),
         ("an HTK label file", r"\A#!MLF!#"),
@@ -73,11 +74,12 @@ _REFUSED_LINES = tuple(  # of which every line is structured
     (what, least, re.compile(pattern))
     for what, least, pattern in (
         ("lines that begin with a time", 1, rf"{_CLOCK}\s"),
-        ("labels with times", 1, r"\d+\.\d+\s+\d+\.\d+(?:\s|$)"),
+        ("labels with times", 1, r"\d+\.\d+\s+\d+\.\d+(?:\s|$)|\d+\s+\d{4,}\s+\S"),
         ("lines with labels such as `name:`", 2, r"[*-]?\s*[\w. -]{1,30}:(?:\s|$)"),
         ("Toolbox or Shoebox text", 1, r"\\\w+"),
         ("a table", 1, r"[^\t]*\t[^\t]*\t"),
-        ("a table", 1, r"[^|]*\S\|\S"),
+        ("a table", 1, r"[^|]*\S\|\S|\s*\|.*\|\s*$"),
+        ("a table", 1, r"[^,;]+\.(?i:wav|flac|mp3|ogg|opus|m4a)[\"']?\s*[,;]"),
     )
 )
 _TRN = re.compile(r"(?:^|.*\s)\(([^\s()]+)\)\s*")
@@ -123,7 +125,7 @@ class Source:
             return _BY_SUFFIX[suffix]
         if suffix in _REFUSED_SUFFIXES:
             raise ManifestError(f"{self.path}: is {_REFUSED_SUFFIXES[suffix]}, which cannot be scored; {_CURE}")
-        if re.match(r"\s*(?:\{\s*[\"}\n]|\[\s*[\[{\"\]\n])", self.content):
+        if self._is_json():
             return "json"
         lines = [line for _, line in self.numbered()]
         if (kind := _kind_by_times(lines)) is not None:
@@ -142,6 +144,14 @@ class Source:
             self.path.name.lower(),
             self.path.suffix.lower()[1:],
         )
+
+    def _is_json(self) -> bool:
+        if re.match(r"\s*(?:\{\s*[\"}\n]|\[\s*[\[{\"\]\n])", self.content):
+            return True
+        try:
+            return self.content.lstrip().startswith("[") and isinstance(parse_json(self.content), list)
+        except ValueError:
+            return False
 
     def _refuse_structure(self, lines: Sequence[str]) -> None:
         for what, pattern in _REFUSED_CONTENT:
@@ -184,6 +194,8 @@ def first_words(lines: Sequence[str]) -> list[str] | None:
 def _kind_by_times(lines: Sequence[str]) -> Kind | None:
     """Return `ctm` or `stm` if every line has the fields of one; times must have a point, unlike spoken digits."""
     rows = [line.split() for line in lines if not line.startswith(";;")]
+    if any(row[0] in ("SPEAKER", "SPKR-INFO") for row in rows):  # of RTTM
+        return None
     if rows and all(len(row) in (5, 6) and all(map(_SECONDS.fullmatch, row[2:4])) for row in rows):
         return "ctm"
     if rows and all(len(row) >= 5 and all(map(_SECONDS.fullmatch, row[3:5])) for row in rows):

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from asr.errors import ManifestError
 
-_SUBSTITUTION, _INSERTION, _DELETION = 4, 3, 3  # costs of sclite's alignment
+_SUBSTITUTION, _INSERTION, _DELETION = 4000, 3000, 3000  # costs of sclite's alignment, times 1000
+_OPTIONAL_DELETION = 2999  # of two alignments of one cost, the one that leaves out more optional words
 NOTHING = "@"  # an alternative without words
 _MOST_NESTED = 20  # alternatives inside each other
 
@@ -141,7 +142,8 @@ def _nearest(graph: _Graph, end: int, hypothesis: list[str]) -> Choice:
                 if column and arc.word:
                     wrong = arc.word != hypothesis[column - 1]
                     options.append((before[column - 1] + _SUBSTITUTION * wrong, arc, column - 1))
-                options.append((before[column] + (_DELETION if arc.word else 0), arc, column))
+                deletion = _OPTIONAL_DELETION if arc.optional else _DELETION
+                options.append((before[column] + (deletion if arc.word else 0), arc, column))
             if column:
                 options.append((cost[column - 1] + _INSERTION, None, column - 1))
             best = min(options, key=lambda option: option[0])

@@ -73,7 +73,7 @@ class Summary:
         """Yield a row for each utterance; counts sum to the score. Of two systems, columns end in _a and _b."""
         counts = [[count_errors(side) for side in (one.score.words, one.score.characters)] for one in self.systems]
         # Two hypotheses may choose other alternatives of a reference.
-        own = len({tuple(pair.reference for pair in system.pairs) for system in self.systems}) > 1
+        own = len({tuple((pair.reference, pair.left_out) for pair in one.pairs) for one in self.systems}) > 1
         for index, pair in enumerate(self.systems[0].pairs):
             row: dict[str, Any] = {"id": pair.id, "speaker": pair.speaker}
             if not own:
