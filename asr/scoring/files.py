@@ -169,8 +169,9 @@ def _are_ids(first: Sequence[str], lines: Sequence[str]) -> bool:
 
 def _with_ids_of(entries: Sequence[Entry], found: dict[str, Entry]) -> dict[str, Entry]:
     """Return the hypotheses of a CTM under the ids of the references, which a CTM writes without white space."""
-    names = {ctm_field(entry.id): entry.id for entry in entries}
-    return {(name if name in found else names.get(name, name)): found[name] for name in found} if names else found
+    ids = {entry.id for entry in entries}
+    names = {ctm_field(identifier): identifier for identifier in ids}
+    return {name if name in ids else names.get(name, name): entry for name, entry in found.items()}
 
 
 def _cut_into_segments(references: Source, hypotheses: Source) -> dict[str, Entry]:
