@@ -1,10 +1,13 @@
 """File access: text read with errors that name the line, and files written whole or not at all."""
 
 import codecs
+import json
+import math
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from asr.errors import AsrError
 
@@ -14,17 +17,26 @@ def read_text(path: Path, error: type[AsrError] = AsrError) -> str:
 
     Raises `error` that names the file, and the first line that is not in its encoding.
     """
+    return decode_text(read_bytes(path, error), str(path), error)
+
+
+def read_bytes(path: Path, error: type[AsrError] = AsrError) -> bytes:
+    """Read a file. Raises `error` that names it."""
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as fault:
         raise error(f"{path}: cannot be read: {fault.strerror}; check the path and its permissions") from None
+
+
+def decode_text(content: bytes, name: str, error: type[AsrError] = AsrError) -> str:
+    """Decode the content of a text file as `read_text` does; `name` stands in the error."""
     encoding = "utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as fault:
         line = content.count(b"\n", 0, fault.start) + 1
-        name = encoding.removesuffix("-sig").upper()
-        raise error(f"{path}:{line}: is not {name} (byte {fault.start}); save it as UTF-8") from None
+        wanted = encoding.removesuffix("-sig").upper()
+        raise error(f"{name}:{line}: is not {wanted} (byte {fault.start}); save it as UTF-8") from None
 
 
 def read_lines(path: Path, error: type[AsrError] = AsrError) -> list[str]:
@@ -43,6 +55,22 @@ def named_lines(
     if isinstance(source, str | Path):
         return str(source), read_lines(Path(source), error)
     return name, list(source)
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """Return strict JSON (RFC 8259): a number that is infinite or not a number becomes null."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_whole(path: Path, *parts: bytes | memoryview) -> None:

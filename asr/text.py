@@ -177,6 +177,16 @@ def is_punctuation(character: str) -> bool:
     return category[0] in "PS" and not (category == "Sk" and character > "\xff")
 
 
+def ctm_field(text: str) -> str:
+    """Return a name or word as one field of a CTM: `_` replaces white space, control characters, and an empty text.
+
+    A field that begins with `;;` would start a comment, so `_` is put before it.
+    """
+    visible = "".join(" " if unicodedata.category(character) in ("Cc", "Cs") else character for character in text)
+    field = "_".join(visible.split()) or "_"
+    return f"_{field}" if field.startswith(";;") else field
+
+
 def describe_characters(counts: Counter[str]) -> str:
     """List characters, most frequent first: `'ä' (U+00E4, LATIN SMALL LETTER A WITH DIAERESIS) 3 times, …`."""
     return ", ".join(

@@ -60,7 +60,8 @@ class Transcript:
     Times count from the start of the whole recording. `words` are empty for a model that cannot time them (attention
     without CTC). `channel` counts from 1; None is the average of all channels. `nbest` holds the n-best list if one was
     asked for, best first; its first text is `text`. `unbiased` is the text without hotwords, `posterior` the
-    probability of `text` in a closed set of phrases. `audio` is the file that was transcribed, if it was one.
+    probability of `text` in a closed set of phrases. `nearest` is the most probable phrase where none of them was
+    accepted. `audio` is the file that was transcribed, if it was one.
     """
 
     text: str
@@ -70,6 +71,7 @@ class Transcript:
     nbest: tuple[Alternative, ...] = ()
     unbiased: str | None = None
     posterior: float | None = None
+    nearest: Alternative | None = None
     audio: Path | None = field(default=None, compare=False)
 
     def __str__(self) -> str:

@@ -76,10 +76,10 @@ def fresh_recognizer(units: str = "abcé ") -> Recognizer:
     return recognizer
 
 
-def run_asr(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run_asr(*arguments: object, cwd: Path | None = None, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user does."""
     command = [sys.executable, "-m", "asr", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=cwd, check=False)
 
 
 def spell(text: str, generator: np.random.Generator) -> np.ndarray:

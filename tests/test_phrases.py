@@ -111,3 +111,32 @@ def test_every_wrong_line_is_named(tmp_path: Path) -> None:
     path.write_text("{x} = a\n", encoding="utf-8")
     with pytest.raises(TextError, match="holds no phrases"):
         read_phrases(path, UNITS, Normalizer())
+
+
+def test_a_phrase_that_cannot_fit_is_no_candidate() -> None:
+    """Its score is minus infinity, which JSON cannot write."""
+    ((best, *others),) = Phrases(["abab", "a"], UNITS, Rejection(threshold=1.0)).decode_n_best([spoken("a", 1)], 3)
+    assert best.units == () and [UNITS.decode(one.units) for one in others] == ["a"]
+    assert all(math.isfinite(one.score) for one in (best, *others))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        # Each slot doubles the texts, or the letters, of the slot before it: 2 ** 40 of them if they were filled in.
+        (
+            [f"{{{n + 1}}} = {{{n}}} a | {{{n}}} b" for n in range(1, 15)]
+            + [f"{{{n}}} {{{n}}} {{{n}}}" for n in (15,)],
+            "100000 phrases",
+        ),
+        ([f"{{{n + 1}}} = {{{n}}}{{{n}}}" for n in range(1, 19)] + ["{19}" * 100], "20000000 characters"),
+        ([f"{{{n + 1}}} = {{{n}}}{{{n}}}" for n in range(1, 3000)] + ["{3000}"], "nested more than 20 deep"),
+        (
+            [f"{{{n + 1}}} = {{{n}}}" for n in range(1, 3000)][::-1] + [f"{{{n}}}" for n in range(1, 3000)],
+            "nested more",
+        ),
+    ],
+)
+def test_slots_that_explode_are_refused_before_they_are_filled(lines: list[str], message: str) -> None:
+    with pytest.raises(TextError, match=message):
+        read_phrases(["{1} = a | b" if "phrases" in message else "{1} = a", *lines], UNITS, Normalizer())

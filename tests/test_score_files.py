@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from asr.errors import AsrError, ManifestError
 from asr.scoring.files import group_by, pair_files
-from asr.scoring.readers import Segment, TimedWord, cut, file_kind, read_entries
+from asr.scoring.kinds import Source
+from asr.scoring.readers import Segment, TimedWord, cut, read_entries
 from asr.text import Normalizer
 
 NORMALIZER = Normalizer()
@@ -102,7 +103,7 @@ def test_kaldi_text_by_name_or_by_content(tmp_path: Path, caplog: pytest.LogCapt
 def test_what_is_not_surely_kaldi_is_plain(tmp_path: Path, line: str) -> None:
     """No digit in the first word, one id twice, only digits; an empty line alone does not decide."""
     path = write(tmp_path / "a.txt", "u2 one two", line)
-    assert file_kind(path) == ("kaldi" if line == "" else "plain")
+    assert Source.read(path).kind == ("kaldi" if line == "" else "plain")
 
 
 def test_ids_and_plain_text_do_not_mix(tmp_path: Path) -> None:

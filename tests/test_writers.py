@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import re
 import xml.etree.ElementTree as etree
 from pathlib import Path
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 
 from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
-from asr.transcript import Transcript, Word, split_at_pauses
+from asr.scoring.kinds import Source
+from asr.scoring.readers import read_ctm
+from asr.transcript import Alternative, Transcript, Word, split_at_pauses
 from asr.writers import FORMATS, parse_formats, write
 from asr.writers.eaf import MARK
 from asr.writers.subtitles import LINE, LONGEST, clock, cues
@@ -30,6 +33,30 @@ TRANSCRIPT = Transcript(" ".join(word.text for word in WORDS), 3662.0, WORDS)
 def written(folder: Path, name: str, transcript: Transcript = TRANSCRIPT, **options: Path) -> str:
     write(transcript, folder / "my talk.wav", folder / "out" / "talk", [name], **options)
     return (folder / "out" / f"talk.{name}").read_text(encoding="utf-8")
+
+
+def test_fields_of_a_ctm_hold_no_spaces(tmp_path: Path) -> None:
+    """Alignment joins a lone dash to the word before it; what is written, `asr score` reads."""
+    words = (Word("one —", 0.0, 1.0, 0.5), Word("two\u00a0x", 1.0, 2.0, 0.5), Word(";;", 2.0, 3.0, 0.5))
+    write(Transcript("", 3.0, words), tmp_path / ";; my\ttalk.wav", tmp_path / "talk", ["ctm"])
+    assert [tuple(word) for word in read_ctm(Source.read(tmp_path / "talk.ctm"))] == [
+        (("_;;_my_talk", "1"), 0.0, 0.5, "one"),
+        (("_;;_my_talk", "1"), 0.5, 0.5, "—"),
+        (("_;;_my_talk", "1"), 1.0, 0.5, "two"),
+        (("_;;_my_talk", "1"), 1.5, 0.5, "x"),
+        (("_;;_my_talk", "1"), 2.0, 1.0, "_;;"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["json", "jsonl"])
+def test_json_is_strict(tmp_path: Path, name: str) -> None:
+    """A number that is not finite becomes null, since a strict parser takes neither NaN nor Infinity."""
+    best = (Alternative("one", -1.0), Alternative("two", -math.inf))
+    transcript = Transcript("one", 1.0, (Word("one", 0.0, 1.0, math.nan),), nbest=best)
+    row = json.loads(written(tmp_path, name, transcript), parse_constant=pytest.fail)
+    assert row["words"][0]["confidence"] is None
+    if name == "json":
+        assert [one["score"] for one in row["nbest"]] == [-1.0, None]
 
 
 def test_text_formats(tmp_path: Path) -> None:

@@ -13,4 +13,12 @@ def info(model: Model) -> None:
     shown = read_metadata(model)
     if task_of(shown) == "recognition":
         shown["streaming"] = describe(shown["config"])
+    training = shown.get("training")
+    if isinstance(training, dict):
+        shown["training"] = {name: _with_unit(name, value) for name, value in training.items()}
     print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100), end="")
+
+
+def _with_unit(name: str, value: object) -> object:
+    percent = name in ("validation_cer", "validation_wer", "validation_accuracy")
+    return f"{value:.2f} %" if percent and isinstance(value, int | float) else value

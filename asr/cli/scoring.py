@@ -9,7 +9,10 @@ import typer
 def score(
     reference: Annotated[
         Path,
-        typer.Argument(metavar="REF", help="References: manifest, plain text, Kaldi text, CTM or STM (docs/score.md)."),
+        typer.Argument(
+            metavar="REF",
+            help="References: manifest, plain text, Kaldi text, trn, CTM or STM (docs/score.md); - is a pipe.",
+        ),
     ],
     hypothesis: Annotated[
         Path, typer.Argument(metavar="HYP", help="Hypotheses: output of `asr transcribe -o`, or any of these kinds.")
@@ -50,7 +53,8 @@ def score(
 ) -> None:
     """Score hypotheses against references: WER and CER with a 95 % interval.
 
-    Texts are matched by id; plain texts are matched line by line, a CTM and an STM by time.
+    Texts are matched by id; plain texts are matched line by line, a CTM and an STM by time. Of the files, one can be -,
+    standard input.
     """
     import logging
 

@@ -1,9 +1,10 @@
 """`asr transcribe` and `asr align`."""
 
+import math
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,9 @@ from asr.cli.log import show_log
 from asr.cli.options import Device, Eaf, Formats, Model, OptionalInputs
 from asr.errors import AsrError
 from asr.files import read_text
+
+if TYPE_CHECKING:
+    from asr.transcript import Transcript
 
 
 def transcribe(
@@ -106,7 +110,7 @@ def transcribe(
                     continue
                 changed += result.unbiased not in (None, result.text)
                 if not result.text:
-                    bar.print(f"{name}: no speech found")
+                    bar.print(f"{name}: {_reason_for_no_text(result, phrases)}")
                 if not outputs.formats and outputs.manifest is None:
                     print(result.text if total == 1 and which != "split" else f"{name}\t{result.text}")
     if hotwords is not None:
@@ -114,6 +118,15 @@ def transcribe(
     if failed:
         names = "\n  ".join(failed)
         raise AsrError(f"{len(failed)} of {total} recordings could not be transcribed:\n  {names}")
+
+
+def _reason_for_no_text(transcript: "Transcript", phrases: Path | None) -> str:
+    if phrases is None:
+        return "no speech found"
+    if transcript.nearest is None:
+        return f"none of {phrases}; the recording is too short for every phrase"
+    probability = math.exp(transcript.nearest.score)
+    return f"none of {phrases}; the nearest is {transcript.nearest.text!r} with probability {probability:.2f}"
 
 
 def _transcribe_live(model: Path, source: str, device: str | None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.errors import ManifestError, raise_problems
-from asr.files import read_text, write_whole
+from asr.files import read_text, to_json, write_whole
 from asr.utterance import Utterance
 
 SUFFIXES = (".jsonl", ".csv", ".tsv")
@@ -43,7 +43,7 @@ def scan_manifest(
             f"{path}: no such manifest; for a recipe, run `make` with its name, which prepares the data"
         )
     content = read_text(path, ManifestError)
-    rows = _csv_rows(path, content) if path.suffix in (".csv", ".tsv") else json_rows(content)
+    rows = _csv_rows(path, content) if path.suffix.lower() in (".csv", ".tsv") else json_rows(content)
     utterances: list[tuple[int, Utterance]] = []
     problems: list[tuple[int, str]] = []
     lines_of_ids: dict[str, int] = {}
@@ -62,7 +62,7 @@ def scan_manifest(
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     """Write a manifest as JSON Lines, whole or not at all; audio paths are relative to the folder of the manifest."""
     path = Path(path)
-    rows = (json.dumps(to_row(utterance, path.parent), ensure_ascii=False) for utterance in utterances)
+    rows = (to_json(to_row(utterance, path.parent)) for utterance in utterances)
     write_whole(path, "".join(f"{row}\n" for row in rows).encode())
 
 
@@ -116,7 +116,7 @@ def parse_json(text: str) -> Any:
 
 
 def _csv_rows(path: Path, content: str) -> Iterable[tuple[int, Any]]:
-    reader = csv.DictReader(io.StringIO(content, newline=""), delimiter="\t" if path.suffix == ".tsv" else ",")
+    reader = csv.DictReader(io.StringIO(content, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
     if "audio_filepath" not in (reader.fieldnames or ()):
         raise ManifestError(
             f"{path}: the first line must name the columns audio_filepath and text, but it has: "

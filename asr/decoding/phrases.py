@@ -29,6 +29,8 @@ from asr.lm.ngram import SPECIALS, UNKNOWN
 from asr.text import BLANK, Units
 
 MOST = 100_000  # phrases, after slots are filled in
+_MOST_CHARACTERS = 20_000_000  # of all phrases, after slots are filled in
+_MOST_NESTED = 20  # slots inside each other
 _SMALL, _NOTHING = 1e-20, 1e-280  # probabilities: rescaled below the first, zero below the second
 _SLOT = re.compile(r"\{([^{}]*)\}")
 _DEFINITION = re.compile(r"\s*\{([^{}]*)\}\s*=(.*)")
@@ -140,7 +142,8 @@ class Phrases:
     def decode_n_best(self, log_probs: Sequence[np.ndarray], count: int) -> list[list[Hypothesis]]:
         """Decide on each utterance; return the decision, then other candidates, up to `count` in all.
 
-        Scores are log-posteriors. An empty hypothesis means "none of the phrases".
+        Scores are log-posteriors. An empty hypothesis means "none of the phrases". A phrase that needs more frames than
+        the utterance has is no candidate.
         """
         anything = none_of_these(log_probs, self.rejection.cost)
         log_posteriors = posteriors(self.scores(log_probs), anything, self.rejection.scale)
@@ -152,8 +155,11 @@ class Phrases:
         best = next(index for index in order if index != none)
         decision = best if np.exp(log_posteriors[best]) >= self.rejection.threshold else none
         order.remove(decision)
+        others = [index for index in order if np.isfinite(log_posteriors[index])]
         spellings = [*self._spellings, ()]
-        return [Hypothesis(spellings[index], float(log_posteriors[index])) for index in [decision, *order[: count - 1]]]
+        return [
+            Hypothesis(spellings[index], float(log_posteriors[index])) for index in [decision, *others[: count - 1]]
+        ]
 
 
 def none_of_these(log_probs: Sequence[np.ndarray], cost: float) -> np.ndarray:
@@ -171,7 +177,8 @@ def read_phrases(source: str | Path | Sequence[str], units: Units, normalizer: C
     """Read one phrase from each line of a file or a list; a line `{digit} = zero | one` fills in the slot `{digit}`.
 
     Raises TextError that lists every faulty line: a slot that is not defined, defined twice or by itself; a phrase that
-    is empty or that the units cannot spell; more than `MOST` phrases.
+    is empty or that the units cannot spell; more than `MOST` phrases or 20 million characters, which are counted before
+    the slots are filled in; slots nested more than 20 deep.
     """
     slots: dict[str, list[str]] = {}
     templates: list[tuple[int, str]] = []
@@ -186,38 +193,113 @@ def read_phrases(source: str | Path | Sequence[str], units: Units, normalizer: C
         elif line.strip():
             templates.append((number, line))
     found: dict[str, None] = {}
+    sizes: dict[str, _Size | TextError] = {}
+    characters = 0
     for number, template in templates:
         try:
-            for filled in _fill(template, slots, ()):
+            size = _measure(template, slots, sizes, ())
+            characters += size.characters
+            if size.phrases > MOST:
+                raise TextError(f"{_shortened(template)!r} makes more than {MOST} phrases; use slots of fewer words")
+            if characters > _MOST_CHARACTERS:
+                raise TextError(
+                    f"{_shortened(template)!r} brings the phrases to more than {_MOST_CHARACTERS} characters; "
+                    "use fewer or shorter slots"
+                )
+            for filled in _fill(template, slots):
                 phrase = normalizer(filled)
                 if not phrase:
                     raise TextError(
-                        f"{template.strip()!r} can be empty; write at least one word (rejection needs no line)"
+                        f"{_shortened(template)!r} can be empty; write at least one word (rejection needs no line)"
                     )
                 if phrase not in found:
                     units.encode(phrase)
                 found[phrase] = None
                 if len(found) > MOST:
-                    raise TextError(f"{template.strip()!r} makes more than {MOST} phrases; use slots of fewer words")
+                    raise TextError(
+                        f"{_shortened(template)!r} makes more than {MOST} phrases; use slots of fewer words"
+                    )
         except TextError as error:
             problems.append(f"{path}:{number}: {error}")
+            if characters > _MOST_CHARACTERS or len(found) > MOST:
+                break
     raise_problems(problems, TextError)
     if not found:
         raise TextError(f"{path}: holds no phrases; give one a line")
     return list(found)
 
 
-def _fill(template: str, slots: Mapping[str, Sequence[str]], within: tuple[str, ...]) -> Iterator[str]:
-    """Yield the texts of a template, an alternative of the slots `within`. Raises TextError for a wrong slot."""
-    texts = _SLOT.split(template)
-    names = [name.strip() for name in texts[1::2]]
-    if any(brace in text for text in texts[::2] for brace in "{}"):
-        raise TextError(f"{template.strip()!r} has a brace that belongs to no {{slot}}")
+class _Size(NamedTuple):
+    """The size of a filled template, known before it is filled; numbers above the limits are cut off there."""
+
+    phrases: int
+    characters: int  # of all phrases together
+    depth: int  # slots inside each other
+
+
+def _measure(
+    template: str, slots: Mapping[str, Sequence[str]], sizes: dict[str, _Size | TextError], within: tuple[str, ...]
+) -> _Size:
+    """Measure the texts of a template, an alternative of the slots `within`; `sizes` keeps the size of each slot.
+
+    Raises TextError for a wrong slot.
+    """
+    texts, names = _parts(template)
+    if any(brace in text for text in texts for brace in "{}"):
+        raise TextError(f"{_shortened(template)!r} has a brace that belongs to no {{slot}}")
+    if len(within) > _MOST_NESTED:
+        raise TextError(f"slots are nested more than {_MOST_NESTED} deep; write the inner ones out")
+    inner = []
     for name in names:
         if name not in slots:
             raise TextError(f"{{{name}}} is not defined; add a line `{{{name}}} = one | two`")
         if name in within:
             raise TextError(f"{{{name}}} is defined by itself; write its words out")
-    fillings = [[text.strip() for one in slots[name] for text in _fill(one, slots, (*within, name))] for name in names]
+        if name not in sizes:
+            sizes[name] = _measure_slot(name, slots, sizes, within)
+        if isinstance(size := sizes[name], TextError):
+            raise size
+        inner.append(size)
+    depth = max((size.depth for size in inner), default=0) + 1
+    if depth > _MOST_NESTED:
+        raise TextError(f"slots are nested more than {_MOST_NESTED} deep; write the inner ones out")
+    phrases, characters = 1, sum(map(len, texts))
+    for size in inner:
+        # Each phrase so far is joined with each text of the slot.
+        characters = min(characters * size.phrases + size.characters * phrases, _MOST_CHARACTERS + 1)
+        phrases = min(phrases * size.phrases, MOST + 1)
+    return _Size(phrases, characters, depth)
+
+
+def _measure_slot(
+    name: str, slots: Mapping[str, Sequence[str]], sizes: dict[str, _Size | TextError], within: tuple[str, ...]
+) -> _Size | TextError:
+    """Measure all alternatives of a slot; return the error of a faulty slot, so that it is looked for only once."""
+    try:
+        each = [_measure(text, slots, sizes, (*within, name)) for text in slots[name]]
+    except TextError as error:
+        return error
+    return _Size(
+        min(sum(size.phrases for size in each), MOST + 1),
+        min(sum(size.characters for size in each), _MOST_CHARACTERS + 1),
+        max(size.depth for size in each),
+    )
+
+
+def _fill(template: str, slots: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield the texts of a template that `_measure` accepts."""
+    texts, names = _parts(template)
+    fillings = [[text.strip() for one in slots[name] for text in _fill(one, slots)] for name in names]
     for chosen in product(*fillings):
-        yield "".join(part for pair in zip(texts[::2], (*chosen, ""), strict=True) for part in pair)
+        yield "".join(part for pair in zip(texts, (*chosen, ""), strict=True) for part in pair)
+
+
+def _parts(template: str) -> tuple[list[str], list[str]]:
+    """Split a template into the texts around its slots, and the names of the slots."""
+    parts = _SLOT.split(template)
+    return parts[::2], [name.strip() for name in parts[1::2]]
+
+
+def _shortened(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= 80 else f"{text[:80]}…"

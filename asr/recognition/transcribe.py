@@ -81,7 +81,7 @@ class _Parts:
             self._add_searched(segment, self._search)
 
     def _add_searched(self, segment: SegmentFrames, search: "Search") -> None:
-        rows, count = segment.frames.numpy(), max(search.nbest, 1)
+        rows, count = segment.frames.numpy(), max(search.nbest, 2 if search.closed else 1)  # 2: a rejected phrase too
         hypotheses = search.decoder.decode_n_best([rows], count)[0]
         words = self._model.words(segment.frames, segment.start, hypotheses[0].units)
         if search.closed:
@@ -101,10 +101,16 @@ class _Parts:
             return transcript
         return replace(
             transcript,
-            nbest=self._nbest if self._search.nbest else (),
+            nbest=self._nbest[: self._search.nbest],
             unbiased=self._unbiased[0].text if self._search.unbiased is not None else None,
             posterior=math.exp(self._nbest[0].score) if self._search.closed else None,
+            nearest=self._nearest() if self._search.closed else None,
         )
+
+    def _nearest(self) -> Alternative | None:
+        """Return the best phrase of a recording in which no phrase was accepted, if a phrase is possible at all."""
+        first, *others = self._nbest
+        return None if first.text else next((one for one in others if one.text), None)
 
 
 def joined(before: Sequence[Alternative], after: Sequence[Alternative], count: int) -> tuple[Alternative, ...]:

@@ -1,25 +1,17 @@
-"""Readers of the files that hold texts to score; `KINDS` lists the kinds."""
+"""Readers of the files that hold texts to score, of each kind that `scoring/kinds.py` recognises."""
 
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from asr.corpus.manifest import SUFFIXES, read_manifest
+from asr.corpus.manifest import from_row, json_rows, parse_json, read_manifest
 from asr.errors import ManifestError, raise_problems
-from asr.files import read_lines
+from asr.scoring.kinds import Kind, Source
 from asr.utterance import Utterance
 
-Kind = Literal["manifest", "plain", "kaldi", "ctm", "stm"]
-KINDS: dict[Kind, str] = {
-    "manifest": "a manifest",
-    "plain": "plain text, whose lines have no ids",
-    "kaldi": "Kaldi text, with an id before each text",
-    "ctm": "a CTM",
-    "stm": "an STM",
-}
 _IGNORED = "ignore_time_segment_in_scoring"  # the text of a segment that NIST's STM files leave out of the score
 _LONGEST = 1e7  # seconds; a larger number is not a time
 
@@ -62,45 +54,33 @@ class Segment(NamedTuple):
         return self.text.lower() == _IGNORED
 
 
-def file_kind(path: Path) -> Kind:
-    """Tell the kind of a file: `manifest`, `ctm` and `stm` by the suffix, `kaldi` by the name or suffix `text`.
-
-    Any other file is Kaldi text if its lines begin with distinct words that each hold a digit and another character, as
-    ids do. Otherwise it is plain text.
-    """
-    if path.suffix in SUFFIXES:
-        return "manifest"
-    if path.suffix == ".ctm":
-        return "ctm"
-    if path.suffix == ".stm":
-        return "stm"
-    if "text" in (path.name, path.suffix[1:]):
-        return "kaldi"
-    first = [line.split()[0] for line in _lines(path) if line.strip()]
-    ids = len(first) == len(set(first)) > 0 and all(re.search(r"\d", word) and re.search(r"\D", word) for word in first)
-    return "kaldi" if ids else "plain"
-
-
-def read_entries(path: Path, *, hypotheses: bool, text_field: str = "text") -> list[Entry]:
+def read_entries(
+    source: Path | Source, *, hypotheses: bool, text_field: str = "text", kind: Kind | None = None
+) -> list[Entry]:
     """Read a file of any kind into entries. Ids of plain text are line numbers.
 
-    From a manifest, references are read from `text_field`, hypotheses from `hypothesis` or NeMo's `pred_text`. To score
-    a CTM against an STM, use `cut` instead. Raises ManifestError that names the file with every line that cannot be
-    read, or an id that stands there twice.
+    `kind` overrides the kind that the file tells by itself. From a manifest, references are read from `text_field`,
+    hypotheses from `hypothesis` or NeMo's `pred_text`. To score a CTM against an STM, use `cut` instead. Raises
+    ManifestError that names the file with every line that cannot be read, or an id that stands there twice.
     """
-    match file_kind(path):
+    source = Source.read(source) if isinstance(source, Path) else source
+    path = source.path
+    match kind or source.kind:
         case "manifest":
-            rows = read_manifest(path, text_field=text_field)
+            rows = _manifest_rows(source, text_field)
             entries = [_hypothesis(path, row) if hypotheses else _reference(path, row, text_field) for row in rows]
+        case "json":
+            entries = _json_entries(source, hypotheses, text_field)
         case "ctm":
-            entries = list(_whole_recordings(read_ctm(path)))
+            entries = list(_whole_recordings(read_ctm(source)))
         case "stm":
-            entries = [Entry(part.id, part.text, part.speaker) for part in read_stm(path) if not part.ignored]
+            entries = [Entry(part.id, part.text, part.speaker) for part in read_stm(source) if not part.ignored]
+        case "trn":
+            entries = _read_trn(source)
         case "kaldi":
-            lines = [line.split() for line in _lines(path) if line.strip()]
-            entries = [Entry(identifier, " ".join(words)) for identifier, *words in lines]
+            entries = [_kaldi_entry(line) for _, line in source.numbered()]
         case _:
-            return [Entry(str(number), line) for number, line in enumerate(_lines(path), start=1)]
+            return [Entry(str(number), line) for number, line in enumerate(source.lines, start=1)]
     seen: set[str] = set()
     for entry in entries:
         if entry.id in seen:
@@ -111,25 +91,25 @@ def read_entries(path: Path, *, hypotheses: bool, text_field: str = "text") -> l
     return entries
 
 
-def read_ctm(path: Path) -> list[TimedWord]:
+def read_ctm(source: Source) -> list[TimedWord]:
     """Read NIST's CTM: `recording channel start duration word [confidence]` in each line, `;;` before comments."""
     words, problems = [], []
-    for line, fields in _fields(path):
+    for line, fields in _fields(source):
         try:
             if len(fields) not in (5, 6):
                 raise ValueError(f"has {len(fields)} fields, not `recording channel start duration word [confidence]`")
             recording, channel, start, duration, word = fields[:5]
             words.append(TimedWord((recording, channel), _seconds(start), _seconds(duration), word))
         except ValueError as error:
-            problems.append(f"{path}:{line}: {error}")
+            problems.append(f"{source.path}:{line}: {error}")
     raise_problems(problems, ManifestError)
     return words
 
 
-def read_stm(path: Path) -> list[Segment]:
+def read_stm(source: Source) -> list[Segment]:
     """Read NIST's STM: `recording channel speaker start end [<label>] text` in each line, `;;` before comments."""
     segments, problems = [], []
-    for line, fields in _fields(path):
+    for line, fields in _fields(source):
         try:
             if len(fields) < 5:
                 raise ValueError(f"has {len(fields)} fields, not `recording channel speaker start end [<label>] text`")
@@ -139,7 +119,7 @@ def read_stm(path: Path) -> list[Segment]:
             if segments[-1].end <= segments[-1].start:
                 raise ValueError(f"ends at {end} s, where or before it starts ({start} s)")
         except ValueError as error:
-            problems.append(f"{path}:{line}: {error}")
+            problems.append(f"{source.path}:{line}: {error}")
     raise_problems(problems, ManifestError)
     return segments
 
@@ -189,16 +169,64 @@ def _hypothesis(path: Path, row: Utterance) -> Entry:
     return Entry(row.id, text, row.speaker, row, tuple(nbest))
 
 
-def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise ManifestError(f"{path}: no such file")
-    return "\n".join(read_lines(path, ManifestError)).removesuffix("\n").split("\n")
+def _fields(source: Source) -> Iterator[tuple[int, list[str]]]:
+    return ((number, line.split()) for number, line in source.numbered() if not line.lstrip().startswith(";;"))
 
 
-def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
-    for number, line in enumerate(_lines(path), start=1):
-        if (fields := line.split()) and not fields[0].startswith(";;"):
-            yield number, fields
+def _manifest_rows(source: Source, text_field: str) -> list[Utterance]:
+    if not source.path.is_file():
+        raise ManifestError(f"{source.path}: is a pipe, which only JSON Lines can come from; write a file")
+    return read_manifest(source.path, text_field=text_field)
+
+
+def _read_trn(source: Source) -> list[Entry]:
+    entries, problems = [], []
+    for number, line in source.numbered():
+        if line.startswith(";;"):
+            continue
+        if match := re.fullmatch(r"(?:(.*)\s)?\(([^\s()]+)\)\s*", line):
+            entries.append(Entry(match[2], match[1] or ""))
+        else:
+            problems.append(f"{source.path}:{number}: has no id in parentheses at its end: `words (id)`")
+    raise_problems(problems, ManifestError)
+    return entries
+
+
+def _kaldi_entry(line: str) -> Entry:
+    """Split a line at its tab, if it has one, since the name of a recording may hold spaces; else at white space."""
+    identifier, _, text = line.partition("\t") if "\t" in line.strip() else line.strip().partition(" ")
+    return Entry(identifier.strip(), " ".join(text.split()))
+
+
+def _json_entries(source: Source, hypotheses: bool, text_field: str) -> list[Entry]:
+    """Read one JSON object, a list of objects, or JSON Lines, with the fields of a manifest or an `id`."""
+    path = source.path
+    try:
+        content = parse_json(source.content)
+    except ValueError:
+        rows = list(json_rows("\n".join(source.lines)))
+    else:
+        rows = list(enumerate(content, start=1)) if isinstance(content, list) else [(1, content)]
+    fields = ("hypothesis", "pred_text") if hypotheses else (text_field,)
+    entries, problems = [], []
+    for number, row in rows:
+        try:
+            if isinstance(row, ValueError):
+                raise row
+            if not isinstance(row, dict):
+                raise ValueError(f"is a {type(row).__name__}, not an object with the fields of a manifest")
+            if not any(isinstance(row.get(name), str) for name in fields) or not {"id", "audio_filepath"} & set(row):
+                names = ", ".join(list(row)[:8]) or "none"
+                needed = f"{' or '.join(fields)}, and id or audio_filepath"
+                raise ValueError(f"is JSON of another kind: it has the fields {names}; needed are {needed}")
+            named = row if "audio_filepath" in row else {**row, "audio_filepath": str(row["id"])}
+            utterance = from_row(named, path.parent, text_field=text_field)
+            entry = _hypothesis(path, utterance) if hypotheses else _reference(path, utterance, text_field)
+            entries.append(entry if named is row else replace(entry, utterance=None))
+        except ValueError as error:
+            problems.append(f"{path}:{number}: {error}")
+    raise_problems(problems, ManifestError)
+    return entries
 
 
 def _seconds(text: str) -> float:

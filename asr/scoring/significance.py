@@ -53,28 +53,36 @@ class Comparison:
         ]
 
 
-def compare(a: Score, b: Score, speakers: Sequence[str | None] | None = None) -> Comparison:
+def compare(
+    a: Score, b: Score, speakers: Sequence[str | None] | None = None, *, alternatives: bool = False
+) -> Comparison:
     """Compare two scores by a paired bootstrap (Bisani and Ney 2004): both systems are counted on the same resamples.
 
-    Speakers are drawn if every utterance has one and there are six or more, else utterances. Raises AsrError if the
-    references differ.
+    Speakers are drawn if every utterance has one and there are six or more, else utterances. With `alternatives`, the
+    two systems may choose other words of a reference; the words of such an utterance are neither fixed nor broken.
+    Raises AsrError if the references differ otherwise.
     """
-    if a.words.references != b.words.references:
+    if len(a.words.references) != len(b.words.references) or (
+        not alternatives and a.words.references != b.words.references
+    ):
         raise AsrError("the references of the two systems differ; score both against the same references in one order")
-    lengths = count_errors(a.words)[:, 0]
-    errors_a, errors_b = (count_errors(result.words)[:, 1:].sum(axis=1) for result in (a, b))
-    drawn = clusters(speakers or [None] * len(lengths))
-    totals = resample(np.stack([errors_b - errors_a, lengths], axis=1), drawn)
+    counts_a, counts_b = (count_errors(result.words) for result in (a, b))
+    errors_a, errors_b = (counts[:, 1:].sum(axis=1) for counts in (counts_a, counts_b))
+    drawn = clusters(speakers or [None] * len(counts_a))
+    totals = resample(np.stack([errors_a, counts_a[:, 0], errors_b, counts_b[:, 0]], axis=1), drawn)
+    rates_a, rates_b = (totals[:, column] / np.maximum(totals[:, column + 1], 1) for column in (0, 2))
     fixed, broken = [], []
-    for steps in zip(edits(a.words), edits(b.words), strict=True):
-        words = list(zip(*([step for step in side if step.reference] for side in steps), strict=True))
+    for index, steps in enumerate(zip(edits(a.words), edits(b.words), strict=True)):
+        alike = a.words.references[index] == b.words.references[index]
+        sides = ([step for step in side if step.reference and alike] for side in steps)
+        words = list(zip(*sides, strict=True))
         fixed.append([first for first, second in words if first.kind != "equal" and second.kind == "equal"])
         broken.append([second for first, second in words if first.kind == "equal" and second.kind != "equal"])
     return Comparison(
         difference=b.wer.percent - a.wer.percent,
-        interval=middle_95(100 * totals[:, 0] / np.maximum(totals[:, 1], 1)),
+        interval=middle_95(100 * (rates_b - rates_a)),
         resampled=str(drawn),
-        probability=float(np.mean(totals[:, 0] < 0) + np.mean(totals[:, 0] == 0) / 2),
+        probability=float(np.mean(rates_b < rates_a) + np.mean(rates_b == rates_a) / 2),
         fixed=fixed,
         broken=broken,
         better=int((errors_b < errors_a).sum()),

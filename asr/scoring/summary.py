@@ -10,6 +10,7 @@ from asr.errors import AsrError
 from asr.scoring.alignment import Edit, aligned_lines, confusions, edits, missed
 from asr.scoring.anatomy import by_length, by_level, by_training, oracle
 from asr.scoring.files import Pair, group_by, pair_files, score_pairs
+from asr.scoring.kinds import Source
 from asr.scoring.readers import read_entries
 from asr.scoring.significance import Comparison, compare
 from asr.scoring.tables import Table
@@ -71,13 +72,19 @@ class Summary:
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield a row for each utterance; counts sum to the score. Of two systems, columns end in _a and _b."""
         counts = [[count_errors(side) for side in (one.score.words, one.score.characters)] for one in self.systems]
+        # Two hypotheses may choose other alternatives of a reference.
+        own = len({tuple((pair.reference, pair.left_out) for pair in one.pairs) for one in self.systems}) > 1
         for index, pair in enumerate(self.systems[0].pairs):
-            row: dict[str, Any] = {"id": pair.id, "speaker": pair.speaker, "reference": pair.reference}
+            row: dict[str, Any] = {"id": pair.id, "speaker": pair.speaker}
+            if not own:
+                row["reference"] = pair.reference
             for system, both in zip(self.systems, counts, strict=True):
                 suffix = f"_{system.name.lower()}" if system.name else ""
+                if own:
+                    row[f"reference{suffix}"] = system.pairs[index].reference
                 row[f"hypothesis{suffix}"] = system.pairs[index].hypothesis
                 for unit, numbers in zip(("word", "character"), both, strict=True):
-                    row[f"{unit}s"], *kinds = numbers[index].tolist()
+                    row[f"{unit}s{suffix if own else ''}"], *kinds = numbers[index].tolist()
                     for kind, number in zip(("insertions", "deletions", "substitutions"), kinds, strict=True):
                         row[f"{unit}_{kind}{suffix}"] = number
             yield row
@@ -113,29 +120,34 @@ def summarise(
 
     Raises AsrError for files that cannot be read or do not match.
     """
+    if sum(str(path) == "-" for path in (reference, *hypotheses)) > 1:
+        raise AsrError("-: standard input can be only one of the files; write the other one to a file")
     systems = []
+    references = Source.read(reference)  # once, since a pipe cannot be read again
+    seen = (
+        None
+        if training is None
+        else [normalizer(entry.text) for entry in read_entries(training, hypotheses=False, text_field=text_field)]
+    )
     for name, path in zip("AB", hypotheses, strict=False):
-        pairs = pair_files(reference, path, normalizer, text_field)
+        pairs = pair_files(references, path, normalizer, text_field)
         result = score_pairs(pairs)
         tables: list[Table] = []
         if errors:
             tables += [confusions(result.words), confusions(result.characters), missed(result.words)]
-        if training is not None:
-            tables += by_training(
-                result,
-                [normalizer(e.text) for e in read_entries(training, hypotheses=False, text_field=text_field)],
-            )
+        if seen is not None:
+            tables += by_training(result, seen)
         if anatomy:
             tables += _anatomy(pairs, result)
         lines = list(_score_lines(pairs, result, normalizer, by, tones))
         if bleu:
-            references, texts = ([getattr(pair, side) for pair in pairs] for side in ("reference", "hypothesis"))
-            lines = [*translation_lines(references, texts), *lines]
+            expected, texts = ([getattr(pair, side) for pair in pairs] for side in ("reference", "hypothesis"))
+            lines = [*translation_lines(expected, texts), *lines]
         systems.append(System(name if len(hypotheses) > 1 else "", path, pairs, result, tables, lines))
     if len(systems) == 1:
         return Summary(systems, None)
     speakers = [pair.speaker for pair in systems[0].pairs]
-    return Summary(systems, compare(systems[0].score, systems[1].score, speakers))
+    return Summary(systems, compare(systems[0].score, systems[1].score, speakers, alternatives=True))
 
 
 def _score_lines(

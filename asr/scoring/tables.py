@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from rich.cells import cell_len
 
 from asr.errors import AsrError
-from asr.files import write_whole
+from asr.files import to_json, write_whole
 
 Cell = str | int | float
 
@@ -62,7 +61,7 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         raise AsrError(f"{path}: a table is written as .jsonl, .csv or .tsv; name it so")
     file = io.StringIO(newline="")
     if path.suffix == ".jsonl":
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        file.writelines(to_json(row) + "\n" for row in rows)
     else:
         writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
         writer.writeheader()

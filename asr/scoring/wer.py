@@ -3,6 +3,7 @@
 `Score` is the one result type; tables and pages are views of it. Alignments are jiwer's.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -73,6 +74,7 @@ def score(
     normalizer: Callable[[str], str] | None = None,
     speakers: Sequence[str | None] | None = None,
     interval: bool = True,
+    left_out: Sequence[Sequence[int]] | None = None,
 ) -> Score:
     """Score a list of hypotheses against the list of their references, in the same order.
 
@@ -82,6 +84,9 @@ def score(
     Intervals are the 2.5 and 97.5 percentiles over 10,000 resamples (Bisani and Ney 2004), equal in each call.
     Speakers are drawn if every utterance has one and there are six or more, else utterances. With fewer than five
     errors, or fewer than five units with an error, intervals are exact instead. With `interval=False` they are NaN.
+
+    `left_out` holds, for each utterance, the positions of optional reference words that the hypothesis lacks. They
+    count as right words, as in sclite, and are not characters of the reference.
 
     Raises AsrError if an argument is one text or holds something else than texts, if the lists differ in length, or if
     the references hold no word.
@@ -95,8 +100,14 @@ def score(
         raise AsrError(f"{len(expected)} references and {len(found)} hypotheses: the numbers must be equal")
     if not any(text.strip() for text in expected):
         raise AsrError("the references hold no words, so there is no error rate")
-    words = jiwer.process_words(expected, found)
-    characters = jiwer.process_characters(expected, found)
+    optional = left_out or [()] * len(expected)
+    required = [_without(text, positions) for text, positions in zip(expected, optional, strict=True)]
+    words = jiwer.process_words(required, found)
+    characters = jiwer.process_characters(required, found)
+    for index, positions in enumerate(optional):
+        if positions:
+            words.references[index] = expected[index].split()
+            words.alignments[index] = _put_back(words.alignments[index], positions)
     word_counts = count_errors(words)
     drawn = clusters(speakers or [None] * len(expected)) if interval else None
     return Score(
@@ -120,6 +131,37 @@ def count_errors(alignment: Alignment) -> np.ndarray:
                 span = max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
                 row[columns[chunk.type]] += span
     return counts
+
+
+def _without(text: str, positions: Sequence[int]) -> str:
+    return " ".join(word for index, word in enumerate(text.split()) if index not in positions) if positions else text
+
+
+def _put_back(chunks: Sequence[jiwer.AlignmentChunk], positions: Sequence[int]) -> list[jiwer.AlignmentChunk]:
+    """Return an alignment, one chunk a word, with words at `positions` that are right without a hypothesis word."""
+    steps: list[jiwer.AlignmentChunk] = []
+    waiting = sorted(positions)
+    shift = 0  # words put back so far
+
+    def put(before: float, column: int) -> None:
+        nonlocal shift
+        while waiting and waiting[0] <= before + shift:
+            position = waiting.pop(0)
+            steps.append(jiwer.AlignmentChunk("equal", position, position + 1, column, column))
+            shift += 1
+
+    column = 0
+    for chunk in chunks:
+        wide, long = chunk.hyp_end_idx - chunk.hyp_start_idx, chunk.ref_end_idx - chunk.ref_start_idx
+        for offset in range(max(wide, long)):
+            row = chunk.ref_start_idx + min(offset, long)
+            column = chunk.hyp_start_idx + min(offset, wide)
+            put(row, column)
+            ends = row + shift + (offset < long), column + (offset < wide)
+            steps.append(jiwer.AlignmentChunk(chunk.type, row + shift, ends[0], column, ends[1]))
+            column = ends[1]
+    put(math.inf, column)
+    return steps
 
 
 def _texts(name: str, texts: Sequence[str]) -> list[str]:

@@ -2,13 +2,18 @@
 
 from pathlib import Path
 
+from asr.text import ctm_field
 from asr.transcript import Transcript
 
 
 def render(transcript: Transcript, recording: Path) -> str:
-    name = "_".join(recording.stem.split())  # a space would end the field
+    name = ctm_field(recording.stem)
     channel = transcript.channel or 1
-    return "".join(
-        f"{name} {channel} {word.start:.2f} {word.end - word.start:.2f} {word.text} {word.confidence:.2f}\n"
-        for word in transcript.words
-    )
+    lines = []
+    for word in transcript.words:
+        parts = word.text.split() or [""]  # an aligned word may carry a lone dash: `word —`
+        seconds = (word.end - word.start) / len(parts)
+        for number, part in enumerate(parts):
+            start = word.start + number * seconds
+            lines.append(f"{name} {channel} {start:.2f} {seconds:.2f} {ctm_field(part)} {word.confidence:.2f}\n")
+    return "".join(lines)

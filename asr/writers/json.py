@@ -1,9 +1,9 @@
 """JSON: all that a transcript holds, in one object."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from asr.files import to_json
 from asr.transcript import Transcript, word_row
 
 
@@ -16,6 +16,6 @@ def render(transcript: Transcript, recording: Path) -> str:
     if transcript.channel is not None:
         row["channel"] = transcript.channel
     row |= transcript.certainty()
-    head = json.dumps(row, ensure_ascii=False, indent=1).removesuffix("\n}")
-    words = ",\n  ".join(json.dumps(word_row(word), ensure_ascii=False) for word in transcript.words)
+    head = to_json(row, indent=1).removesuffix("\n}")
+    words = ",\n  ".join(to_json(word_row(word)) for word in transcript.words)
     return f'{head},\n "words": [\n  {words}\n ]\n}}\n'  # one word on each line, which json.dumps cannot do

@@ -1,8 +1,8 @@
 """JSON Lines: a manifest of the segments between pauses, which `asr train` and `asr score` read."""
 
-import json
 from pathlib import Path
 
+from asr.files import to_json
 from asr.transcript import Transcript, word_row
 
 
@@ -16,5 +16,5 @@ def render(transcript: Transcript, recording: Path) -> str:
             "text": segment.text,
             "words": [word_row(word) for word in segment.words],
         }
-        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+        lines.append(to_json(row) + "\n")
     return "".join(lines)
