@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from asr.errors import LanguageModelError
-from asr.lm.ngram import SPACE, SPECIALS, Kind, Level, NGram
+from asr.lm.ngram import MOST_ORDER, SPACE, SPECIALS, Kind, Level, NGram
 
 _LN10 = math.log(10)
 _ABSENT = -100.0  # log10 probability of <unk>, <s> or </s> where a file lacks it, as in KenLM
@@ -154,6 +154,8 @@ def _read_counts(lines: _Lines) -> tuple[list[int], bytes]:
             break
         if int(match[1]) != len(counts) + 1:
             raise lines.error(f"{_shown(line)}: the orders must be 1, 2, 3 … without a gap")
+        if len(counts) == MOST_ORDER:
+            raise lines.error(f"the model has n-grams of more than {MOST_ORDER} words; take a model of 3 to 6")
         counts.append(int(match[2]))
     if not counts:
         raise lines.error(rf"after \data\ must come `ngram 1=COUNT`, not {_shown(line)}")

@@ -188,4 +188,6 @@ def _initialise(rnn: nn.RNNBase) -> None:
     The rest is PyTorch's. Gates of their own orthogonal matrices, with a forget bias of 1, carry gradients further back
     in the first steps, and learn more slowly for that (docs/accuracy.md): speech begins with what is near.
     """
-    nn.init.orthogonal_(dict(rnn.named_parameters())["weight_hh_l0"])
+    weights = dict(rnn.named_parameters())["weight_hh_l0"]
+    if not weights.is_meta:  # a network of shapes alone; without values `orthogonal_` would import sympy, for seconds
+        nn.init.orthogonal_(weights)
