@@ -3,6 +3,7 @@
 import codecs
 import os
 import re
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,12 +13,18 @@ from asr.errors import AsrError
 def read_text(path: Path, error: type[AsrError] = AsrError) -> str:
     """Read a text file in UTF-8, or in UTF-16 with a byte order mark, as Praat and spreadsheets write it.
 
-    Raises `error` that names the file, and the first line that is not in its encoding.
+    Raises `error` that names the file, and the first line that is not in its encoding; also for a pipe or device, which
+    may never end.
     """
     try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise error(f"{path}: is no file but a pipe or device; save its text as a file first")
         content = path.read_bytes()
     except OSError as fault:
         raise error(f"{path}: cannot be read: {fault.strerror}; check the path and its permissions") from None
+    except ValueError:  # a name with a NUL character
+        raise error(f"{str(path)!r}: is no name of a file; check the path") from None
     encoding = "utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     try:
         return content.decode(encoding)
