@@ -54,7 +54,7 @@ def damaged_model(content: bytes, draw: random.Random) -> bytes:
             header["__metadata__"]["asr"] = json.dumps(description)
         elif how == 2:
             tensor["dtype"] = draw.choice(TYPES)
-        elif how == 3 and type(end) is int and 4 <= end - start and end <= len(data):
+        elif how == 3 and type(end) is int and start + 4 <= end <= len(data):
             place = start + 4 * draw.randrange((end - start) // 4)
             number = draw.choice([*NUMBERS, draw.randrange(40)])
             data[place : place + 4] = struct.pack("<I", number & 0xFFFFFFFF)

@@ -8,23 +8,10 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from asr.classification import Classifier
 from asr.config import Config
 from asr.corpus.manifest import read_manifest
 from asr.corpus.readers import READERS
-from asr.decoding.beam import Pruning
-from asr.decoding.confidence import Calibration
-from asr.decoding.decoder import Decoder
-from asr.decoding.fusion import Weights, build_fusion
-from asr.decoding.hotwords import build_hotwords, read_hotwords
-from asr.decoding.phrases import Phrases, Rejection, read_phrases
-from asr.decoding.rescoring import Rescorer
-from asr.lm.arpa import read_arpa, write_arpa
-from asr.lm.estimate import estimate
-from asr.lm.recurrent import Given, RecurrentLM, load_recurrent
-from asr.recognition.recognizer import Recognizer
 from asr.scoring.readers import read_entries
 from asr.text import Normalizer, Units, read_units
 
@@ -95,8 +82,11 @@ class Kind:
 
 def _read_model(path: Path) -> None:
     """Load a model file as each command would, and transcribe with the model."""
+    from asr.classification import Classifier
     from asr.cli.models import info
+    from asr.lm.recurrent import load_recurrent
     from asr.model_file import read_metadata, task_of
+    from asr.recognition.recognizer import Recognizer
 
     info(path)
     task = task_of(read_metadata(path))
@@ -114,16 +104,23 @@ def _read_model(path: Path) -> None:
 
 
 def _read_arpa(path: Path) -> None:
+    from asr.decoding.fusion import build_fusion
+    from asr.lm.arpa import read_arpa
+
     lm = read_arpa(path)
     lm.score(["ab", "x"])
     build_fusion(UNITS, **{lm.units: lm})
 
 
 def _read_hotwords(path: Path) -> None:
+    from asr.decoding.hotwords import build_hotwords, read_hotwords
+
     build_hotwords(read_hotwords(path, UNITS, Normalizer()), UNITS)
 
 
 def _read_phrases(path: Path) -> None:
+    from asr.decoding.phrases import Phrases, read_phrases
+
     Phrases(read_phrases(path, UNITS, Normalizer()), UNITS).decode_n_best([np.full((5, len(UNITS)), -1.6)], 3)
 
 
@@ -135,6 +132,19 @@ def _read_corpus(path: Path, format: str) -> None:
 @cache
 def _models() -> list[bytes]:
     """Return one small model file of each shape that the program can write."""
+    import torch
+
+    from asr.classification import Classifier
+    from asr.decoding.beam import Pruning
+    from asr.decoding.confidence import Calibration
+    from asr.decoding.decoder import Decoder
+    from asr.decoding.fusion import Weights
+    from asr.decoding.phrases import Rejection
+    from asr.decoding.rescoring import Rescorer
+    from asr.lm.estimate import estimate
+    from asr.lm.recurrent import Given, RecurrentLM
+    from asr.recognition.recognizer import Recognizer
+
     torch.manual_seed(0)
     folder = Path(tempfile.mkdtemp())
     words = estimate(TEXTS, order=3).model
@@ -164,6 +174,9 @@ def _models() -> list[bytes]:
 
 
 def _arpa() -> list[bytes]:
+    from asr.lm.arpa import write_arpa
+    from asr.lm.estimate import estimate
+
     path = Path(tempfile.mkdtemp()) / "lm.arpa"
     contents = []
     for units in ("words", "characters"):
