@@ -62,7 +62,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror}; check its permissions") from None
     except (ValueError, TypeError, RecursionError):
         raise ModelFileError(f"{path}: is damaged or no safetensors file; copy it again") from None
-    if metadata.get("format") != FORMAT:
+    if type(metadata.get("format")) is not int or metadata["format"] != FORMAT:
         raise ModelFileError(f"{path}: has format {metadata.get('format')!r}, this version reads {FORMAT}; update asr")
     if fault := _fault(metadata):
         raise ModelFileError(f"{path}: its description is damaged: {fault}; copy it again")

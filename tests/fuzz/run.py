@@ -59,14 +59,15 @@ def work(kind: str, first: int, end: int, seed: int, shared: Path) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             KINDS[kind].read(path)
     limit = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + 1024 * MEGABYTES
-    with shared.open("r+b") as file, mmap.mmap(file.fileno(), 16) as place:
+    with shared.open("r+b") as file, mmap.mmap(file.fileno(), 24) as place:
+        place[16] = 1  # sound inputs were read
         for number in range(first, end):
             place[:8] = number.to_bytes(8, "little")
             path.write_bytes(mutated(kind, number, seed))
             try:
                 with contextlib.redirect_stdout(io.StringIO()):
                     KINDS[kind].read(path)
-                    place[8:] = (int.from_bytes(place[8:], "little") + 1).to_bytes(8, "little")
+                    place[8:16] = (int.from_bytes(place[8:16], "little") + 1).to_bytes(8, "little")
             except AsrError as error:
                 if len(str(error)) > 20_000:
                     print(f"traceback\t{number}\tan error of {len(str(error))} characters", file=report, flush=True)
@@ -90,7 +91,7 @@ def fuzz(kind: str, count: int, *, first: int = 0, seed: int = 0, seconds: float
     with tempfile.TemporaryDirectory() as folder:
         shared, said = Path(folder) / "place", Path(folder) / "said"
         while first < end:
-            shared.write_bytes(first.to_bytes(8, "little") + bytes(8))
+            shared.write_bytes(first.to_bytes(8, "little") + bytes(16))
             command = [sys.executable, __file__, "--worker", str(shared), "--kind", kind, "--seed", str(seed)]
             command += ["--first", str(first), "--count", str(end - first)]
             with said.open("wb") as out, (Path(folder) / "stderr").open("wb") as err:
@@ -109,6 +110,8 @@ def fuzz(kind: str, count: int, *, first: int = 0, seed: int = 0, seconds: float
             reached = int.from_bytes(content[:8], "little")
             sound += int.from_bytes(content[8:16], "little")
             faults += [f"{kind} {line}" for line in said.read_text("utf-8", "replace").splitlines()]
+            if not content[16]:
+                raise RuntimeError(f"{kind}: sound inputs are refused: {(Path(folder) / 'stderr').read_text()[-2000:]}")
             if process.returncode != 0:
                 what = (
                     f"hang\t{reached}\tmore than {seconds:.0f} s" if hung else f"crash\t{reached}\t{process.returncode}"

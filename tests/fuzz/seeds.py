@@ -16,7 +16,7 @@ from asr.scoring.readers import read_entries
 from asr.text import Normalizer, Units, read_units
 
 RATE = 8000  # Hz
-NOISE = np.random.default_rng(0).uniform(-0.1, 0.1, RATE // 5).astype(np.float32) * np.linspace(0, 1, RATE // 5)
+NOISE = (np.random.default_rng(0).uniform(-0.1, 0.1, RATE // 5) * np.linspace(0, 1, RATE // 5)).astype(np.float32)
 SETTINGS = {
     "data": {"train": "t.jsonl", "validation": "v.jsonl"},
     "features": {"sample_rate": RATE, "bins": 8},
@@ -124,9 +124,8 @@ def _read_phrases(path: Path) -> None:
     Phrases(read_phrases(path, UNITS, Normalizer()), UNITS).decode_n_best([np.full((5, len(UNITS)), -1.6)], 3)
 
 
-def _read_corpus(path: Path, format: str) -> None:
-    (path.parent / "a.wav").touch()
-    READERS[format].read(path)
+def _read_corpus(path: Path, format: str, **options: str) -> None:
+    READERS[format].read(path, **options)
 
 
 @cache
@@ -207,7 +206,7 @@ KINDS: dict[str, Kind] = {
     "table": Kind(_seeds(TABLE), "x.csv", partial(_read_corpus, format="table")),
     "json-list": Kind(_seeds(f"[{MANIFEST}]"), "x.json", partial(_read_corpus, format="json-list")),
     "lhotse": Kind(_seeds(CUT), "cuts.jsonl", partial(_read_corpus, format="lhotse")),
-    "eaf": Kind(_seeds(EAF), "x.eaf", partial(_read_corpus, format="eaf")),
+    "eaf": Kind(_seeds(EAF), "x.eaf", partial(_read_corpus, format="eaf", tier="tx")),
     "textgrid": Kind(_seeds(TEXTGRID), "x.TextGrid", partial(_read_corpus, format="textgrid")),
 }
 
