@@ -97,15 +97,19 @@ def _place(tensor: Any) -> tuple[int, int]:
     """Return where the numbers of a tensor begin and end, in bytes. Raises ValueError if its entry is damaged."""
     if not isinstance(tensor, dict):
         raise ValueError("the entry of a tensor is no object")
-    shape, place = tensor.get("shape"), tensor.get("data_offsets")
-    for numbers in (shape, place):
-        if not isinstance(numbers, list) or any(type(number) is not int or number < 0 for number in numbers):
-            raise ValueError("a shape or a place is no list of numbers")
+    shape, place = (_sizes(tensor.get(name)) for name in ("shape", "data_offsets"))
     if not isinstance(item := tensor.get("dtype"), str) or item not in _ITEM_BYTES:
         raise ValueError("a tensor has a type that no model has")
     if len(shape) > _MOST_AXES or len(place) != 2 or place[1] - place[0] != _ITEM_BYTES[item] * math.prod(shape):
         raise ValueError("a tensor has another size than its shape")
     return place[0], place[1]
+
+
+def _sizes(numbers: Any) -> list[int]:
+    """Return a list of whole numbers of 0 or more. Raises ValueError if `numbers` is none."""
+    if not isinstance(numbers, list) or any(type(number) is not int or number < 0 for number in numbers):
+        raise ValueError("a shape or a place is no list of numbers")
+    return numbers
 
 
 def _parse(description: Any) -> dict[str, Any]:
