@@ -47,7 +47,7 @@ class Classifier(SpeechModel[UtteranceClassifier]):
 
     def __init__(self, config: Config, classes: Sequence[str], summary: dict[str, Any] | None = None) -> None:
         """Create a classifier with fresh weights; `asr info` shows `summary`."""
-        super().__init__(config, partial(classification_network, num_classes=len(classes)), summary)
+        super().__init__(config, self.network_for(len(classes)), summary)
         self.symbols = self.classes = tuple(classes)
 
     def log_probs(self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]) -> Tensor:
@@ -71,6 +71,10 @@ class Classifier(SpeechModel[UtteranceClassifier]):
 
     def parts(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {}, {"classes": self.classes}
+
+    @classmethod
+    def network_for(cls, num_symbols: int) -> Callable[..., UtteranceClassifier]:
+        return partial(classification_network, num_classes=num_symbols)
 
     @classmethod
     def from_parts(cls, config: Config, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Self:

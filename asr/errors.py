@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+_LONGEST = 1000  # characters of one problem
+
 
 class AsrError(Exception):
     """Base class of errors that come from input, not from a bug; the command line prints no traceback for them."""
@@ -40,7 +42,11 @@ class TrainingError(AsrError):
 
 
 def raise_problems(problems: Sequence[str], error: type[AsrError]) -> None:
-    """Raise `error` with the first ten problems and the number of further ones; do nothing without problems."""
+    """Raise `error` with the first ten problems and the number of further ones; do nothing without problems.
+
+    A problem that quotes a very long value is cut.
+    """
     if problems:
+        problems = [text if len(text) <= _LONGEST else text[:_LONGEST] + " …" for text in problems]
         more = f"\n… and {len(problems) - 10} more lines" if len(problems) > 10 else ""
         raise error("\n".join(problems[:10]) + more)

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from asr.errors import AsrError
 def read_text(path: Path, error: type[AsrError] = AsrError) -> str:
     """Read a text file in UTF-8, or in UTF-16 with a byte order mark, as Praat and spreadsheets write it.
 
-    Raises `error` that names the file, and the first line that is not in its encoding.
+    Raises `error` that names the file, and the first line that is not in its encoding; also for a pipe or device, which
+    may never end.
     """
     return decode_text(read_bytes(path, error), str(path), error)
 
@@ -23,9 +25,14 @@ def read_text(path: Path, error: type[AsrError] = AsrError) -> str:
 def read_bytes(path: Path, error: type[AsrError] = AsrError) -> bytes:
     """Read a file. Raises `error` that names it."""
     try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise error(f"{path}: is no file but a pipe or device; save its text as a file first")
         return path.read_bytes()
     except OSError as fault:
         raise error(f"{path}: cannot be read: {fault.strerror}; check the path and its permissions") from None
+    except ValueError:  # a name with a NUL character
+        raise error(f"{str(path)!r}: is no name of a file; check the path") from None
 
 
 def decode_text(content: bytes, name: str, error: type[AsrError] = AsrError) -> str:

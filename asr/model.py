@@ -1,7 +1,7 @@
 """The base of all speech models: features, a network on them, batches of waveforms, and their model file."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -15,19 +15,31 @@ from torch import Tensor, nn
 
 from asr.batching import plan_batches
 from asr.config import Config, FeaturesConfig, ModelConfig
-from asr.errors import LanguageModelError, ModelFileError
+from asr.errors import AsrError, ConfigError, ModelFileError
 from asr.features import MFCC, LogMel, Spectrogram
+from asr.lengths import window_samples
 from asr.model_file import COMMANDS, read_metadata, task_of, write_model_file
 from asr.nn.encoder import Encoder
+from asr.nn.weights import TENSORS_PER_LAYER, require_weights
 
 Network = TypeVar("Network", bound=Encoder)
-_DAMAGE = (KeyError, TypeError, ValidationError, RuntimeError, LanguageModelError, safetensors.SafetensorError)
+_DAMAGE = (
+    *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError),
+    *(AsrError, safetensors.SafetensorError),
+)
+_MOST_FILTERS = 1 << 24  # numbers in the filter bank of the features; 512 bins of 0.5 s at 48 kHz need 12 million
 _BATCH_SECONDS = 120.0  # seconds of audio in a batch, including padding
 _BATCH_UTTERANCES = 32
 
 
 def build_features(config: FeaturesConfig) -> Spectrogram:
-    """Build the features of a configuration."""
+    """Build the features of a configuration. Raises ConfigError if the filter bank takes too much memory."""
+    window = window_samples(config.sample_rate, config.window_ms)
+    if config.kind != "spectrogram" and window * config.bins > _MOST_FILTERS:
+        raise ConfigError(
+            f"features.window_ms={config.window_ms} at {config.sample_rate} Hz with {config.bins} bins needs too large "
+            "a filter bank; use a shorter window (25 ms is usual) or fewer bins"
+        )
     common = config.model_dump(include={"sample_rate", "window_ms", "hop_ms", "level"})
     if config.kind == "log_mel":
         return LogMel(bins=config.bins, **common)
@@ -71,6 +83,11 @@ class SpeechModel(ABC, Generic[Network]):
     def fresh_network(self, config: ModelConfig) -> Network:
         """Build a network with the settings of `config`, for the features and outputs of this model."""
         return self._network(config, num_bins=self.features.num_bins, kernels=self.config.training.kernels)
+
+    @classmethod
+    @abstractmethod
+    def network_for(cls, num_symbols: int) -> Callable[..., Network]:
+        """Return the function that builds a network for so many units or classes, from a ModelConfig and `num_bins`."""
 
     @property
     def sample_rate(self) -> int:
@@ -133,13 +150,43 @@ class SpeechModel(ABC, Generic[Network]):
         Raises ModelFileError, which names the file, if it is missing, damaged, of another task or of another program.
         """
         metadata = read_metadata(path)
+        if (task := task_of(metadata)) != cls.task:
+            raise ModelFileError(f"{path}: was trained for {task}; use it with `{COMMANDS[task]}`")
         try:
-            if (task := task_of(metadata)) != cls.task:
-                raise ModelFileError(f"{path}: was trained for {task}; use it with `{COMMANDS[task]}`")
             config = Config.model_validate(metadata["config"])
             tensors = safetensors.torch.load_file(path)
+            if not isinstance(symbols := metadata[cls.outputs], list):
+                raise TypeError(f"{cls.outputs} must be a list")
+            cls._require_shapes(config, len(symbols), tensors)
             model = cls.from_parts(config, tensors, metadata)
             model.modules.load_state_dict(tensors)
         except _DAMAGE as error:
-            raise ModelFileError(f"{path}: is damaged, its parts do not fit together: {error}") from None
+            raise ModelFileError(f"{path}: is damaged, its parts do not fit together: {_first_line(error)}") from None
         return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    @classmethod
+    def _require_shapes(cls, config: Config, num_symbols: int, tensors: Mapping[str, Tensor]) -> None:
+        """Raise ModelFileError unless the tensors of a file are finite and have the shapes of the configured network.
+
+        The network is built without memory ("meta" tensors). So a small file cannot ask for a network that is large.
+        """
+        if config.model.layers * TENSORS_PER_LAYER > len(tensors):
+            raise ModelFileError(f"{config.model.layers} layers cannot be in {len(tensors)} tensors")
+        features = build_features(config.features)
+        with torch.device("meta"):
+            network = cls.network_for(num_symbols)(
+                config.model, num_bins=features.num_bins, kernels=config.training.kernels
+            )
+        modules = nn.ModuleDict({"features": features, "acoustic_model": network})
+        require_weights(modules.state_dict(), tensors)
+        if not (tensors["features.bin_deviation"] > 0).all():
+            raise ModelFileError("features.bin_deviation must be positive")
+
+
+def _first_line(error: BaseException) -> str:
+    """Return the first line of a message, short enough for one line of a terminal."""
+    if isinstance(error, ValidationError):
+        fault = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"[:200]
+    line = str(error).partition("\n")[0]
+    return f"{type(error).__name__} {line[:200]}" if isinstance(error, LookupError) else line[:200]

@@ -1,6 +1,7 @@
 """The model file: tensors and one JSON description in safetensors. No network is built here, nothing is executed."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,14 @@ _LATER_SETTINGS: dict[str, dict[str, Any]] = {
     "features": {"level": "utterance", "equalize": False},
     "model": {"frontend": "conv", "decoder": "ctc", "projection": True},
 }
-_MOST_HEADER = 100_000_000  # bytes, the limit of the safetensors library
+# A model file can come from a stranger, so these limits hold before memory is taken.
+_MOST_HEADER = 16_000_000  # bytes; a model of 100,000 units needs 2 million
+_MOST_TENSORS = 10_000
+_MOST_AXES = 4
+_MOST_NESTING = 16  # levels of lists and objects in the description
+_ITEM_BYTES = {"F32": 4, "F64": 8, "I32": 4, "I64": 8, "U8": 1}  # bytes of one number; no model has another type
+_SECTIONS = ("config", "training", "decoding", "confidence", "phrases", "text", "network", "given")
+_SYMBOLS = ("units", "classes")
 
 
 def write_model_file(path: str | Path, tensors: "Mapping[str, np.ndarray]", metadata: dict[str, Any]) -> None:
@@ -45,21 +53,27 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file; training leaves one in runs/NAME/model.safetensors")
     try:
-        metadata = json.loads(_read_header(path).get("__metadata__", {})[_METADATA_KEY])
-    except (ValueError, AttributeError, RecursionError):
+        described = _read_header(path).get("__metadata__", {})
+        description = described.get(_METADATA_KEY) if isinstance(described, dict) else None
+        if description is None:
+            raise ModelFileError(f"{path}: is a safetensors file of another program; train one with `asr train`")
+        metadata = _parse(description)
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read: {error.strerror}; check its permissions") from None
+    except (ValueError, TypeError, RecursionError):
         raise ModelFileError(f"{path}: is damaged or no safetensors file; copy it again") from None
-    except KeyError:
-        raise ModelFileError(f"{path}: is a safetensors file of another program; train one with `asr train`") from None
-    if metadata.get("format") != FORMAT:
-        raise ModelFileError(f"{path}: has format {metadata.get('format')}, this version reads {FORMAT}; update asr")
+    if type(metadata.get("format")) is not int or metadata["format"] != FORMAT:
+        raise ModelFileError(f"{path}: has format {metadata.get('format')!r}, this version reads {FORMAT}; update asr")
+    if fault := _fault(metadata):
+        raise ModelFileError(f"{path}: its description is damaged: {fault}; copy it again")
     return _with_later_settings(metadata)
 
 
 def _read_header(path: Path) -> dict[str, Any]:
     """Read the header of a safetensors file, without numpy, which takes longer to import than all of `asr info`.
 
-    Raises ValueError unless the file has the size that the header states. Format: 8 bytes of little-endian length, then
-    JSON of that length, then the tensors.
+    Raises ValueError unless the tensors fill the file without gaps, and have types and sizes that a model can have.
+    Format: 8 bytes of little-endian length, then JSON of that length, then the tensors.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -67,10 +81,72 @@ def _read_header(path: Path) -> dict[str, Any]:
         if length > min(size, _MOST_HEADER):
             raise ValueError("the header is longer than the file")
         header = json.loads(file.read(length))
-    ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
-    if 8 + length + max(ends, default=0) != size:
+    if not isinstance(header, dict) or len(header) > _MOST_TENSORS:
+        raise ValueError("the header does not list tensors, or lists too many")
+    end = 0
+    for start, stop in sorted(_place(tensor) for name, tensor in header.items() if name != "__metadata__"):
+        if start != end:
+            raise ValueError("the tensors overlap, or have gaps between them")
+        end = stop
+    if 8 + length + end != size:
         raise ValueError("the file is cut short, or has data after its end")
-    return dict(header)
+    return header
+
+
+def _place(tensor: Any) -> tuple[int, int]:
+    """Return where the numbers of a tensor begin and end, in bytes. Raises ValueError if its entry is damaged."""
+    if not isinstance(tensor, dict):
+        raise ValueError("the entry of a tensor is no object")
+    shape, place = (_sizes(tensor.get(name)) for name in ("shape", "data_offsets"))
+    if not isinstance(item := tensor.get("dtype"), str) or item not in _ITEM_BYTES:
+        raise ValueError("a tensor has a type that no model has")
+    if len(shape) > _MOST_AXES or len(place) != 2 or place[1] - place[0] != _ITEM_BYTES[item] * math.prod(shape):
+        raise ValueError("a tensor has another size than its shape")
+    return place[0], place[1]
+
+
+def _sizes(numbers: Any) -> list[int]:
+    """Return a list of whole numbers of 0 or more. Raises ValueError if `numbers` is none."""
+    if not isinstance(numbers, list) or any(type(number) is not int or number < 0 for number in numbers):
+        raise ValueError("a shape or a place is no list of numbers")
+    return numbers
+
+
+def _parse(description: Any) -> dict[str, Any]:
+    """Return the description in a header. Raises ValueError unless it is a JSON object that is not nested deeply."""
+    metadata = json.loads(description)
+    if not isinstance(metadata, dict):
+        raise ValueError("the description is no object")
+    level: list[Any] = [metadata]
+    for _ in range(_MOST_NESTING):
+        level = [
+            part
+            for whole in level
+            if isinstance(whole, dict | list)
+            for part in (whole.values() if isinstance(whole, dict) else whole)
+        ]
+        if not level:
+            return metadata
+    raise ValueError("the description is nested too deeply")
+
+
+def _fault(metadata: Mapping[str, Any]) -> str | None:
+    """Return which part of a description has the wrong JSON type, or None."""
+    if "task" not in metadata and "config" not in metadata:
+        return "it names no task"
+    for name in _SECTIONS:
+        if not isinstance(metadata.get(name, {}), dict):
+            return f"{name!r} is no object"
+    config = metadata.get("config", {})
+    for name, section in config.items():
+        if name != "task" and not isinstance(section, dict):
+            return f"'config.{name}' is no object"
+    for name in _SYMBOLS:
+        found = metadata.get(name, [])
+        if isinstance(found, list) and not all(isinstance(symbol, str) for symbol in found):
+            return f"{name!r} must be a list of strings"
+    task = metadata["task"] if "task" in metadata else config.get("task", "recognition")
+    return None if isinstance(task, str) and task in COMMANDS else f"the task {task!r} is none of {', '.join(COMMANDS)}"
 
 
 def task_of(metadata: Mapping[str, Any]) -> str:

@@ -106,7 +106,8 @@ class Units:
         """Return the indices `(L,)` of a normalised text. Raises TextError that names each unknown character."""
         if unknown := self.unknown(text):
             raise TextError(
-                f"{text!r} holds {describe_characters(unknown)}, and the model has no unit for it; correct the text"
+                f"{text[:80]!r}{'…' * (len(text) > 80)} holds {describe_characters(unknown)}, and the model has "
+                "no unit for it; correct the text"
             )
         return [self._index[unit] for unit in self.split(text)]
 
@@ -189,11 +190,12 @@ def ctm_field(text: str) -> str:
 
 def describe_characters(counts: Counter[str]) -> str:
     """List characters, most frequent first: `'ä' (U+00E4, LATIN SMALL LETTER A WITH DIAERESIS) 3 times, …`."""
-    return ", ".join(
-        f"{unit!r} ({' '.join(f'U+{ord(character):04X}' for character in unit)}, "
-        f"{' + '.join(unicodedata.name(character, 'unnamed') for character in unit)}) {count} times"
-        for unit, count in counts.most_common()
+    described = ", ".join(
+        f"{unit[:20]!r} ({' '.join(f'U+{ord(character):04X}' for character in unit[:20])}, "
+        f"{' + '.join(unicodedata.name(character, 'unnamed') for character in unit[:20])}) {count} times"
+        for unit, count in counts.most_common(20)
     )
+    return described + (f", and {len(counts) - 20} others" if len(counts) > 20 else "")
 
 
 def _strip_punctuation(text: str, keep: str) -> str:

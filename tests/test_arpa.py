@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,19 @@ def test_kenlm_gives_the_same_scores(tmp_path: Path) -> None:
         for text in ("a b c d", "d c b a", "x a"):
             tokens = model.tokens(text)
             assert model.score(tokens) / math.log(10) == pytest.approx(other.score(" ".join(tokens)), abs=1e-4)
+
+
+def test_bombs_end_soon(tmp_path: Path) -> None:
+    """A line without an end, a small file that grows without an end, and n-grams of any length."""
+    path = tmp_path / "lm.arpa.gz"
+    for content, message in (
+        (b"x" * 50_000_000, "longer than 1048576 bytes"),
+        (b"comment\n" * 5_000_000, "more than 100 times its size"),
+        (b"\\data\\\n" + b"".join(b"ngram %d=1\n" % order for order in range(1, 200)), "more than 100 words"),
+    ):
+        path.write_bytes(gzip.compress(content))
+        tracemalloc.start()
+        with pytest.raises(LanguageModelError, match=message) as caught:
+            read_arpa(path)
+        assert str(path) in str(caught.value) and tracemalloc.get_traced_memory()[1] < 10e6
+        tracemalloc.stop()

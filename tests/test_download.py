@@ -9,6 +9,7 @@ import random
 import shutil
 import tarfile
 import threading
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ class Server(ThreadingHTTPServer):
     break_after: list[int]  # bytes after which each answer in turn is cut; after the last one, answers are whole
     ranges: bool = True  # False: the server ignores Range headers
     length: bool = True  # False: the server sends no Content-Length
+    pause = 0.0  # seconds between pieces of 100 bytes
     shift = 0  # bytes by which the server's Content-Range is wrong
     requests: list[str | None]
 
@@ -67,6 +69,11 @@ class Handler(BaseHTTPRequestHandler):
         if server.length:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        if server.pause:
+            for place in range(0, len(body), 100):
+                self.wfile.write(body[place : place + 100])
+                threading.Event().wait(server.pause)  # time.sleep is replaced
+            return
         self.wfile.write(body[: server.break_after.pop(0)] if server.break_after else body)
 
     def log_message(self, *arguments: object) -> None:
@@ -230,7 +237,7 @@ def test_wrong_checksum_or_size_leaves_nothing(server: Server, tmp_path: Path) -
             DownloadError, match=f"the {wrong[:3].upper()}.*, not {wrong.split(':')[1]}, and was deleted"
         ):
             fetch(archive(server, checksum=wrong), tmp_path / "x")
-    with pytest.raises(DownloadError, match=f"is {len(server.content)} bytes long, not 7,"):
+    with pytest.raises(DownloadError, match="is longer than the 7 bytes"):
         fetch(archive(server, checksum=None, size=7), tmp_path / "x")
     assert not list(tmp_path.iterdir())
 
@@ -392,3 +399,56 @@ def test_damage_anywhere_is_an_error_or_harmless(
     except DownloadError:
         assert not (folder / "out").exists()
     assert {path.name for path in folder.iterdir()} <= {"packed", "out"}
+
+
+def test_a_download_stops_at_the_stated_size(server: Server, tmp_path: Path) -> None:
+    """A server without a length could send for ever."""
+    server.length, server.content = False, bytes(3_000_000)
+    stated = archive(server, checksum=None, size=1000)
+    with largest_file(1000 + 2 * download._CHUNK), pytest.raises(DownloadError, match="longer than the 1000 bytes"):
+        fetch(stated, tmp_path / "x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_trickle_is_a_stall(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "_STALL", 0.05)
+    server.pause = 0.02
+    with pytest.raises(DownloadError, match=r"broke off after .*fewer than 60000 bytes came in"):
+        fetch(archive(server), tmp_path / "x")
+    server.pause = 0.0
+    fetch(archive(server), tmp_path / "x")
+    assert (tmp_path / "x").read_bytes() == server.content
+
+
+def header(kind: bytes, size: int) -> bytes:
+    """The block of a tar archive before `size` bytes of another header."""
+    block = tarfile.TarInfo("h")
+    block.type, block.size = kind, size
+    return block.tobuf(tarfile.GNU_FORMAT)
+
+
+def test_headers_count_towards_the_limit(tmp_path: Path) -> None:
+    """Extended headers (pax), GNU names and maps of sparse files are read into memory."""
+    pieces = {
+        "pax": header(tarfile.XHDTYPE, 300_000_000) + bytes(2_000_000),
+        "global": header(tarfile.XGLTYPE, 300_000_000) + bytes(2_000_000),
+        "name": header(tarfile.GNUTYPE_LONGNAME, 300_000_000) + bytes(2_000_000),
+        "many": header(tarfile.GNUTYPE_LONGNAME, 1024) * 900_000,
+    }
+    for name, content in pieces.items():
+        packed = tmp_path / f"{name}.tar.gz"
+        packed.write_bytes(gzip.compress(content, 1))
+        tracemalloc.start()
+        with pytest.raises(DamagedArchiveError, match=r"headers of more than 1 MB|recursion"):
+            extract(packed, tmp_path / "out")
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+        tracemalloc.stop()
+    block = 10 * tarfile.BLOCKSIZE
+    entries = b"".join(
+        header(tarfile.XHDTYPE, block) + bytes(block) + tarfile.TarInfo(f"f{number}").tobuf() for number in range(1500)
+    )
+    packed = tmp_path / "between.tar.gz"
+    packed.write_bytes(gzip.compress(entries))
+    with pytest.raises(DamagedArchiveError, match="would grow to more than"):
+        extract(packed, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,6 +1,7 @@
 """N-grams inside the beam search: scores against their definition, closed vocabularies, the lexicon."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from asr.decoding.fusion import Fusion, Weights, build_fusion, build_lexicon
 from asr.decoding.hypothesis import Hypothesis
 from asr.errors import LanguageModelError
 from asr.lm.estimate import estimate
-from asr.lm.ngram import UNKNOWN, NGram
+from asr.lm.ngram import SPECIALS, UNKNOWN, NGram
 from asr.text import Units
 
 UNITS = Units(" ab")
@@ -136,3 +137,15 @@ def test_models_of_the_wrong_kind_are_refused() -> None:
         build_fusion(UNITS, WORDS, WORDS)
     with pytest.raises(LanguageModelError, match="closed vocabulary needs"):
         build_fusion(UNITS, None, CHARACTERS, closed=True)
+
+
+def test_one_long_word_takes_memory_for_its_letters_alone() -> None:
+    """The words were one matrix, as wide as the longest of them."""
+    vocabulary = [*SPECIALS, *(f"{number:012b}".replace("0", "a").replace("1", "b") for number in range(4000))]
+    tracemalloc.start()
+    lexicon = build_lexicon([*vocabulary, "ab" * 5000], UNITS)
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+    assert np.count_nonzero(lexicon.word != UNKNOWN) == 4001
+    with pytest.raises(LanguageModelError, match="has 300000 letters, and a word may have 10000"):
+        build_lexicon([*vocabulary, "ab" * 150_000], UNITS)

@@ -1,5 +1,6 @@
 """Hotwords against their definition: each finished one adds its weight to the score of the text, and nothing else."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +116,22 @@ def test_files_are_normalised_and_every_fault_is_named(tmp_path: Path) -> None:
     path.write_text("\n")
     with pytest.raises(TextError, match="holds no hotwords"):
         read_hotwords(path, UNITS, Normalizer())
+
+
+def test_hotwords_of_too_many_units_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asr.decoding.hotwords.MOST_ENTRIES", 400)
+    build_hotwords({(1,) * 97: 1.0}, UNITS)
+    with pytest.raises(
+        TextError, match="the 1 hotwords have 98 units in all; with 4 units in the model there may be 100"
+    ):
+        build_hotwords({(1,) * 98: 1.0}, UNITS)
+
+
+def test_a_pipe_is_no_file_of_hotwords(tmp_path: Path) -> None:
+    """Reading it would wait for ever, and a device may never end."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(TextError, match=f"{path}: is no file but a pipe or device"):
+            read_hotwords(path, UNITS, Normalizer())
+    with pytest.raises(TextError, match="is no name of a file"):
+        read_hotwords(tmp_path / "a\0b", UNITS, Normalizer())

@@ -1,6 +1,8 @@
 """Model files: exact round trips, equal bytes, files of older versions, and clear errors for bad files."""
 
 import json
+import resource
+import time
 from pathlib import Path
 
 import numpy as np
@@ -162,3 +164,95 @@ def test_bad_model_files(recognizer: Recognizer, tmp_path: Path) -> None:
         with pytest.raises(ModelFileError, match=message) as caught:
             load(path)
         assert str(path) in str(caught.value)
+
+
+def test_settings_that_do_not_fit_the_tensors_are_refused_before_memory_is_taken(
+    recognizer: Recognizer, tmp_path: Path
+) -> None:
+    good = tmp_path / "good"
+    recognizer.save(good)
+    metadata, tensors = read_metadata(good), safetensors.torch.load_file(good)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    settings = [("model", "hidden", 20_000), ("model", "layers", 1_000_000), ("model", "channels", 100_000)]
+    settings += [("features", "bins", 512), ("features", "window_ms", 1000.0)]
+    for section, name, value in settings:
+        config = json.loads(json.dumps(metadata["config"]))
+        config[section][name] = value
+        if name == "window_ms":
+            config[section] |= {"sample_rate": 192_000, "bins": 512}
+        safetensors.torch.save_file(tensors, tmp_path / name, {"asr": json.dumps({**metadata, "config": config})})
+        start = time.process_time()
+        with pytest.raises(ModelFileError, match="do not fit together") as caught:
+            load(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value) and "\n" not in str(caught.value)
+        assert time.process_time() - start < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
+
+
+def test_weights_of_another_type_or_not_finite_are_refused(recognizer: Recognizer, tmp_path: Path) -> None:
+    recognizer.save(tmp_path / "good")
+    described = {"asr": json.dumps(read_metadata(tmp_path / "good"))}
+    tensors = safetensors.torch.load_file(tmp_path / "good")
+    name = "acoustic_model.output.weight"
+    for changed, message in (
+        (tensors[name].double(), "is torch.float64"),
+        (tensors[name].int(), "is torch.int32"),
+        (tensors[name].t().contiguous(), "of shape"),
+        (tensors[name] * torch.inf, "not finite"),
+    ):
+        safetensors.torch.save_file({**tensors, name: changed}, tmp_path / "bad", described)
+        with pytest.raises(ModelFileError, match=message):
+            load(tmp_path / "bad")
+    safetensors.torch.save_file({**tensors, name: tensors[name].half()}, tmp_path / "bad", described)
+    with pytest.raises(ModelFileError, match="damaged or no safetensors"):
+        load(tmp_path / "bad")
+
+
+ANY_JSON = [None, True, 7, 1e400, "x", [], ["x"], [[]], {}, {"x": {}}, {"config": 3}]
+
+
+@pytest.mark.parametrize("value", ANY_JSON, ids=repr)
+def test_any_json_in_the_description_is_a_model_file_error(
+    value: object, recognizer: Recognizer, tmp_path: Path
+) -> None:
+    recognizer.save(tmp_path / "good")
+    metadata, tensors = read_metadata(tmp_path / "good"), safetensors.torch.load_file(tmp_path / "good")
+    config = metadata["config"]
+    variants: list[object] = [value, {**metadata, "config": value}, {**metadata, "format": value}]
+    variants += [{**metadata, name: value} for name in ("decoding", "confidence", "task", "units")]
+    if not isinstance(value, dict):  # all settings of phrases have defaults
+        variants.append({**metadata, "phrases": value})
+    variants += [{**metadata, "config": {**config, name: value}} for name in ("data", "features", "model", "task")]
+    for number, variant in enumerate(variants):
+        path = tmp_path / str(number)
+        safetensors.torch.save_file(tensors, path, {"asr": json.dumps(variant)})
+        with pytest.raises(ModelFileError) as caught:
+            load(path)
+        assert str(path) in str(caught.value)
+
+
+def test_deep_descriptions_and_false_headers_are_refused(recognizer: Recognizer, tmp_path: Path) -> None:
+    recognizer.save(tmp_path / "good")
+    content = (tmp_path / "good").read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
+    deep = {"format": 1, "config": {}, "x": json.loads("[" * 500 + "]" * 500)}
+    name = next(name for name in header if name != "__metadata__")
+    cases = [
+        {**header, "__metadata__": {"asr": json.dumps(deep)}},
+        {**header, "__metadata__": []},
+        {**header, name: 3},
+        {**header, name: {**header[name], "shape": [-1]}},
+        {**header, name: {**header[name], "dtype": []}},
+        {**header, name: {**header[name], "data_offsets": [0, 10**30]}},
+        {
+            **header,
+            **{f"x{number}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for number in range(10_001)},
+        },
+        [],
+    ]
+    for case in cases:
+        encoded = json.dumps(case).encode()
+        (tmp_path / "bad").write_bytes(len(encoded).to_bytes(8, "little") + encoded + data)
+        with pytest.raises(ModelFileError, match=r"damaged or no safetensors|another program"):
+            read_metadata(tmp_path / "bad")

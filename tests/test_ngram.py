@@ -117,3 +117,38 @@ def test_damaged_tensors(name: str, value: list[int] | int | None) -> None:
         tensors[name] = np.array(value)
     with pytest.raises(LanguageModelError, match="damaged"):
         NGram.from_tensors(tensors)
+
+
+@pytest.mark.parametrize("name", ["token", "first", "log_prob", "backoff", "vocabulary", "units"])
+@pytest.mark.parametrize("kind", ["uint32", "uint64", "int64", "int16", "float64", "float16", "uint8"])
+def test_other_types_are_refused(name: str, kind: str) -> None:
+    """Unsigned numbers never fall: a comparison would take them for sorted, and compiled code read anywhere."""
+    tensors = estimate(["a b c", "b c"], order=3).model.to_tensors()
+    if tensors[name].dtype == kind:
+        return
+    tensors[name] = tensors[name].astype(kind)
+    with pytest.raises(LanguageModelError, match=f"damaged: TypeError: {name} is {kind}"):
+        NGram.from_tensors(tensors)
+
+
+def test_unsigned_places_that_fall_are_refused() -> None:
+    tensors = estimate(["a b c", "b c"], order=3).model.to_tensors()
+    first = tensors["first"].astype(np.uint32)
+    first[3] = 2**32 - 5
+    with pytest.raises(LanguageModelError, match="damaged"):
+        NGram.from_tensors({**tensors, "first": first})
+    with pytest.raises(LanguageModelError, match="damaged"):
+        NGram.from_tensors({**tensors, "first": first.view(np.int32)})
+
+
+def test_more_words_than_n_grams_and_long_n_grams_are_refused() -> None:
+    tensors = estimate(["a b c"]).model.to_tensors()
+    with pytest.raises(LanguageModelError, match="more words than n-grams"):
+        NGram.from_tensors({**tensors, "vocabulary": np.full(1000, ord("\n"), np.uint8)})
+    chain = [Level(np.zeros(4, int), np.arange(4), np.zeros(4), np.zeros(4))]
+    for order in range(2, 103):
+        chain.append(Level(np.array([3 if order == 2 else 0]), np.array([3]), np.zeros(1), np.zeros(1)))
+    with pytest.raises(LanguageModelError, match="do not fit"):
+        NGram.from_tensors(NGram((*SPECIALS, "a"), chain).to_tensors())
+    short = NGram((*SPECIALS, "a"), chain[:100])
+    assert NGram.from_tensors(short.to_tensors()).order == short.order == 100

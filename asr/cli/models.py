@@ -7,12 +7,16 @@ def info(model: Model) -> None:
     """Show what a model file holds: units, settings, how it was trained."""
     import yaml
 
+    from asr.errors import ModelFileError
     from asr.model_file import read_metadata, task_of
     from asr.recognition.latency import describe
 
     shown = read_metadata(model)
     if task_of(shown) == "recognition":
-        shown["streaming"] = describe(shown["config"])
+        try:
+            shown["streaming"] = describe(shown["config"])
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise ModelFileError(f"{model}: its configuration is damaged ({error!r:.100}); copy it again") from None
     training = shown.get("training")
     if isinstance(training, dict):
         shown["training"] = {name: _with_unit(name, value) for name, value in training.items()}

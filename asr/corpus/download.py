@@ -1,8 +1,11 @@
 """Download of corpora from their official sources: resumed, checked and safely extracted; or use of a local copy."""
 
+import bz2
 import errno
+import gzip
 import hashlib
 import http.client
+import lzma
 import math
 import os
 import shutil
@@ -12,10 +15,10 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from lzma import LZMAError
 from pathlib import Path
+from typing import IO, Any, cast
 
 from asr.errors import AsrError
 from asr.progress import ProgressBar
@@ -23,6 +26,8 @@ from asr.progress import ProgressBar
 _MB = 1e6
 _CHUNK = 1 << 16
 _TIMEOUT = 30.0  # seconds without a byte
+_STALL = 60.0  # seconds in which a server that is alive sends at least
+_LEAST = 60_000  # bytes
 _ATTEMPTS = 5
 _TEMPORARY_STATUS = (408, 429, 500, 502, 503, 504)  # HTTP status codes after which another attempt may succeed
 _DISK_ERRORS = (
@@ -31,12 +36,14 @@ _DISK_ERRORS = (
 )
 # The errors that readers of archives raise for damage. OSError is also raised for a file name that is too long.
 _DAMAGE = (
-    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError),
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
     *(EOFError, OSError, OverflowError, RuntimeError, ValueError),
 )
 # The largest size of an extracted archive is the larger of the two.
 _MAX_EXPANSION = 100  # times the size of the archive
 _MIN_LIMIT = 1_000_000  # bytes
+_MOST_HEADER = 1_000_000  # bytes of headers before a member of a tar archive, which are read into memory
+_COMPRESSED: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
 class DownloadError(AsrError):
@@ -201,11 +208,17 @@ def _fetch_rest(archive: Archive, draft: Path) -> None:
         title, total = f"downloading {archive.file_name}, MB", archive.size or (held + left if left else None)
         with draft.open("ab") as file, ProgressBar(title, total and math.ceil(total / _MB)) as bar:
             bar.advance(held / _MB)
-            received = 0
-            while chunk := response.read(_CHUNK):
-                file.write(chunk)
+            received, received_before, checked = 0, 0, time.monotonic()
+            while chunk := response.read1(_CHUNK):  # `read` would wait for a whole chunk, however slowly it comes
                 received += len(chunk)
+                file.write(chunk)
+                if archive.size is not None and held + received > archive.size:
+                    return  # another file, however long it is; `_fault` reports it
                 bar.advance(len(chunk) / _MB)
+                if (now := time.monotonic()) > checked + _STALL:
+                    if received - received_before < _LEAST:
+                        raise TimeoutError(f"fewer than {_LEAST} bytes came in {now - checked:.0f} seconds")
+                    received_before, checked = received, now
             if received < left:
                 raise http.client.IncompleteRead(b"", left - received)
 
@@ -221,6 +234,8 @@ def _version(headers: http.client.HTTPMessage) -> str:
 
 def _fault(archive: Archive, path: Path) -> str | None:
     """Return the fault of a download as a part of a sentence, or None."""
+    if archive.size is not None and _size(path) > archive.size:
+        return f"is longer than the {archive.size} bytes that it should have"
     if archive.size is not None and _size(path) != archive.size:
         return f"is {_size(path)} bytes long, not {archive.size},"
     if archive.checksum is not None:
@@ -233,17 +248,50 @@ def _fault(archive: Archive, path: Path) -> str | None:
 
 
 def _extract_tar(packed: Path, folder: Path, limit: int, bar: ProgressBar) -> None:
-    with packed.open("rb") as file, tarfile.open(fileobj=file) as tar:
+    with packed.open("rb") as file:
+        stream = _Headers(file, limit)
+        tar = tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:")  # noqa: SIM115
         grown = position = 0
-        for member in tar:
+        while member := tar.next():
             if not (member.isfile() or member.isdir()):
                 raise ValueError(f"{member.name} is a link or a device, which no corpus needs")
-            grown = _require_size(grown + member.size, limit)
+            grown += member.size
+            _require_size(max(grown, member.offset_data + member.size), limit)  # headers before the member count too
+            stream.left = member.size + _MOST_HEADER
             tar.extract(member, folder, filter="data")  # raises an error for a member outside the folder
+            stream.left = _MOST_HEADER
             bar.advance((file.tell() - position) / _MB)
             position = file.tell()
-        while tar.fileobj is not None and (rest := tar.fileobj.read(_CHUNK)):  # up to the checksum at the end
+        while rest := stream.plain.read(_CHUNK):  # up to the checksum at the end
             grown = _require_size(grown + len(rest), limit)
+
+
+class _Headers:
+    """The bytes of a tar archive, uncompressed, of which only `left` may be read on the way to the next member.
+
+    `tarfile` reads headers of any length into memory: extended headers (pax, GNU names) and maps of sparse files.
+    """
+
+    def __init__(self, file: IO[bytes], limit: int) -> None:
+        start = file.read(8)
+        file.seek(0)
+        opened = next((opener for magic, opener in _COMPRESSED.items() if start.startswith(magic)), None)
+        self.plain = file if opened is None else opened(file)
+        self.left = _MOST_HEADER
+        self._limit = limit
+
+    def read(self, size: int) -> bytes:
+        if size > self.left:
+            raise ValueError(f"it has headers of more than {_MOST_HEADER / _MB:.0f} MB")
+        content: bytes = self.plain.read(size)
+        self.left -= len(content)
+        return content
+
+    def seek(self, position: int) -> int:
+        return int(self.plain.seek(_require_size(position, self._limit)))
+
+    def tell(self) -> int:
+        return int(self.plain.tell())
 
 
 def _extract_zip(packed: Path, folder: Path, limit: int, bar: ProgressBar) -> None:

@@ -117,10 +117,14 @@ def parse_json(text: str) -> Any:
 
 def _csv_rows(path: Path, content: str) -> Iterable[tuple[int, Any]]:
     reader = csv.DictReader(io.StringIO(content, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-    if "audio_filepath" not in (reader.fieldnames or ()):
+    try:
+        header = list(reader.fieldnames or ())
+    except csv.Error as error:
+        raise ManifestError(f"{path}:1: is not CSV ({error}); export the table again") from None
+    if "audio_filepath" not in header:
         raise ManifestError(
             f"{path}: the first line must name the columns audio_filepath and text, but it has: "
-            + ", ".join(reader.fieldnames or ["nothing"])
+            + (", ".join(header)[:300] or "nothing")
         )
     try:
         for row in reader:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from asr.decoding.rescoring import Rescorer
     from asr.lm.recurrent import RecurrentLM  # imports torch, which the beam does not need
 
+_MOST_NEW = 1 << 20  # prefixes that one frame may add to a beam; each takes about 100 bytes
+_MOST_WEIGHT = 1e6  # nats, or a factor
+
 
 class Decoder:
     """Beam search with language models. Decoding does not change the decoder, so threads may share it."""
@@ -149,12 +152,16 @@ class Decoder:
         models = {kind: NGram.from_tensors(parts[kind]) for kind in ("words", "characters") if kind in parts}
         try:
             weights, pruning = Weights(**metadata["weights"]), Pruning(**metadata["pruning"])
-            if not (all(map(math.isfinite, weights)) and 1 <= pruning.width <= 1 << 16 and pruning.units >= 1):
-                raise ValueError(f"{weights}, {pruning}")
+            _require_settings(weights, pruning)
             closed, summary = bool(metadata["closed"]), metadata.get("summary")
+            if not isinstance(summary, dict | None):
+                raise TypeError(f"summary is {summary!r}, no object")
             decoder = cls(units, **models, closed=closed, weights=weights, pruning=pruning, summary=summary)
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
             raise LanguageModelError(f"the stored settings of the decoder are damaged: {error!r}") from None
+        for kind in ("recurrent", "rescorer"):
+            if not isinstance(metadata.get(kind, {}), dict):
+                raise LanguageModelError(f"the stored settings of the decoder are damaged: {kind!r} is no object")
         if "recurrent" in metadata:
             from asr.lm.recurrent import RecurrentLM
 
@@ -164,3 +171,12 @@ class Decoder:
 
             decoder.rescorer = Rescorer.from_parts(units, parts.get("rescorer", {}), metadata["rescorer"])
         return decoder
+
+
+def _require_settings(weights: Weights, pruning: Pruning) -> None:
+    """Raise ValueError unless compiled code can take stored settings: finite numbers, a beam that fits in memory."""
+    if not all(type(number) in (int, float) and abs(number) <= _MOST_WEIGHT for number in (*weights, *pruning)):
+        raise ValueError(f"not all of {weights}, {pruning} are numbers up to {_MOST_WEIGHT:.0f}")
+    sizes = (pruning.width, pruning.units)
+    if any(type(size) is not int or size < 1 for size in sizes) or math.prod(sizes) > _MOST_NEW or pruning.margin < 0:
+        raise ValueError(f"{pruning} is no beam that fits in memory")

@@ -14,6 +14,7 @@ A recurrent character model is independent of both: its log-probabilities of all
 """
 
 import math
+from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -27,6 +28,8 @@ from asr.text import BLANK, Units
 
 OFF = -1  # as a node of the lexicon: no word begins with these units
 NEVER = -1  # as the unit of the space: the units have no space
+MOST_WORD = 10_000  # letters of one word or phrase of a lexicon
+MOST_LETTERS = 1 << 26  # letters of all words of a lexicon together; each takes up to 60 bytes
 
 CERTAIN = NGram(SPECIALS, [Level(np.zeros(3, np.int64), np.arange(3), np.zeros(3), np.zeros(3))])
 
@@ -116,21 +119,37 @@ def build_fusion(
 def build_lexicon(vocabulary: Sequence[str], units: Units) -> Lexicon:
     """Build the trie of all words of a vocabulary that the units can spell; the first three tokens are `SPECIALS`."""
     tokens = [token for token in range(len(SPECIALS), len(vocabulary)) if not units.unknown(vocabulary[token])]
-    spellings = [units.encode(vocabulary[token]) for token in tokens]
-    lengths = np.array([len(spelling) for spelling in spellings], np.int64)
-    letters = np.zeros((len(tokens), int(lengths.max(initial=0))), np.int64)  # (words, longest), padded by BLANK
-    for row, spelling in zip(letters, spellings, strict=True):
-        row[: len(spelling)] = spelling
-    node = np.zeros(len(tokens), np.int64)  # node of each word, up to the current letter
+    longest = max((vocabulary[token] for token in tokens), key=len, default="")
+    if len(longest) > MOST_WORD:
+        raise LanguageModelError(
+            f"the word {longest[:20]}… has {len(longest)} letters, and a word may have {MOST_WORD}; "
+            "take it out of the text"
+        )
+    if (letters := sum(len(vocabulary[token]) for token in tokens)) > MOST_LETTERS:
+        raise LanguageModelError(
+            f"its {len(tokens)} words have {letters} letters, more than {MOST_LETTERS}; take a smaller vocabulary"
+        )
+    spelled = array("i")  # the spellings one after the other, so that one long word does not pad the others
+    ends = []
+    for token in tokens:
+        spelled.extend(units.encode(vocabulary[token]))
+        ends.append(len(spelled))
+    spellings = np.array(spelled, np.int64)
+    lengths = np.diff(np.array([0, *ends], np.int64))
+    starts = np.array(ends, np.int64) - lengths
+    node = np.zeros(len(tokens), np.int64)  # of each word up to the current letter
     parents, unit_of, word_of = [np.array([-1])], [np.array([BLANK])], [np.array([UNKNOWN])]
+    token_of = np.array(tokens, np.int64)
     size = 1
-    for position, column in enumerate(letters.T):
-        alive = np.flatnonzero(lengths > position)
-        keys, place = np.unique(node[alive] * len(units) + column[alive], return_inverse=True)
+    alive = np.arange(len(tokens))
+    for position in range(int(lengths.max(initial=0))):
+        alive = alive[lengths[alive] > position]
+        letter = spellings[starts[alive] + position]
+        keys, place = np.unique(node[alive] * len(units) + letter, return_inverse=True)
         node[alive] = size + place
         words = np.full(len(keys), UNKNOWN)
-        ends = alive[lengths[alive] == position + 1]
-        words[node[ends] - size] = np.array(tokens)[ends]
+        finished = alive[lengths[alive] == position + 1]
+        words[node[finished] - size] = token_of[finished]
         parents.append(keys // len(units))
         unit_of.append(keys % len(units))
         word_of.append(words)

@@ -18,6 +18,7 @@ from asr.errors import TextError, raise_problems
 from asr.files import named_lines
 from asr.text import Units
 
+MOST_ENTRIES = 1 << 26  # entries of the automaton's table, nodes times units; each takes 4 bytes
 WEIGHT = 6.0  # nats, if the file gives no weight
 
 
@@ -32,7 +33,16 @@ class Hotwords(NamedTuple):
 
 
 def build_hotwords(weights: Mapping[tuple[int, ...], float], units: Units) -> Hotwords:
-    """Build the automaton of hotwords, given in units, with their weights in nats of 0 or more."""
+    """Build the automaton of hotwords, given in units, with their weights in nats of 0 or more.
+
+    Raises TextError for hotwords of so many units that their table would not fit in memory.
+    """
+    letters = sum(map(len, weights))
+    if (letters + 2 * len(weights) + 1) * len(units) > MOST_ENTRIES:
+        raise TextError(
+            f"the {len(weights)} hotwords have {letters} units in all; with {len(units)} units in the model "
+            f"there may be {MOST_ENTRIES // len(units)}; leave words out"
+        )
     space = units.encode(" ") if " " in units.symbols else []
     edges: list[dict[int, int]] = [{}]
     gain, credit = [0.0], [0.0]

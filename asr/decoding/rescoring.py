@@ -72,8 +72,10 @@ class Rescorer:
             weight, bonus = float(metadata["weight"]), float(metadata["bonus"])
             if not np.isfinite([weight, bonus]).all():
                 raise ValueError(f"weight {weight}, bonus {bonus}")
+            if not isinstance(metadata["lm"], dict) or not isinstance(metadata["summary"], dict):
+                raise TypeError("lm or summary is no object")
             return cls(RecurrentLM.from_parts(tensors, metadata["lm"]), units, weight, bonus, metadata["summary"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise LanguageModelError(f"the stored settings of rescoring are damaged: {error!r}") from None
 
 

@@ -11,16 +11,20 @@ import zlib
 from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 
 from asr.errors import LanguageModelError
-from asr.lm.ngram import SPACE, SPECIALS, Kind, Level, NGram
+from asr.lm.ngram import MOST_ORDER, SPACE, SPECIALS, Kind, Level, NGram
 
 _LN10 = math.log(10)
 _ABSENT = -100.0  # log10 probability of <unk>, <s> or </s> if a file lacks it, as in KenLM
 _LOWEST = -999.0  # log10, in place of -inf, which would make sums of back-off weights NaN
 _UNITS = "# units: "
+_MOST_LINE = 1 << 20  # bytes of a line
+_MOST_EXPANSION = 100  # times the size of a compressed file; n-grams grow to about 5 times
+_MIN_LIMIT = 10_000_000  # bytes that any compressed file may grow to
 
 
 def read_arpa(path: str | Path) -> NGram:
@@ -33,10 +37,15 @@ def read_arpa(path: str | Path) -> NGram:
     if not path.is_file():
         raise LanguageModelError(f"{path}: no such language model; make one with `asr lm TEXT -o {path}`")
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        lines = _Lines(path, file)
+        limit = max(path.stat().st_size * _MOST_EXPANSION, _MIN_LIMIT)
+        lines = _Lines(path, cast("IO[bytes]", file), limit if path.suffix == ".gz" else math.inf)
         try:
             return _read(lines)
-        except (EOFError, gzip.BadGzipFile, zlib.error):
+        except OSError as error:
+            if not isinstance(error, gzip.BadGzipFile):
+                raise lines.error(f"cannot be read: {error.strerror}; check the file and its permissions") from None
+            raise lines.error("the compressed file is damaged; copy it again") from None
+        except (EOFError, zlib.error):
             raise lines.error("the compressed file is damaged; copy it again") from None
 
 
@@ -73,16 +82,22 @@ def write_arpa(path: str | Path, model: NGram, comments: Iterable[str] = ()) -> 
 class _Lines:
     """Iterator over the lines of a file that are not blank, as bytes without white space around them."""
 
-    def __init__(self, path: Path, file: Iterable[bytes]) -> None:
+    def __init__(self, path: Path, file: IO[bytes], limit: float) -> None:
+        """`limit` is the number of bytes after which a file is refused."""
         self.path, self.number = path, 0
-        self._file = iter(file)
+        self._file, self._left = file, limit
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> bytes:
-        for line in self._file:
+        while line := self._file.readline(_MOST_LINE):
             self.number += 1
+            self._left -= len(line)
+            if len(line) == _MOST_LINE:
+                raise self.error(f"the line is longer than {_MOST_LINE} bytes; it is no ARPA file")
+            if self._left < 0:
+                raise self.error(f"the file grows to more than {_MOST_EXPANSION} times its size; uncompress it first")
             if line := line.strip():
                 return line
         raise self.error(r"the file ends before \end\; it is cut off, or no ARPA file")
@@ -154,6 +169,8 @@ def _read_counts(lines: _Lines) -> tuple[list[int], bytes]:
             break
         if int(match[1]) != len(counts) + 1:
             raise lines.error(f"{_shown(line)}: the orders must be 1, 2, 3 … without a gap")
+        if len(counts) == MOST_ORDER:
+            raise lines.error(f"the model has n-grams of more than {MOST_ORDER} words; take a model of 3 to 6")
         counts.append(int(match[2]))
     if not counts:
         raise lines.error(rf"after \data\ must come `ngram 1=COUNT`, not {_shown(line)}")

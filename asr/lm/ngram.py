@@ -21,6 +21,15 @@ SPECIALS = ("<unk>", "<s>", "</s>")
 UNKNOWN, BEGIN, END = range(3)
 SPACE = "<space>"  # the token of character models between words
 ROOT = 0
+MOST_ORDER = 100  # of a model; the links of longer n-grams would take time that grows with the square of their number
+_TYPES = {  # of the tensors in a file; compiled code is made for these types
+    "token": np.int32,
+    "log_prob": np.float32,
+    "backoff": np.float32,
+    "first": np.int32,
+    "vocabulary": np.uint8,
+    "units": np.uint8,
+}
 
 
 class Level(NamedTuple):
@@ -165,12 +174,16 @@ class NGram(TokenModel):
         """Build a model from `to_tensors`. Raises LanguageModelError if the parts do not fit together."""
         model = cls.__new__(cls)
         try:
-            token, log_prob, backoff, first = (tensors[name] for name in ("token", "log_prob", "backoff", "first"))
-            model.vocabulary = tuple(tensors["vocabulary"].tobytes().decode().split("\n"))
-            model.units = tensors["units"].tobytes().decode()  # type: ignore[assignment]
-            size, nodes = len(model.vocabulary), len(token)
-        except (KeyError, TypeError, UnicodeDecodeError) as error:
-            raise LanguageModelError(f"the stored language model is damaged: {error!r}") from None
+            # Types come first: a comparison of unsigned numbers, or of numbers of another type, can hide damage.
+            token, log_prob, backoff, first, words, units = (_typed(tensors, name) for name in _TYPES)
+            nodes = len(token)
+            if int(np.count_nonzero(words == ord("\n"))) + 1 >= nodes:
+                raise ValueError("it has more words than n-grams")
+            model.vocabulary = tuple(words.tobytes().decode().split("\n"))
+            model.units = units[:20].tobytes().decode()  # type: ignore[assignment]
+            size = len(model.vocabulary)
+        except (KeyError, TypeError, ValueError) as error:
+            raise LanguageModelError(f"the stored language model is damaged: {type(error).__name__}: {error}") from None
         model.index = {word: number for number, word in enumerate(model.vocabulary)}
         # Compiled code does not check indices, so all arrays are checked here.
         sound = (
@@ -187,6 +200,7 @@ class NGram(TokenModel):
             and (first[:-1] > np.arange(nodes)).all()
             and np.isfinite(log_prob).all()
             and np.isfinite(backoff).all()
+            and _orders(first, size) <= MOST_ORDER
         )
         if sound:
             siblings = np.ones(nodes, dtype=bool)  # true if a node has the parent of the node before it
@@ -196,6 +210,22 @@ class NGram(TokenModel):
             raise LanguageModelError("the stored language model is damaged: its parts do not fit together")
         model.tables = _tables(token, log_prob, backoff, first)
         return model
+
+
+def _typed(tensors: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """Return a tensor. Raises KeyError if it is missing, TypeError if it is no vector of its type."""
+    tensor = tensors[name]
+    if tensor.dtype != _TYPES[name] or tensor.ndim != 1:
+        raise TypeError(f"{name} is {tensor.dtype} {tensor.shape}, not a vector of {np.dtype(_TYPES[name])}")
+    return tensor
+
+
+def _orders(first: np.ndarray, size: int) -> int:
+    """Return the order of a trie with sound `first` and a vocabulary of `size`, or one more than `MOST_ORDER`."""
+    end, order = 1 + size, 1
+    while order <= MOST_ORDER and (following := int(first[end])) > end:
+        end, order = following, order + 1
+    return order
 
 
 def split_tokens(text: str, units: Kind) -> list[str]:

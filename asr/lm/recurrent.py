@@ -16,6 +16,7 @@ from asr.errors import LanguageModelError, ModelFileError
 from asr.lm.ngram import BEGIN, END, SPECIALS, UNKNOWN, Kind, Perplexity, TokenModel, join_tokens
 from asr.model_file import read_metadata, write_model_file
 from asr.nn.lm import LanguageModel
+from asr.nn.weights import TENSORS_PER_LAYER, require_weights
 from asr.text import Normalizer
 
 TASK = "language model"
@@ -211,26 +212,60 @@ class RecurrentLM(TokenModel):
     def from_parts(cls, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> "RecurrentLM":
         """Build a model from `to_tensors` and `to_metadata`. Raises LanguageModelError if the parts do not fit."""
         try:
-            weights = {name: torch.tensor(array) for name, array in tensors.items()}
-            vocabulary = weights.pop("vocabulary").numpy().tobytes().decode().split("\n")
+            weights = {name: torch.tensor(array) for name, array in tensors.items() if name != "vocabulary"}
+            vocabulary = _vocabulary(tensors["vocabulary"], tokens=len(weights["output.bias"]))
             if tuple(vocabulary[: len(SPECIALS)]) != SPECIALS or len(set(vocabulary)) != len(vocabulary):
                 raise ValueError("its vocabulary is damaged")
             if metadata["units"] not in ("words", "characters"):
                 raise ValueError(f"units {metadata['units']!r}")
-            normalizer = Normalizer(**metadata["text"])
+            for name in ("text", "network", "training"):
+                if not isinstance(metadata[name], dict):
+                    raise TypeError(f"{name} is no object")
+            normalizer = _normalizer(**metadata["text"])
             stored = metadata.get("given")
             given = None if stored is None else Given(str(stored["field"]), tuple(map(str, stored["values"])))
+            _require_network(metadata["network"], len(vocabulary), weights)
             lm = cls(vocabulary, metadata["units"], normalizer, metadata["network"], metadata["training"], given)
             if given is not None and len(given.values) != lm.condition_size:
                 raise ValueError(f"{len(given.values)} values for vectors of {lm.condition_size} numbers")
             lm.network.load_state_dict(weights)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise LanguageModelError(f"the stored recurrent language model is damaged: {error}") from None
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+            raise LanguageModelError(
+                f"the stored recurrent language model is damaged: {type(error).__name__}: {error}"
+            ) from None
         return lm
 
     def save(self, path: str | Path) -> None:
         """Write the language model file, whole or not at all. Equal models give equal bytes."""
         write_model_file(path, self.to_tensors(), self.to_metadata())
+
+
+def _vocabulary(stored: np.ndarray, tokens: int) -> list[str]:
+    """Return the words in a tensor of UTF-8. Raises ValueError unless there are as many as the network has `tokens`."""
+    if stored.dtype != np.uint8 or int(np.count_nonzero(stored == ord("\n"))) + 1 != tokens:
+        raise ValueError(f"its vocabulary has not the {tokens} tokens of its network")
+    return stored.tobytes().decode().split("\n")
+
+
+def _normalizer(lower: Any = False, strip_punctuation: Any = False, keep_inside_words: Any = "'") -> Normalizer:
+    """Return the normaliser with stored settings. Raises ValueError for settings that no normaliser has."""
+    if lower not in (False, True, "turkic") or not isinstance(keep_inside_words, str):
+        raise ValueError(f"no normaliser has lower={lower!r}, keep_inside_words={keep_inside_words!r}")
+    return Normalizer(lower=lower, strip_punctuation=bool(strip_punctuation), keep_inside_words=keep_inside_words)
+
+
+def _require_network(settings: Mapping[str, Any], tokens: int, weights: Mapping[str, Tensor]) -> None:
+    """Raise ValueError unless stored weights are finite and have the shapes that the settings describe.
+
+    The network is built without memory ("meta" tensors). So a small file cannot ask for a network that is large.
+    """
+    if settings.get("layers", 1) * TENSORS_PER_LAYER > len(weights):
+        raise ValueError(f"{settings['layers']} layers cannot be in {len(weights)} tensors")
+    with torch.device("meta"):
+        network = LanguageModel(num_tokens=tokens, **settings)
+    if not network.layers:
+        raise ValueError("it has no layers")
+    require_weights(network.state_dict(), weights)
 
 
 def load_recurrent(path: str | Path, *, conditional: bool = False) -> RecurrentLM:

@@ -215,4 +215,6 @@ def _initialise(rnn: nn.Module) -> None:
     carries gradients further back in the first steps, but learns more slowly (docs/accuracy.md): speech depends most
     on neighbouring frames.
     """
-    nn.init.orthogonal_(dict(rnn.named_parameters())["weight_hh_l0"])
+    weights = dict(rnn.named_parameters())["weight_hh_l0"]
+    if not weights.is_meta:  # a network of shapes alone; without values `orthogonal_` would import sympy, for seconds
+        nn.init.orthogonal_(weights)

@@ -65,7 +65,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
 
     def __init__(self, config: Config, units: Units, summary: dict[str, Any] | None = None) -> None:
         """Build a recogniser with fresh weights. `summary` is shown by `asr info`: how it was trained."""
-        super().__init__(config, partial(recognition_network, num_units=len(units)), summary)
+        super().__init__(config, self.network_for(len(units.symbols)), summary)
         self.units = units
         self.symbols = units.symbols
         self.decoder: Decoder | None = None
@@ -80,7 +80,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
             parts.insert(3, f"{model.decoder} decoder")
         if self.decoder is not None:
             parts.append("with a language model")
-        if "training_hours" in trained:
+        if isinstance(trained.get("training_hours"), float | int):
             parts.append(f"trained on {trained['training_hours']:.2f} h")
         return f"<Recognizer: {', '.join(parts)}>"
 
@@ -364,6 +364,10 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
             metadata["decoding"] = self.decoder.to_metadata()
             tensors = {_DECODER_PREFIX + name: array for name, array in self.decoder.to_tensors().items()}
         return tensors, metadata
+
+    @classmethod
+    def network_for(cls, num_symbols: int) -> Callable[..., RecognitionNetwork]:
+        return partial(recognition_network, num_units=num_symbols + 1)  # the blank
 
     @classmethod
     def from_parts(cls, config: Config, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Self:
