@@ -145,7 +145,7 @@ def test_scoring_needs_no_torch(reference: Path) -> None:
 
 
 PAGE = (REPOSITORY / "docs" / "score.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"(?m)(?:^ {4}.*\n(?:\n(?= {4}))?)+", PAGE)
+BLOCKS = re.findall(r"^```console\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
@@ -154,7 +154,7 @@ def test_commands_of_the_page_run(block: str, tmp_path: Path, monkeypatch: pytes
     for path in re.findall(r"\S+/\S+\.jsonl", block):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         write_manifest(tmp_path / path, ROWS[:2])
-    lines = [line[4:] for line in block.splitlines()]
+    lines = block.splitlines()
     commands = "\n".join(line[2:] for line in lines if line.startswith("$ "))
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     script = f'set -e; asr() {{ "{sys.executable}" -m asr "$@" 2>&1; }}\n{commands}'

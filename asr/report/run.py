@@ -16,7 +16,7 @@ from asr.figures.utterance import utterance_picture
 from asr.files import read_text
 from asr.recognition.recognizer import Recognizer, load
 from asr.report.score import MAX_SHOWN
-from asr.run_log import Row
+from asr.run_log import Row, stop_reason
 from asr.scoring.alignment import Edit, confusions, edits, missed
 from asr.scoring.anatomy import by_length, by_level, by_training
 from asr.scoring.files import Pair, group_by, score_pairs
@@ -59,6 +59,7 @@ def write_report(run: Path, path: Path) -> None:
     log = _read_log(run / LOG_FILE)
     recognizer = load(run / MODEL_FILE if (run / MODEL_FILE).exists() else run / BEST_FILE)
     notes: list[str] = []
+    training = recognizer.config.training
     data = open_data(recognizer.config, notes.append)
     corpus = data.validation
     hypotheses = evaluate(recognizer, corpus).hypotheses
@@ -78,7 +79,7 @@ def write_report(run: Path, path: Path) -> None:
         title=f"Training run {run.resolve().name}",
         score=score,
         lines=[*_facts(recognizer), *(f"{rate}; {recognizer.normalizer}" for rate in (score.cer, score.wer))],
-        stopped=log[-1].get("stopped"),
+        stopped=stop_reason(log, epochs=training.epochs, patience=training.patience),
         curves=learning_curves(log),
         notes=notes,
         tables=list(_tables(score, pairs, [utterance.text or "" for utterance in data.training.utterances])),

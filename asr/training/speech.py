@@ -111,6 +111,7 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
             done=done,
             cell=self.config.model.cell,
             frontend=self.config.model.frontend,
+            stopped=log[-1].get("stopped"),
         )
 
     def leave_out(self, batch: list[Joined], path: Path) -> str:
