@@ -132,7 +132,7 @@ def test_recordings_by_name_and_what_goes_wrong(
     model, recordings = trained / "model.safetensors", [row.audio for row in read_manifest(first_tones / "train.jsonl")]
     (tmp_path / "bad.wav").write_text("no recording")
     status, results, said = run("classify", model, recordings[0], tmp_path / "bad.wav", recordings[1])
-    assert status == 1 and "bad.wav: is not WAV" in said and "1 of 3 recordings" in said
+    assert status == 1 and "bad.wav: is not a recording" in said and "1 of 3 recordings" in said
     rows = [line.split("\t") for line in results.splitlines()]
     assert [row[0] for row in rows] == list(map(str, recordings[:2]))
     assert all(1 / 3 < float(probability) <= 1 and label in "abc" for _, label, probability in rows)

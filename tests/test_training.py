@@ -101,7 +101,9 @@ def test_what_cannot_be_trained_on_is_named_and_left_out(
     train(train_config(tmp_path, epochs=1), tmp_path / "run")
     said = capsys.readouterr().err
     assert (
-        "left out 1 utterances, unreadable" in said and "broken.wav (" in said and "train.jsonl:1): is not WAV" in said
+        "left out 1 utterances, unreadable" in said
+        and "broken.wav (" in said
+        and "train.jsonl:1): is not a recording" in said
     )
     assert "left out 1 utterances, missing audio" in said and "train.jsonl:2): no such file" in said
     assert "left out 1 utterances, infeasible for CTC" in said
@@ -291,7 +293,7 @@ def test_command_line_from_training_to_score(tones: Path, tmp_path: Path) -> Non
     several = run_asr("transcribe", model, recordings[0], "bad.wav", recordings[1], cwd=tmp_path)
     assert several.returncode == 1
     assert [line.split("\t")[0] for line in several.stdout.splitlines()] == [str(recordings[0]), str(recordings[1])]
-    assert "bad.wav: is not WAV" in several.stderr and "1 of 3 recordings" in several.stderr
+    assert "bad.wav: is not a recording" in several.stderr and "1 of 3 recordings" in several.stderr
     one = run_asr("transcribe", model, recordings[0], cwd=tmp_path)
     assert one.stdout.strip() == several.stdout.splitlines()[0].split("\t")[1]
     shown = run_asr("info", model, cwd=tmp_path)
