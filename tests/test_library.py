@@ -101,7 +101,7 @@ def test_a_bad_recording_of_a_list_is_raised_or_returned(recognizer: Recognizer,
     several = [recording, b"no recording", recording, recording.with_name("gone.wav"), np.zeros(5)]
     found = list(recognizer.transcribe(several, errors="return"))
     assert [type(one) for one in found] == [Transcript, AudioError, Transcript, AudioError, AudioError]
-    assert "recording 2: bytes: is not WAV" in str(found[1]) and "gone.wav: no such file" in str(found[3])
+    assert "recording 2: bytes: is not a recording" in str(found[1]) and "gone.wav: no such file" in str(found[3])
     assert "recording 5: an array without a sample rate" in str(found[4])
     before = recognizer.transcribe(several)
     assert next(before).text == found[0].text  # type: ignore[union-attr]

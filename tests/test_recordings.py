@@ -17,6 +17,7 @@ import pytest
 import soundfile
 from conftest import fresh_recognizer
 
+import asr
 from asr.audio import load_audio
 from asr.cli import app
 from asr.cli.inputs import find_recordings
@@ -361,6 +362,7 @@ def test_the_command_salvages_and_goes_on(
     assert "cut.mp3: truncated: its header promises 3.0 s" in err and "x.raw: is not a recording" in err
     out, err = run(tmp_path / "m", "--salvage", cut, raw)
     assert "cut.mp3\t" in out and "1 of 2" in err
+    assert asr.transcribe(tmp_path / "m", cut, salvage=True).duration == pytest.approx(1.8, abs=0.2)
     with pytest.raises(AsrError, match="excludes INPUT"):
         app(["transcribe", str(tmp_path / "m"), "--stream", "-", "--salvage"], standalone_mode=False)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(without_xing(MP3))))

@@ -122,7 +122,7 @@ def test_command_line_from_training_to_score(tones: Path, tmp_path: Path) -> Non
     several = run_asr("transcribe", model, recordings[0], "bad.wav", recordings[1], cwd=tmp_path)
     assert several.returncode == 1
     assert [line.split("\t")[0] for line in several.stdout.splitlines()] == [str(recordings[0]), str(recordings[1])]
-    assert "bad.wav: is not WAV" in several.stderr and "1 of 3 recordings" in several.stderr
+    assert "bad.wav: is not a recording" in several.stderr and "1 of 3 recordings" in several.stderr
     one = run_asr("transcribe", model, recordings[0], cwd=tmp_path)
     assert one.stdout.strip() == several.stdout.splitlines()[0].split("\t")[1]
     shown = run_asr("info", model, cwd=tmp_path)

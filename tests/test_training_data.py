@@ -33,7 +33,9 @@ def test_what_cannot_be_trained_on_is_named_and_left_out(
     train(train_config(tmp_path, epochs=1), tmp_path / "run")
     said = capsys.readouterr().err
     assert (
-        "left out 1 utterances, unreadable" in said and "broken.wav (" in said and "train.jsonl:1): is not WAV" in said
+        "left out 1 utterances, unreadable" in said
+        and "broken.wav (" in said
+        and "train.jsonl:1): is not a recording" in said
     )
     assert "left out 1 utterances, missing audio" in said and "train.jsonl:2): no such file" in said
     assert "left out 1 utterances, infeasible for CTC" in said

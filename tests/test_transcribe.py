@@ -76,7 +76,7 @@ def test_what_cannot_be_transcribed_is_listed(folder: Path, tmp_path: Path, monk
     (tmp_path / "c.eaf").write_text("<html/>")
     done = transcribe(folder, monkeypatch, "bad.wav", "tree/a.wav", "gone.wav", "-o", tmp_path)
     assert (tmp_path / "a.txt").exists()
-    assert "bad.wav: is not WAV" in done.stderr and "gone.wav: no such file" in done.stderr
+    assert "bad.wav: is not a recording" in done.stderr and "gone.wav: no such file" in done.stderr
     assert isinstance(done.exception, AsrError)
     assert str(done.exception) == "2 of 3 recordings could not be transcribed:\n  bad.wav\n  gone.wav"
     (folder / "tree" / "a.eaf").write_text("<html/>")
