@@ -413,7 +413,7 @@ def test_a_download_stops_at_the_stated_size(server: Server, tmp_path: Path) -> 
 def test_a_trickle_is_a_stall(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "_STALL", 0.05)
     server.pause = 0.02
-    with pytest.raises(DownloadError, match=r"broke off after .*fewer than 60000 bytes came in"):
+    with pytest.raises(DownloadError, match=r"stopped after .*fewer than 60000 bytes came in"):
         fetch(archive(server), tmp_path / "x")
     server.pause = 0.0
     fetch(archive(server), tmp_path / "x")
@@ -449,6 +449,6 @@ def test_headers_count_towards_the_limit(tmp_path: Path) -> None:
     )
     packed = tmp_path / "between.tar.gz"
     packed.write_bytes(gzip.compress(entries))
-    with pytest.raises(DamagedArchiveError, match="would grow to more than"):
+    with pytest.raises(DamagedArchiveError, match="is larger than"):
         extract(packed, tmp_path / "out")
     assert not (tmp_path / "out").exists()
