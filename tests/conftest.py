@@ -1,10 +1,8 @@
 """Fixtures and helpers of many tests: devices, real speech, the corpus of tones, small models, the log on stderr."""
 
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 # Small models are quicker on one thread, and a busy machine does not stall on threads that wait for each other.
@@ -37,15 +35,6 @@ show_log()  # so that tests read messages of the library on stderr, as users of 
 def seed() -> None:
     """Set the seed, so that a test draws equal weights alone and after any other test."""
     torch.manual_seed(0)
-
-
-@pytest.fixture(autouse=True)
-def fresh_log() -> Iterator[None]:
-    """Undo `show_log`, so that a command in one test shows no messages in the next."""
-    yield
-    logger = logging.getLogger("asr")
-    logger.setLevel(logging.NOTSET)
-    logger.handlers.clear()
 
 
 @pytest.fixture(params=DEVICES)

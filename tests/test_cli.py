@@ -122,7 +122,7 @@ def test_exit_statuses(tmp_path: Path) -> None:
     for arguments, status, message in (
         (["train", "nothing.yaml"], 1, "nothing.yaml: no such configuration file"),
         (["transcribe", "nothing.safetensors", "x.wav"], 1, "nothing.safetensors: no such model file"),
-        (["score", "a.jsonl", "b.jsonl"], 1, "a.jsonl: no such manifest"),
+        (["score", "a.jsonl", "b.jsonl"], 1, "a.jsonl: no such file"),
         (["info", "nothing"], 1, "nothing: no such model file"),
         (["lm", "nothing.txt", "-o", "lm.arpa"], 1, "nothing.txt: no such file"),
         (["lm", "nothing.txt", "-o", "lm.arpa", "--prune", "few"], 1, "--prune few: give whole numbers"),
