@@ -328,7 +328,7 @@ def test_folders_are_read_by_content(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_nothing_reaches_stderr_from_decoders(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Libmpg123 would warn of a header that does not fit; it writes past Python. The log of the package is silent here."""
+    """Libmpg123 would warn of a header that does not fit, past Python. The log of the package is silent here."""
     monkeypatch.setattr(logging.getLogger("asr"), "handlers", [])
     load_audio(written(tmp_path, MP3 + MP3), RATE)
     with pytest.raises(AudioError):
