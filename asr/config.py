@@ -16,6 +16,7 @@ from asr.cells import Cell
 from asr.errors import ConfigError
 from asr.text import Normalizer, UnitKind, is_punctuation
 
+_LONGEST = 300  # characters of a value that a message quotes
 _ADDED = {"training": ("kernels",)}  # settings younger than the first checkpoints: see `Config.fingerprint`
 
 
@@ -325,8 +326,8 @@ class Config(_Section):
             raise ConfigError(f"{path}: no such configuration file; recipes/fsdd/config.yaml is an example")
         try:
             tree = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: is not valid YAML: {error}") from None
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise ConfigError(f"{path}: is not valid YAML: {str(error)[:_LONGEST]}") from None
         if not isinstance(tree, dict):
             raise ConfigError(
                 f"{path}: must contain sections such as `data:` and `model:`, found {type(tree).__name__}"
@@ -367,7 +368,7 @@ def _apply(tree: dict[str, Any], override: str) -> str:
         raise ConfigError(f"--set {override}: must have the form SECTION.SETTING=VALUE, such as training.epochs=20")
     try:
         parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"--set {override}: {value!r} is not a valid YAML value") from None
     for name in path[:-1]:
         section = tree.setdefault(name, {})
@@ -383,9 +384,9 @@ def _explain(error: ValidationError, path: str, set_by: dict[str, str]) -> str:
     for fault in error.errors():
         field = ".".join(str(part) for part in fault["loc"])
         source = next((flag for key, flag in set_by.items() if field == key or field.startswith(key + ".")), path)
-        found = "" if fault["type"] in ("missing", "extra_forbidden") else f" (found {fault['input']!r})"
+        found = "" if fault["type"] in ("missing", "extra_forbidden") else f" (found {repr(fault['input'])[:_LONGEST]})"
         message = {"missing": "is required", "extra_forbidden": f"is not a setting; {_settings(fault['loc'])}"}
-        lines.append(f"{source}: {field} {message.get(fault['type'], fault['msg'])}{found}")
+        lines.append(f"{source}: {field[:_LONGEST]} {message.get(fault['type'], fault['msg'])}{found}")
     return "\n".join(lines)
 
 
@@ -393,4 +394,6 @@ def _settings(location: tuple[int | str, ...]) -> str:
     section: Any = Config
     for part in location[:-1]:
         section = section.model_fields[str(part)].annotation
+        if not hasattr(section, "model_fields"):
+            return "its value has no options of its own"
     return "the settings there are " + ", ".join(section.model_fields)

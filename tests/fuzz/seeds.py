@@ -197,7 +197,7 @@ KINDS: dict[str, Kind] = {
     "phrases": Kind(_seeds("{x} a\n{x} = a | b {y}\n{y} = é | ab\nb ab\n"), "phrases.txt", _read_phrases),
     "config": Kind(_seeds(CONFIG), "config.yaml", Config.load),
     "units": Kind(_seeds("a\nb\nch\n"), "units.txt", read_units),
-    "jsonl": Kind(_seeds(MANIFEST * 2), "x.jsonl", read_manifest),
+    "jsonl": Kind(_seeds(MANIFEST + MANIFEST.replace("0.5", "2")), "x.jsonl", read_manifest),
     "csv": Kind(_seeds("audio_filepath,text,offset\na.wav,ab,0.5\n"), "x.csv", read_manifest),
     "tsv": Kind(_seeds("audio_filepath\ttext\na.wav\tab\n"), "x.tsv", read_manifest),
     "ctm": Kind(_seeds("a 1 0.5 0.2 ab 0.9\na 1 0.7 0.2 b\n"), "x.ctm", partial(read_entries, hypotheses=True)),
