@@ -67,10 +67,9 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class OggLayout:
-    """What the pages of an Ogg file tell: its streams, and whether the last page is whole."""
+    """The layout of an Ogg file, read from its pages: the number of streams, and whether the last page is cut."""
 
     streams: int
-    has_end: bool  # the last page says that it is the last
     is_cut: bool  # the file ends inside a page or a packet
 
 
@@ -119,17 +118,17 @@ def layout_of(file: BinaryIO) -> Layout | None:
 
 def ogg_layout(file: BinaryIO) -> OggLayout:
     """Walk over the pages of an Ogg file."""
-    streams, has_end, is_cut, position = 0, False, False, 0
+    streams, is_cut, position = 0, False, 0
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         while data[position : position + 4] == b"OggS":
             page = data[position : position + 27]
             lacing = data[position + 27 : position + 27 + page[26]] if len(page) == 27 else b""
             if len(page) < 27 or len(lacing) < page[26]:
-                return OggLayout(streams, has_end, True)
+                return OggLayout(streams, True)
             streams += bool(page[5] & 2)
-            has_end, is_cut = bool(page[5] & 4), bool(lacing) and lacing[-1] == 255  # 255: the packet goes on
+            is_cut = bool(lacing) and lacing[-1] == 255  # 255: the packet goes on
             position += 27 + len(lacing) + sum(lacing)
-        return OggLayout(streams, has_end, is_cut or position > len(data) or position == 0)
+        return OggLayout(streams, is_cut or position > len(data) or position == 0)
 
 
 def flac_is_simple(file: BinaryIO) -> bool:
@@ -213,7 +212,7 @@ class Spliced(io.RawIOBase):
 
 @dataclass(slots=True)
 class _Data:
-    """What a parser knows of the samples so far."""
+    """The facts about the samples that a parser has read so far."""
 
     per_second: float  # bytes
     parts: list[Part] = field(default_factory=list)

@@ -40,7 +40,7 @@ _DEMUXERS = (
     "wav,w64,aiff,caf,au,flac,ogg,mp3,aac,loas,mov,matroska,asf,amr,amrnb,amrwb,avi,ac3,eac3,dts,ape,wv,tta,tak,mpc,"
     "mpc8,mpeg,mpegts,flv,voc,gsm,ircam,nistsphere,iff,avr,epaf,dsf,rm,oma,xwma,shn,sox,smjpeg,mmf,ea,3dostr,act,g722"
 )
-_PACKET_SECONDS = 0.03  # of a packet that cannot be decoded
+_PACKET_SECONDS = 0.03  # assumed length of a packet that cannot be decoded
 _TIMED = ("mov", "matroska", "asf", "flac")  # demuxers whose durations are stated, not estimated
 
 

@@ -258,7 +258,7 @@ def encoded(samples: np.ndarray, container: str, subtype: str | None = None, big
 
 def test_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(AsrError, match="pip install sounddevice"):
+    with pytest.raises(AsrError, match=r"pip install 'own-asr\[microphone\]'"):
         microphone()
 
     class InputStream:

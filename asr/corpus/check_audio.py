@@ -100,7 +100,7 @@ class _Meter:
         self._extremes = [(sign, np.full(columns, -np.inf), np.zeros(columns, np.int64)) for sign in (1, -1)]
         self._bits_used = 0
         self._hash = hashlib.blake2b(str(rate).encode(), digest_size=16)
-        self._fine_hash = self._hash.copy()  # of samples with more than 16 bits
+        self._fine_hash = self._hash.copy()  # digest of samples with more than 16 bits
 
     def add(self, block: np.ndarray, position: int) -> None:
         """Add the samples of the part in a block `(N, channels)` that begins at sample `position`."""

@@ -29,7 +29,7 @@ from asr.lm.ngram import SPECIALS, UNKNOWN
 from asr.text import BLANK, Units
 
 MOST = 100_000  # phrases, after slots are filled in
-_MOST_CHARACTERS = 20_000_000  # of all phrases, after slots are filled in
+_MOST_CHARACTERS = 20_000_000  # limit for all phrases together, after slots are filled in
 _MOST_NESTED = 20  # slots inside each other
 _SMALL, _NOTHING = 1e-20, 1e-280  # probabilities: rescaled below the first, zero below the second
 _SLOT = re.compile(r"\{([^{}]*)\}")
@@ -233,7 +233,7 @@ class _Size(NamedTuple):
     """The size of a filled template, known before it is filled; numbers above the limits are cut off there."""
 
     phrases: int
-    characters: int  # of all phrases together
+    characters: int  # sum over all phrases
     depth: int  # slots inside each other
 
 

@@ -21,8 +21,8 @@ SPECIALS = ("<unk>", "<s>", "</s>")
 UNKNOWN, BEGIN, END = range(3)
 SPACE = "<space>"  # the token of character models between words
 ROOT = 0
-MOST_ORDER = 100  # of a model; the links of longer n-grams would take time that grows with the square of their number
-_TYPES = {  # of the tensors in a file; compiled code is made for these types
+MOST_ORDER = 100  # the time to link n-grams grows with the square of the order
+_TYPES = {  # type of each tensor in a file; compiled code reads these types only
     "token": np.int32,
     "log_prob": np.float32,
     "backoff": np.float32,

@@ -12,6 +12,7 @@ import numpy as np
 from asr.containers import HEAD, container_of, is_unknown, not_audio
 from asr.decoders import TOLERANCE
 from asr.errors import AsrError, AudioError
+from asr.extras import install_command
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def microphone() -> tuple[int, Iterator[np.ndarray]]:
         import sounddevice
     except (ImportError, OSError):  # OSError: sounddevice is installed, its library PortAudio is not
         raise AsrError(
-            "--stream mic: needs the package sounddevice: pip install sounddevice (and on Linux: apt install "
+            f"--stream mic: needs the package sounddevice: {install_command('microphone')} (and on Linux: apt install "
             "libportaudio2); or pipe: arecord -f S16_LE -r 16000 -t wav | asr transcribe MODEL --stream -"
         ) from None
     try:

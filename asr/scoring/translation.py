@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from asr.errors import AsrError
+from asr.extras import install_command
 
 
 def translation_lines(references: Sequence[str], hypotheses: Sequence[str]) -> list[str]:
@@ -13,7 +14,9 @@ def translation_lines(references: Sequence[str], hypotheses: Sequence[str]) -> l
     try:
         from sacrebleu.metrics import BLEU, CHRF
     except ImportError:
-        raise AsrError("BLEU and chrF need sacrebleu, which is not installed: pip install sacrebleu") from None
+        raise AsrError(
+            f"BLEU and chrF need sacreBLEU, which is not installed: {install_command('translation')}"
+        ) from None
     lines = []
     for metric in (BLEU(), CHRF()):
         score = metric.corpus_score(hypotheses, [references])
