@@ -82,6 +82,14 @@ def test_the_lstm_of_torch_gives_the_same_outputs_and_gradients() -> None:
         assert apart(*pair) < 3e-6
 
 
+def test_no_two_gradients_share_memory() -> None:
+    """Gradient clipping scales each gradient in place: a shared one would be scaled twice."""
+    layer = layer_of(32)
+    layer(torch.randn(len(LENGTHS), 25, 12), LENGTHS)[0].sum().backward()
+    places = [parameter.grad.data_ptr() for parameter in layer.parameters()]
+    assert len(set(places)) == len(places)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_neither_batch_nor_order_nor_threads_matter(threads: int) -> None:
     layer = layer_of(32)

@@ -71,7 +71,7 @@ def test_training_with_the_lstm_of_torch(tones: Path, tmp_path: Path, monkeypatc
         logs[kernels] = [json.loads(line) for line in (tmp_path / kernels / "log.jsonl").read_text().splitlines()]
     for ours, theirs in zip(logs["auto"], logs["torch"], strict=True):
         for name in ("train_loss", "validation_loss"):
-            assert ours[name] == pytest.approx(theirs[name], rel=1e-2)  # rounding grows with each step
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-4)  # rounding grows with each step
     assert logs["torch"][1]["train_loss"] < logs["torch"][0]["train_loss"]
 
 

@@ -95,7 +95,8 @@ class _TrainLSTM(torch.autograd.Function):
             else:
                 before[:, :-1] = hidden[:, 1:, size:]
             recurrent = _product(flat.chunk(directions, dim=1)[direction].t(), before.flatten(0, 1)).float()
-            gradients += [from_inputs[direction], recurrent, biases[direction], biases[direction]]
+            # A copy for each bias: autograd keeps these tensors as `.grad`, and clipping scales each `.grad` in place.
+            gradients += [from_inputs[direction], recurrent, biases[direction].clone(), biases[direction].clone()]
         return _product(gates, input_matrix).to(context.input_dtype), None, *gradients
 
 
