@@ -62,6 +62,14 @@ def small_recognizer(decoder: str, **model: object) -> Recognizer:
     return recognizer
 
 
+def test_the_search_ends_where_the_weights_overflow() -> None:
+    """Scores that are not numbers count as impossible: without this, no text ever ends."""
+    decoder = small_decoder(scale=1e38)
+    memory, state = decoder.remember(some_states(), LENGTHS), decoder.start(some_states(), 1)
+    assert decoder.step(torch.full((3, 1), END), state, memory)[0].isnan().any()
+    assert [[one.units for one in row] for row in search(decoder, some_states(), LENGTHS)] == [[()]] * 3
+
+
 def test_attention_sums_to_one_over_what_is_said_and_is_zero_elsewhere() -> None:
     states = some_states()
     states[0, 2] = 0.0  # no speech

@@ -208,6 +208,15 @@ def test_weights_of_another_type_or_not_finite_are_refused(recognizer: Recognize
         load(tmp_path / "bad")
 
 
+def test_finite_weights_whose_products_overflow(recognizer: Recognizer) -> None:
+    """Nothing can be read from outputs that are not numbers; best path would take them for silence."""
+    with torch.no_grad():
+        for weight in recognizer.acoustic_model.parameters():
+            weight.fill_(3e38)
+    with pytest.raises(ModelFileError, match="not numbers"):
+        recognizer.recognize([random_waveforms(1, 1)[0]])
+
+
 ANY_JSON = [None, True, 7, 1e400, "x", [], ["x"], [[]], {}, {"x": {}}, {"config": 3}]
 
 

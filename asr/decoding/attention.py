@@ -55,7 +55,8 @@ def search(decoder: AttentionDecoder, states: Tensor, lengths: Tensor, width: in
         log_probs, state = decoder.step(units[:, :, -1], state, memory)  # (B, K, V)
         log_probs[ended] = 0.0  # an ended text keeps its score
         log_probs[..., END + 1 :][ended | (units.shape[2] > longest)] = -torch.inf
-        scores, best = (scores[..., None] + log_probs).flatten(1).topk(width)
+        extended = (scores[..., None] + log_probs).nan_to_num(nan=-torch.inf, neginf=-torch.inf)  # NaN would never end
+        scores, best = extended.flatten(1).topk(width)
         parent, unit = best // log_probs.shape[-1], best % log_probs.shape[-1]
         units = torch.cat([units[batch, parent], unit[..., None]], dim=2)
         state = type(state)(*(part[batch, parent] for part in state))
@@ -66,6 +67,7 @@ def search(decoder: AttentionDecoder, states: Tensor, lengths: Tensor, width: in
             for row, score in zip(rows, values, strict=True)
             if score > -torch.inf
         ]
+        or [Hypothesis((), -torch.inf)]
         for rows, values in zip(units.tolist(), scores.tolist(), strict=True)
     ]
 

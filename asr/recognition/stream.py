@@ -15,6 +15,7 @@ from torch import Tensor
 from asr.audio import chunk_audio
 from asr.config import Config
 from asr.features import Spectrogram, running_level
+from asr.model import require_numbers
 from asr.nn.encoder import AcousticModel
 from asr.nn.rnn import State
 from asr.recognition.interface import DecodingModel
@@ -115,6 +116,7 @@ class AcousticStream:
         if frames is None or not len(frames):
             return None
         log_probs, self._states = self.network.recur(frames[None], states=self._states)
+        require_numbers(log_probs)
         return log_probs[0].cpu()
 
 
