@@ -67,10 +67,11 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class OggLayout:
-    """The layout of an Ogg file, read from its pages: the number of streams, and whether the last page is cut."""
+    """The layout of an Ogg file, read from its pages: the number of streams, and how the file ends."""
 
     streams: int
     is_cut: bool  # the file ends inside a page or a packet
+    is_ended: bool  # the last page has the flag "end of stream"; a copy that broke off between two pages has not
 
 
 def container_of(head: bytes) -> str | None:
@@ -118,17 +119,18 @@ def layout_of(file: BinaryIO) -> Layout | None:
 
 def ogg_layout(file: BinaryIO) -> OggLayout:
     """Walk over the pages of an Ogg file."""
-    streams, is_cut, position = 0, False, 0
+    streams, is_cut, is_ended, position = 0, False, False, 0
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         while data[position : position + 4] == b"OggS":
             page = data[position : position + 27]
             lacing = data[position + 27 : position + 27 + page[26]] if len(page) == 27 else b""
             if len(page) < 27 or len(lacing) < page[26]:
-                return OggLayout(streams, True)
+                return OggLayout(streams, True, False)
             streams += bool(page[5] & 2)
+            is_ended = bool(page[5] & 4)
             is_cut = bool(lacing) and lacing[-1] == 255  # 255: the packet goes on
             position += 27 + len(lacing) + sum(lacing)
-        return OggLayout(streams, is_cut or position > len(data) or position == 0)
+        return OggLayout(streams, is_cut or position > len(data) or position == 0, is_ended)
 
 
 def flac_is_simple(file: BinaryIO) -> bool:

@@ -66,15 +66,18 @@ class Recording:
         stated: float | None,
         exact: int | None,
         cut: str = "",
+        doubt: str = "",
         salvage: bool = False,
     ) -> None:
         """`stated` seconds are in the header. `exact` is the number of samples if it is certain before decoding.
 
-        `cut` tells how the file shows that its end is missing. With `salvage`, damage is logged instead of raised.
+        `cut` tells how the file shows that its end is missing. `doubt` is a sign that the end may be missing: it is
+        logged. With `salvage`, damage is logged instead of raised.
         """
         self.path, self.salvage = path, salvage
         self.sample_rate, self.channels, self.is_fine = decoder.sample_rate, decoder.channels, decoder.is_fine
         self.gain: float | None = None  # chosen for the first part that is not silent: see `load_audio`
+        self.doubt = doubt  # about the length; the comparison with the header may add one at the end of the data
         self._decoder, self._stated, self._exact, self._cut = decoder, stated, exact, cut
         self._logged: set[str] = set()
 
@@ -119,14 +122,14 @@ class Recording:
         """Compare the end of the data with the header. Raises AudioError if more than 0.1 s is missing."""
         held = end / self.sample_rate
         if self._stated is not None and held > self._stated + TOLERANCE:
-            self.log_once(
-                logging.WARNING, f"its header states {self._stated:.1f} s, the file holds {held:.1f} s; all is read"
-            )
+            self.doubt = f"its header states {self._stated:.1f} s, the file holds {held:.1f} s"
         if self._stated is not None and held < self._stated - TOLERANCE:
             found = f"its header promises {self._stated:.1f} s, the data holds {held:.1f} s"
         elif self._cut:
             found = f"{self._cut}, the data holds {held:.1f} s"
         else:
+            if self.doubt:
+                self.log_once(logging.WARNING, f"{self.doubt}; all is read")
             return
         if not self.salvage:
             raise AudioError(
@@ -160,7 +163,7 @@ def open_recording(path: Path, *, salvage: bool = False) -> Iterator[Recording]:
 
 
 def _open(path: Path, file: BinaryIO, head: bytes, stack: ExitStack, salvage: bool) -> Recording:
-    container, layout, cut = container_of(head), layout_of(file), ""
+    container, layout, cut, doubt = container_of(head), layout_of(file), "", ""
     stated = exact = None
     trusted = container not in ("MP3", "AAC")
     if layout is not None:
@@ -174,6 +177,7 @@ def _open(path: Path, file: BinaryIO, head: bytes, stack: ExitStack, salvage: bo
         pages = ogg_layout(file)
         trusted = pages.streams == 1
         cut = "the file ends inside a page" if pages.is_cut else ""
+        doubt = "" if pages.is_ended or cut else "its last page is not marked as the last: its end may be missing"
     reason = "its length is not certain"
     decoder: Decoder | None = None
     if trusted:
@@ -200,7 +204,7 @@ def _open(path: Path, file: BinaryIO, head: bytes, stack: ExitStack, salvage: bo
         stack.callback(av_decoder.close)
         if layout is None:
             stated = (mp3_seconds(file) if container == "MP3" else None) or av_decoder.stated
-    return Recording(path, decoder, stated=stated, exact=exact, cut=cut, salvage=salvage)
+    return Recording(path, decoder, stated=stated, exact=exact, cut=cut, doubt=doubt, salvage=salvage)
 
 
 def _rewound(file: BinaryIO, layout: Layout | None) -> Any:

@@ -46,11 +46,15 @@ def av_encoded(container: str, codec: str) -> bytes:
     """A recording in a container that soundfile cannot write."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
-        stream = output.add_stream(codec, rate=48000 if codec == "libopus" else RATE)
-        stream.layout = "mono"
+        rate, bit_rate = {"libopus": (48000, 64000), "libopencore_amrnb": (8000, 12200)}.get(codec, (RATE, 32000))
+        stream = output.add_stream(codec, rate=rate)
+        stream.layout, stream.bit_rate = "mono", bit_rate
+        stream.codec_context.open()
         frame = av.AudioFrame.from_ndarray(SAMPLES[None], format="s16", layout="mono")
         frame.sample_rate, frame.time_base = RATE, Fraction(1, RATE)
-        resampler = av.AudioResampler(format=stream.format, layout="mono", rate=stream.rate, frame_size=1024)
+        resampler = av.AudioResampler(
+            format=stream.format, layout="mono", rate=rate, frame_size=stream.frame_size or 1024
+        )
         for part in [*resampler.resample(frame), *resampler.resample(None)]:
             output.mux(stream.encode(part))
         output.mux(stream.encode(None))
@@ -128,6 +132,10 @@ WHOLE: dict[str, tuple[bytes, float]] = {
     "webm": (av_encoded("webm", "libopus"), 3),
     "mkv": (av_encoded("matroska", "pcm_s16le"), 3),
     "adts": (av_encoded("adts", "aac"), 3),
+    "wma": (av_encoded("asf", "wmav2"), 3),
+    "avi": (av_encoded("avi", "pcm_s16le"), 3),
+    "mov": (av_encoded("mov", "pcm_s16le"), 3),
+    "amr": (av_encoded("amr", "libopencore_amrnb"), 3),
 }  # fmt: skip
 CUT: dict[str, tuple[bytes, float]] = {
     "wav": (part(wav()), 1.8),
@@ -163,13 +171,23 @@ def longform_seconds(path: Path, *, salvage: bool = False) -> float:
     return last.seconds
 
 
+def test_an_ogg_that_ends_between_two_pages_is_doubted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """No size tells that such a copy is cut: the last page alone says whether the stream ends there."""
+    whole = encoded("OGG", "VORBIS", np.tile(SOUND, 10))
+    pages = [at for at in range(len(whole)) if whole[at : at + 4] == b"OggS"]
+    load_audio(written(tmp_path, whole, "whole"), RATE)
+    assert not caplog.records
+    assert len(load_audio(written(tmp_path, whole[: pages[-2]], "cut"), RATE)) > 20 * RATE
+    assert "its last page is not marked as the last: its end may be missing; all is read" in caplog.text
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_checking_packing_transcribing_and_loading_read_all_there_is(name: str, tmp_path: Path) -> None:
     content, seconds = WHOLE[name]
     path = written(tmp_path, content)
     samples = load_audio(path, RATE)
     assert len(samples) / RATE == pytest.approx(seconds, abs=0.2)
-    np.testing.assert_allclose(samples[8000:30000].std(), SOUND[8000:30000].std(), rtol=0.05)
+    np.testing.assert_allclose(samples[8000:30000].std(), SOUND[8000:30000].std(), rtol=0.25 if name == "amr" else 0.05)
     assert longform_seconds(path) == len(samples) / RATE
     (inspection,) = inspect_file(path, [(0.0, None)])
     assert inspection.figures is not None
