@@ -13,13 +13,12 @@ from oracles import random_waveforms
 from typer.testing import CliRunner, Result
 
 from asr.cli import app
-from asr.cli.inputs import find_recordings, parse_channels
+from asr.cli.inputs import parse_channels
 from asr.corpus.manifest import read_manifest
 from asr.decoding.phrases import Rejection
 from asr.errors import AsrError
 from asr.recognition.transcribe import joined
 from asr.transcript import Alternative
-from asr.writers.outputs import require_distinct
 
 
 @pytest.fixture(scope="module")
@@ -103,27 +102,23 @@ def test_channels_and_silence(folder: Path, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_wrong_calls_say_what_is_allowed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.flac").write_bytes(b"")
+    (tmp_path / "a.wav").write_bytes(b"")
     for arguments, message in (
         (["tree/a.wav", "--channels", "0"], "--channels 0: must be mix, split, or the number"),
         (["tree/a.wav", "-f", "doc"], "'doc' is no output format"),
         (["tree/a.wav", "-f", "srt", "-o", "x.jsonl"], "x.jsonl: is one manifest"),
         (["tree", "--eaf", "x.eaf", "-f", "eaf"], "goes with -f eaf and one recording"),
         (["*.mp3"], r"*.mp3: holds no recordings"),
-        ([tmp_path / "a.flac", "tree/a.wav", "-f", "txt"], "would both be written to a"),
+        ([tmp_path / "a.wav", "tree/a.wav", "-f", "txt"], "would both be written to a.wav"),
+        (["tree/a.wav", "tree", "-f", "txt"], "tree/a.wav: is named twice"),
+        (["tree/a.wav", ""], "INPUT '': is an empty name"),
+        (["tree/a.wav", "-f", "srt", "-o", tmp_path / "x.txt"], "is a file in the format txt, and -f names srt"),
+        (["tree", "-o", tmp_path / "x.txt"], "x.txt: is one file, and there are 3 recordings; name a folder"),
+        (["tree/a.wav", "--channels", "split", "-o", tmp_path / "x.txt"], "--channels split makes several"),
     ):
         done = transcribe(folder, monkeypatch, *arguments)
         assert isinstance(done.exception, AsrError) and message in str(done.exception)
     assert [parse_channels(value) for value in ("mix", "split", "12")] == ["mix", "split", 12]
-
-
-def test_ids_never_lead_out_of_the_output_folder(tmp_path: Path) -> None:
-    (tmp_path / "m.jsonl").write_text('{"id": "/etc/x", "audio_filepath": "a.wav"}\n')
-    ((utterance, name),) = find_recordings([str(tmp_path / "m.jsonl")], tmp_path)
-    assert utterance.id == "/etc/x" and name == Path("etc/x")
-    (tmp_path / "m.jsonl").write_text('{"id": "../x", "audio_filepath": "a.wav"}\n')
-    with pytest.raises(AsrError, match="outside the output folder"):
-        require_distinct(find_recordings([str(tmp_path / "m.jsonl")], tmp_path))
 
 
 def test_align(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

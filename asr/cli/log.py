@@ -3,17 +3,19 @@
 import logging
 import sys
 
+from asr.errors import printable
+
 
 class _StderrHandler(logging.Handler):
     """A handler that looks up `sys.stderr` for each line, because a progress bar replaces it while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr, flush=True)
+        print(printable(self.format(record)), file=sys.stderr, flush=True)
 
 
-def show_log() -> None:
-    """Print messages of the package's loggers on stderr, from level INFO on."""
+def show_log(level: int = logging.INFO) -> None:
+    """Print messages of the package's loggers on stderr, from a level on, or from the lower level set before."""
     logger = logging.getLogger("asr")
-    logger.setLevel(logging.INFO)
+    logger.setLevel(min(level, logger.level or level))
     if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
         logger.addHandler(_StderrHandler())

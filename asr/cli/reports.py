@@ -8,8 +8,8 @@ import typer
 
 from asr.cli.groups import Commands, DefaultGroup
 from asr.cli.log import show_log
-from asr.cli.options import Set
-from asr.errors import AsrError
+from asr.cli.options import Set, config_file, model_file
+from asr.errors import AsrError, one_line, printable
 
 
 def suspects(
@@ -45,6 +45,8 @@ def suspects(
     The output folder gets suspects.html, a page on which the recordings can be played, and exclude.txt, a list of ids
     for `asr train --set data.exclude=…`.
     """
+    if judge.is_dir():  # of a run, which has both
+        judge = (config_file if manifest is None else model_file)(judge) or judge
     is_config = judge.suffix in (".yaml", ".yml")
     if is_config and manifest is not None:
         raise AsrError(
@@ -65,13 +67,13 @@ def suspects(
     else:
         found = report_by_model(judge, manifest, out, show=show, say=_say)
     for suspect in found.suspects:
-        print(f"{suspect.utterance.id}\t{suspect.excess:.2f}\t{'; '.join(suspect.reasons)}")
+        print(f"{one_line(suspect.utterance.id)}\t{suspect.excess:.2f}\t{'; '.join(suspect.reasons)}")
     for line in [*found.lines, f"page with the recordings: {out / PAGE_FILE}"]:
         _say(line)
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def report(

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from asr.cli.log import show_log
+from asr.cli.options import config_file
+
 
 def score(
     reference: Annotated[
@@ -28,6 +31,7 @@ def score(
         Path | None,
         typer.Option(
             metavar="YAML",
+            callback=config_file,
             help="Normalise texts and choose the text field as in this configuration: runs/NAME/config.yaml.",
         ),
     ] = None,
@@ -65,7 +69,7 @@ def score(
 
     if lower and config is not None:
         raise typer.BadParameter("give --lower or --config, not both")
-    logging.basicConfig(format="asr: %(message)s")
+    show_log(logging.WARNING)
     settings = Config.load(config) if config else None
     summary = summarise(
         reference,
