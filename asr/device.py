@@ -16,5 +16,5 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     there = ["cpu", *(["cuda"] if gpus else []), *gpus]
     if str(name) not in there:
         found = ", ".join(there) if gpus else "cpu, and no GPU that CUDA can use"
-        raise AsrError(f"--device {name}: models compute on cpu or cuda; this machine has {found}")
+        raise AsrError(f"--device {str(name)!r}: models compute on cpu or cuda; this machine has {found}")
     return torch.device(name)

@@ -1,6 +1,7 @@
 """File access: text read with errors that name the line, and files written whole or not at all."""
 
 import codecs
+import errno
 import io
 import json
 import logging
@@ -164,12 +165,20 @@ def _discard(draft: Path, path: Path, keep: bool) -> None:
     draft.unlink(missing_ok=True)
 
 
-def require_writable(folder: Path) -> None:
+def require_folder(folder: Path) -> None:
     """Make `folder` if it is not there, and a file in it that is removed at once. Raises OutputError if this fails."""
     with _naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+
+
+def require_file(path: Path) -> None:
+    """Raise OutputError, before long work, if a file `path` could not be written after it."""
+    with _naming(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    require_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -40,14 +40,14 @@ def classify(
 
     from asr.cli.inputs import find_recordings, require_no_input
     from asr.corpus.manifest import manifest_in_parts, with_hypothesis
-    from asr.files import require_writable
+    from asr.files import require_file
 
     if output is not None and output.suffix != ".jsonl":
         raise AsrError(f"-o {output}: must be the name of a manifest, NAME.jsonl")
     show_log()
     require_no_input(output, inputs)
     for path in filter(None, (output, confusion)):
-        require_writable(path.parent)
+        require_file(path)
     with ExitStack() as stack:
         temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="asr-"))
         utterances = [source.utterance for source in find_recordings(inputs, Path(temporary))]

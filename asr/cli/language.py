@@ -10,6 +10,7 @@ from asr.cells import Cell
 from asr.cli.groups import Commands, DefaultGroup
 from asr.cli.log import show_log
 from asr.errors import AsrError
+from asr.files import require_file
 
 Texts = Annotated[
     list[Path],
@@ -55,6 +56,7 @@ def of_n_grams(
     except ValueError:
         raise AsrError(f"--prune {prune}: give whole numbers with commas between them, such as 0,0,1") from None
     normalizer = Normalizer(lower=lower)
+    require_file(output)
     found = estimate(read_sentences(texts, normalizer), order=order, units=units, prune=thresholds)
     print(found, file=sys.stderr)
     write_arpa(output, found.model, [f"text: {normalizer}", *found.smoothing])
@@ -105,6 +107,7 @@ def train_rnn(
     from asr.training.language import Vectors, train
 
     show_log()
+    require_file(output)
     normalizer = Normalizer(lower=lower)
     given: Given | None = None
     vectors: Vectors = (None, None)

@@ -63,6 +63,7 @@ def score(
     import logging
 
     from asr.config import Config
+    from asr.files import require_file
     from asr.scoring.summary import summarise
     from asr.scoring.tables import write_rows
     from asr.text import Normalizer
@@ -71,6 +72,8 @@ def score(
         raise typer.BadParameter("give --lower or --config, not both")
     show_log(logging.WARNING)
     settings = Config.load(config) if config else None
+    for path in filter(None, (output, html)):
+        require_file(path)
     summary = summarise(
         reference,
         [hypothesis] if other is None else [hypothesis, other],

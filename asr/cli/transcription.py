@@ -205,7 +205,7 @@ def align(
     Start, end, confidence and word go to stdout, or to files with -f or -o. Words that are not spoken, and speech that
     is not in the text, are skipped and named on stderr.
     """
-    from asr.files import require_writable
+    from asr.files import require_file, require_folder
     from asr.writers import write
     from asr.writers.names import safe_name
     from asr.writers.outputs import Destination, Written
@@ -217,8 +217,10 @@ def align(
     if eaf is not None and "eaf" not in paths:
         raise AsrError("--eaf FILE: goes with -f eaf")
     content = read_text(text)
-    for folder in {path.parent for path in paths.values()} | ({make_corpus} if make_corpus else set()):
-        require_writable(folder)
+    for path in paths.values():
+        require_file(path)
+    if make_corpus is not None:
+        require_folder(make_corpus)
 
     from asr.corpus.manifest import write_manifest
     from asr.recognition.align import align as align_text

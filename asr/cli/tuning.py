@@ -54,14 +54,14 @@ def tune(
     model does not have stay possible: they are scored by their characters. Word confidences are calibrated in any case:
     of the words with confidence 0.8, eight in ten shall be right. MODEL itself stays as it is, unless -o names it.
     """
-    from asr.files import require_writable
+    from asr.files import require_file
     from asr.recognition.recognizer import load
     from asr.tuning.tune import tune as tune_recognizer
 
     show_log(logging.WARNING)
     output = output or model.with_name(f"{model.stem}.tuned{model.suffix}")
     for path in filter(None, (output, plot)):
-        require_writable(path.parent)
+        require_file(path)
     recognizer = load(model, device)
     tune_recognizer(
         recognizer,

@@ -10,7 +10,7 @@ from pathlib import Path
 from asr.corpus.manifest import manifest_in_parts, with_hypothesis
 from asr.decoders import open_recording
 from asr.errors import AsrError, AudioError, OutputError, explain
-from asr.files import require_writable
+from asr.files import require_file, require_folder
 from asr.transcript import Transcript
 from asr.utterance import Utterance
 from asr.writers import format_of, output_paths, parse_formats, write
@@ -123,13 +123,13 @@ class Outputs:
         self.skipped = len(everything) - len(self.utterances)
         self.written = Written()
         if output is not None and self.utterances:
-            require_writable(output.parent if self.manifest or self._destination.file else output)
+            (require_file if self.manifest or self._destination.file else require_folder)(output)
 
     def write(self, results: Iterable[tuple[Utterance, Transcript | AudioError]]) -> Iterator[Outcome]:
         """Write each transcript as it comes, and yield what became of it.
 
         A manifest has its name when all is written; until then, its lines are in a draft. An error in writing concerns
-        one recording, but a disk that is full ends all: raises OutputError.
+        one recording, but a disk that is full ends all: raises AsrError.
         """
         with ExitStack() as stack:
             add = None
@@ -158,8 +158,12 @@ class Outputs:
                 self.written.add(path, replaced)
         except Exception as error:
             explained = explain(error, utterance.id)
-            if explained is None or (isinstance(explained, OutputError) and explained.ends_all):
+            if explained is None:
                 raise
+            if isinstance(explained, OutputError) and explained.ends_all:
+                raise AsrError(
+                    f"{explained}; what was transcribed before is written, and --skip-existing goes on after it"
+                ) from None
             return explained
         return None
 
