@@ -7,7 +7,7 @@ from pathlib import Path
 from asr.errors import AsrError
 from asr.files import write_whole
 from asr.transcript import Transcript
-from asr.writers.clean import without_breaks, writable
+from asr.writers.clean import clean, writable
 
 FORMATS = {  # name, which is the suffix of its files: whether it needs the times of words
     "txt": False,
@@ -51,7 +51,7 @@ def write(transcript: Transcript, recording: Path, paths: Mapping[str, Path], *,
             f"{recording}: -f {','.join(timed)} needs the times of words, and a model without CTC (model.decoder: "
             "attention) does not have them; write txt or json, or train with model.decoder=joint"
         )
-    transcript = without_breaks(transcript)
+    transcript = clean(transcript)
     for name, path in paths.items():
         writer = import_module(f"asr.writers.{name.lower()}")
         options = (path, eaf) if name == "eaf" else ()
