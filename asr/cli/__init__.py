@@ -23,6 +23,7 @@ from asr.cli import (
     tuning,
 )
 from asr.cli.groups import Commands, SectionedGroup
+from asr.cli.log import tell
 from asr.errors import OutputError, explain, printable
 from asr.extras import missing_package
 
@@ -86,7 +87,7 @@ def run(program: Callable[[], None], subject: str = "this program") -> None:
         with _plain_stdout():
             program()
     except KeyboardInterrupt:
-        print("asr: interrupted", file=sys.stderr)
+        tell("asr: interrupted")
         sys.exit(130)
     except BrokenPipeError:  # `asr … | head`
         sys.exit(1)
@@ -97,7 +98,7 @@ def run(program: Callable[[], None], subject: str = "this program") -> None:
             explained = explain(error, " ".join(sys.argv[1:]) or subject)
         if explained is None or os.environ.get("ASR_DEBUG") == "1":
             raise
-        print(f"asr: {explained}", file=sys.stderr)
+        tell(f"asr: {explained}")
         sys.exit(1)
 
 

@@ -1,12 +1,11 @@
 """`asr classify`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from asr.cli.log import show_log
+from asr.cli.log import show_log, tell
 from asr.cli.options import Device, Inputs, Model
 from asr.errors import AsrError, one_line
 
@@ -77,7 +76,7 @@ def classify(
                 if known is not None and (reference := classifier.normalizer(str(known))):
                     scored.append((reference, result.label, None if field == "speaker" else utterance.speaker))
     if output is not None:
-        print(f"written: {output}", file=sys.stderr)
+        tell(f"written: {output}")
     if scored:
         from asr.scoring.accuracy import accuracy, confusions
 
@@ -85,7 +84,7 @@ def classify(
         right = accuracy(references, hypotheses, speakers)
         print(right)
         if unlabelled := classified - len(scored):
-            print(f"asr: {unlabelled} of {classified} recordings have no {field} and are not scored", file=sys.stderr)
+            tell(f"asr: {unlabelled} of {classified} recordings have no {field} and are not scored")
         if confusion is not None:
             from asr.figures.confusions import confusion_picture
 

@@ -1,10 +1,11 @@
 """The command `asr report gradients`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from asr.cli.log import tell
 
 
 def gradients(
@@ -25,4 +26,4 @@ def gradients(
     for curve in curves:
         second = curve.norms[-1 - round(1 / frame)] if len(curve.norms) > 1 / frame else float("nan")
         print(f"{curve.norms[-1]:.1e}\t{second:.1e}\t{curve.norms[0]:.1e}\t{curve.name}")
-    print(f"picture: {output}", file=sys.stderr)
+    tell(f"picture: {output}")

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from asr.audio import AUDIO_SUFFIXES
+from asr.cli.log import tell
 from asr.containers import container_of, read_head
 from asr.corpus.manifest import SUFFIXES, read_manifest
-from asr.errors import AsrError, printable
+from asr.errors import AsrError
 from asr.utterance import Utterance
 from asr.writers.names import Source
 
@@ -69,7 +70,7 @@ def require_no_input(output: Path | None, arguments: Sequence[str]) -> None:
 def _source(file: Path, name: Path) -> Source:
     shown = os.fsencode(file).decode("utf-8", "backslashreplace")
     if shown != str(file):
-        print(f"{shown}: its name is not UTF-8; results call it by this name", file=sys.stderr)
+        tell(f"{shown}: its name is not UTF-8; results call it by this name")
     return Source(Utterance(shown, file), str(name.with_suffix("")), name.suffix)
 
 
@@ -77,13 +78,13 @@ def _files_in(folder: Path) -> list[Path]:
     """Return the files in a folder and in all folders in it; name the folders that are not searched on stderr."""
     found: list[Path] = []
 
-    def tell(error: OSError) -> None:
-        print(f"{printable(str(error.filename))}: is not searched: {error.strerror}", file=sys.stderr)
+    def name_unread(error: OSError) -> None:
+        tell(f"{error.filename}: is not searched: {error.strerror}")
 
-    for root, folders, names in os.walk(folder, onerror=tell):
+    for root, folders, names in os.walk(folder, onerror=name_unread):
         linked = [Path(root, name) for name in folders if Path(root, name).is_symlink()]
         for link in linked:
-            print(f"{printable(str(link))}: is a link to a folder, which is not searched", file=sys.stderr)
+            tell(f"{link}: is a link to a folder, which is not searched")
         found += [file for name in names if _is_file(file := Path(root, name)) or _leads_nowhere(file)]
     return sorted(found)
 
@@ -101,7 +102,7 @@ def _all_in(argument: str, files: Sequence[Path], root: Path | None) -> list[Sou
         found = f"; found {_counted(others)}" if others else ""
         raise AsrError(f"{argument}: holds no recordings ({' '.join(AUDIO_SUFFIXES)}){found}")
     if others:
-        print(f"{printable(argument)}: not recordings: {_counted(others)}", file=sys.stderr)
+        tell(f"{argument}: not recordings: {_counted(others)}")
     return [_source(file, file.relative_to(root) if root else Path(file.name)) for file in recordings]
 
 
@@ -117,4 +118,4 @@ def _holds_audio(file: Path) -> bool:
 
 
 def _counted(others: Counter[str]) -> str:
-    return printable(", ".join(f"{suffix} ({number})" for suffix, number in sorted(others.items())))
+    return ", ".join(f"{suffix} ({number})" for suffix, number in sorted(others.items()))

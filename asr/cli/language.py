@@ -1,6 +1,5 @@
 """The command group `asr lm`: n-gram and recurrent language models."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,7 +7,7 @@ import typer
 
 from asr.cells import Cell
 from asr.cli.groups import Commands, DefaultGroup
-from asr.cli.log import show_log
+from asr.cli.log import show_log, tell
 from asr.errors import AsrError
 from asr.files import require_file
 
@@ -58,9 +57,9 @@ def of_n_grams(
     normalizer = Normalizer(lower=lower)
     require_file(output)
     found = estimate(read_sentences(texts, normalizer), order=order, units=units, prune=thresholds)
-    print(found, file=sys.stderr)
+    tell(found)
     write_arpa(output, found.model, [f"text: {normalizer}", *found.smoothing])
-    print(f"{output}: {output.stat().st_size / 1e3:.0f} kB", file=sys.stderr)
+    tell(f"{output}: {output.stat().st_size / 1e3:.0f} kB")
     if validation is not None:
         print(found.model.perplexity(read_sentences([validation], normalizer)))
 
@@ -133,7 +132,7 @@ def train_rnn(
         layers=layers,
         dropout=dropout,
     )
-    print(f"{output}: {output.stat().st_size / 1e3:.0f} kB", file=sys.stderr)
+    tell(f"{output}: {output.stat().st_size / 1e3:.0f} kB")
     print(f"recurrent: {model.perplexity(held_out, vectors[1])}")
     if others is not None:
         print(f"with another {field}: {model.perplexity(held_out, others)}")

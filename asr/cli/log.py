@@ -10,7 +10,12 @@ class _StderrHandler(logging.Handler):
     """A handler that looks up `sys.stderr` for each line, because a progress bar replaces it while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(printable(self.format(record)), file=sys.stderr, flush=True)
+        tell(self.format(record))
+
+
+def tell(line: object) -> None:
+    """Print a line on stderr, without control characters."""
+    print(printable(str(line)), file=sys.stderr, flush=True)
 
 
 def show_log(level: int = logging.INFO) -> None:

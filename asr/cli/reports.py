@@ -1,15 +1,14 @@
 """The commands `asr suspects` and `asr report`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from asr.cli.groups import Commands, DefaultGroup
-from asr.cli.log import show_log
+from asr.cli.log import show_log, tell
 from asr.cli.options import Set, config_file, model_file
-from asr.errors import AsrError, one_line, printable
+from asr.errors import AsrError, one_line
 
 
 def suspects(
@@ -63,17 +62,13 @@ def suspects(
 
     if manifest is None:
         show_log()
-        found = report_by_training(judge, override or [], out, folds=folds, show=show, say=_say)
+        found = report_by_training(judge, override or [], out, folds=folds, show=show, say=tell)
     else:
-        found = report_by_model(judge, manifest, out, show=show, say=_say)
+        found = report_by_model(judge, manifest, out, show=show, say=tell)
     for suspect in found.suspects:
         print(f"{one_line(suspect.utterance.id)}\t{suspect.excess:.2f}\t{'; '.join(suspect.reasons)}")
     for line in [*found.lines, f"page with the recordings: {out / PAGE_FILE}"]:
-        _say(line)
-
-
-def _say(line: str) -> None:
-    print(printable(line), file=sys.stderr, flush=True)
+        tell(line)
 
 
 def report(
@@ -93,7 +88,7 @@ def report(
         raise AsrError(f"{run}: no such folder; give the folder of a training run, such as runs/NAME")
     path = output or run / "report.html"
     write_report(run, path)
-    _say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    tell(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 reports = Commands(cls=DefaultGroup)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr.cli.log import show_log
+from asr.cli.log import show_log, tell
 from asr.cli.options import Device, Eaf, Formats, Model, OptionalInputs
 from asr.errors import AsrError, one_line
 from asr.files import read_text
@@ -89,7 +89,7 @@ def transcribe(
         )
         if skip_existing and outputs.formats:
             total = outputs.skipped + len(outputs.utterances)
-            print(f"{outputs.skipped} of {total} recordings have their files", file=sys.stderr)
+            tell(f"{outputs.skipped} of {total} recordings have their files")
         if not outputs.utterances:
             return
 
@@ -121,9 +121,9 @@ def transcribe(
                 if not outputs.formats and outputs.manifest is None:
                     print(result.text if total == 1 and which != "split" else f"{name}\t{result.text}")
     if outputs.formats or outputs.manifest is not None:
-        print(outputs.written, file=sys.stderr)
+        tell(outputs.written)
     if hotwords is not None:
-        print(f"hotwords changed {changed} of {total} texts", file=sys.stderr)
+        tell(f"hotwords changed {changed} of {total} texts")
     if failed:
         names = "\n  ".join(failed)
         raise AsrError(f"{len(failed)} of {total} recordings could not be transcribed:\n  {names}")
@@ -151,7 +151,7 @@ def _transcribe_live(model: Path, source: str, device: str | None) -> None:
     recognizer = load(model, device)
     rate, blocks = microphone() if source == "mic" else piped(sys.stdin.buffer, recognizer.sample_rate)  # type: ignore[arg-type]
     stream = recognizer.stream(rate)
-    print(f"listening at {rate} Hz; {describe(recognizer.config.model_dump())}; Ctrl-C ends", file=sys.stderr)
+    tell(f"listening at {rate} Hz; {describe(recognizer.config.model_dump())}; Ctrl-C ends")
     printed, shown = 0, ""
     try:
         for block in blocks:
@@ -172,11 +172,12 @@ def _transcribe_live(model: Path, source: str, device: str | None) -> None:
 
 def _show(partial: str) -> None:
     """Show a text that may still change: on a terminal in one line that is rewritten, elsewhere in a line each time."""
+    partial = one_line(partial)
     if sys.stderr.isatty():
         columns = os.get_terminal_size(sys.stderr.fileno()).columns
         print(f"\r\033[K{partial[1 - columns :]}", end="", file=sys.stderr, flush=True)
     elif partial:
-        print(f"… {partial}", file=sys.stderr, flush=True)
+        tell(f"… {partial}")
 
 
 def align(
@@ -237,7 +238,7 @@ def align(
     if not paths and make_corpus is None:
         print(render(alignment.transcript, audio), end="")
     for line in alignment.report():
-        print(line, file=sys.stderr)
+        tell(line)
     if make_corpus is not None:
         segments = well_aligned(alignment, audio, audio.stem)
         if not segments:
@@ -247,6 +248,6 @@ def align(
         write_manifest(listed, segments)
         written.add(listed, replaced)
         seconds = sum(segment.duration or 0.0 for segment in segments)
-        print(f"{len(segments)} segments, {seconds:.1f} s of {alignment.transcript.duration:.1f} s", file=sys.stderr)
+        tell(f"{len(segments)} segments, {seconds:.1f} s of {alignment.transcript.duration:.1f} s")
     if paths or make_corpus is not None:
-        print(written, file=sys.stderr)
+        tell(written)

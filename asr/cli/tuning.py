@@ -1,14 +1,13 @@
 """The command `asr tune`."""
 
 import logging
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from asr.cli.log import show_log
+from asr.cli.log import show_log, tell
 from asr.cli.options import Device, Model
 
 
@@ -76,4 +75,4 @@ def tune(
         report=partial(print, flush=True),
     )
     recognizer.save(output)
-    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
+    tell(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
