@@ -18,9 +18,14 @@ def tell(line: object) -> None:
     print(printable(str(line)), file=sys.stderr, flush=True)
 
 
-def show_log(level: int = logging.INFO) -> None:
-    """Print messages of the package's loggers on stderr, from a level on, or from the lower level set before."""
+def show_log(level: int = logging.INFO, prefix: str = "") -> None:
+    """Print messages of the package's loggers on stderr, from a level on, or from the lower level set before.
+
+    `prefix` begins each line.
+    """
     logger = logging.getLogger("asr")
     logger.setLevel(min(level, logger.level or level))
     if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
-        logger.addHandler(_StderrHandler())
+        handler = _StderrHandler()
+        handler.setFormatter(logging.Formatter(f"{prefix}%(message)s"))
+        logger.addHandler(handler)

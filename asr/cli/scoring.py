@@ -70,7 +70,7 @@ def score(
 
     if lower and config is not None:
         raise typer.BadParameter("give --lower or --config, not both")
-    show_log(logging.WARNING)
+    show_log(logging.WARNING, prefix="asr: ")
     settings = Config.load(config) if config else None
     for path in filter(None, (output, html)):
         require_file(path)

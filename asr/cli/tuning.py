@@ -57,7 +57,7 @@ def tune(
     from asr.recognition.recognizer import load
     from asr.tuning.tune import tune as tune_recognizer
 
-    show_log(logging.WARNING)
+    show_log(logging.WARNING, prefix="asr: ")
     output = output or model.with_name(f"{model.stem}.tuned{model.suffix}")
     for path in filter(None, (output, plot)):
         require_file(path)
