@@ -1,6 +1,7 @@
 """The outputs of many transcriptions: names of files, one file, existing files, full disks, what is told of them."""
 
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from asr.cli.inputs import find_recordings, require_no_input
 from asr.corpus.manifest import read_manifest
+from asr.decoders import open_recording
 from asr.errors import AsrError, AudioError, OutputError
 from asr.transcript import Transcript, Word
 from asr.utterance import Utterance
@@ -191,6 +193,25 @@ def test_folders_that_are_not_searched_are_named(tmp_path: Path, capsys: pytest.
     found = find_recordings([str(tmp_path / "in"), "x" * 5000], tmp_path)
     assert [source.name for source in found] == ["a", "x" * 5000]
     assert "in/link: is a link to a folder, which is not searched" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_read_is_a_failed_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(800), 8000)
+    (tmp_path / "closed").mkdir()
+    scan = os.scandir
+
+    def scandir(path: str) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os, "listdir", scandir)
+    assert [source.name for source in find_recordings([str(tmp_path)], tmp_path)] == ["closed", "a"]
+    with pytest.raises(AudioError, match=r"closed: cannot be opened: Permission denied"):  # noqa: SIM117
+        with open_recording(tmp_path / "closed"):
+            pass
+    assert [source.name for source in find_recordings([str(tmp_path / "closed")], tmp_path)] == ["closed"]
 
 
 def test_ids_of_a_manifest_are_names(tmp_path: Path) -> None:

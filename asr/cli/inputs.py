@@ -36,7 +36,10 @@ def find_recordings(arguments: Sequence[str], folder: Path) -> list[Source]:
         elif not argument:
             raise AsrError("INPUT '': is an empty name; name recordings, or . for the current folder")
         elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises OSError for a name that is too long
-            found += _all_in(argument, _files_in(path), path)
+            inside, closed = _files_in(path)
+            found += [_source(one, Path(one.name)) for one in closed]  # its reader says why it cannot be read
+            if inside or not closed:
+                found += _all_in(argument, inside, path)
         elif path.suffix in SUFFIXES:
             found += [Source(utterance, utterance.id) for utterance in read_manifest(path)]
         elif glob.has_magic(argument) and not os.path.exists(path):  # noqa: PTH110
@@ -74,19 +77,19 @@ def _source(file: Path, name: Path) -> Source:
     return Source(Utterance(shown, file), str(name.with_suffix("")), name.suffix)
 
 
-def _files_in(folder: Path) -> list[Path]:
-    """Return the files in a folder and in all folders in it; name the folders that are not searched on stderr."""
+def _files_in(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files in a folder and in all folders in it, and the folders that cannot be read.
+
+    A link to a folder is not searched, and named on stderr.
+    """
     found: list[Path] = []
-
-    def name_unread(error: OSError) -> None:
-        tell(f"{error.filename}: is not searched: {error.strerror}")
-
-    for root, folders, names in os.walk(folder, onerror=name_unread):
+    closed: list[Path] = []
+    for root, folders, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
         linked = [Path(root, name) for name in folders if Path(root, name).is_symlink()]
         for link in linked:
             tell(f"{link}: is a link to a folder, which is not searched")
         found += [file for name in names if _is_file(file := Path(root, name)) or _leads_nowhere(file)]
-    return sorted(found)
+    return sorted(found), closed
 
 
 def _is_file(path: Path) -> bool:

@@ -122,8 +122,10 @@ class Outputs:
         self.utterances = [one for one in everything if not (skips and self._is_written(one))]
         self.skipped = len(everything) - len(self.utterances)
         self.written = Written()
-        if output is not None and self.utterances:
-            (require_file if self.manifest or self._destination.file else require_folder)(output)
+        if self.utterances and (file := self.manifest or self._destination.file):
+            require_file(file)
+        elif self.utterances and self.formats:
+            require_folder(self._destination.folder)
 
     def write(self, results: Iterable[tuple[Utterance, Transcript | AudioError]]) -> Iterator[Outcome]:
         """Write each transcript as it comes, and yield what became of it.
