@@ -55,7 +55,8 @@ def find_model(path: Path) -> Path:
         raise ModelFileError(
             f"{path}: its training has not ended, so it has no {MODEL_FILE}; repeat the `asr train` command to go on"
         )
-    found = ", ".join(sorted(file.name for file in path.glob("*.safetensors"))[:5])
+    models = [*path.glob("*.safetensors"), *path.glob(f"*/{MODEL_FILE}")]
+    found = ", ".join(sorted(str(file.relative_to(path)) for file in models)[:5])
     raise ModelFileError(
         f"{path}: is a folder without {MODEL_FILE}{f', it holds {found}' if found else ''}; name a model file or the "
         "folder of a training run"

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from asr.cli.log import tell
+from asr.files import require_file
 
 
 def gradients(
@@ -21,6 +22,7 @@ def gradients(
     """
     from asr.figures.gradients import gradient_picture
 
+    require_file(output)
     curves, frame = gradient_picture(output, audio, seconds=seconds)
     print("last frame\t1 s before\tfirst frame\tcurve")
     for curve in curves:

@@ -24,8 +24,10 @@ def model_file(path: Path | None) -> Path | None:
 
 def config_file(path: Path | None) -> Path | None:
     """Return the configuration that an argument names: itself, or `config.yaml` in a folder of data or of a run."""
-    if path is None or not path.is_dir() or (path / "config.yaml").is_file():
-        return path / "config.yaml" if path is not None and path.is_dir() else path
+    if path is None or not path.is_dir():
+        return path
+    if (path / "config.yaml").is_file():
+        return path / "config.yaml"
     others = ", ".join(sorted(file.name for file in path.glob("*.y*ml"))[:5])
     raise AsrError(
         f"{path}: is a folder without config.yaml{f', it holds {others}' if others else ''}; name a configuration, or "

@@ -9,6 +9,7 @@ from asr.cli.groups import Commands, DefaultGroup
 from asr.cli.log import show_log, tell
 from asr.cli.options import Set, config_file, model_file
 from asr.errors import AsrError, one_line
+from asr.files import require_file, require_folder
 
 
 def suspects(
@@ -58,6 +59,7 @@ def suspects(
     name = judge.resolve().parent.name if judge.stem == "config" else judge.stem
     out = output or (Path("runs") / name if is_config else judge.parent) / "suspects"
 
+    require_folder(out)
     from asr.report.suspects import PAGE_FILE, report_by_model, report_by_training
 
     if manifest is None:
@@ -85,8 +87,9 @@ def report(
     from asr.report.run import write_report
 
     if not run.is_dir():
-        raise AsrError(f"{run}: no such folder; give the folder of a training run, such as runs/NAME")
+        raise AsrError(f"{run}: is no folder; give the folder of a training run, such as runs/NAME")
     path = output or run / "report.html"
+    require_file(path)
     write_report(run, path)
     tell(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
