@@ -113,7 +113,9 @@ def _plain_stdout() -> Iterator[None]:
         yield
         return
     before.flush()
-    sys.stdout = _PlainText(before.buffer, encoding=before.encoding, line_buffering=before.line_buffering)
+    sys.stdout = _PlainText(
+        before.buffer, encoding=before.encoding, errors=before.errors, line_buffering=before.line_buffering
+    )
     try:
         yield
     finally:
