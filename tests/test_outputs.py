@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def test_any_id_names_a_file_inside_the_folder(name: str) -> None:
     found = safe_name(name)
     assert found.parts and not found.is_absolute() and not set(found.parts) & {"", ".", ".."}
     for part in found.parts:
-        assert (len(part.encode()) <= 240 and part.isprintable()) or not any(c < " " or c == "\x7f" for c in part)
+        assert len(part.encode()) <= 240 and not re.search("[\x00-\x1f\x7f-\x9f]", part)
 
 
 def test_safe_names_stay_as_they_are_and_others_stay_different() -> None:
@@ -85,6 +86,8 @@ def test_written_files_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     outputs = Outputs(sources("x/a.wav", "x/b.wav"), output=Path("many"), formats="txt,srt,vtt")
     list(outputs.write(results(outputs)))
     assert str(outputs.written) == "written: 6 files in many/x"
+    outputs.written.add(tmp_path / "elsewhere" / "a.txt", replaced=False)
+    assert str(outputs.written) == f"written: 7 files in many/x and {tmp_path / 'elsewhere'}"
     assert Path("o.vtt").read_text().startswith("WEBVTT") and Path("o.txt").read_text() == "one two\n"
 
 

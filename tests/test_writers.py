@@ -160,6 +160,9 @@ def test_formats_are_named_in_any_case() -> None:
     assert parse_formats("SRT, textgrid,eaf") == ("srt", "TextGrid", "eaf")
     with pytest.raises(AsrError, match="-f srt,doc: 'doc' is no output format; there are txt, json"):
         parse_formats("srt,doc")
+    with pytest.raises(AsrError, match="-f ,: names no output format; there are txt, json"):
+        parse_formats(",")
+    assert parse_formats("") == ()
 
 
 @settings(deadline=None, max_examples=50)

@@ -23,9 +23,14 @@ FORMATS = {  # name, which is the suffix of its files: whether it needs the time
 
 
 def parse_formats(value: str) -> tuple[str, ...]:
-    """Split `"srt,TextGrid"` into names of FORMATS, given in any case. Raises AsrError that names a wrong one."""
+    """Split `"srt,TextGrid"` into names of FORMATS, given in any case. Raises AsrError that names a wrong one.
+
+    An empty string names none.
+    """
     known = {name.lower(): name for name in FORMATS}
     names = [name.strip() for name in value.split(",") if name.strip()]
+    if value and not names:
+        raise AsrError(f"-f {value}: names no output format; there are {', '.join(FORMATS)}")
     if wrong := [name for name in names if name.lower() not in known]:
         raise AsrError(f"-f {value}: {wrong[0]!r} is no output format; there are {', '.join(FORMATS)}")
     return tuple(known[name.lower()] for name in names)

@@ -47,11 +47,16 @@ class Written:
         """Name a few files, or count many and name their folder."""
         if not self._paths:
             return "no file written"
-        folder = os.path.commonpath([path.parent for path in self._paths]) or "."
         few = len(self._paths) <= _SHOWN
-        what = ", ".join(map(str, self._paths)) if few else f"{len(self._paths)} files in {folder}"
+        what = ", ".join(map(str, self._paths)) if few else f"{len(self._paths)} files in {self._folders()}"
         older = f"; {self._replaced} of them replaced older files" if self._replaced else ""
         return f"written: {what}{older}"
+
+    def _folders(self) -> str:
+        """Return the folder that holds all files; two where some paths are relative and others absolute."""
+        parents = [path.parent for path in self._paths]
+        kinds = ([one for one in parents if one.is_absolute() == absolute] for absolute in (False, True))
+        return " and ".join(os.path.commonpath(kind) or "." for kind in kinds if kind)
 
 
 class Destination:
@@ -61,12 +66,12 @@ class Destination:
         """Read the options `-o` and `-f`, whose values are `output` and `formats`.
 
         An `output` whose suffix is a format is a file, unless it is a folder already. `default` are the formats where
-        `formats` is None. Raises AsrError for formats that do not exist, and for a file of another format.
+        `formats` names none. Raises AsrError for formats that do not exist, and for a file of another format.
         """
         name = None if output is None or os.path.isdir(output) else format_of(output)  # noqa: PTH112
         self.file = output if name is not None else None
         self.folder = output if output is not None and name is None else Path()
-        self.formats = (name,) if name and not formats else parse_formats(formats if formats is not None else default)
+        self.formats = (name,) if name and not formats else parse_formats(formats or default)
         if name and self.formats != (name,):
             raise AsrError(f"-o {output}: is a file in the format {name}, and -f names {formats}; name a folder")
 
