@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from asr.classification import Classification, Classifier
+from asr.device import choose_device
 from asr.lm.recurrent import RecurrentLM, load_recurrent
 from asr.model_file import read_metadata, task_of
 from asr.recognition.align import Alignment
@@ -38,7 +39,8 @@ def load(path: ModelPath, device: str | torch.device | None = None, *, kind: typ
         device: Device of the model (default: CUDA where there is a GPU, else the CPU).
         kind: The class that the file must hold, for type checkers: `asr.load(path, kind=asr.Recognizer)`.
 
-    Raises ModelFileError that names the file if it is missing, damaged, of another program, or not of `kind`.
+    Raises ModelFileError that names the file if it is missing, damaged, of another program, or not of `kind`, and
+    AsrError for a device that is not there.
     """
     path = Path(path)
     task = task_of(read_metadata(path)) if kind is None else None
@@ -47,7 +49,7 @@ def load(path: ModelPath, device: str | torch.device | None = None, *, kind: typ
     if kind is Classifier or task == Classifier.task:
         return Classifier.from_file(path, device)
     lm = load_recurrent(path, conditional=True)
-    lm.network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    lm.network.to(choose_device(device))
     return lm
 
 

@@ -16,7 +16,7 @@ from asr.audio import load_audio
 from asr.batching import pad
 from asr.config import Config, ModelConfig
 from asr.equalize import Equalizer, equalize
-from asr.errors import AudioError
+from asr.errors import AudioError, audio_error
 from asr.model import SpeechModel
 from asr.nn.classifier import UtteranceClassifier
 from asr.nn.rnn import Kernels
@@ -93,8 +93,8 @@ def classify(
         one = utterances[index]
         try:
             samples = load_audio(one.audio, rate, offset=one.offset, duration=one.duration, channel="mix")
-        except AudioError as error:
-            return error
+        except Exception as error:
+            return audio_error(error, str(one.audio))
         return samples if equalizer is None else equalizer(index, samples)
 
     remaining = iter(range(len(utterances)))

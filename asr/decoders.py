@@ -418,6 +418,7 @@ def _float_samples(frame: Any) -> np.ndarray:
 
 def _require_file(path: Path) -> None:
     if path.is_dir():
+        next(path.iterdir(), None)  # an OSError for a folder that cannot be read, in which recordings may be
         raise AudioError(f"{path}: is a folder, not a recording; give the files in it")
     if not path.exists():
         if path.is_symlink():

@@ -1,16 +1,25 @@
 """File access: text read with errors that name the line, and files written whole or not at all."""
 
 import codecs
+import errno
+import io
 import json
+import logging
 import math
 import os
 import re
+import secrets
 import stat
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from asr.errors import AsrError
+from asr.errors import AsrError, OutputError
+
+_log = logging.getLogger(__name__)
+_DRAFT_NAME = 60  # characters of a file's name that the name of its draft begins with: 255 bytes are allowed in all
 
 
 def read_text(path: Path, error: type[AsrError] = AsrError) -> str:
@@ -81,23 +90,104 @@ def _finite(value: Any) -> Any:
 
 
 def write_whole(path: Path, *parts: bytes | memoryview) -> None:
-    """Write `parts` one after the other to a draft file beside `path`, and rename the draft once it is on the disk.
+    """Write `parts` one after the other to `path`, whole or not at all: see `whole_file`."""
+    with whole_file(path) as file:
+        for part in parts:
+            file.write(part)
 
-    Raises OSError, for example if the disk is full; the file that was at `path` before stays.
+
+@contextmanager
+def whole_file(path: Path, *, keep: bool = False) -> Iterator[BinaryIO]:
+    """Open a draft beside `path` for writing; when the block ends, sync it to the disk and rename it to `path`.
+
+    Folders are made. The draft has a name of its own, so that programs which write the same file do not meet. If the
+    block fails, the draft is removed, and the file that was at `path` before stays. With `keep`, the whole lines of the
+    draft stay, and the log names it. A link stays a link: the file that it leads to is replaced. A device or a pipe is
+    written directly.
+
+    Raises OutputError, for example if the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".part")
+    with _naming(path):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            target = draft = path
+        else:
+            target = path.resolve() if path.is_symlink() else path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft = target.with_name(f"{target.name[:_DRAFT_NAME]}.{secrets.token_hex(4)}.part")
+        file = io.BufferedWriter(_Output(draft, path))
     try:
-        with draft.open("wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
+        with file:
+            yield file
+            with _naming(path):
+                file.flush()
+                if draft != target:
+                    os.fsync(file.fileno())
+        with _naming(path):
+            if draft != target:
+                draft.replace(target)
+    except BaseException:
+        if draft != target:
+            _discard(draft, path, keep)
         raise
-    if os.name == "posix":  # the new name must survive a power cut too; Windows cannot open folders
-        handle = os.open(path.parent, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
+    _sync_folder(target.parent)
+
+
+class _Output(io.FileIO):
+    """A file to write, whose errors name `path` as the file that the user knows."""
+
+    def __init__(self, draft: Path, path: Path) -> None:
+        super().__init__(draft, "wb" if draft == path else "xb")
+        self._path = path
+
+    def write(self, content: Any) -> int:
+        with _naming(self._path):
+            return super().write(content)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into an OutputError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(error.errno, error.strerror or str(error), str(path)) from None
+
+
+def _discard(draft: Path, path: Path, keep: bool) -> None:
+    """Remove a draft, or with `keep` cut it after its last whole line and name it in the log."""
+    if keep:
+        with suppress(OSError):
+            size = draft.read_bytes().rfind(b"\n") + 1
+            os.truncate(draft, size)
+            if size:
+                _log.warning("%s: was not completed; the lines so far are in %s", path, draft)
+                return
+    draft.unlink(missing_ok=True)
+
+
+def require_folder(folder: Path) -> None:
+    """Make `folder` if it is not there, and a file in it that is removed at once. Raises OutputError if this fails."""
+    with _naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+def require_file(path: Path) -> None:
+    """Raise OutputError, before long work, if a file `path` could not be written after it."""
+    with _naming(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    require_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Sync the names in a folder, so that a new name survives a power cut too."""
+    if os.name != "posix":  # Windows cannot open folders
+        return
+    with suppress(OSError):  # some network file systems cannot sync a folder; the file is there in any case
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from asr.batching import plan_batches
 from asr.config import Config, FeaturesConfig, ModelConfig
+from asr.device import choose_device
 from asr.errors import AsrError, ConfigError, ModelFileError
 from asr.features import MFCC, LogMel, Spectrogram
 from asr.lengths import window_samples
@@ -161,8 +162,10 @@ class SpeechModel(ABC, Generic[Network]):
     def from_file(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
         """Load a model file onto `device` (default: CUDA if available, else the CPU). Nothing in it is executed.
 
-        Raises ModelFileError, which names the file, if it is missing, damaged, of another task or of another program.
+        Raises ModelFileError, which names the file, if it is missing, damaged, of another task or of another program,
+        and AsrError for a device that is not there.
         """
+        device = choose_device(device)
         metadata = read_metadata(path)
         if (task := task_of(metadata)) != cls.task:
             raise ModelFileError(f"{path}: was trained for {task}; use it with `{COMMANDS[task]}`")
@@ -176,7 +179,7 @@ class SpeechModel(ABC, Generic[Network]):
             model.modules.load_state_dict(tensors)
         except _DAMAGE as error:
             raise ModelFileError(f"{path}: is damaged, its parts do not fit together: {_first_line(error)}") from None
-        return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return model.to(device)
 
     @classmethod
     def _require_shapes(cls, config: Config, num_symbols: int, tensors: Mapping[str, Tensor]) -> None:

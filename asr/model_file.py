@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np  # reading a description needs no numpy, and `asr info` is quicker without
 
 FORMAT = 1
+MODEL_FILE = "model.safetensors"  # the result of a training run, in its folder
 COMMANDS = {  # the command that uses a model of each task
     "recognition": "asr transcribe",
     "classification": "asr classify",
@@ -42,6 +43,24 @@ def write_model_file(path: str | Path, tensors: "Mapping[str, np.ndarray]", meta
 
     description = json.dumps({"format": FORMAT, **metadata}, ensure_ascii=False)
     write_whole(Path(path), safetensors.numpy.save(dict(tensors), {_METADATA_KEY: description}))
+
+
+def find_model(path: Path) -> Path:
+    """Return the model file of a run if `path` is its folder, else `path`. Raises ModelFileError for another folder."""
+    if not path.is_dir():
+        return path
+    if (path / MODEL_FILE).is_file():
+        return path / MODEL_FILE
+    if (path / "log.jsonl").is_file():
+        raise ModelFileError(
+            f"{path}: its training has not ended, so it has no {MODEL_FILE}; repeat the `asr train` command to go on"
+        )
+    models = [*path.glob("*.safetensors"), *path.glob(f"*/{MODEL_FILE}")]
+    found = ", ".join(sorted(str(file.relative_to(path)) for file in models)[:5])
+    raise ModelFileError(
+        f"{path}: is a folder without {MODEL_FILE}{f', it holds {found}' if found else ''}; name a model file or the "
+        "folder of a training run"
+    )
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -117,6 +136,7 @@ def _parse(description: Any) -> dict[str, Any]:
     metadata = json.loads(description)
     if not isinstance(metadata, dict):
         raise ValueError("the description is no object")
+    json.dumps(metadata, ensure_ascii=False).encode()  # a lone surrogate is a ValueError: no output can hold it
     level: list[Any] = [metadata]
     for _ in range(_MOST_NESTING):
         level = [

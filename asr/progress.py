@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from asr.errors import printable
+
 LOG_INTERVAL = 30.0  # seconds between two lines in a log
 _TRUSTED_SECONDS = 5.0  # after the first step
 _TRUSTED_STEPS = 20
@@ -122,7 +124,8 @@ class ProgressBar:
             self.print(" ".join(filter(None, (self._title, count, self._note, self._eta()))))
 
     def print(self, line: str) -> None:
-        """Print a line that stays on the screen, above the bar."""
+        """Print a line that stays on the screen, above the bar, without control characters."""
+        line = printable(line)
         if self._bar is not None:
             self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
         else:

@@ -3,7 +3,10 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # Small models are quicker on one thread, and a busy machine does not stall on threads that wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -80,6 +83,18 @@ def run_asr(*arguments: object, cwd: Path | None = None, stdin: str | None = Non
     """Run the command line as a user does."""
     command = [sys.executable, "-m", "asr", *map(str, arguments)]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Limit files to `size` bytes, so that writing fails as on a full disk; skip the test on Windows."""
+    resource: Any = pytest.importorskip("resource", reason="this system cannot limit the size of files")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def spell(text: str, generator: np.random.Generator) -> np.ndarray:

@@ -30,7 +30,7 @@ from asr.training.watch import attention_baseline_loss
 from asr.transcript import text_of
 from asr.tuning.validation import Validation
 from asr.utterance import Utterance
-from asr.writers import write
+from asr.writers import output_paths, write
 
 TEXTS = [[(1, 2, 3), (3,)], [(2,), ()], [(1, 1), (3, 1, 2)]]
 LENGTHS = torch.tensor([7, 3, 5])
@@ -217,15 +217,15 @@ def test_model_files_and_transcripts(kind: str, tmp_path: Path, tone: Path) -> N
     if kind == "joint":
         assert text_of(transcript.words) == transcript.text and transcript.words[0].end > 0
         assert align(loaded, tone, "a b").transcript.duration == 1.0
-        write(transcript, tone, tmp_path / "out", ["srt"])
+        write(transcript, tone, {"srt": tmp_path / "out.srt"})
         return
     assert transcript.words == ()
     with pytest.raises(ConfigError, match=r"no CTC output .*model\.decoder=joint"):
         align(loaded, tone, "a b")
-    write(transcript, tone, tmp_path / "out", ["txt", "json"])
+    write(transcript, tone, output_paths(tmp_path / "out", ["txt", "json"]))
     assert (tmp_path / "out.txt").read_text() == transcript.text + "\n"
     with pytest.raises(AsrError, match="-f srt needs the times of words"):
-        write(transcript, tone, tmp_path / "out", ["txt", "srt"])
+        write(transcript, tone, output_paths(tmp_path / "out", ["txt", "srt"]))
     with pytest.raises(ConfigError, match="decodes with attention"):
         build_search(loaded, nbest=3)
     with pytest.raises(ConfigError, match="decodes with attention"):

@@ -124,7 +124,7 @@ def test_command_line(planted: Corpus) -> None:
     done = run_asr("check", "train.jsonl", "test.jsonl", cwd=healthy)
     assert done.returncode == 0 and "unusable: 0" in done.stdout and "suspect: 0" in done.stdout
     done = run_asr("check", "train.jsonl", "-o", "train.jsonl/x", cwd=healthy)
-    assert done.returncode == 1 and "cannot write the table" in done.stderr
+    assert done.returncode == 1 and "cannot be written" in done.stderr
 
 
 def test_results_are_remembered_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

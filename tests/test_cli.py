@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 import typer
-from conftest import run_asr
+from conftest import fresh_recognizer, run_asr
 from typer.testing import CliRunner
 
 import asr
 from asr.cli import SECTIONS, app
 from asr.cli.groups import DefaultGroup, summary
+from asr.errors import AsrError
 
 
 def _commands(group: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -119,6 +120,9 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_exit_statuses(tmp_path: Path) -> None:
+    for name in ("run/log.jsonl", "empty/other.safetensors", "empty/mine.yml", "text.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("one two\n")
     for arguments, status, message in (
         (["train", "nothing.yaml"], 1, "nothing.yaml: no such configuration file"),
         (["transcribe", "nothing.safetensors", "x.wav"], 1, "nothing.safetensors: no such model file"),
@@ -130,6 +134,13 @@ def test_exit_statuses(tmp_path: Path) -> None:
         (["train"], 2, "CONFIG"),
         (["transcribe", "m.safetensors"], 2, "name recordings, or --stream -"),
         (["dance"], 2, "dance"),
+        (["info", "run"], 1, "run: its training has not ended, so it has no model.safetensors; repeat"),
+        (["info", "empty"], 1, "empty: is a folder without model.safetensors, it holds other.safetensors; name a"),
+        (["train", "empty"], 1, "empty: is a folder without config.yaml, it holds mine.yml; name a configuration"),
+        (["train", "x.yaml", "--from", "empty"], 1, "empty: is a folder without model.safetensors"),
+        (["info", "x" * 300], 1, f"{'x' * 300}: File name too long; choose a shorter name"),
+        (["score", "text.txt", "text.txt", "-o", "text.txt/x.jsonl"], 1, "text.txt: cannot be written: "),
+        (["lm", "text.txt", "-o", "empty"], 1, "empty: cannot be written: Is a directory; this is a folder; name a"),
     ):
         done = run_asr(*arguments, cwd=tmp_path)
         assert done.returncode == status, done.stderr
@@ -160,3 +171,89 @@ def test_lm_writes_an_arpa_file_and_says_what_it_did(tmp_path: Path) -> None:
     assert arpa.startswith("# text: NFC, white space collapsed, lower case\n# 1-grams: ") and "ein haus" in arpa
     assert run_asr("lm", "text.txt", "-o", "c.arpa", "--units", "characters", cwd=tmp_path).returncode == 0
     assert "<space>" in (tmp_path / "c.arpa").read_text()
+
+
+def test_folders_of_runs_and_data_are_taken(tmp_path: Path) -> None:
+    fresh_recognizer().save(tmp_path / "run" / "model.safetensors")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "config.yaml").write_text("data: {train: none.jsonl, validation: none.jsonl}\n")
+    assert run_asr("info", "run", cwd=tmp_path).stdout == run_asr("info", "run/model.safetensors", cwd=tmp_path).stdout
+    done = run_asr("train", "data", cwd=tmp_path)
+    assert done.returncode == 1 and "none.jsonl: no such manifest" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["gpu", "mps", "foo", "cuda:77", ""])
+def test_a_device_that_is_not_there_is_named_with_those_that_are(tmp_path: Path, name: str) -> None:
+    fresh_recognizer().save(tmp_path / "m")
+    with pytest.raises(AsrError, match=rf"--device '{name}': models compute on cpu or cuda; this machine has cpu"):
+        asr.load(tmp_path / "m", name)
+
+
+FAULTY = """
+import sys
+from asr.cli import run
+
+def program():
+    print("half")
+    {fault}
+
+run(program)
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("open('gone/x')", "gone/x: No such file or directory; check the path"),
+        ("open('x' * 300)", "File name too long; choose a shorter name"),
+        ("raise MemoryError", "-c: there is not enough memory"),
+        ("raise type('OutOfMemoryError', (RuntimeError,), {})", "-c: there is not enough memory"),
+        ("program()", "-c: is nested too deeply"),
+        ("b'\\xff'.decode()", "-c: a text is not in the encoding that it should have"),
+        ("'\\u014b'.encode('latin-1')", "-c: '\\u014b' cannot be written in the encoding latin-1"),
+        ("import asr; raise asr.AsrError('\\x1b[31m: red')", "asr: \\x1b[31m: red\n"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(fault: str, message: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FAULTY.format(fault=fault), "-c"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1 and done.stdout.startswith("half\n")
+    assert message in done.stderr and done.stderr.startswith("asr: ") and done.stderr.count("\n") == 1
+    shown = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "ASR_DEBUG": "1"})
+    assert shown.returncode == 1 and "Traceback (most recent call last)" in shown.stderr
+
+
+def test_a_bug_is_not_hidden() -> None:
+    done = subprocess.run([sys.executable, "-c", FAULTY.format(fault="{}['bug']")], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == "half\n" and "KeyError: 'bug'" in done.stderr
+
+
+def test_standard_output_holds_no_control_characters() -> None:
+    fault = "print('a\\x1b[31m\\udcff\\x9b\\tb')"
+    done = subprocess.run([sys.executable, "-c", FAULTY.format(fault=fault)], capture_output=True, text=True)
+    assert done.stdout == "half\na\\x1b[31m\\udcff\\x9b\tb\n" and done.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("fault", ["print()", "print(flush=True)", "print('x' * 100_000)"])
+def test_a_full_disk_behind_standard_output_is_one_line(fault: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-c", FAULTY.format(fault=fault)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("asr: standard output: cannot be written: No space left on device; make room")
+
+
+def test_standard_output_that_cannot_hold_a_text_is_named() -> None:
+    environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
+    command = [sys.executable, "-c", FAULTY.format(fault="print(chr(0x14b))")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1 and done.stdout == "half\n"
+    assert "asr: standard output: '\\u014b' cannot be written in the encoding latin-1; set" in done.stderr
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    command = [sys.executable, "-c", FAULTY.format(fault="print('x' * 1_000_000)")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        program.stdout.close()
+        assert program.stderr.read() == "" and program.wait() == 1

@@ -170,7 +170,8 @@ def test_tune_stores_nothing_where_nothing_helps(files: Path) -> None:
     done = run_asr("tune", files / "model", files / "heard.jsonl", "--lm", files / "words.arpa")
     assert done.returncode == 0, done.stderr
     assert "no setting helps" in done.stdout and "expected calibration error" in done.stdout
-    metadata = read_metadata(files / "model")
+    assert f"{files / 'model.tuned'}: " in done.stderr and "confidence" not in read_metadata(files / "model")
+    metadata = read_metadata(files / "model.tuned")
     assert "decoding" not in metadata and metadata["confidence"]["words"] > 0
 
 

@@ -12,12 +12,11 @@ import threading
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
+from conftest import largest_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -100,18 +99,6 @@ def archive(
     if checksum == "":
         checksum = "sha256:" + hashlib.sha256(server.content).hexdigest()
     return Archive(f"http://127.0.0.1:{server.server_address[1]}{path}", checksum, size)
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Limit files to `size` bytes, so that writing fails as on a full disk; skip the test on Windows."""
-    resource: Any = pytest.importorskip("resource", reason="this system cannot limit the size of files")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def tar(members: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:

@@ -38,7 +38,7 @@ def test_a_manifest_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     write_manifest(path, [Utterance("a", tmp_path / "a.wav")])
     before = path.read_bytes()
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises(ManifestError, match=r"b.wav: b has a name or a field that is not UTF-8"):
         write_manifest(path, [Utterance("a", tmp_path / "a.wav"), Utterance("b", tmp_path / "b.wav", "\ud800")])
     assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["m.jsonl"]
 

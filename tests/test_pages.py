@@ -105,6 +105,13 @@ def test_page_of_a_score_holds_everything_and_escapes_it(tmp_path: Path) -> None
             assert (text in reader.text) == (ROWS in systems)
 
 
+def test_pages_hold_no_control_characters(tmp_path: Path) -> None:
+    row = {"id": "1\x1b[31m", "text": "a\x00 b", "hypothesis": "\x9ba"}
+    write_score(tmp_path / "page.html", summary_of(tmp_path, [row], errors=True), "\x07")
+    page = (tmp_path / "page.html").read_bytes().decode()
+    assert "a\ufffd" in page and not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", page)
+
+
 def test_page_of_a_run_in_training(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     options: dict[str, Any] = {"title": "a < b", "epochs": 5, "cell": "lstm", "frontend": "conv"}

@@ -64,7 +64,7 @@ def test_the_score_and_the_worst_are_those_of_evaluation(run: Path, tones: Path)
 
 
 def test_what_is_missing_is_named(run: Path, tmp_path: Path) -> None:
-    for folder, message in ((tmp_path / "nothing", "no such folder"), (tmp_path, "log.jsonl: cannot be read")):
+    for folder, message in ((tmp_path / "nothing", "nothing: is no folder"), (tmp_path, "log.jsonl: cannot be read")):
         assert message in str(CliRunner().invoke(app, ["report", str(folder)]).exception)
     for content in ("", '{"epoch": 1'):
         (tmp_path / "log.jsonl").write_text(content)

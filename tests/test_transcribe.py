@@ -12,14 +12,15 @@ from conftest import fresh_recognizer
 from oracles import random_waveforms
 from typer.testing import CliRunner, Result
 
+from asr.audio import load_audio
 from asr.cli import app
-from asr.cli.inputs import find_recordings, parse_channels
+from asr.cli.inputs import parse_channels
 from asr.corpus.manifest import read_manifest
+from asr.decoders import Recording
 from asr.decoding.phrases import Rejection
 from asr.errors import AsrError
 from asr.recognition.transcribe import joined
 from asr.transcript import Alternative
-from asr.writers.outputs import require_distinct
 
 
 @pytest.fixture(scope="module")
@@ -103,27 +104,23 @@ def test_channels_and_silence(folder: Path, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_wrong_calls_say_what_is_allowed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.flac").write_bytes(b"")
+    (tmp_path / "a.wav").write_bytes(b"")
     for arguments, message in (
         (["tree/a.wav", "--channels", "0"], "--channels 0: must be mix, split, or the number"),
         (["tree/a.wav", "-f", "doc"], "'doc' is no output format"),
         (["tree/a.wav", "-f", "srt", "-o", "x.jsonl"], "x.jsonl: is one manifest"),
         (["tree", "--eaf", "x.eaf", "-f", "eaf"], "goes with -f eaf and one recording"),
         (["*.mp3"], r"*.mp3: holds no recordings"),
-        ([tmp_path / "a.flac", "tree/a.wav", "-f", "txt"], "would both be written to a"),
+        ([tmp_path / "a.wav", "tree/a.wav", "-f", "txt"], "would both be written to a.wav"),
+        (["tree/a.wav", "tree", "-f", "txt"], "tree/a.wav: is named twice"),
+        (["tree/a.wav", ""], "INPUT '': is an empty name"),
+        (["tree/a.wav", "-f", "srt", "-o", tmp_path / "x.txt"], "is a file in the format txt, and -f names srt"),
+        (["tree", "-o", tmp_path / "x.txt"], "x.txt: is one file, and there are 3 recordings; name a folder"),
+        (["tree/a.wav", "--channels", "split", "-o", tmp_path / "x.txt"], "--channels split makes several"),
     ):
         done = transcribe(folder, monkeypatch, *arguments)
         assert isinstance(done.exception, AsrError) and message in str(done.exception)
     assert [parse_channels(value) for value in ("mix", "split", "12")] == ["mix", "split", 12]
-
-
-def test_ids_never_lead_out_of_the_output_folder(tmp_path: Path) -> None:
-    (tmp_path / "m.jsonl").write_text('{"id": "/etc/x", "audio_filepath": "a.wav"}\n')
-    ((utterance, name),) = find_recordings([str(tmp_path / "m.jsonl")], tmp_path)
-    assert utterance.id == "/etc/x" and name == Path("etc/x")
-    (tmp_path / "m.jsonl").write_text('{"id": "../x", "audio_filepath": "a.wav"}\n')
-    with pytest.raises(AsrError, match="outside the output folder"):
-        require_distinct(find_recordings([str(tmp_path / "m.jsonl")], tmp_path))
 
 
 def test_align(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,3 +222,53 @@ def test_phrases(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert {word["confidence"] for word in shown["words"]} <= {round(shown["posterior"], 3)}
     wrong = transcribe(folder, monkeypatch, "tree", "--phrases", "x", "--hotwords", "y")
     assert "--phrases and --hotwords exclude each other" in str(wrong.exception)
+
+
+def test_odd_names_reach_no_terminal_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh_recognizer().save(tmp_path / "run" / "model.safetensors")
+    (tmp_path / "in").mkdir()
+    for name, samples in zip(
+        ("a.wav", "a.flac", "\x1b[31m\nred.wav", "-x.wav", "c:d.wav"), random_waveforms(3, 5), strict=True
+    ):
+        soundfile.write(tmp_path / "in" / name, samples, 8000)
+    texts = run(tmp_path, monkeypatch, "transcribe", "run", "in", "--device", "cpu")
+    assert [line.split("\t")[0] for line in texts.stdout.splitlines()] == [
+        "in/\\x1b[31m\\nred.wav", "in/-x.wav", "in/a.flac", "in/a.wav", "in/c:d.wav"
+    ]  # fmt: skip
+    files = run(tmp_path, monkeypatch, "transcribe", "run", "in", "-f", "txt", "--device", "cpu")
+    assert files.exit_code == 0 and files.stdout == "" and "written: 5 files in ." in files.stderr
+    assert "'in/a.flac' -> a.flac, 'in/a.wav' -> a.wav" in files.stderr and "not safe for files" in files.stderr
+    assert "\x1b" not in texts.stderr + files.stderr
+    written = sorted(path.name for path in tmp_path.glob("*.txt"))
+    assert written[:1] + written[2:] == ["-x.txt", "a.flac.txt", "a.wav.txt", "c:d.txt"]
+    assert written[1].startswith("_[31m_red~")
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), OSError(5, "Input/output error"), RecursionError()])
+def test_a_recording_that_the_system_does_not_give_stops_no_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def read(recording: Recording, *arguments: object, **options: object) -> object:
+        if recording.path.name == "b.wav":
+            raise fault
+        return load_audio(recording, *arguments, **options)
+
+    monkeypatch.setattr("asr.recognition.longform.load_audio", read)
+    done = transcribe(folder, monkeypatch, "tree")
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["tree/a.wav", "tree/day 1/tape/c.wav"]
+    assert "asr: tree/day 1/b.wav: " in done.stderr and "1 of 3 recordings could not be" in str(done.exception)
+
+
+def test_a_bug_in_reading_is_not_hidden(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asr.recognition.longform.load_audio", lambda *arguments, **options: {}["bug"])
+    assert isinstance(transcribe(folder, monkeypatch, "tree").exception, KeyError)
+
+
+def test_align_writes_one_file(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.txt").write_text(transcribe(folder, monkeypatch, "tree/a.wav").stdout, encoding="utf-8")
+    arguments = ("align", "m.safetensors", "tree/a.wav", tmp_path / "a.txt", "--device", "cpu", "-o")
+    done = run(folder, monkeypatch, *arguments, tmp_path / "one.vtt")
+    assert done.exit_code == 0 and f"written: {tmp_path / 'one.vtt'}" in done.stderr
+    assert (tmp_path / "one.vtt").read_text().startswith("WEBVTT")
+    wrong = run(folder, monkeypatch, *arguments, tmp_path / "folder")
+    assert "folder: is a folder; name the formats of its files with -f" in str(wrong.exception)

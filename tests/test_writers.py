@@ -17,7 +17,7 @@ from asr.errors import AsrError
 from asr.scoring.kinds import Source
 from asr.scoring.readers import read_ctm
 from asr.transcript import Alternative, Transcript, Word, split_at_pauses
-from asr.writers import FORMATS, parse_formats, write
+from asr.writers import FORMATS, output_paths, parse_formats, write
 from asr.writers.eaf import MARK
 from asr.writers.subtitles import LINE, LONGEST, clock, cues
 
@@ -31,14 +31,14 @@ TRANSCRIPT = Transcript(" ".join(word.text for word in WORDS), 3662.0, WORDS)
 
 
 def written(folder: Path, name: str, transcript: Transcript = TRANSCRIPT, **options: Path) -> str:
-    write(transcript, folder / "my talk.wav", folder / "out" / "talk", [name], **options)
+    write(transcript, folder / "my talk.wav", output_paths(folder / "out" / "talk", [name]), **options)
     return (folder / "out" / f"talk.{name}").read_text(encoding="utf-8")
 
 
 def test_fields_of_a_ctm_hold_no_spaces(tmp_path: Path) -> None:
     """Alignment joins a lone dash to the word before it; what is written, `asr score` reads."""
     words = (Word("one —", 0.0, 1.0, 0.5), Word("two\u00a0x", 1.0, 2.0, 0.5), Word(";;", 2.0, 3.0, 0.5))
-    write(Transcript("", 3.0, words), tmp_path / ";; my\ttalk.wav", tmp_path / "talk", ["ctm"])
+    write(Transcript("", 3.0, words), tmp_path / ";; my\ttalk.wav", {"ctm": tmp_path / "talk.ctm"})
     assert [tuple(word) for word in read_ctm(Source.read(tmp_path / "talk.ctm"))] == [
         (("_;;_my_talk", "1"), 0.0, 0.5, "one"),
         (("_;;_my_talk", "1"), 0.5, 0.5, "—"),
@@ -148,7 +148,7 @@ def test_what_is_no_elan_file_is_named(tmp_path: Path) -> None:
 
 def test_nothing_said_is_a_valid_file_in_every_format(tmp_path: Path) -> None:
     empty = Transcript("", 2.0)
-    write(empty, tmp_path / "x.wav", tmp_path / "x", FORMATS)
+    write(empty, tmp_path / "x.wav", output_paths(tmp_path / "x", list(FORMATS)))
     assert (tmp_path / "x.txt").read_text() == "" and (tmp_path / "x.vtt").read_text() == "WEBVTT\n\n"
     assert json.loads((tmp_path / "x.json").read_text())["words"] == []
     assert pympi.Praat.TextGrid(str(tmp_path / "x.TextGrid")).xmax == 2.0
@@ -160,6 +160,9 @@ def test_formats_are_named_in_any_case() -> None:
     assert parse_formats("SRT, textgrid,eaf") == ("srt", "TextGrid", "eaf")
     with pytest.raises(AsrError, match="-f srt,doc: 'doc' is no output format; there are txt, json"):
         parse_formats("srt,doc")
+    with pytest.raises(AsrError, match="-f ,: names no output format; there are txt, json"):
+        parse_formats(",")
+    assert parse_formats("") == ()
 
 
 @settings(deadline=None, max_examples=50)

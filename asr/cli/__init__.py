@@ -1,8 +1,10 @@
 """The command line: parse arguments, call the library, print. Commands import heavy packages only when they run."""
 
+import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -21,7 +23,8 @@ from asr.cli import (
     tuning,
 )
 from asr.cli.groups import Commands, SectionedGroup
-from asr.errors import AsrError
+from asr.cli.log import tell
+from asr.errors import OutputError, explain, printable
 from asr.extras import missing_package
 
 SECTIONS = {
@@ -76,26 +79,73 @@ def main() -> None:
 def run(program: Callable[[], None], subject: str = "this program") -> None:
     """Run a program of the command line or of a recipe, and exit with its status.
 
-    The status is 0; 1 after an error, which is printed on stderr; 2 after a wrong call; 130 after Ctrl-C. `subject`
-    names the program in the message about an optional package that is not installed.
+    The status is 0; 1 after an error, which is printed on stderr in one line; 2 after a wrong call; 130 after Ctrl-C.
+    `subject` names the program in the message about an optional package that is not installed. With `ASR_DEBUG=1` in
+    the environment, an error is printed with its traceback.
     """
     try:
-        program()
-    except AsrError as error:
-        _fail(error)
-    except ModuleNotFoundError as error:
-        explained = missing_package(error, subject)
-        if explained is None:
-            raise
-        _fail(explained)
+        with _plain_stdout():
+            program()
     except KeyboardInterrupt:
-        print("asr: interrupted", file=sys.stderr)
+        tell("asr: interrupted")
         sys.exit(130)
     except BrokenPipeError:  # `asr … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if isinstance(error, ImportError):
+            explained = missing_package(error, subject)
+        else:
+            explained = explain(error, " ".join(sys.argv[1:]) or subject)
+        if explained is None or os.environ.get("ASR_DEBUG") == "1":
+            raise
+        tell(f"asr: {explained}")
         sys.exit(1)
 
 
-def _fail(error: AsrError) -> None:
-    print(f"asr: {error}", file=sys.stderr)
-    sys.exit(1)
+@contextmanager
+def _plain_stdout() -> Iterator[None]:
+    """Let the block write on stdout without control characters, and write all of it before the block ends.
+
+    Raises OutputError if stdout cannot be written, BrokenPipeError if its reader has gone.
+    """
+    before = sys.stdout
+    if not isinstance(before, io.TextIOWrapper):  # a notebook, or no stdout at all
+        yield
+        return
+    before.flush()
+    sys.stdout = _PlainText(
+        before.buffer, encoding=before.encoding, errors=before.errors, line_buffering=before.line_buffering
+    )
+    try:
+        yield
+    finally:
+        output, sys.stdout = sys.stdout, before
+        try:
+            output.detach()  # which writes what is left
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), before.fileno())  # Python writes it again when it ends
+            raise
+
+
+class _PlainText(io.TextIOWrapper):
+    """A text file that writes control characters as escapes, and whose errors name standard output."""
+
+    def write(self, text: str) -> int:
+        with _naming_stdout():
+            return super().write(printable(text))
+
+    def flush(self) -> None:
+        with _naming_stdout():
+            super().flush()
+
+
+@contextmanager
+def _naming_stdout() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(error.errno, error.strerror, "standard output") from None
+    except UnicodeEncodeError as error:
+        raise explain(error, "standard output") or error from None

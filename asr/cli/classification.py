@@ -1,13 +1,13 @@
 """`asr classify`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from asr.cli.log import show_log, tell
 from asr.cli.options import Device, Inputs, Model
-from asr.errors import AsrError
+from asr.errors import AsrError, one_line
 
 
 def classify(
@@ -35,14 +35,21 @@ def classify(
     cannot be read are named on stderr, and the exit status is then 1.
     """
     import tempfile
+    from contextlib import ExitStack
 
-    from asr.cli.inputs import find_recordings
-    from asr.corpus.manifest import with_hypothesis, write_manifest
+    from asr.cli.inputs import find_recordings, require_no_input
+    from asr.corpus.manifest import manifest_in_parts, with_hypothesis
+    from asr.files import require_file
 
     if output is not None and output.suffix != ".jsonl":
         raise AsrError(f"-o {output}: must be the name of a manifest, NAME.jsonl")
-    with tempfile.TemporaryDirectory(prefix="asr-") as temporary:
-        utterances = [utterance for utterance, _ in find_recordings(inputs, Path(temporary))]
+    show_log()
+    require_no_input(output, inputs)
+    for path in filter(None, (output, confusion)):
+        require_file(path)
+    with ExitStack() as stack:
+        temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="asr-"))
+        utterances = [source.utterance for source in find_recordings(inputs, Path(temporary))]
 
         from asr.classification import Classifier
         from asr.classification import classify as classify_all
@@ -50,31 +57,34 @@ def classify(
 
         classifier = Classifier.from_file(model, device)
         field = classifier.config.data.text_field
-        rows, failed, scored = [], [], []  # scored: (reference, hypothesis, speaker)
+        classified, failed, scored = 0, [], []  # scored: (reference, hypothesis, speaker)
+        add = None if output is None else stack.enter_context(manifest_in_parts(output))
         with ProgressBar("classifying", len(utterances)) as bar:
             for utterance, result in classify_all(classifier, utterances):
                 bar.advance()
                 if isinstance(result, AsrError):
-                    failed.append(utterance.id)
+                    failed.append(one_line(utterance.id))
                     bar.print(f"asr: {result}")
                     continue
-                rows.append(with_hypothesis(utterance, result.label))
-                if output is None:
-                    name = "" if len(utterances) == 1 else f"{utterance.id}\t"
-                    print(f"{name}{result.label}\t{result.probability:.3f}")
+                classified += 1
+                if add is not None:
+                    add(with_hypothesis(utterance, result.label))
+                else:
+                    name = "" if len(utterances) == 1 else f"{one_line(utterance.id)}\t"
+                    print(f"{name}{one_line(result.label)}\t{result.probability:.3f}")
                 known = {"text": utterance.text, "speaker": utterance.speaker, **utterance.extra}.get(field)
                 if known is not None and (reference := classifier.normalizer(str(known))):
                     scored.append((reference, result.label, None if field == "speaker" else utterance.speaker))
     if output is not None:
-        write_manifest(output, rows)
+        tell(f"written: {output}")
     if scored:
         from asr.scoring.accuracy import accuracy, confusions
 
         references, hypotheses, speakers = zip(*scored, strict=True)
         right = accuracy(references, hypotheses, speakers)
         print(right)
-        if unlabelled := len(rows) - len(scored):
-            print(f"asr: {unlabelled} of {len(rows)} recordings have no {field} and are not scored", file=sys.stderr)
+        if unlabelled := classified - len(scored):
+            tell(f"asr: {unlabelled} of {classified} recordings have no {field} and are not scored")
         if confusion is not None:
             from asr.figures.confusions import confusion_picture
 

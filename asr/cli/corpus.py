@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from asr.cli.log import show_log
+from asr.cli.options import config_file
 from asr.errors import AsrError
 
 
@@ -52,7 +54,7 @@ def prepare(
     from asr.corpus.prepare import describe, parse_fractions
     from asr.corpus.prepare import prepare as prepare_corpus
 
-    logging.basicConfig(format="%(message)s")
+    show_log(logging.WARNING)
     fractions = None if split is None else parse_fractions(split)
     options = {"tier": tier, "text_suffix": text_suffix, "pattern": pattern}
     prepared = prepare_corpus(source, output, format=format, fractions=fractions, by=by, **options)
@@ -68,7 +70,11 @@ def check(
     ],
     config: Annotated[
         Path | None,
-        typer.Option(metavar="CONFIG", help="Configuration of the model to train (default: default settings)."),
+        typer.Option(
+            metavar="CONFIG",
+            callback=config_file,
+            help="Configuration of the model to train, or its folder (default: default settings).",
+        ),
     ] = None,
     output: Annotated[
         Path | None,

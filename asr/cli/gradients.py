@@ -1,10 +1,12 @@
 """The command `asr report gradients`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from asr.cli.log import tell
+from asr.files import require_file
 
 
 def gradients(
@@ -20,9 +22,10 @@ def gradients(
     """
     from asr.figures.gradients import gradient_picture
 
+    require_file(output)
     curves, frame = gradient_picture(output, audio, seconds=seconds)
     print("last frame\t1 s before\tfirst frame\tcurve")
     for curve in curves:
         second = curve.norms[-1 - round(1 / frame)] if len(curve.norms) > 1 / frame else float("nan")
         print(f"{curve.norms[-1]:.1e}\t{second:.1e}\t{curve.norms[0]:.1e}\t{curve.name}")
-    print(f"picture: {output}", file=sys.stderr)
+    tell(f"picture: {output}")

@@ -10,38 +10,43 @@ from pathlib import Path
 from typing import Literal
 
 from asr.audio import AUDIO_SUFFIXES
+from asr.cli.log import tell
 from asr.containers import container_of, read_head
 from asr.corpus.manifest import SUFFIXES, read_manifest
 from asr.errors import AsrError
 from asr.utterance import Utterance
+from asr.writers.names import Source
 
 
-def find_recordings(arguments: Sequence[str], folder: Path) -> list[tuple[Utterance, Path]]:
-    """Find the recordings that arguments name, in their order, each with the name of its outputs without suffix.
+def find_recordings(arguments: Sequence[str], folder: Path) -> list[Source]:
+    """Find the recordings that arguments name, in their order, each with the name of its outputs.
 
     A folder is searched with all folders in it, and its tree is mirrored in the names. The utterances of a manifest are
     named by their ids. `-` is standard input, which is kept as a file in `folder`. A missing file is not an error here:
     its reader names it, and also a link that leads nowhere. Raises AsrError for a folder or a glob without recordings.
     """
-    found: list[tuple[Utterance, Path]] = []
+    found: list[Source] = []
     for argument in arguments:
         path = Path(argument)
         if argument == "-":
             path = folder / "stdin"
             with path.open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)
-            found.append((Utterance("-", path), Path("stdin")))
-        elif path.is_dir():
-            found += _all_in(
-                argument, sorted(file for file in path.rglob("*") if file.is_file() or _leads_nowhere(file)), path
-            )
+            found.append(Source(Utterance("-", path), "stdin"))
+        elif not argument:
+            raise AsrError("INPUT '': is an empty name; name recordings, or . for the current folder")
+        elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises OSError for a name that is too long
+            inside, closed = _files_in(path)
+            found += [_source(one, Path(one.name)) for one in closed]  # its reader says why it cannot be read
+            if inside or not closed:
+                found += _all_in(argument, inside, path)
         elif path.suffix in SUFFIXES:
-            found += [(utterance, Path(utterance.id.strip("/"))) for utterance in read_manifest(path)]
-        elif not path.exists() and glob.has_magic(argument):
+            found += [Source(utterance, utterance.id) for utterance in read_manifest(path)]
+        elif glob.has_magic(argument) and not os.path.exists(path):  # noqa: PTH110
             files = glob.glob(argument, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
             found += _all_in(argument, sorted(map(Path, files)), None)
         else:
-            found.append((Utterance(_printable(argument), path), Path(path.stem)))
+            found.append(_source(path, Path(path.name)))
     return found
 
 
@@ -56,7 +61,42 @@ def parse_channels(value: str) -> Literal["mix", "split"] | int:
     raise AsrError(f"--channels {value}: must be mix, split, or the number of a channel, from 1")
 
 
-def _all_in(argument: str, files: Sequence[Path], root: Path | None) -> list[tuple[Utterance, Path]]:
+def require_no_input(output: Path | None, arguments: Sequence[str]) -> None:
+    """Raise AsrError if `output` is one of the files that arguments name: it would be replaced."""
+    if output is None or not _is_file(output):
+        return
+    for argument in map(Path, arguments):
+        if _is_file(argument) and output.samefile(argument):
+            raise AsrError(f"-o {output}: is also an input, which would be replaced; choose another name")
+
+
+def _source(file: Path, name: Path) -> Source:
+    shown = os.fsencode(file).decode("utf-8", "backslashreplace")
+    if shown != str(file):
+        tell(f"{shown}: its name is not UTF-8; results call it by this name")
+    return Source(Utterance(shown, file), str(name.with_suffix("")), name.suffix)
+
+
+def _files_in(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files in a folder and in all folders in it, and the folders that cannot be read.
+
+    A link to a folder is not searched, and named on stderr.
+    """
+    found: list[Path] = []
+    closed: list[Path] = []
+    for root, folders, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
+        linked = [Path(root, name) for name in folders if Path(root, name).is_symlink()]
+        for link in linked:
+            tell(f"{link}: is a link to a folder, which is not searched")
+        found += [file for name in names if _is_file(file := Path(root, name)) or _leads_nowhere(file)]
+    return sorted(found), closed
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises OSError for a name that is too long
+
+
+def _all_in(argument: str, files: Sequence[Path], root: Path | None) -> list[Source]:
     """Return the recordings among files: by their suffix, else by their content; count all other files on stderr."""
     visible = [file for file in files if not file.name.startswith(".")]
     recordings = [file for file in visible if file.suffix.lower() in AUDIO_SUFFIXES or _holds_audio(file)]
@@ -65,11 +105,8 @@ def _all_in(argument: str, files: Sequence[Path], root: Path | None) -> list[tup
         found = f"; found {_counted(others)}" if others else ""
         raise AsrError(f"{argument}: holds no recordings ({' '.join(AUDIO_SUFFIXES)}){found}")
     if others:
-        print(f"{argument}: not recordings: {_counted(others)}", file=sys.stderr)
-    return [
-        (Utterance(_printable(str(file)), file), (file.relative_to(root) if root else Path(file.name)).with_suffix(""))
-        for file in recordings
-    ]
+        tell(f"{argument}: not recordings: {_counted(others)}")
+    return [_source(file, file.relative_to(root) if root else Path(file.name)) for file in recordings]
 
 
 def _leads_nowhere(file: Path) -> bool:
@@ -84,9 +121,4 @@ def _holds_audio(file: Path) -> bool:
 
 
 def _counted(others: Counter[str]) -> str:
-    return _printable(", ".join(f"{suffix} ({number})" for suffix, number in sorted(others.items())))
-
-
-def _printable(name: str) -> str:
-    """Replace bytes of a name that are not UTF-8, which no output could hold."""
-    return os.fsencode(name).decode("utf-8", "replace")
+    return ", ".join(f"{suffix} ({number})" for suffix, number in sorted(others.items()))

@@ -1,6 +1,5 @@
 """The command group `asr lm`: n-gram and recurrent language models."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,8 +7,9 @@ import typer
 
 from asr.cells import Cell
 from asr.cli.groups import Commands, DefaultGroup
-from asr.cli.log import show_log
+from asr.cli.log import show_log, tell
 from asr.errors import AsrError
+from asr.files import require_file
 
 Texts = Annotated[
     list[Path],
@@ -55,10 +55,11 @@ def of_n_grams(
     except ValueError:
         raise AsrError(f"--prune {prune}: give whole numbers with commas between them, such as 0,0,1") from None
     normalizer = Normalizer(lower=lower)
+    require_file(output)
     found = estimate(read_sentences(texts, normalizer), order=order, units=units, prune=thresholds)
-    print(found, file=sys.stderr)
+    tell(found)
     write_arpa(output, found.model, [f"text: {normalizer}", *found.smoothing])
-    print(f"{output}: {output.stat().st_size / 1e3:.0f} kB", file=sys.stderr)
+    tell(f"{output}: {output.stat().st_size / 1e3:.0f} kB")
     if validation is not None:
         print(found.model.perplexity(read_sentences([validation], normalizer)))
 
@@ -105,6 +106,7 @@ def train_rnn(
     from asr.training.language import Vectors, train
 
     show_log()
+    require_file(output)
     normalizer = Normalizer(lower=lower)
     given: Given | None = None
     vectors: Vectors = (None, None)
@@ -130,7 +132,7 @@ def train_rnn(
         layers=layers,
         dropout=dropout,
     )
-    print(f"{output}: {output.stat().st_size / 1e3:.0f} kB", file=sys.stderr)
+    tell(f"{output}: {output.stat().st_size / 1e3:.0f} kB")
     print(f"recurrent: {model.perplexity(held_out, vectors[1])}")
     if others is not None:
         print(f"with another {field}: {model.perplexity(held_out, others)}")

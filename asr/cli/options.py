@@ -5,13 +5,42 @@ from typing import Annotated
 
 import typer
 
+from asr.errors import AsrError
+
 Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="KEY=VALUE", help="Set a value of the configuration: training.epochs=20. Repeatable."
     ),
 ]
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file: runs/NAME/model.safetensors.")]
+
+
+def model_file(path: Path | None) -> Path | None:
+    """Return the model file that an argument names: itself, or the one in the folder of a training run."""
+    from asr.model_file import find_model
+
+    return None if path is None else find_model(path)
+
+
+def config_file(path: Path | None) -> Path | None:
+    """Return the configuration that an argument names: itself, or `config.yaml` in a folder of data or of a run."""
+    if path is None or not path.is_dir():
+        return path
+    if (path / "config.yaml").is_file():
+        return path / "config.yaml"
+    others = ", ".join(sorted(file.name for file in path.glob("*.y*ml"))[:5])
+    raise AsrError(
+        f"{path}: is a folder without config.yaml{f', it holds {others}' if others else ''}; name a configuration, or "
+        "write one there, as docs/train.md shows"
+    )
+
+
+Model = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL", callback=model_file, help="Model file or folder of a run: runs/NAME/model.safetensors."
+    ),
+]
 _INPUT = typer.Argument(
     metavar="INPUT…", help="Recordings, folders, globs, manifests (.jsonl .csv .tsv), or - for standard input."
 )

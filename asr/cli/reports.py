@@ -1,15 +1,15 @@
 """The commands `asr suspects` and `asr report`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from asr.cli.groups import Commands, DefaultGroup
-from asr.cli.log import show_log
-from asr.cli.options import Set
-from asr.errors import AsrError
+from asr.cli.log import show_log, tell
+from asr.cli.options import Set, config_file, model_file
+from asr.errors import AsrError, one_line
+from asr.files import require_file, require_folder
 
 
 def suspects(
@@ -45,6 +45,8 @@ def suspects(
     The output folder gets suspects.html, a page on which the recordings can be played, and exclude.txt, a list of ids
     for `asr train --set data.exclude=…`.
     """
+    if judge.is_dir():  # of a run, which has both
+        judge = (config_file if manifest is None else model_file)(judge) or judge
     is_config = judge.suffix in (".yaml", ".yml")
     if is_config and manifest is not None:
         raise AsrError(
@@ -57,21 +59,18 @@ def suspects(
     name = judge.resolve().parent.name if judge.stem == "config" else judge.stem
     out = output or (Path("runs") / name if is_config else judge.parent) / "suspects"
 
+    require_folder(out)
     from asr.report.suspects import PAGE_FILE, report_by_model, report_by_training
 
     if manifest is None:
         show_log()
-        found = report_by_training(judge, override or [], out, folds=folds, show=show, say=_say)
+        found = report_by_training(judge, override or [], out, folds=folds, show=show, say=tell)
     else:
-        found = report_by_model(judge, manifest, out, show=show, say=_say)
+        found = report_by_model(judge, manifest, out, show=show, say=tell)
     for suspect in found.suspects:
-        print(f"{suspect.utterance.id}\t{suspect.excess:.2f}\t{'; '.join(suspect.reasons)}")
+        print(f"{one_line(suspect.utterance.id)}\t{suspect.excess:.2f}\t{'; '.join(suspect.reasons)}")
     for line in [*found.lines, f"page with the recordings: {out / PAGE_FILE}"]:
-        _say(line)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+        tell(line)
 
 
 def report(
@@ -88,10 +87,11 @@ def report(
     from asr.report.run import write_report
 
     if not run.is_dir():
-        raise AsrError(f"{run}: no such folder; give the folder of a training run, such as runs/NAME")
+        raise AsrError(f"{run}: is no folder; give the folder of a training run, such as runs/NAME")
     path = output or run / "report.html"
+    require_file(path)
     write_report(run, path)
-    _say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    tell(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 reports = Commands(cls=DefaultGroup)

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from asr.cli.log import show_log
+from asr.cli.options import config_file
+
 
 def score(
     reference: Annotated[
@@ -28,6 +31,7 @@ def score(
         Path | None,
         typer.Option(
             metavar="YAML",
+            callback=config_file,
             help="Normalise texts and choose the text field as in this configuration: runs/NAME/config.yaml.",
         ),
     ] = None,
@@ -59,14 +63,17 @@ def score(
     import logging
 
     from asr.config import Config
+    from asr.files import require_file
     from asr.scoring.summary import summarise
     from asr.scoring.tables import write_rows
     from asr.text import Normalizer
 
     if lower and config is not None:
         raise typer.BadParameter("give --lower or --config, not both")
-    logging.basicConfig(format="asr: %(message)s")
+    show_log(logging.WARNING, prefix="asr: ")
     settings = Config.load(config) if config else None
+    for path in filter(None, (output, html)):
+        require_file(path)
     summary = summarise(
         reference,
         [hypothesis] if other is None else [hypothesis, other],

@@ -7,13 +7,18 @@ from typing import Annotated
 import typer
 
 from asr.cli.log import show_log
-from asr.cli.options import Set
+from asr.cli.options import Set, config_file, model_file
 from asr.errors import AsrError
 
 
 def train(
     config: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="Configuration (YAML), such as recipes/fsdd/config.yaml.")
+        Path,
+        typer.Argument(
+            metavar="CONFIG",
+            callback=config_file,
+            help="Configuration (YAML) such as recipes/fsdd/config.yaml, or a folder with config.yaml.",
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -21,7 +26,12 @@ def train(
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option("--from", metavar="MODEL", help="Start from the weights of this model (default: random weights)."),
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            callback=model_file,
+            help="Start from the weights of this model or run (default: random weights).",
+        ),
     ] = None,
     override: Set = None,
     budget: Annotated[

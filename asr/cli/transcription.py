@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr.cli.log import show_log
+from asr.cli.log import show_log, tell
 from asr.cli.options import Device, Eaf, Formats, Model, OptionalInputs
-from asr.errors import AsrError
+from asr.errors import AsrError, one_line
 from asr.files import read_text
 
 if TYPE_CHECKING:
@@ -27,7 +27,12 @@ def transcribe(
     formats: Formats = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="PATH", help="Folder for files, or NAME.jsonl for a manifest."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="Folder for files (default: the current one), NAME.jsonl for a manifest, or one file: NAME.srt.",
+        ),
     ] = None,
     channels: Annotated[
         str,
@@ -47,14 +52,15 @@ def transcribe(
     salvage: Annotated[
         bool, typer.Option(help="Transcribe what is there of truncated and damaged recordings.")
     ] = False,
-    skip_existing: Annotated[bool, typer.Option(help="Skip recordings whose files all exist.")] = False,
+    skip_existing: Annotated[bool, typer.Option(help="Skip recordings whose files are all there and whole.")] = False,
     eaf: Eaf = None,
     device: Device = None,
 ) -> None:
     """Transcribe recordings of any length.
 
-    Text goes to stdout, after the name of the recording if there are several; with -f or -o it goes to files. A
-    recording that cannot be read is named on stderr, the other recordings go on, and the exit status is 1.
+    Text goes to stdout, after the name of the recording if there are several; with -f or -o it goes to files, which
+    stderr names. A recording that cannot be read is named on stderr, the other recordings go on, and the exit status is
+    1.
     """
     if stream is not None:
         if inputs or formats or output or skip_existing or eaf or salvage or channels != "mix":
@@ -66,9 +72,11 @@ def transcribe(
 
     import tempfile
 
-    from asr.cli.inputs import find_recordings, parse_channels
+    from asr.cli.inputs import find_recordings, parse_channels, require_no_input
     from asr.writers.outputs import Outputs
 
+    show_log()  # tells of names changed, channels averaged, levels scaled
+    require_no_input(output, inputs)
     which = parse_channels(channels)
     with tempfile.TemporaryDirectory(prefix="asr-") as folder:
         outputs = Outputs(
@@ -81,7 +89,7 @@ def transcribe(
         )
         if skip_existing and outputs.formats:
             total = outputs.skipped + len(outputs.utterances)
-            print(f"{outputs.skipped} of {total} recordings have their files", file=sys.stderr)
+            tell(f"{outputs.skipped} of {total} recordings have their files")
         if not outputs.utterances:
             return
 
@@ -90,7 +98,6 @@ def transcribe(
         from asr.recognition.transcribe import transcribe as transcribe_all
         from asr.transcript import Transcript
 
-        show_log()  # tells of channels averaged, levels scaled
         recognizer = load(model, device)
         search = None
         if nbest or hotwords is not None or phrases is not None:
@@ -103,7 +110,7 @@ def transcribe(
                 transcribe_all(recognizer, outputs.utterances, which, search, salvage=salvage)
             ):
                 bar.advance()
-                name, result = outcome.utterance.id, outcome.result
+                name, result = one_line(outcome.utterance.id), outcome.result
                 if not isinstance(result, Transcript):
                     failed.append(name)
                     bar.print(f"asr: {result}")
@@ -113,8 +120,10 @@ def transcribe(
                     bar.print(f"{name}: {_reason_for_no_text(result, phrases)}")
                 if not outputs.formats and outputs.manifest is None:
                     print(result.text if total == 1 and which != "split" else f"{name}\t{result.text}")
+    if outputs.formats or outputs.manifest is not None:
+        tell(outputs.written)
     if hotwords is not None:
-        print(f"hotwords changed {changed} of {total} texts", file=sys.stderr)
+        tell(f"hotwords changed {changed} of {total} texts")
     if failed:
         names = "\n  ".join(failed)
         raise AsrError(f"{len(failed)} of {total} recordings could not be transcribed:\n  {names}")
@@ -142,7 +151,7 @@ def _transcribe_live(model: Path, source: str, device: str | None) -> None:
     recognizer = load(model, device)
     rate, blocks = microphone() if source == "mic" else piped(sys.stdin.buffer, recognizer.sample_rate)  # type: ignore[arg-type]
     stream = recognizer.stream(rate)
-    print(f"listening at {rate} Hz; {describe(recognizer.config.model_dump())}; Ctrl-C ends", file=sys.stderr)
+    tell(f"listening at {rate} Hz; {describe(recognizer.config.model_dump())}; Ctrl-C ends")
     printed, shown = 0, ""
     try:
         for block in blocks:
@@ -163,11 +172,12 @@ def _transcribe_live(model: Path, source: str, device: str | None) -> None:
 
 def _show(partial: str) -> None:
     """Show a text that may still change: on a terminal in one line that is rewritten, elsewhere in a line each time."""
+    partial = one_line(partial)
     if sys.stderr.isatty():
         columns = os.get_terminal_size(sys.stderr.fileno()).columns
         print(f"\r\033[K{partial[1 - columns :]}", end="", file=sys.stderr, flush=True)
     elif partial:
-        print(f"… {partial}", file=sys.stderr, flush=True)
+        tell(f"… {partial}")
 
 
 def align(
@@ -176,8 +186,14 @@ def align(
     text: Annotated[Path, typer.Argument(metavar="TEXT", help="Its text, as a plain text file in UTF-8.")],
     formats: Formats = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the files of -f.", show_default=False)
-    ] = Path(),
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="Folder for the files of -f (default: the current one), or one file: NAME.TextGrid.",
+        ),
+    ] = None,
     make_corpus: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write DIR/AUDIO.jsonl: well-aligned segments, as a manifest to train on."),
@@ -187,15 +203,25 @@ def align(
 ) -> None:
     """Find when each word of a text is spoken in a recording.
 
-    Start, end, confidence and word go to stdout, or to files with -f. Words that are not spoken, and speech that is not
-    in the text, are skipped and named on stderr.
+    Start, end, confidence and word go to stdout, or to files with -f or -o. Words that are not spoken, and speech that
+    is not in the text, are skipped and named on stderr.
     """
-    from asr.writers import parse_formats, write
+    from asr.files import require_file, require_folder
+    from asr.writers import write
+    from asr.writers.names import safe_name
+    from asr.writers.outputs import Destination, Written
 
-    names = parse_formats(formats or "")
-    if eaf is not None and "eaf" not in names:
+    destination, written = Destination(output, formats, default=""), Written()
+    if output is not None and not destination.formats:
+        raise AsrError(f"-o {output}: is a folder; name the formats of its files with -f")
+    paths = destination.paths(safe_name(audio.stem))
+    if eaf is not None and "eaf" not in paths:
         raise AsrError("--eaf FILE: goes with -f eaf")
     content = read_text(text)
+    for path in paths.values():
+        require_file(path)
+    if make_corpus is not None:
+        require_folder(make_corpus)
 
     from asr.corpus.manifest import write_manifest
     from asr.recognition.align import align as align_text
@@ -205,15 +231,23 @@ def align(
 
     show_log()
     alignment = align_text(load(model, device), audio, content)
-    write(alignment.transcript, audio, output / audio.stem, names, eaf=eaf)
-    if not names and make_corpus is None:
+    for name, path in paths.items():
+        replaced = path.exists()
+        write(alignment.transcript, audio, {name: path}, eaf=eaf)
+        written.add(path, replaced)
+    if not paths and make_corpus is None:
         print(render(alignment.transcript, audio), end="")
     for line in alignment.report():
-        print(line, file=sys.stderr)
+        tell(line)
     if make_corpus is not None:
         segments = well_aligned(alignment, audio, audio.stem)
         if not segments:
             raise AsrError(f"{audio}: no segment is aligned well enough to train on; is {text} its text?")
-        write_manifest(make_corpus / f"{audio.stem}.jsonl", segments)
+        listed = make_corpus / f"{safe_name(audio.stem)}.jsonl"
+        replaced = listed.exists()
+        write_manifest(listed, segments)
+        written.add(listed, replaced)
         seconds = sum(segment.duration or 0.0 for segment in segments)
-        print(f"{len(segments)} segments, {seconds:.1f} s of {alignment.transcript.duration:.1f} s", file=sys.stderr)
+        tell(f"{len(segments)} segments, {seconds:.1f} s of {alignment.transcript.duration:.1f} s")
+    if paths or make_corpus is not None:
+        tell(written)

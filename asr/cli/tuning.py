@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from asr.cli.log import show_log, tell
 from asr.cli.options import Device, Model
 
 
@@ -37,7 +38,12 @@ def tune(
         bool, typer.Option(help="Allow only words of the word model (default: any word can be spelled).")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The model file to write (default: MODEL itself).")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="The model file to write, which can be MODEL itself (default: NAME.tuned.safetensors beside MODEL).",
+        ),
     ] = None,
     device: Device = None,
 ) -> None:
@@ -45,12 +51,16 @@ def tune(
 
     All is tuned on validation data. A language model that does not lower the errors is not stored. Words that the word
     model does not have stay possible: they are scored by their characters. Word confidences are calibrated in any case:
-    of the words with confidence 0.8, eight in ten shall be right.
+    of the words with confidence 0.8, eight in ten shall be right. MODEL itself stays as it is, unless -o names it.
     """
+    from asr.files import require_file
     from asr.recognition.recognizer import load
     from asr.tuning.tune import tune as tune_recognizer
 
-    logging.basicConfig(format="asr: %(message)s")
+    show_log(logging.WARNING, prefix="asr: ")
+    output = output or model.with_name(f"{model.stem}.tuned{model.suffix}")
+    for path in filter(None, (output, plot)):
+        require_file(path)
     recognizer = load(model, device)
     tune_recognizer(
         recognizer,
@@ -64,4 +74,5 @@ def tune(
         plot=plot,
         report=partial(print, flush=True),
     )
-    recognizer.save(output or model)
+    recognizer.save(output)
+    tell(f"{output}: {output.stat().st_size / 1e6:.1f} MB")

@@ -10,7 +10,6 @@ from typing import Any
 
 from asr.corpus.check import Report
 from asr.corpus.check_verdicts import SUSPECT, UNUSABLE, VERDICTS, Entry, Finding
-from asr.errors import AsrError
 from asr.files import write_whole
 
 _EXAMPLES = 2  # findings shown for each verdict
@@ -57,7 +56,7 @@ def _character_lines(report: Report) -> Iterator[str]:
 def write_table(report: Report, path: Path) -> None:
     """Write JSON Lines of three kinds: findings, lines with their figures, and characters; `kind` names the kind.
 
-    Raises AsrError if `path` cannot be written.
+    Raises OutputError if `path` cannot be written.
     """
     entries = [entry for rows in report.splits.values() for entry in rows]
     rows = [*map(_finding_row, report.findings), *map(_line_row, entries)]
@@ -66,10 +65,7 @@ def write_table(report: Report, path: Path) -> None:
         rows.append({"kind": "character", **about, "first": row.first, "flags": row.flags})
     # A lone surrogate, which UTF-8 cannot hold, becomes the JSON escape for it.
     content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "backslashreplace")
-    try:
-        write_whole(path, content)
-    except OSError as error:
-        raise AsrError(f"{path}: cannot write the table: {error.strerror}; choose another path with -o") from None
+    write_whole(path, content)
 
 
 def _finding_row(finding: Finding) -> dict[str, Any]:

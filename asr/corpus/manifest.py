@@ -4,13 +4,14 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from asr.errors import ManifestError, raise_problems
-from asr.files import read_text, to_json, write_whole
+from asr.files import read_text, to_json, whole_file
 from asr.utterance import Utterance
 
 SUFFIXES = (".jsonl", ".csv", ".tsv")
@@ -60,10 +61,39 @@ def scan_manifest(
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
-    """Write a manifest as JSON Lines, whole or not at all; audio paths are relative to the folder of the manifest."""
+    """Write a manifest as JSON Lines, whole or not at all; audio paths are relative to the folder of the manifest.
+
+    Raises OutputError if the file cannot be written, ManifestError for a name that UTF-8 cannot hold.
+    """
     path = Path(path)
-    rows = (to_json(to_row(utterance, path.parent)) for utterance in utterances)
-    write_whole(path, "".join(f"{row}\n" for row in rows).encode())
+    with whole_file(path) as file:
+        file.writelines(_line(utterance, path.parent) for utterance in utterances)
+
+
+@contextmanager
+def manifest_in_parts(path: Path) -> Iterator[Callable[[Utterance], None]]:
+    """Open a manifest that gets its utterances one by one: `with manifest_in_parts(path) as add: add(utterance)`.
+
+    The manifest has its name when the block ends. If the block fails, the lines so far stay in a draft that the log
+    names. Raises OutputError if the file cannot be written, ManifestError for a name that UTF-8 cannot hold.
+    """
+    with whole_file(path, keep=True) as file:
+
+        def add(utterance: Utterance) -> None:
+            file.write(_line(utterance, path.parent))
+            file.flush()
+
+        yield add
+
+
+def _line(utterance: Utterance, folder: Path) -> bytes:
+    try:
+        return f"{to_json(to_row(utterance, folder))}\n".encode()
+    except UnicodeEncodeError:
+        raise ManifestError(
+            f"{utterance.audio}: {utterance.id} has a name or a field that is not UTF-8, which a manifest cannot hold; "
+            "rename the file, for example with convmv"
+        ) from None
 
 
 def relative_path(path: Path, folder: Path) -> str:
@@ -89,8 +119,13 @@ def to_row(utterance: Utterance, folder: Path) -> dict[str, Any]:
 
 
 def with_hypothesis(utterance: Utterance, hypothesis: str) -> Utterance:
-    """Return a copy of an utterance with the hypothesis as an extra field."""
-    return replace(utterance, extra={**utterance.extra, "hypothesis": hypothesis})
+    """Return a copy of an utterance with the hypothesis as an extra field.
+
+    In the name of a recording, an escape such as `\\xff` stands for a byte that is not UTF-8, which a manifest cannot
+    hold.
+    """
+    audio = Path(os.fsencode(utterance.audio).decode("utf-8", "backslashreplace"))
+    return replace(utterance, audio=audio, extra={**utterance.extra, "hypothesis": hypothesis})
 
 
 def json_rows(content: str) -> Iterable[tuple[int, Any]]:

@@ -11,6 +11,7 @@ import soundfile
 import soxr
 
 from asr.files import write_whole
+from asr.writers.clean import writable
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz
 _ENVIRONMENT = jinja2.Environment(
@@ -23,8 +24,11 @@ _ENVIRONMENT.globals["rows_at_once"] = 200  # rows of a sortable table that are 
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:
-    """Fill the template `templates/TEMPLATE` with `values`; write the page whole or not at all."""
-    write_whole(path, _ENVIRONMENT.get_template(template).render(values).encode())
+    """Fill the template `templates/TEMPLATE` with `values`; write the page whole or not at all.
+
+    U+FFFD stands for control characters, which HTML cannot hold.
+    """
+    write_whole(path, writable(_ENVIRONMENT.get_template(template).render(values)).encode())
 
 
 def data_uri(kind: str, content: bytes) -> str:

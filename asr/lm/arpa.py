@@ -5,17 +5,20 @@ KenLM requires, and names the units of the model.
 """
 
 import gzip
+import io
 import math
 import re
 import zlib
 from array import array
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 
 from asr.errors import LanguageModelError
+from asr.files import whole_file
 from asr.lm.ngram import MOST_ORDER, SPACE, SPECIALS, Kind, Level, NGram
 
 _LN10 = math.log(10)
@@ -50,13 +53,18 @@ def read_arpa(path: str | Path) -> NGram:
 
 
 def write_arpa(path: str | Path, model: NGram, comments: Iterable[str] = ()) -> None:
-    """Write a model, whole or not at all, with `comments` first; compressed if `path` ends in `.gz`."""
+    """Write a model, whole or not at all, with `comments` first; compressed if `path` ends in `.gz`.
+
+    Raises OutputError if the file cannot be written.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".part")
     levels = model.levels
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(draft, "wt", encoding="utf-8", newline="\n") as file:
+    with ExitStack() as stack:
+        raw: Any = stack.enter_context(whole_file(path))
+        if path.suffix == ".gz":
+            raw = stack.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0))  # equal models: equal bytes
+        file = io.TextIOWrapper(raw, encoding="utf-8", newline="\n")
+        stack.callback(file.detach)  # which writes the rest, and does not close `raw`
         file.writelines(f"# {comment}\n" for comment in comments)
         file.write(f"{_UNITS}{model.units}\n\n\\data\\\n")
         file.writelines(f"ngram {order}={len(level.token)}\n" for order, level in enumerate(levels, start=1))
@@ -76,7 +84,6 @@ def write_arpa(path: str | Path, model: NGram, comments: Iterable[str] = ()) -> 
             else:
                 file.writelines(f"{log_prob:.7g}\t{name}\n" for log_prob, name in zip(log_probs, names, strict=True))
         file.write("\n\\end\\\n")
-    draft.replace(path)
 
 
 class _Lines:

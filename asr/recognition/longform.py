@@ -23,7 +23,7 @@ from torch import Tensor
 from asr.audio import load_audio
 from asr.decoders import TOLERANCE, open_recording
 from asr.equalize import Equalizer
-from asr.errors import AudioError
+from asr.errors import AudioError, audio_error
 from asr.recognition.interface import FrameModel
 from asr.utterance import Utterance
 
@@ -187,8 +187,8 @@ def read_pieces(
             for channel in chosen:
                 for piece in cut(read, min(seconds, longest), sample_rate=sample_rate, stride=stride):
                     yield Track(utterance, channel), piece
-    except AudioError as error:
-        yield Track(utterance, channel), error
+    except Exception as error:
+        yield Track(utterance, channel), audio_error(error, str(utterance.audio))
 
 
 def pauses(samples: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:

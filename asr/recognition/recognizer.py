@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, Self, overload
+from typing import IO, TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, overload
 
 import numpy as np
 import torch
@@ -52,6 +52,19 @@ def recognition_network(config: ModelConfig, *, num_bins: int, num_units: int, k
     return EncoderDecoder(
         num_bins=num_bins, num_units=num_units, ctc_weight=ctc_weight, kernels=kernels, **config.encoder
     )
+
+
+class TranscribeOptions(TypedDict, total=False):
+    """The options that `Recognizer.transcribe` has for one recording and for many; it explains them."""
+
+    channel: Channel | None
+    start: float
+    end: float | None
+    nbest: int
+    hotwords: str | Path | Sequence[str] | None
+    phrases: str | Path | Sequence[str] | None
+    language_model: bool
+    salvage: bool
 
 
 class Recognizer(SpeechModel[RecognitionNetwork]):
@@ -232,15 +245,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
         self,
         recording: str | PathLike[str] | bytes | IO[bytes] | np.ndarray | Tensor | tuple[Any, Any] | dict[str, Any],
         sample_rate: int | None = None,
-        *,
-        channel: Channel | None = None,
-        start: float = 0.0,
-        end: float | None = None,
-        nbest: int = 0,
-        hotwords: str | Path | Sequence[str] | None = None,
-        phrases: str | Path | Sequence[str] | None = None,
-        language_model: bool = True,
-        salvage: bool = False,
+        **options: Unpack[TranscribeOptions],
     ) -> Transcript: ...
 
     @overload
@@ -249,16 +254,9 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
         recording: Iterable[Any],
         sample_rate: int | None = None,
         *,
-        channel: Channel | None = None,
-        start: float = 0.0,
-        end: float | None = None,
-        nbest: int = 0,
-        hotwords: str | Path | Sequence[str] | None = None,
-        phrases: str | Path | Sequence[str] | None = None,
-        language_model: bool = True,
-        salvage: bool = False,
         errors: Literal["raise"] = "raise",
         progress: bool = False,
+        **options: Unpack[TranscribeOptions],
     ) -> Iterator[Transcript]: ...
 
     @overload
@@ -267,16 +265,9 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
         recording: Iterable[Any],
         sample_rate: int | None = None,
         *,
-        channel: Channel | None = None,
-        start: float = 0.0,
-        end: float | None = None,
-        nbest: int = 0,
-        hotwords: str | Path | Sequence[str] | None = None,
-        phrases: str | Path | Sequence[str] | None = None,
-        language_model: bool = True,
-        salvage: bool = False,
         errors: Literal["return"],
         progress: bool = False,
+        **options: Unpack[TranscribeOptions],
     ) -> Iterator[Transcript | AudioError]: ...
 
     def transcribe(

@@ -49,7 +49,7 @@ class Checkpoints:
                 f"{path}: cannot be written: {error.strerror or error}; free disk space and repeat the command; it "
                 "resumes from the previous checkpoint"
             ) from None
-        for old in self._paths()[:-_KEPT]:
+        for old in [*self._paths()[:-_KEPT], *self.folder.glob("*.part")]:  # drafts that a killed run left
             old.unlink()
         self._last = time.monotonic()
 

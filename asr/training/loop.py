@@ -14,6 +14,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 
 from asr.config import TrainingConfig
 from asr.errors import ConfigError, TrainingError
+from asr.model_file import MODEL_FILE
 from asr.progress import ProgressBar, RemainingTime, format_duration
 from asr.run_log import CRITERION_NAMES, Row, kept_row, stop_reason, write_log
 from asr.training.checkpoint import Checkpoints, StopSignals, random_state, set_random_state
@@ -24,7 +25,7 @@ from asr.training.task import Task
 from asr.training.watch import epoch_lines, format_loss, gradient_norms, say
 
 BEST_FILE = "best.safetensors"  # best model so far; it becomes MODEL_FILE when training is done
-MODEL_FILE, LOG_FILE = "model.safetensors", "log.jsonl"
+LOG_FILE = "log.jsonl"
 MAX_SKIPPED = 10  # batches without a finite loss or gradient after which training stops
 _DRAWN_EVERY = 60.0  # seconds between two updates of the page
 

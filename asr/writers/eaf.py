@@ -4,7 +4,7 @@ pympi makes a new file. It does not rewrite a user's file, since it drops the pa
 controlled vocabularies, external references): the tier is put into the XML itself.
 """
 
-import os
+import re
 import xml.etree.ElementTree as etree
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +12,16 @@ from pathlib import Path
 import pympi
 from pympi.Elan import to_string
 
+from asr.corpus.manifest import relative_path
 from asr.errors import AsrError
 from asr.transcript import Transcript, Word
+from asr.writers.clean import writable
 
 TIER, LINGUISTIC_TYPE = "asr", "asr"
 UNSURE = 0.5  # words of less confidence are marked
 MARK = "[?]"  # follows an unsure word, as in CHAT
 _BEFORE_TYPES = ("LICENSE", "HEADER", "TIME_ORDER", "TIER")  # before the linguistic types, in the order of the schema
+_NUMBER = re.compile(r"(?<![0-9])([0-9]{1,15})$")
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
 
@@ -41,7 +44,7 @@ def _new(recording: Path, target: Path) -> etree.Element:
     document = pympi.Eaf(author="asr")
     document.remove_tier("default")
     media = recording.resolve()
-    relative = Path(os.path.relpath(media, target.parent)).as_posix()
+    relative = writable(relative_path(media, target.parent))
     document.add_linked_file(media.as_uri(), relpath=f"./{relative}", mimetype=_mime(media))
     return etree.fromstring(to_string(document))
 
@@ -54,7 +57,7 @@ def _read(path: Path) -> etree.Element:
     try:
         parser = etree.XMLParser(target=etree.TreeBuilder(insert_comments=True))
         root = etree.parse(path, parser).getroot()
-    except (OSError, etree.ParseError) as error:
+    except (OSError, ValueError, LookupError, etree.ParseError) as error:  # LookupError: an unknown encoding
         raise AsrError(f"{path}: cannot be read as an ELAN file: {error}") from None
     if root.tag != "ANNOTATION_DOCUMENT" or root.find("TIME_ORDER") is None:
         raise AsrError(f"{path}: is XML but no ELAN file; its root is {root.tag}")
@@ -93,8 +96,8 @@ def _marked(word: Word) -> str:
 
 
 def _following(ids: Iterator[str]) -> int:
-    """Return a number above all numbers in ids: 13 for `a12`."""
-    return 1 + max((int(digits) for name in ids if (digits := "".join(filter(str.isdigit, name)))), default=0)
+    """Return a number above the numbers that end ids: 13 for `a12`. A longer number than ours can be is left out."""
+    return 1 + max((int(match[1]) for name in ids if (match := _NUMBER.search(name))), default=0)
 
 
 def _free_name(root: etree.Element) -> str:

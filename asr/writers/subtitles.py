@@ -19,7 +19,10 @@ class Cue:
 
 
 def cues(words: Sequence[Word]) -> list[Cue]:
-    """Lay out words as cues, in order and without overlap."""
+    """Lay out words as cues, in order and without overlap; a word without a letter has no cue.
+
+    `-->`, which separates times, becomes `-- >` in a text.
+    """
     made = []
     parts = [part for word in words for part in _parts(word)]
     waiting = [list(segment.words) for segment in split_at_pauses(parts)][::-1]
@@ -36,8 +39,9 @@ def cues(words: Sequence[Word]) -> list[Cue]:
 
 def _parts(word: Word) -> Iterator[Word]:
     """Divide a word longer than a line, as in scripts that write no spaces, into pieces of one line."""
-    pieces = [word.text[i : i + LINE] for i in range(0, len(word.text), LINE)]
-    step = (word.end - word.start) / len(pieces)
+    shown = " ".join(word.text.split()).replace("-->", "-- >")
+    pieces = [shown[i : i + LINE] for i in range(0, len(shown), LINE)]
+    step = (word.end - word.start) / max(len(pieces), 1)
     for number, text in enumerate(pieces):
         yield replace(word, text=text, start=word.start + number * step, end=word.start + (number + 1) * step)
 
