@@ -5,8 +5,9 @@ from typing import Any
 
 from asr.corpus.manifest import json_rows
 from asr.corpus.readers.columns import read_rows
-from asr.corpus.readers.files import Recordings, SourceError, matches, split_name
+from asr.corpus.readers.files import SourceError, matches, split_name
 from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.recordings import Recordings
 from asr.corpus.readers.table import table_rows
 from asr.files import read_text
 

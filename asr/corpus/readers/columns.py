@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from asr.corpus.manifest import from_row
-from asr.corpus.readers.files import Recordings, SourceError, usual_split
+from asr.corpus.readers.files import SourceError, usual_split
 from asr.corpus.readers.reader import Splits
+from asr.corpus.readers.recordings import Recordings
 from asr.errors import raise_problems
 from asr.utterance import Utterance
 

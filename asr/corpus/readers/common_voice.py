@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from asr.corpus.readers.columns import read_rows
-from asr.corpus.readers.files import Recordings, SourceError
+from asr.corpus.readers.files import SourceError
 from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.recordings import Recordings
 from asr.corpus.readers.table import named_row, parse
 from asr.files import read_text
 

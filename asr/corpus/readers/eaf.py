@@ -10,8 +10,9 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from asr.corpus.readers.files import Recordings, SourceError, is_audio, is_file, walk
+from asr.corpus.readers.files import SourceError, is_audio, is_file, walk
 from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.recordings import Recordings
 from asr.corpus.readers.tiers import Annotation, utterances_of_tier
 
 

@@ -5,8 +5,9 @@ import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from asr.corpus.readers.files import Recordings, SourceError, is_audio, split_name, usual_split, walk
+from asr.corpus.readers.files import SourceError, is_audio, split_name, usual_split, walk
 from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.recordings import Recordings
 from asr.files import read_text
 from asr.utterance import Utterance
 

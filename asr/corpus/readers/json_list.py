@@ -7,8 +7,9 @@ from typing import Any
 
 from asr.corpus.manifest import json_rows, parse_json
 from asr.corpus.readers.columns import fields, read_rows
-from asr.corpus.readers.files import Recordings, SourceError, matches, split_files
+from asr.corpus.readers.files import SourceError, matches, split_files
 from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.recordings import Recordings
 from asr.files import read_text
 
 _PATTERNS = ("*.jsonl", "*.json", "*.ndjson")

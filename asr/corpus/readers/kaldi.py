@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from asr.corpus.readers.files import SourceError, find_from_above, numbered_lines, usual_split
+from asr.corpus.readers.files import SourceError, find_from_above, usual_split
 from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.reading import numbered_lines
 from asr.errors import raise_problems
 from asr.utterance import Utterance
 

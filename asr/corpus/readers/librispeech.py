@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from asr.corpus.readers.files import SourceError, is_audio, matches, numbered_lines
+from asr.corpus.readers.files import SourceError, is_audio, matches
 from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.reading import numbered_lines
 from asr.utterance import Utterance
 
 

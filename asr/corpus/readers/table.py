@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from asr.corpus.readers.columns import has_audio_and_text, read_rows
-from asr.corpus.readers.files import Recordings, SourceError, is_audio, is_file, matches, split_files
+from asr.corpus.readers.files import SourceError, is_audio, is_file, matches, split_files
 from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.recordings import Recordings
 from asr.files import read_text
 
 DELIMITERS = "\t|;,"

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from asr.corpus.readers.files import Recordings, SourceError, is_audio, matches, walk
+from asr.corpus.readers.files import SourceError, is_audio, matches, walk
 from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.recordings import Recordings
 from asr.corpus.readers.tiers import Annotation, utterances_of_tier
 from asr.files import read_text
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asr.corpus.readers.files import Recordings, SourceError
+from asr.corpus.readers.files import SourceError
 from asr.corpus.readers.reader import Splits
+from asr.corpus.readers.recordings import Recordings
 from asr.utterance import Utterance
 
 logger = logging.getLogger(__name__)

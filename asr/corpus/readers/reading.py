@@ -1,0 +1,151 @@
+"""The reading of one corpus: its texts, the options for all readers, and what is said beside the utterances."""
+
+import codecs
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from asr.corpus.readers.files import SourceError
+from asr.errors import raise_problems
+from asr.files import decode_text, lines_of, read_bytes
+
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class Reading:
+    """The options of one reading, and what readers found. Without a `with reading()` block, the log says it."""
+
+    encoding: str | None = None  # of the texts that are not UTF-8
+    pairs: tuple[str, ...] = ()  # patterns of names: see `pairs.py`
+    faults: list[str] = field(default_factory=list)  # the files that could not be read, with the reasons
+    used: set[Path] = field(default_factory=set)  # the texts that were read
+    # what was guessed, left out or matched loosely -> the cases; `{}` stands for their number
+    cases: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+
+    @property
+    def notes(self) -> list[str]:
+        """Return one line for each kind of case, with the number of cases and the first one."""
+        return [
+            f"{text.format(len(cases))}{', such as' if len(cases) > 1 else ':'} {next(iter(cases))}"
+            for text, cases in self.cases.items()
+        ]
+
+
+_current: ContextVar[Reading | None] = ContextVar("reading", default=None)
+
+
+@contextmanager
+def reading(encoding: str | None = None, pairs: Iterable[str] = ()) -> Iterator[Reading]:
+    """Collect in a Reading what all readers say inside the `with` block. Raises SourceError for an unknown encoding."""
+    if encoding is not None:
+        try:
+            b"".decode(encoding)
+        except (LookupError, ValueError):
+            raise SourceError(
+                f"--encoding {encoding}: is not the name of an encoding; usual are cp1252, cp1251, latin-1, mac-roman"
+            ) from None
+    opened = Reading(encoding, tuple(pairs))
+    token = _current.set(opened)
+    try:
+        yield opened
+    finally:
+        _current.reset(token)
+
+
+def pair_patterns() -> tuple[str, ...]:
+    """Return the patterns of `--pair`."""
+    opened = _current.get()
+    return () if opened is None else opened.pairs
+
+
+def note(text: str, case: str) -> None:
+    """Say what was guessed, left out or matched loosely; `{}` in `text` stands for the number of such cases."""
+    opened = _current.get()
+    if opened is None:
+        logger.warning("%s: %s", text.format(1), case)
+    else:
+        opened.cases[text][case] = None
+
+
+def read_each(paths: Iterable[Path], read: Callable[[Path], Result]) -> list[Result]:
+    """Read each file of a folder. A file that cannot be read is named, and does not stop the others.
+
+    Raises SourceError if none of the files can be read.
+    """
+    results, faults = [], []
+    for path in paths:
+        try:
+            results.append(read(path))
+        except SourceError as error:
+            faults.append(str(error))
+    if not results:
+        raise_problems(faults, SourceError)
+    opened = _current.get()
+    if opened is not None:
+        opened.faults.extend(faults)
+    else:
+        for fault in faults:
+            logger.warning("%s", fault)
+    return results
+
+
+def source_text(path: Path) -> str:
+    """Read a text of the corpus: UTF-8, UTF-16 with a byte order mark, or the encoding of `--encoding`.
+
+    A text that is UTF-8 beyond ASCII stays UTF-8, whatever encoding of one byte for a character is given: such text is
+    UTF-8 by chance only if it is very short. Raises SourceError that names the file and the first wrong line.
+    """
+    content = read_bytes(path, SourceError)
+    opened = _current.get() or Reading()
+    encoding = opened.encoding
+    if encoding and not content.isascii() and _has_single_bytes(encoding) and _is_utf8(content):
+        note(f"{{}} texts are read as UTF-8, which they are, and not as {encoding}", str(path))
+        encoding = None
+    text = decode_text(
+        content, str(path), SourceError, encoding=encoding or "utf-8-sig", cure=_cure(content) if not encoding else ""
+    )
+    opened.used.add(path)
+    return text
+
+
+def source_lines(path: Path) -> list[str]:
+    """Read the lines of a text of the corpus, whatever their ends, as `source_text` does."""
+    return lines_of(source_text(path))
+
+
+def numbered_lines(path: Path) -> list[tuple[int, str]]:
+    """Return the lines of a text that are not empty, stripped, with their numbers."""
+    return [(number, line.strip()) for number, line in enumerate(source_lines(path), start=1) if line.strip()]
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        return "\0" not in content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return False
+
+
+def _has_single_bytes(encoding: str) -> bool:
+    return all(len(bytes([value]).decode(encoding, "replace")) == 1 for value in range(256))
+
+
+def _cure(content: bytes) -> str:
+    """Return the advice for a text that is not UTF-8, with what the first wrong byte is on most old Windows systems."""
+    if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or _is_utf8(content):
+        return ""
+    try:
+        content.decode("utf-8-sig")
+        return ""
+    except UnicodeDecodeError as fault:
+        byte = content[fault.start : fault.start + 1]
+    letter = byte.decode("cp1252", "replace")
+    known = letter.isprintable() and letter != "\ufffd"
+    example = f" (byte {byte.hex().upper()} is {letter} in cp1252)" if known else ""
+    return f", or name its encoding with --encoding, such as --encoding cp1252{example}"
