@@ -1,12 +1,22 @@
 """Reader of Kaldi data directories: `wav.scp` with plain paths, `text`, and optional `segments` and `utt2spk`."""
 
 from pathlib import Path
+from shlex import quote
 
 from asr.corpus.readers.files import SourceError, find_from_above, usual_split
 from asr.corpus.readers.reader import Reader, Splits
 from asr.corpus.readers.reading import numbered_lines
 from asr.errors import raise_problems
 from asr.utterance import Utterance
+
+# Make a file of each command, leave paths as they are, and keep the old list. No command may read the list.
+_LOOP = (
+    """d={0}; mkdir -p "$d/wav"; [ -e "$d/wav.scp.commands" ] || cp "$d/wav.scp" "$d/wav.scp.commands"; """
+    """while read -r id value || [ -n "$id" ]; do case "$value" in """
+    """*"|") f="$d/wav/$(printf %s "$id" | tr / _).wav"; """
+    """if eval "${{value%|}}" </dev/null >"$f"; then echo "$id $f"; else echo "failed: $id" >&2; fi ;; """
+    """*) echo "$id $value" ;; esac; done <"$d/wav.scp.commands" >"$d/wav.scp\""""
+)
 
 
 def recognises(source: Path) -> bool:
@@ -24,7 +34,7 @@ def read(source: Path) -> Splits:
     return {usual_split(folder.name): _read_directory(folder) for folder in _split_folders(source)}
 
 
-READER = Reader("Kaldi data directory", recognises, read)
+READER = Reader("Kaldi data directory", recognises, read, is_layout=True)
 
 
 def _split_folders(source: Path) -> list[Path]:
@@ -68,19 +78,21 @@ def _read_pairs(path: Path) -> dict[str, str]:
 
 
 def _read_recordings(path: Path) -> dict[str, Path]:
-    recordings, problems = {}, []
+    recordings, problems, commands = {}, [], []
     for name, value in _read_pairs(path).items():
         if value.endswith("|"):
-            problems.append(
-                f"{path}: {name} is a command, which is not run: {value}\n  Make files of them all, then list those: "
-                f'while read -r id command; do eval "${{command%|}}" > wav/$id.wav; done < {path}'
-            )
+            commands.append(f"{path}: {name} is a command, which is not run: {value}")
         elif not value or value.rpartition(":")[2].isdigit():
             problems.append(
                 f"{path}: {name} is {value or 'empty'}, not an audio file; extract it with Kaldi's wav-copy"
             )
         else:
             recordings[name] = find_from_above(path.parent, value)
+    if commands:
+        more = f" and {len(commands) - 3} more commands" if len(commands) > 3 else ""
+        loop = _LOOP.format(quote(str(path.parent.absolute())))
+        cure = f"{path}: check the commands{more}, run them all in the folder where you use Kaldi, and prepare again:\n  {loop}"
+        problems = [*commands[:3], cure, *problems]
     raise_problems(problems, SourceError)
     return recordings
 

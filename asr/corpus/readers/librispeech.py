@@ -4,7 +4,7 @@ from pathlib import Path
 
 from asr.corpus.readers.files import SourceError, is_audio, matches
 from asr.corpus.readers.reader import Reader, Splits
-from asr.corpus.readers.reading import numbered_lines
+from asr.corpus.readers.reading import numbered_lines, read_each
 from asr.utterance import Utterance
 
 
@@ -19,9 +19,10 @@ def recognises(source: Path) -> bool:
 def read(source: Path) -> Splits:
     """Read the splits by the names of their folders, or one undivided split if `source` is a split itself."""
     splits: Splits = {}
-    for transcript in matches(source, "*/*/*/*.trans.txt", "*/*/*.trans.txt"):
+    transcripts = matches(source, "*/*/*/*.trans.txt", "*/*/*.trans.txt")
+    for transcript, chapter in read_each(transcripts, lambda path: (path, _read_chapter(path))):
         folders = transcript.relative_to(source).parts
-        splits.setdefault(folders[0] if len(folders) == 4 else "", []).extend(_read_chapter(transcript))
+        splits.setdefault(folders[0] if len(folders) == 4 else "", []).extend(chapter)
     return splits
 
 
@@ -35,7 +36,7 @@ def read_part(source: Path, part: str) -> list[Utterance]:
     return read(found.parents[2])[""]
 
 
-READER = Reader("LibriSpeech layout", recognises, read)
+READER = Reader("LibriSpeech layout", recognises, read, is_layout=True)
 
 
 def _read_chapter(transcript: Path) -> list[Utterance]:

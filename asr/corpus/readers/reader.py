@@ -21,13 +21,15 @@ class Reader:
     without its recording. Parts of recordings are `offset` and `duration`; nothing is cut. It raises SourceError for
     a source that it cannot read. Keyword arguments of `read` are the options of `asr prepare` that the format has.
 
-    A fallback is tried only if no other reader recognises the source.
+    A fallback is tried only if no other reader recognises the source. A layout states which of its files are read;
+    with any other format, `asr prepare` names the recordings and texts that it did not use.
     """
 
     title: str
     recognises: Callable[[Path], bool]
     read: Callable[..., Splits]
     is_fallback: bool = False
+    is_layout: bool = False
 
     @property
     def options(self) -> frozenset[str]:

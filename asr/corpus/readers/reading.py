@@ -15,6 +15,7 @@ from asr.errors import raise_problems
 from asr.files import decode_text, lines_of, read_bytes
 
 logger = logging.getLogger(__name__)
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -74,15 +75,15 @@ def note(text: str, case: str) -> None:
         opened.cases[text][case] = None
 
 
-def read_each(paths: Iterable[Path], read: Callable[[Path], Result]) -> list[Result]:
+def read_each(items: Iterable[Item], read: Callable[[Item], Result]) -> list[Result]:
     """Read each file of a folder. A file that cannot be read is named, and does not stop the others.
 
     Raises SourceError if none of the files can be read.
     """
     results, faults = [], []
-    for path in paths:
+    for item in items:
         try:
-            results.append(read(path))
+            results.append(read(item))
         except SourceError as error:
             faults.append(str(error))
     if not results:
@@ -113,6 +114,20 @@ def source_text(path: Path) -> str:
     )
     opened.used.add(path)
     return text
+
+
+def first_text(path: Path) -> str:
+    """Return the first 10,000 bytes of a file as text, with U+FFFD for what is in another encoding; "" if unreadable.
+
+    Readers recognise their files by it, so that the reading of a file in another encoding can name the fault.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(10_000)
+    except (OSError, ValueError):
+        return ""
+    utf16 = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return content.decode("utf-16" if utf16 else "utf-8-sig", "replace")
 
 
 def source_lines(path: Path) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from asr.audio import AUDIO_SUFFIXES
+from asr.audio import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from asr.corpus.readers.files import is_audio, is_file, walk
 from asr.corpus.readers.pairs import Pair
 from asr.corpus.readers.reading import note, pair_patterns
@@ -49,6 +49,27 @@ class Recordings:
     def paths(self) -> list[Path]:
         """Return all recordings under the folder, sorted."""
         return [path for path in walk(self.folder) if is_audio(path)]
+
+    def in_one_format(self) -> list[Path]:
+        """Return all recordings; of one that is there in several formats beside each other, the best one."""
+        formats = defaultdict(list)
+        for path in self.paths:
+            formats[path.parent, _stem(path.name)].append(path)
+        best = {place: min(paths, key=_rank_of_format) for place, paths in formats.items()}
+        for place, path in best.items():
+            if len(formats[place]) > 1:
+                _note_formats(path, min((other for other in formats[place] if other != path), key=_rank_of_format))
+        return list(best.values())
+
+    def best_format(self, path: Path) -> Path:
+        """Return the recording, or the sound beside a video with its name."""
+        beside = [other for other in self._index.get((_fold(_stem(path.name)),), []) if other.parent == path.parent]
+        sound = [other for other in beside if other.suffix.lower() not in VIDEO_SUFFIXES]
+        if path.suffix.lower() not in VIDEO_SUFFIXES or not sound:
+            return path
+        best = min(sound, key=_rank_of_format)
+        _note_formats(best, path)
+        return best
 
     @cached_property
     def _index(self) -> dict[tuple[str, ...], list[Path]]:
@@ -170,7 +191,7 @@ class Recordings:
             case = f"{self._relative(stated)} is {self._relative(match.path)}"
             note(f"{{}} recordings are found by their name {_LEVELS[match.level]}", case)
         if match.other is not None:
-            note("{} recordings are there in several formats", f"{match.path.name} is taken, not {match.other.name}")
+            _note_formats(match.path, match.other)
 
     def _relative(self, path: Path) -> str:
         return (path.relative_to(self.folder) if path.is_relative_to(self.folder) else path).as_posix()
@@ -187,8 +208,7 @@ class Recordings:
         best = [match for match in matches if match.rank == top]
         if len({(match.path.parent, _stem(match.path.name)) for match in best}) != 1:
             return best
-        # One recording in several formats: sound without loss comes first in the list of suffixes, video comes last.
-        best.sort(key=lambda match: AUDIO_SUFFIXES.index(match.path.suffix.lower()))
+        best.sort(key=lambda match: _rank_of_format(match.path))  # one recording in several formats
         return [replace(best[0], other=best[1].path if len(best) > 1 else None)]
 
     def _compare(self, path: Path, last: str, stated: Path, own: tuple[str, ...]) -> _Match:
@@ -241,3 +261,12 @@ def _agree(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
 def _cut(name: str) -> str:
     """Return a name without its last suffix; a name without one is returned as it is."""
     return name.rpartition(".")[0] or name
+
+
+def _rank_of_format(path: Path) -> int:
+    """Return the place of a suffix in the list: sound without loss comes first, video comes last."""
+    return AUDIO_SUFFIXES.index(path.suffix.lower())
+
+
+def _note_formats(path: Path, other: Path) -> None:
+    note("{} recordings are there in several formats", f"{path.name} is taken, not {other.name}")
