@@ -31,7 +31,7 @@ def read(source: Path) -> Splits:
     return splits
 
 
-READER = Reader("Hugging Face audiofolder", recognises, read, is_layout=True)
+READER = Reader("Hugging Face audiofolder", recognises, read)
 
 
 def _is_metadata(path: Path) -> bool:

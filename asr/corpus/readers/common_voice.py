@@ -36,7 +36,7 @@ def read(source: Path) -> Splits:
     return splits
 
 
-READER = Reader("Common Voice", recognises, read, is_layout=True)
+READER = Reader("Common Voice", recognises, read)
 
 
 def _unquoted(cell: str) -> str:

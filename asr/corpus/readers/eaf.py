@@ -47,7 +47,7 @@ def read(source: Path, *, tier: str | None = None, media: str | None = None) -> 
     return utterances_of_tier(source, [annotation for file in files for annotation in file], tier, recordings)
 
 
-READER = Reader("ELAN annotations (.eaf)", recognises, read)
+READER = Reader("ELAN annotations (.eaf)", recognises, read, tracks_files=True)
 
 
 def _find(source: Path) -> list[Path]:

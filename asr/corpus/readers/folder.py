@@ -63,7 +63,7 @@ def read(source: Path, *, text_suffix: str | None = None, pattern: str | None = 
     return dict(splits)
 
 
-READER = Reader("folder of recordings with text files", recognises, read, is_fallback=True)
+READER = Reader("folder of recordings with text files", recognises, read, is_fallback=True, tracks_files=True)
 
 
 def _search(pattern: str, names: list[str]) -> dict[str, dict[str, str]]:

@@ -33,7 +33,7 @@ def read(source: Path) -> Splits:
     return splits
 
 
-READER = Reader("JSON list (NeMo manifest)", recognises, read)
+READER = Reader("JSON list (NeMo manifest)", recognises, read, tracks_files=True)
 
 
 def _rows(path: Path) -> Iterable[tuple[int, Any]]:

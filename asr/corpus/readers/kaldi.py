@@ -34,7 +34,7 @@ def read(source: Path) -> Splits:
     return {usual_split(folder.name): _read_directory(folder) for folder in _split_folders(source)}
 
 
-READER = Reader("Kaldi data directory", recognises, read, is_layout=True)
+READER = Reader("Kaldi data directory", recognises, read)
 
 
 def _split_folders(source: Path) -> list[Path]:
@@ -91,7 +91,7 @@ def _read_recordings(path: Path) -> dict[str, Path]:
     if commands:
         more = f" and {len(commands) - 3} more commands" if len(commands) > 3 else ""
         loop = _LOOP.format(quote(str(path.parent.absolute())))
-        cure = f"{path}: check the commands{more}, run them all in the folder where you use Kaldi, and prepare again:\n  {loop}"
+        cure = f"{path}: check the commands{more}, run all where you use Kaldi, and prepare again:\n  {loop}"
         problems = [*commands[:3], cure, *problems]
     raise_problems(problems, SourceError)
     return recordings

@@ -27,7 +27,7 @@ def read(source: Path) -> Splits:
     return {split: _read_file(path) for split, path in split_files(paths).items()}
 
 
-READER = Reader("lhotse CutSet", recognises, read, is_layout=True)
+READER = Reader("lhotse CutSet", recognises, read)
 
 
 def _candidates(source: Path) -> list[Path]:

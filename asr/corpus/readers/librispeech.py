@@ -36,7 +36,7 @@ def read_part(source: Path, part: str) -> list[Utterance]:
     return read(found.parents[2])[""]
 
 
-READER = Reader("LibriSpeech layout", recognises, read, is_layout=True)
+READER = Reader("LibriSpeech layout", recognises, read)
 
 
 def _read_chapter(transcript: Path) -> list[Utterance]:

@@ -53,7 +53,7 @@ def read(source: Path) -> Splits:
     return {"": utterances + [Utterance(id=recordings.identify(path), audio=path) for path in alone]}
 
 
-READER = Reader("LJ Speech layout", recognises, read, is_layout=True)
+READER = Reader("LJ Speech layout", recognises, read)
 
 
 def _speaker_column(table: Path, rows: list[list[str]]) -> int | None:

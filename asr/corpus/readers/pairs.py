@@ -1,10 +1,14 @@
 """Patterns of names for recordings and texts whose names differ: `{id}_mic1.flac` belongs to `{id}.txt`."""
 
+import itertools
 import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from asr.corpus.readers.files import SourceError, is_audio
 
+_MANY = 2000  # files that are looked at for a suggestion
 _EXAMPLE = "such as '{id}_mic1.flac' or '{id}_annotated.TextGrid'"
 
 
@@ -30,3 +34,50 @@ class Pair:
         tail = path.parts[-1 - self._depth :]
         found = self._regex.fullmatch("/".join(tail))
         return Path(*path.parts[: -1 - self._depth], found["id"]) if found else None
+
+
+def suggest(recordings: Sequence[Path], texts: Sequence[Path]) -> str | None:
+    """Return the `--pair` options that pair most files whose names differ, and a pair; None if they pair under half."""
+    names: list[dict[str, dict[str, set[Path]]]] = []  # recordings and texts: the shared part -> pattern -> files
+    for paths in (recordings, texts):
+        shared: dict[str, dict[str, set[Path]]] = defaultdict(lambda: defaultdict(set))
+        for path in paths[:_MANY]:
+            for part, pattern in _patterns(path):
+                shared[part][pattern].add(path)
+        names.append(shared)
+    counts: dict[tuple[str, str], list[tuple[Path, Path]]] = defaultdict(list)
+    for part in names[0].keys() & names[1].keys():
+        for (first, audio), (second, text) in itertools.product(names[0][part].items(), names[1][part].items()):
+            if len(audio) == len(text) == 1:
+                counts[first, second].append((next(iter(audio)), next(iter(text))))
+    if not counts:
+        return None
+    # Most pairs, then no wildcard, then the longest shared part.
+    best = min(counts, key=lambda both: (-len(counts[both]), "*" in "".join(both), len("".join(both)), both))
+    pairs = counts[best]
+    if 2 * len(pairs) < min(len(recordings), len(texts), _MANY):
+        return None
+    audio_file, text_file = min(pairs)
+    options = " ".join(f"--pair '{pattern}'" for pattern in best if not pattern.startswith("{id}."))
+    return f"{options} ({len(pairs)} pairs, such as {audio_file.name} and {text_file.name})" if options else None
+
+
+def _patterns(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield each part of a name that it may share with another file, and the pattern of the rest."""
+    stem, suffix = path.stem, path.suffix
+    yield stem, f"{{id}}{suffix}"
+    for place in range(1, len(stem)):
+        before, after = stem[:place], stem[place:]
+        if _class(before[-1]) == _class(after[0]):
+            continue
+        if not after[0].isalnum():
+            yield before, f"{{id}}{after}{suffix}"
+            yield before, f"{{id}}{after[0]}*{suffix}"
+        if after[0].isalnum():
+            yield after, f"{before}{{id}}{suffix}"
+        if after[0].isalpha():
+            yield before, f"{{id}}{after}{suffix}"
+
+
+def _class(character: str) -> str:
+    return "a" if character.isalpha() else "1" if character.isdigit() else character

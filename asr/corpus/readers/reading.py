@@ -26,7 +26,7 @@ class Reading:
     encoding: str | None = None  # of the texts that are not UTF-8
     pairs: tuple[str, ...] = ()  # patterns of names: see `pairs.py`
     faults: list[str] = field(default_factory=list)  # the files that could not be read, with the reasons
-    used: set[Path] = field(default_factory=set)  # the texts that were read
+    used: set[Path] = field(default_factory=set)  # the files with texts that were read
     # what was guessed, left out or matched loosely -> the cases; `{}` stands for their number
     cases: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -81,14 +81,16 @@ def read_each(items: Iterable[Item], read: Callable[[Item], Result]) -> list[Res
     Raises SourceError if none of the files can be read.
     """
     results, faults = [], []
+    opened = _current.get()
     for item in items:
+        if opened is not None and isinstance(item, Path):
+            opened.used.add(item)
         try:
             results.append(read(item))
         except SourceError as error:
             faults.append(str(error))
     if not results:
         raise_problems(faults, SourceError)
-    opened = _current.get()
     if opened is not None:
         opened.faults.extend(faults)
     else:
@@ -105,15 +107,24 @@ def source_text(path: Path) -> str:
     """
     content = read_bytes(path, SourceError)
     opened = _current.get() or Reading()
+    opened.used.add(path)
     encoding = opened.encoding
     if encoding and not content.isascii() and _has_single_bytes(encoding) and _is_utf8(content):
         note(f"{{}} texts are read as UTF-8, which they are, and not as {encoding}", str(path))
         encoding = None
-    text = decode_text(
-        content, str(path), SourceError, encoding=encoding or "utf-8-sig", cure=_cure(content) if not encoding else ""
-    )
-    opened.used.add(path)
-    return text
+    if encoding:
+        return decode_text(content, str(path), SourceError, encoding=encoding, cure=" or correct --encoding")
+    return decode_text(content, str(path), SourceError, cure=_cure(content))
+
+
+def peek(path: Path) -> str:
+    """Return the text of a file as `source_text` reads it, without using it. Raises SourceError also for zero bytes."""
+    opened = _current.get() or Reading()
+    content = read_bytes(path, SourceError)
+    if b"\0" in content and content[:2] not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        raise SourceError(f"{path}: is no text")
+    encoding = opened.encoding
+    return decode_text(content, str(path), SourceError, encoding=encoding or "utf-8-sig", cure=_cure(content))
 
 
 def first_text(path: Path) -> str:

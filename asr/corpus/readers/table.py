@@ -49,7 +49,9 @@ def read(source: Path, *, columns: str | None = None) -> Splits:
     return splits
 
 
-READER = Reader("table (CSV or TSV)", recognises, read)
+READER = Reader(
+    "table (CSV or TSV)", recognises, read, accepts=lambda source: bool(candidates(source)), tracks_files=True
+)
 
 
 def candidates(source: Path) -> list[Path]:

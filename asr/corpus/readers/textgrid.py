@@ -46,7 +46,7 @@ def read(source: Path, *, tier: str | None = None) -> Splits:
     return utterances_of_tier(source, annotations, tier, recordings)
 
 
-READER = Reader("Praat TextGrids", recognises, read)
+READER = Reader("Praat TextGrids", recognises, read, tracks_files=True)
 
 
 def _find(source: Path) -> list[Path]:
