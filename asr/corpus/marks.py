@@ -8,8 +8,6 @@ from collections.abc import Iterable
 _WORDS = frozenset(
     ["sil", "sp", "spn", "nsn", "pau", "pause", "silence", "noise", "breath", "laughter", "xxx", "xx", "h#", "<p:>"]
 )
-    ["sil", "sp", "spn", "nsn", "pau", "pause", "silence", "noise", "breath", "laughter", "xxx", "xx", "h#", "<p:>"]
-)
 _BRACKETED = re.compile(r"<[^<>]{0,20}>|\[[^\[\]]{0,20}\]|\([^()]{0,20}\)|\{[^{}]{0,20}\}|\*[^*]{0,20}\*")
 
 
