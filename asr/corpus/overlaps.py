@@ -1,31 +1,45 @@
 """Utterances of one recording that overlap in time: two people at once, of whom a model learns one text."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from asr.utterance import Utterance
 
-TOLERANCE = 0.05  # seconds; neighbours that touch by less do not overlap
+TOLERANCE = 0.05  # seconds; neighbours that share less do not overlap
 
 
-def overlapping(utterances: Iterable[Utterance]) -> list[tuple[Utterance, Utterance]]:
-    """Return the pairs of utterances that share more than TOLERANCE of a recording, the earlier utterance first.
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """An utterance that begins before earlier ones of its recording end."""
 
-    An utterance without a duration ends with its recording. Equal parts of a recording count too.
+    later: int  # its place in the sequence that was searched
+    earlier: int  # the place of one of the others
+    count: int  # the number of the others
+    speakers: int  # the number of the others that have another speaker
+
+
+def overlaps(utterances: Sequence[Utterance]) -> Iterator[Overlap]:
+    """Yield each utterance that shares more than TOLERANCE of its recording with utterances that begin before it.
+
+    An utterance without a duration ends with its recording.
     """
-    parts: dict[Path, list[Utterance]] = defaultdict(list)
-    for utterance in utterances:
-        parts[utterance.audio].append(utterance)
-    pairs = []
-    for group in parts.values():
-        active: list[Utterance] = []
-        for utterance in sorted(group, key=lambda row: row.offset):
-            active = [other for other in active if _end(other) > utterance.offset + TOLERANCE]
-            pairs += [(other, utterance) for other in active if _end(utterance) > utterance.offset + TOLERANCE]
-            active.append(utterance)
-    return pairs
-
-
-def _end(utterance: Utterance) -> float:
-    return float("inf") if utterance.duration is None else utterance.offset + utterance.duration
+    parts: dict[Path, list[int]] = defaultdict(list)
+    for place, utterance in enumerate(utterances):
+        parts[utterance.audio].append(place)
+    for places in parts.values():
+        active: list[tuple[float, int]] = []  # ends and places, the first end on top
+        speakers: Counter[str | None] = Counter()
+        for place in sorted(places, key=lambda place: (utterances[place].offset, place)):
+            row = utterances[place]
+            end = float("inf") if row.duration is None else row.offset + row.duration
+            if end <= row.offset + TOLERANCE:
+                continue
+            while active and active[0][0] <= row.offset + TOLERANCE:
+                speakers[utterances[heapq.heappop(active)[1]].speaker] -= 1
+            if active:
+                yield Overlap(place, active[0][1], len(active), len(active) - speakers[row.speaker])
+            heapq.heappush(active, (end, place))
+            speakers[row.speaker] += 1

@@ -10,15 +10,12 @@ from pathlib import Path
 from shlex import quote
 
 from asr.corpus.manifest import write_manifest
-from asr.corpus.marks import marks
-from asr.corpus.overlaps import overlapping
 from asr.corpus.readers import READERS
-from asr.corpus.readers.files import SourceError, is_audio, is_file, walk
-from asr.corpus.readers.pairs import suggest
+from asr.corpus.readers.files import SourceError, is_file
 from asr.corpus.readers.reader import Reader, Splits
-from asr.corpus.readers.reading import Reading, note, reading
+from asr.corpus.readers.reading import note, reading
+from asr.corpus.remarks import advice, remarks
 from asr.corpus.split import fill, split
-from asr.corpus.unused import unused_files
 from asr.errors import raise_problems
 from asr.utterance import Utterance
 
@@ -96,17 +93,15 @@ def prepare(
             raise SourceError(f"{place}: is read as {reader.title}, which has no option {flags}; try another --format")
         splits = reader.read(place, **given)
         if not any(splits.values()):
-            advice = _advice(place, reader, found, ())
-            raise SourceError(
-                f"{place}: holds no utterance to read as {reader.title}; try another --format"
-                + "".join(f"\n{line}" for line in advice)
-            )
+            problem = f"{place}: holds no utterance to read as {reader.title}; try another --format"
+            raise SourceError("\n".join([problem, *advice(place, reader, found, [])]))
         _require_valid_names(source, splits)
         splits = _set_aside(_leave_out(splits, drop))
         if not splits.keys() - set(ASIDE):
-            raise SourceError(_nothing_usable(source, splits, _advice(place, reader, found, splits[MISSING])))
+            raise SourceError(_nothing_usable(source, splits, advice(place, reader, found, [])))
         manifests = divide(splits, fractions, by)
-        notes = [*found.notes, *_remarks(manifests), *_advice(place, reader, found, splits[MISSING], manifests)]
+        usable = [row for name, rows in manifests.items() if name not in ASIDE for row in rows]
+        notes = [*found.notes, *remarks(usable), *advice(place, reader, found, usable)]
     order = [*SPLITS, *(name for name in manifests if name not in (*SPLITS, *ASIDE)), *ASIDE]
     manifests = {name: manifests[name] for name in order if manifests.get(name)}
     try:
@@ -228,7 +223,7 @@ def describe(prepared: Prepared, out: Path) -> Iterator[str]:
         if shared and len(places) > (len(samples) / 2 if by == "text" else 1):
             cure = f"; --by {by} keeps each in one" if prepared.divided else ""
             yield f"{shared} of {len(places)} {by}s are in more than one split{cure}"
-    if "train" in splits and "validation" not in splits:
+    if len(splits.get("train", ())) > 1 and "validation" not in splits:
         yield "there is no validation split, which training needs; --split 0.9,0.1 takes it out of train"
     yield from prepared.notes
     if prepared.stale:
@@ -318,7 +313,7 @@ def _set_aside(splits: Splits) -> Splits:
     return usable | aside
 
 
-def _nothing_usable(source: Path, splits: Splits, advice: Sequence[str]) -> str:
+def _nothing_usable(source: Path, splits: Splits, advised: Sequence[str]) -> str:
     untranscribed, missing = (_names(splits[name]) for name in ASIDE)
     general = (
         "A text file must have the name of its recording, or a table must list both. If the names of the recordings "
@@ -328,55 +323,19 @@ def _nothing_usable(source: Path, splits: Splits, advice: Sequence[str]) -> str:
         (
             f"{source}: nothing to train on: recordings without a text: {untranscribed}; texts without a recording: "
             f"{missing}",
-            *(advice or [general]),
+            *(advised or [general]),
         )
     )
 
 
-def _remarks(manifests: Splits) -> Iterator[str]:
-    """Yield what is remarkable about the utterances: marks of silence, and utterances that overlap."""
-    rows = [row for name, part in manifests.items() if name not in ASIDE for row in part]
-    if found := marks(row.text or "" for row in rows):
-        named = ", ".join(f"{text} ({count} times)" for text, count in found.most_common(5))
-        drops = " ".join(f"--drop {quote(text)}" for text, _ in found.most_common(5))
-        more = f", and {len(found) - 5} more" if len(found) > 5 else ""
-        yield f"texts that look like marks of silence or noise: {named}{more}; {drops} leaves them out"
-    if pairs := overlapping(rows):
-        others = sum(first.speaker != second.speaker for first, second in pairs)
-        speakers = f", {others} of different speakers" if others else ""
-        yield f"{len(pairs)} pairs of utterances overlap in time{speakers}: {pairs[0][0].id} and {pairs[0][1].id}"
-
-
-def _advice(
-    place: Path, reader: Reader, found: Reading, missing: Sequence[Utterance], manifests: Splits | None = None
-) -> list[str]:
-    """Return the files that were not used, with the reasons, and the `--pair` that their names suggest."""
-    if not reader.tracks_files:
-        return []
-    folder = place if place.is_dir() else place.parent
-    listed = {(row.audio.parent, row.audio.stem) for rows in (manifests or {}).values() for row in rows if row.text}
-    alone = [path for path in walk(folder) if is_audio(path) and (path.parent, path.stem) not in listed]
-    lines = []
-    if alone and manifests is not None and not manifests.get(UNTRANSCRIBED):
-        lines.append(f"{len(alone)} recordings have no text: {alone[0].name}{', …' if len(alone) > 1 else ''}")
-    texts = [path for path in walk(folder) if not is_audio(path)]
-    if manifests is not None:
-        named = {row.audio.stem for row in missing} | {row.id.partition("@")[0] for row in missing}
-        texts = [path for path in texts if path not in found.used or path.stem in named]
-    options = suggest(alone, texts) if alone else None
-    if options:
-        lines.append(f"the names of recordings and texts differ; pair them with {options}")
-    elif place.is_dir():
-        lines += unused_files(place, found.used)
-    return lines
-
-
 def _names(utterances: Sequence[Utterance]) -> str:
-    first = f" ({', '.join(str(utterance.audio) for utterance in utterances[:3])} …)" if utterances else ""
+    names = list(dict.fromkeys(str(utterance.audio) for utterance in utterances))
+    first = f" ({', '.join(names[:3])}{' …' if len(names) > 3 else ''})" if names else ""
     return f"{len(utterances)}{first}"
 
 
 def _shorten(text: str) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= 80 else text[:79] + "…"
 
 

@@ -58,7 +58,7 @@ def _reason(path: Path, recordings: Recordings) -> str:
             return str(error)
         return f"its columns are not known: {', '.join(header)[:200]}; name them: {columns}"
     if kind is not None:
-        return f"it is {kind}, which is not read in this layout"
+        return f"it holds {kind}, which is not read in this layout"
     found, rest = recordings.pair([path])[path]
     if isinstance(found, ValueError):
         return str(found)

@@ -158,7 +158,7 @@ def _transcript(path: Path) -> tuple[Path, str]:
         raise SourceError(f"{path}: is no text (it holds zero bytes); export it as plain text")
     if kind := kind_of(text):
         raise SourceError(
-            f"{path}: is {kind}, not a plain transcript; export it as plain text, as a table with a row for each "
+            f"{path}: holds {kind}, not a plain transcript; export it as plain text, as a table with a row for each "
             "recording, or as an annotation of ELAN or Praat"
         )
     return path, " ".join(text.split())

@@ -41,10 +41,10 @@ class Time:
         unit = self.unit or unit
         if unit != "samples":
             return self.value / 1000 if unit == "ms" else self.value
-        length = _length(audio)
-        if length is None:
+        known = length(audio)
+        if known is None:
             raise ValueError(f"states samples, and the sample rate of {audio} cannot be read; state seconds")
-        return self.value / length[1]
+        return self.value / known[1]
 
 
 def split_unit(column: str) -> tuple[str, str | None]:
@@ -77,8 +77,8 @@ def common_unit(rows: Sequence[tuple[Path, Mapping[str, Time]]], columns: Sequen
     recordings. Another unit than seconds is noted. Raises ValueError that names `columns` if no unit fits.
     """
     unknown = [(audio, times) for audio, times in rows if any(not time.unit for time in times.values())]
-    lengths = {audio: length for audio in list(dict.fromkeys(audio for audio, _ in unknown))[:_SAMPLE]
-               if (length := _length(audio))}  # fmt: skip
+    lengths = {audio: known for audio in list(dict.fromkeys(audio for audio, _ in unknown))[:_SAMPLE]
+               if (known := length(audio))}  # fmt: skip
     segments = [(lengths[audio], _segment(times)) for audio, times in unknown if audio in lengths]
     if not segments:
         return "s"
@@ -119,7 +119,7 @@ def _scaled(segment: tuple[float, float], unit: str, rate: int) -> tuple[float, 
 
 
 @lru_cache(maxsize=1024)
-def _length(audio: Path) -> tuple[float, int] | None:
+def length(audio: Path) -> tuple[float, int] | None:
     """Return the length in seconds and the sample rate in Hz of a recording; None if its header does not tell."""
     try:
         with open_recording(audio) as recording:
