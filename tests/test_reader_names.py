@@ -77,6 +77,7 @@ def test_a_missing_recording_never_gets_that_of_another_folder(tmp_path: Path) -
     assert find(tmp_path, "/x/s0/a.wav", "/x/s1/a.wav") == {"/x/s0/a.wav": "s0/a.wav", "/x/s1/a.wav": ""}
     assert find(tmp_path, "s0/a.wav", "s1/a.wav") == {"s0/a.wav": "s0/a.wav", "s1/a.wav": ""}
     assert find(tmp_path, "/x/s0/b.wav", "/x/s1/b.wav") == {"/x/s0/b.wav": "?", "/x/s1/b.wav": "?"}
+    assert find(tmp_path, "s1/./a.wav", "s0/a.wav") == {"s1/./a.wav": "", "s0/a.wav": "s0/a.wav"}
     assert find(tmp_path, "a.wav", "x/s0/a.wav", "a") == dict.fromkeys(("a.wav", "x/s0/a.wav", "a"), "s0/a.wav")
 
 

@@ -40,21 +40,21 @@ def remarks(rows: Sequence[Utterance]) -> Iterator[str]:
         first, seconds = beyond[0]
         end = first.offset + (first.duration or 0.0)
         yield (
-            f"{len(beyond)} utterances end after their recordings: {first.id} ends at {end:.2f} s, {first.audio.name} at "
-            f"{seconds:.2f} s; asr check names them all"
+            f"{len(beyond)} utterances end after their recordings: {first.id} ends at {end:.2f} s, {first.audio.name} "
+            f"at {seconds:.2f} s; asr check names them all"
         )
 
 
 def advice(place: Path, reader: Reader, found: Reading, rows: Sequence[Utterance]) -> list[str]:
     """Return the recordings and texts that were not used, with the reasons, and the `--pair` that their names suggest.
 
-    `rows` are the utterances with a text and a recording. A reader that does not track its files gives no advice.
+    `rows` are the utterances with a text and a recording. There is no advice on a single file, nor on
+    a reader that does not track its files.
     """
-    if not reader.tracks_files:
+    if not (reader.tracks_files and place.is_dir()):
         return []
-    folder = place if place.is_dir() else place.parent
     listed = {(row.audio.parent, row.audio.stem) for row in rows}
-    files = walk(folder)
+    files = walk(place)
     alone = [path for path in files if is_audio(path) and (path.parent, path.stem) not in listed]
     texted = {row.audio.stem for row in rows} | {row.id.partition("@")[0].rpartition("/")[2] for row in rows}
     texts = [path for path in files if not is_audio(path) and path.stem not in texted]
@@ -63,7 +63,7 @@ def advice(place: Path, reader: Reader, found: Reading, rows: Sequence[Utterance
         lines.append(f"{len(alone)} recordings have no text: {alone[0].name}{', …' if len(alone) > 1 else ''}")
     if alone and texts and (options := suggest(alone, texts)):
         lines.append(f"the names of recordings and texts differ; pair them with {options}")
-    elif place.is_dir():
+    else:
         lines += unused_files(place, found.used)
     return lines
 

@@ -28,7 +28,7 @@ _COLUMN_NAMES = {
 _TIME_NAMES = {  # names of times may end in a unit: see `times.py`
     "offset": "offset start start_time begin begin_time onset xmin tmin",
     "end": "end end_time stop stop_time xmax tmax",
-    "duration": "duration",
+    "duration": "duration dur",
 }
 _FIELDS = {field: names.split() for field, names in _COLUMN_NAMES.items()}
 _TIMES = {field: names.split() for field, names in _TIME_NAMES.items()}

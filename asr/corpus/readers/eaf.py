@@ -7,7 +7,8 @@ EAFv3.0.xsd.
 
 import fnmatch
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -16,7 +17,7 @@ from xml.etree.ElementTree import Element
 from asr.audio import VIDEO_SUFFIXES
 from asr.corpus.readers.files import SourceError, is_file, walk
 from asr.corpus.readers.reader import Reader, Splits
-from asr.corpus.readers.reading import note, read_each
+from asr.corpus.readers.reading import first_text, note, read_each
 from asr.corpus.readers.recordings import Recordings
 from asr.corpus.readers.tiers import Annotation, utterances_of_tier
 
@@ -43,7 +44,9 @@ def read(source: Path, *, tier: str | None = None, media: str | None = None) -> 
     lists the tiers with their counts if the choice is not clear.
     """
     recordings = Recordings(source if source.is_dir() else source.parent)
-    files = read_each(_find(source), lambda path: _read_file(path, recordings, media))
+    paths = _find(source)
+    recordings.settle((name, path.parent) for path in paths for name in _media_names(path))
+    files = read_each(paths, lambda path: _read_file(path, recordings, media))
     return utterances_of_tier(source, [annotation for file in files for annotation in file], tier, recordings)
 
 
@@ -54,6 +57,22 @@ def _find(source: Path) -> list[Path]:
     if source.is_file():
         return [source] if source.suffix.lower() == ".eaf" else []
     return walk(source, ".eaf")
+
+
+def _media_names(path: Path) -> list[str]:
+    """Return the recordings that a file names in its head, without parsing the file."""
+    descriptors = re.findall(r"<MEDIA_DESCRIPTOR\b([^>]*)>", first_text(path))
+    attributes = [dict(re.findall(r'(\w+)\s*=\s*"([^"]*)"', descriptor)) for descriptor in descriptors]
+    names = [_media_name({key: unescape(value) for key, value in found.items()}, path) for found in attributes]
+    return [name for name in names if name]
+
+
+def _media_name(attributes: Mapping[str, str], path: Path) -> str:
+    """Return the relative path of a recording if a file is there, else its full path, which may be of another machine."""
+    relative, full = (
+        unquote(attributes.get(name, "")).removeprefix("file://") for name in ("RELATIVE_MEDIA_URL", "MEDIA_URL")
+    )
+    return relative if relative and is_file(path.parent / relative) else full or relative
 
 
 def _read_file(path: Path, recordings: Recordings, media: str | None) -> list[Annotation]:
@@ -152,11 +171,9 @@ def _media(root: Element, path: Path, recordings: Recordings, wanted: str | None
     media = list(root.iterfind("HEADER/MEDIA_DESCRIPTOR"))
     origins: dict[Path, float] = {}
     for element in media:
-        for attribute in ("RELATIVE_MEDIA_URL", "MEDIA_URL"):
-            name = unquote(element.get(attribute, "")).removeprefix("file://")
-            if name and is_file(found := recordings.find(name, path.parent)):
-                origins.setdefault(recordings.best_format(found), int(element.get("TIME_ORIGIN", "0")) / 1000)
-                break
+        name = _media_name(element.attrib, path)
+        if name and is_file(found := recordings.find(name, path.parent)):
+            origins.setdefault(recordings.best_format(found), int(element.get("TIME_ORIGIN", "0")) / 1000)
     if not origins:
         named = media[0].get("MEDIA_URL", "") if media else ""
         beside = recordings.find_for(path)

@@ -154,8 +154,6 @@ def _transcript(path: Path) -> tuple[Path, str]:
     if size > _LONGEST:
         raise SourceError(f"{path}: has {size} bytes, too many for the transcript of one recording; divide it")
     text = source_text(path)
-    if "\0" in text:
-        raise SourceError(f"{path}: is no text (it holds zero bytes); export it as plain text")
     if kind := kind_of(text):
         raise SourceError(
             f"{path}: holds {kind}, not a plain transcript; export it as plain text, as a table with a row for each "

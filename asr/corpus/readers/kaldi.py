@@ -3,9 +3,10 @@
 from pathlib import Path
 from shlex import quote
 
-from asr.corpus.readers.files import SourceError, find_from_above, usual_split
+from asr.corpus.readers.files import SourceError, find_from_above, is_file, usual_split
 from asr.corpus.readers.reader import Reader, Splits
 from asr.corpus.readers.reading import numbered_lines
+from asr.corpus.readers.recordings import Recordings
 from asr.errors import raise_problems
 from asr.utterance import Utterance
 
@@ -27,11 +28,13 @@ def recognises(source: Path) -> bool:
 def read(source: Path) -> Splits:
     """Read one data directory, or one per split.
 
-    Commands in `wav.scp` are never run; SourceError names each of them.
+    A path in `wav.scp` is relative to the data directory or one of the two folders above it; a path of another machine
+    is looked for under `source` (see `recordings.py`). Commands in `wav.scp` are never run; SourceError names them.
     """
+    recordings = Recordings(source)
     if (source / "wav.scp").is_file():
-        return {"": _read_directory(source)}
-    return {usual_split(folder.name): _read_directory(folder) for folder in _split_folders(source)}
+        return {"": _read_directory(source, recordings)}
+    return {usual_split(folder.name): _read_directory(folder, recordings) for folder in _split_folders(source)}
 
 
 READER = Reader("Kaldi data directory", recognises, read)
@@ -44,8 +47,8 @@ def _split_folders(source: Path) -> list[Path]:
         return []
 
 
-def _read_directory(folder: Path) -> list[Utterance]:
-    recordings = _read_recordings(folder / "wav.scp")
+def _read_directory(folder: Path, found: Recordings) -> list[Utterance]:
+    recordings = _read_recordings(folder / "wav.scp", found)
     texts = _read_pairs(folder / "text")
     speakers = _read_pairs(folder / "utt2spk")
     segments = _read_segments(folder / "segments") or {name: (name, 0.0, None) for name in recordings}
@@ -67,18 +70,23 @@ def _read_directory(folder: Path) -> list[Utterance]:
 def _read_pairs(path: Path) -> dict[str, str]:
     """Return the first word of each line -> the rest of the line; nothing if the file does not exist."""
     pairs: dict[str, str] = {}
+    lines: dict[str, int] = {}
     problems = []
     for line, content in numbered_lines(path) if path.is_file() else []:
         key, *rest = content.split(maxsplit=1)
         if key in pairs:
-            problems.append(f"{path}:{line}: {key} is in the file twice; run Kaldi's utils/fix_data_dir.sh")
+            first = f"{key} is in the file twice, first in line {lines[key]}"
+            problems.append(f"{path}:{line}: {first}; run Kaldi's utils/fix_data_dir.sh")
         pairs[key] = rest[0] if rest else ""
+        lines.setdefault(key, line)
     raise_problems(problems, SourceError)
     return pairs
 
 
-def _read_recordings(path: Path) -> dict[str, Path]:
-    recordings, problems, commands = {}, [], []
+def _read_recordings(path: Path, found: Recordings) -> dict[str, Path]:
+    recordings: dict[str, Path] = {}
+    absent: dict[str, str] = {}
+    problems, commands = [], []
     for name, value in _read_pairs(path).items():
         if value.endswith("|"):
             commands.append(f"{path}: {name} is a command, which is not run: {value}")
@@ -88,6 +96,15 @@ def _read_recordings(path: Path) -> dict[str, Path]:
             )
         else:
             recordings[name] = find_from_above(path.parent, value)
+            if not is_file(recordings[name]):
+                absent[name] = value
+    elsewhere = found.find_all(absent.values(), path.parent) if absent else {}
+    for name, value in absent.items():
+        audio = elsewhere[value]
+        if isinstance(audio, ValueError):
+            problems.append(f"{path}: {name}: {audio}")
+        else:
+            recordings[name] = audio
     if commands:
         more = f" and {len(commands) - 3} more commands" if len(commands) > 3 else ""
         loop = _LOOP.format(quote(str(path.parent.absolute())))

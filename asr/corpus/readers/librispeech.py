@@ -42,7 +42,13 @@ READER = Reader("LibriSpeech layout", recognises, read)
 def _read_chapter(transcript: Path) -> list[Utterance]:
     folder = transcript.parent
     recordings = {path.stem: path for path in matches(folder, "*.*") if is_audio(path)}
-    texts = dict(line.partition(" ")[::2] for _, line in numbered_lines(transcript))
+    texts: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    for number, line in numbered_lines(transcript):
+        name, _, text = line.partition(" ")
+        if name in texts:
+            raise SourceError(f"{transcript}:{number}: has the id {name} of line {lines[name]}; ids must differ")
+        texts[name], lines[name] = text, number
     return [
         Utterance(
             id=name,

@@ -105,26 +105,31 @@ def source_text(path: Path) -> str:
     A text that is UTF-8 beyond ASCII stays UTF-8, whatever encoding of one byte for a character is given: such text is
     UTF-8 by chance only if it is very short. Raises SourceError that names the file and the first wrong line.
     """
-    content = read_bytes(path, SourceError)
     opened = _current.get() or Reading()
     opened.used.add(path)
+    content = read_bytes(path, SourceError)
     encoding = opened.encoding
     if encoding and not content.isascii() and _has_single_bytes(encoding) and _is_utf8(content):
         note(f"{{}} texts are read as UTF-8, which they are, and not as {encoding}", str(path))
         encoding = None
-    if encoding:
-        return decode_text(content, str(path), SourceError, encoding=encoding, cure=" or correct --encoding")
-    return decode_text(content, str(path), SourceError, cure=_cure(content))
+    return _decode(path, content, encoding)
 
 
 def peek(path: Path) -> str:
-    """Return the text of a file as `source_text` reads it, without using it. Raises SourceError also for zero bytes."""
+    """Return the text of a file as `source_text` reads it, without using it. Raises SourceError."""
     opened = _current.get() or Reading()
-    content = read_bytes(path, SourceError)
+    return _decode(path, read_bytes(path, SourceError), opened.encoding)
+
+
+def _decode(path: Path, content: bytes, encoding: str | None) -> str:
+    if encoding is not None:
+        return decode_text(content, str(path), SourceError, encoding=encoding, cure=", or correct --encoding")
     if b"\0" in content and content[:2] not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        raise SourceError(f"{path}: is no text")
-    encoding = opened.encoding
-    return decode_text(content, str(path), SourceError, encoding=encoding or "utf-8-sig", cure=_cure(content))
+        raise SourceError(
+            f"{path}: holds zero bytes, so it is no text in UTF-8; export it as plain text, or, if it is UTF-16 without "
+            "a byte order mark, give --encoding utf-16-le"
+        )
+    return decode_text(content, str(path), SourceError, cure=_cure(content))
 
 
 def first_text(path: Path) -> str:
@@ -137,8 +142,10 @@ def first_text(path: Path) -> str:
             content = file.read(10_000)
     except (OSError, ValueError):
         return ""
-    utf16 = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    return content.decode("utf-16" if utf16 else "utf-8-sig", "replace")
+    if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return content.decode("utf-16", "replace")
+    encoding = (_current.get() or Reading()).encoding
+    return content.decode(encoding if encoding and not _is_utf8(content) else "utf-8-sig", "replace")
 
 
 def source_lines(path: Path) -> list[str]:
@@ -152,8 +159,9 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
 
 
 def _is_utf8(content: bytes) -> bool:
+    """Return True if bytes are UTF-8 without zero bytes, also if they end inside a character."""
     try:
-        return "\0" not in content.decode("utf-8-sig")
+        return "\0" not in codecs.getincrementaldecoder("utf-8")().decode(content)
     except UnicodeDecodeError:
         return False
 

@@ -4,15 +4,18 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from asr.audio import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from asr.corpus.readers.files import is_audio, is_file, walk
 from asr.corpus.readers.pairs import Pair
 from asr.corpus.readers.reading import note, pair_patterns
+
+Key = TypeVar("Key", bound=Hashable)
 
 _LEVELS = (  # how loosely two names are equal, the closest first
     "",
@@ -44,6 +47,7 @@ class Recordings:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(os.path.normpath(folder))
         self._pairs = [Pair(pattern) for pattern in pair_patterns()]
+        self._settled: dict[tuple[str, Path], Path | ValueError] = {}
 
     @cached_property
     def paths(self) -> list[Path]:
@@ -89,22 +93,33 @@ class Recordings:
         in subfolders, and paths of another machine. If there is none, the path is returned as it is. Raises ValueError
         that names the candidates if several are equally like it.
         """
-        found = self.find_all([name], beside)[name]
+        key = name, beside or self.folder
+        if key not in self._settled:
+            self.settle([key])
+        found = self._settled[key]
         if isinstance(found, ValueError):
             raise found
         return found
 
     def find_all(self, names: Iterable[str], beside: Path | None = None) -> dict[str, Path | ValueError]:
-        """Return for each name what `find` returns or raises.
+        """Return for each name what `find` returns or raises, as `settle` decides."""
+        keys = [(name, beside or self.folder) for name in names]
+        self.settle(keys)
+        return {name: self._settled[name, folder] for name, folder in keys}
+
+    def settle(self, names: Iterable[tuple[str, Path]]) -> None:
+        """Decide together which recordings these names mean, each relative to a folder; `find` then returns them.
 
         Two paths in different folders never get one recording: the path that is more like it gets it, and the other
         one is returned as it is, since its recording is missing.
         """
-        base = beside or self.folder
-        stated = {name: Path(os.path.normpath(base / name)) for name in dict.fromkeys(names)}
-        own = {name: _folders(name) for name in stated}
-        exact = {name: path for name, path in stated.items() if is_file(path)}
-        return self._assign(stated, own, exact)
+        stated = {key: Path(os.path.normpath(key[1] / key[0])) for key in names}
+        own = {
+            key: _folders(self._relative(path) if path.is_relative_to(self.folder) else key[0])
+            for key, path in stated.items()
+        }
+        exact = {key: path for key, path in stated.items() if is_file(path)}
+        self._settled |= self._assign(stated, own, exact)
 
     def find_for(self, path: Path) -> Path:
         """Return the recording of a file with annotations or a text, by the name of the file.
@@ -152,17 +167,17 @@ class Recordings:
         return next(filter(None, (pair.shared(path) for pair in self._pairs)), path)
 
     def _assign(
-        self, stated: dict[str, Path], own: dict[str, tuple[str, ...]], exact: dict[str, Path]
-    ) -> dict[str, Path | ValueError]:
+        self, stated: Mapping[Key, Path], own: Mapping[Key, tuple[str, ...]], exact: Mapping[Key, Path]
+    ) -> dict[Key, Path | ValueError]:
         """Return the recording of each stated path, or the path itself; `own` are the folders that its name holds."""
         matches = {name: self._matches(path, own[name]) for name, path in stated.items() if name not in exact}
-        claims: dict[Path, list[str]] = defaultdict(list)  # the names that mean this recording and no other one
+        claims: dict[Path, list[Key]] = defaultdict(list)  # the names that mean this recording and no other one
         for name, found in matches.items():
             if len(found) == 1:
                 claims[found[0].path].append(name)
         for name, path in exact.items():
             claims[path].append(name)
-        result: dict[str, Path | ValueError] = dict(exact)
+        result: dict[Key, Path | ValueError] = dict(exact)
         for name, found in matches.items():
             rivals = [[other for other in claims[match.path] if not _agree(own[name], own[other])] for match in found]
             if all(

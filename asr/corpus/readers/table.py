@@ -15,7 +15,7 @@ from asr.corpus.readers.recordings import Recordings
 
 DELIMITERS = "\t|;,"
 _SUFFIXES = (".csv", ".tsv", ".psv", ".tab")
-_SEPARATOR = re.compile(r"(?:\ufeff)?sep=(.)[ \t]*(?:\r\n|\n|\r)")  # the first line that Excel reads and writes
+_SEPARATOR = re.compile(r'"?sep=(.)"?[;,\t ]*(?:\r\n|\n|\r)')  # the first line that Excel reads and writes
 
 
 def recognises(source: Path) -> bool:
