@@ -160,7 +160,9 @@ def _known(line: int, row: Any, chosen: Mapping[str, str] | None) -> _Row:
     named = {field: row[column] for field, column in columns.items() if row[column] != ""}
     if "audio_filepath" not in named:
         raise ValueError(f"names no recording: the cell of {columns['audio_filepath']} is empty; fill it in")
-    kept = {key: value for key, value in row.items() if key not in columns.values() and value != ""}
+    rest = {key: value for key, value in row.items() if key not in columns.values() and value != ""}
+    # A column that is not taken, but is called like a field of a manifest, must not become that field.
+    kept = {f"source_{key}" if key in (*_FIELDS, *_TIMES) else key: value for key, value in rest.items()}
     units = {column: split_unit(field)[1] for field, column in (chosen or {}).items()}
     times = {}
     for field in _TIMES:

@@ -46,7 +46,8 @@ def read(source: Path, *, tier: str | None = None, media: str | None = None) -> 
     recordings = Recordings(source if source.is_dir() else source.parent)
     paths = _find(source)
     recordings.settle((name, path.parent) for path in paths for name in _media_names(path))
-    files = read_each(paths, lambda path: _read_file(path, recordings, media))
+    beside = recordings.pair(paths)
+    files = read_each(paths, lambda path: _read_file(path, recordings, beside[path][0], media))
     return utterances_of_tier(source, [annotation for file in files for annotation in file], tier, recordings)
 
 
@@ -68,19 +69,21 @@ def _media_names(path: Path) -> list[str]:
 
 
 def _media_name(attributes: Mapping[str, str], path: Path) -> str:
-    """Return the relative path of a recording if a file is there, else its full path, which may be of another machine."""
+    """Return the relative path of a recording if a file is there, else its full path, perhaps of another machine."""
     relative, full = (
         unquote(attributes.get(name, "")).removeprefix("file://") for name in ("RELATIVE_MEDIA_URL", "MEDIA_URL")
     )
     return relative if relative and is_file(path.parent / relative) else full or relative
 
 
-def _read_file(path: Path, recordings: Recordings, media: str | None) -> list[Annotation]:
+def _read_file(
+    path: Path, recordings: Recordings, beside: Path | ValueError | None, media: str | None
+) -> list[Annotation]:
     try:
         root = ElementTree.parse(path, ElementTree.XMLParser(target=_Builder())).getroot()
         slots = {slot.attrib["TIME_SLOT_ID"]: slot.get("TIME_VALUE") for slot in root.iterfind("TIME_ORDER/TIME_SLOT")}
         times = {name: int(value) / 1000 for name, value in slots.items() if value is not None}
-        audio, origin = _media(root, path, recordings, media)
+        audio, origin = _media(root, path, recordings, beside, media)
         elements = {
             element.attrib["ANNOTATION_ID"]: element
             for tier in root.iterfind("TIER")
@@ -163,10 +166,13 @@ def _aligned(element: Element, elements: dict[str, Element], order: dict[str, in
     return element, tuple(reversed(place))
 
 
-def _media(root: Element, path: Path, recordings: Recordings, wanted: str | None) -> tuple[Path, float]:
+def _media(
+    root: Element, path: Path, recordings: Recordings, beside: Path | ValueError | None, wanted: str | None
+) -> tuple[Path, float]:
     """Return the recording and the offset (s) of the times of the file in it; sound is preferred to video.
 
-    Raises SourceError that lists the recordings if the file names several, and `wanted` is none of them.
+    `beside` is the recording with the name of the file, for a file that names no recording that exists. Raises
+    SourceError that lists the recordings if the file names several, and `wanted` is none of them.
     """
     media = list(root.iterfind("HEADER/MEDIA_DESCRIPTOR"))
     origins: dict[Path, float] = {}
@@ -175,10 +181,11 @@ def _media(root: Element, path: Path, recordings: Recordings, wanted: str | None
         if name and is_file(found := recordings.find(name, path.parent)):
             origins.setdefault(recordings.best_format(found), int(element.get("TIME_ORIGIN", "0")) / 1000)
     if not origins:
+        if isinstance(beside, ValueError):
+            raise SourceError(f"{path}: {beside}")
         named = media[0].get("MEDIA_URL", "") if media else ""
-        beside = recordings.find_for(path)
-        absent = path.parent / re.split(r"[/\\]", unquote(named))[-1] if named else beside
-        return beside if is_file(beside) else absent, 0.0
+        absent = re.split(r"[/\\]", unquote(named))[-1] or f"{path.stem}.wav"
+        return beside or path.parent / absent, 0.0
     choice = [audio for audio in origins if wanted and fnmatch.fnmatch(audio.name.lower(), wanted.lower())]
     sound = [audio for audio in origins if audio.suffix.lower() not in VIDEO_SUFFIXES]
     choice = choice or (list(origins) if len(origins) == 1 else sound if wanted is None else [])

@@ -3,13 +3,13 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from asr.corpus.readers.files import SourceError, is_audio, split_name, usual_split, walk
 from asr.corpus.readers.kinds import kind_of
 from asr.corpus.readers.reader import Reader, Splits
-from asr.corpus.readers.reading import read_each, source_text
+from asr.corpus.readers.reading import peek, read_each, source_text
 from asr.corpus.readers.recordings import Recordings
 from asr.utterance import Utterance
 
@@ -136,7 +136,7 @@ def _first_transcript(paths: list[Path]) -> tuple[Path, str]:
     faults, found = [], []
     for path in paths:
         try:
-            found.append(_transcript(path))
+            found.append(_transcript(path, peek))
         except SourceError as error:
             faults.append(error)
     found.sort(key=lambda sample: not sample[1])
@@ -145,15 +145,15 @@ def _first_transcript(paths: list[Path]) -> tuple[Path, str]:
     return found[0]
 
 
-def _transcript(path: Path) -> tuple[Path, str]:
-    """Return the text of a file, without white space at its ends and between its words. Raises SourceError."""
+def _transcript(path: Path, read_file: Callable[[Path], str] = source_text) -> tuple[Path, str]:
+    """Return the path and the text of a file, with single spaces between words. Raises SourceError."""
     try:
         size = path.stat().st_size
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}; check its permissions") from None
     if size > _LONGEST:
         raise SourceError(f"{path}: has {size} bytes, too many for the transcript of one recording; divide it")
-    text = source_text(path)
+    text = read_file(path)
     if kind := kind_of(text):
         raise SourceError(
             f"{path}: holds {kind}, not a plain transcript; export it as plain text, as a table with a row for each "
@@ -176,7 +176,7 @@ def _without_audio(texts: dict[Path, Path], others: list[Path]) -> list[Path]:
     absent = {}
     for path in alone:
         try:
-            _transcript(path)
+            _transcript(path, peek)
         except SourceError:
             continue  # it is named with the files that were not used
         absent[path.with_name(path.name.removesuffix(suffix) + audio.suffix)] = path

@@ -52,8 +52,8 @@ def suggest(recordings: Sequence[Path], texts: Sequence[Path]) -> str | None:
                 counts[first, second].append((next(iter(audio)), next(iter(text))))
     if not counts:
         return None
-    # Most pairs, then no wildcard, then the longest shared part.
-    best = min(counts, key=lambda both: (-len(counts[both]), "*" in "".join(both), len("".join(both)), both))
+    # Most pairs, then the fewest wildcards, then the longest shared part.
+    best = min(counts, key=lambda both: (-len(counts[both]), "".join(both).count("*"), len("".join(both)), both))
     pairs = counts[best]
     if 2 * len(pairs) < min(len(recordings), len(texts), _MANY):
         return None

@@ -45,13 +45,10 @@ _current: ContextVar[Reading | None] = ContextVar("reading", default=None)
 @contextmanager
 def reading(encoding: str | None = None, pairs: Iterable[str] = ()) -> Iterator[Reading]:
     """Collect in a Reading what all readers say inside the `with` block. Raises SourceError for an unknown encoding."""
-    if encoding is not None:
-        try:
-            b"".decode(encoding)
-        except (LookupError, ValueError):
-            raise SourceError(
-                f"--encoding {encoding}: is not the name of an encoding; usual are cp1252, cp1251, latin-1, mac-roman"
-            ) from None
+    if encoding is not None and not _is_encoding(encoding):
+        raise SourceError(
+            f"--encoding {encoding}: is not the name of an encoding; usual are cp1252, cp1251, latin-1, mac-roman"
+        )
     opened = Reading(encoding, tuple(pairs))
     token = _current.set(opened)
     try:
@@ -126,8 +123,8 @@ def _decode(path: Path, content: bytes, encoding: str | None) -> str:
         return decode_text(content, str(path), SourceError, encoding=encoding, cure=", or correct --encoding")
     if b"\0" in content and content[:2] not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         raise SourceError(
-            f"{path}: holds zero bytes, so it is no text in UTF-8; export it as plain text, or, if it is UTF-16 without "
-            "a byte order mark, give --encoding utf-16-le"
+            f"{path}: holds zero bytes, so it is no text in UTF-8; export it as plain text; for UTF-16 without a byte "
+            "order mark, give --encoding utf-16-le"
         )
     return decode_text(content, str(path), SourceError, cure=_cure(content))
 
@@ -156,6 +153,16 @@ def source_lines(path: Path) -> list[str]:
 def numbered_lines(path: Path) -> list[tuple[int, str]]:
     """Return the lines of a text that are not empty, stripped, with their numbers."""
     return [(number, line.strip()) for number, line in enumerate(source_lines(path), start=1) if line.strip()]
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        b"x".decode(name)  # without bytes, Python does not look the name up
+    except UnicodeDecodeError:  # one byte is too short for UTF-16
+        return True
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 def _is_utf8(content: bytes) -> bool:

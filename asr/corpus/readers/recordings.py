@@ -213,7 +213,7 @@ class Recordings:
 
     def _matches(self, stated: Path, own: tuple[str, ...]) -> list[_Match]:
         """Return the recordings that are most like the stated path, all equally like it."""
-        last = re.split(r"[/\\]", stated.name)[-1]
+        last = self._paired(Path(re.split(r"[/\\]", stated.name)[-1])).name
         stems = dict.fromkeys((_fold(last), _fold(_stem(last))))
         # A recording in the stated folder is always closer, and thousands of folders may hold the name.
         found = [path for stem in stems for path in self._index.get((stem, *own[:1]), [])]

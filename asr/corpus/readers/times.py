@@ -20,7 +20,7 @@ _UNITS = {
     "": "hh_mm_ss_ms hh_mm_ss_msec hh_mm_ss",  # each value shows it
 }
 _UNIT_IN_NAME = {name: unit for unit, names in _UNITS.items() for name in names.split()}
-_SUFFIX = re.compile(rf"(.+)_({'|'.join(sorted(_UNIT_IN_NAME, key=len, reverse=True))})")
+_SUFFIX = re.compile(rf"(.+?)_({'|'.join(sorted(_UNIT_IN_NAME, key=len, reverse=True))})")
 _TITLES = {"s": "seconds", "ms": "milliseconds", "samples": "samples"}
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
 _QUANTITY = re.compile(r"([-+]?[\d.,]+(?:[eE][-+]?\d+)?)\s*(ms|msec|s|sec|seconds)")
