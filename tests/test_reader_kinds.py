@@ -76,7 +76,7 @@ def test_plain_text_is_chosen_beside_structured_texts(tmp_path: Path) -> None:
     write(tmp_path / "in" / "a.json", '{"text": "hello"}')
     prepared = prepare(tmp_path / "in", tmp_path / "out", format="folder")
     assert [row.text for row in prepared.manifests["train"]] == ["hello"]
-    assert f"not used: {tmp_path / 'in' / 'a.json'}: it holds JSON, which is not read in this layout" in prepared.notes
+    assert "not used: a.json: it holds JSON, which is not read in this layout" in prepared.notes
     with pytest.raises(SourceError, match=r"a.json: holds JSON, not a plain transcript"):
         prepare(tmp_path / "in", tmp_path / "out", format="folder", text_suffix=".json")
 
@@ -102,6 +102,6 @@ def test_the_reason_for_each_kind_of_file_that_was_not_used(tmp_path: Path) -> N
     reasons = {Path(line.split(": ")[1]).name: line for line in str(caught.value).splitlines()[1:]}
     assert reasons.keys() == {"names.csv", "old.tab", "notes.docx", "sheet.xlsx", "plain.txt"}
     assert "Recordist, Words; name them: --columns file=Recordist,text=Words" in reasons["names.csv"]
-    assert "is not UTF-8 (byte 2); save it as UTF-8, or name its encoding with --encoding" in reasons["old.tab"]
+    assert "line 1 is not UTF-8 (byte 2); save it as UTF-8, or name its encoding with --encoding" in reasons["old.tab"]
     assert "save it as CSV" in reasons["sheet.xlsx"] and "save its text" in reasons["notes.docx"]
     assert reasons["plain.txt"].endswith("no recording has its name")

@@ -32,7 +32,7 @@ def unused_files(place: Path, used: Collection[Path]) -> Iterator[str]:
             yield f"not used: {sum(map(len, kinds.values()))} files in all, of {len(kinds)} kinds"
             return
         count = f" and {len(paths) - 1} more {paths[0].suffix} files" if len(paths) > 1 else ""
-        yield f"not used: {paths[0]}{count}: {_reason(paths[0], recordings)}"
+        yield f"not used: {paths[0].relative_to(place)}{count}: {_reason(paths[0], recordings)}"
 
 
 def _reason(path: Path, recordings: Recordings) -> str:
@@ -44,7 +44,8 @@ def _reason(path: Path, recordings: Recordings) -> str:
     try:
         text = peek(path)
     except SourceError as error:
-        return f"it {str(error).partition(': ')[2]}"
+        place, _, problem = str(error).removeprefix(str(path)).partition(": ")
+        return f"line {place[1:]} {problem}" if place else f"it {problem}"
     if not text.strip():
         return "it is empty"
     header, delimiter = read_header(text)
