@@ -194,6 +194,17 @@ def test_pairs_are_suggested_for_names_that_differ(tmp_path: Path) -> None:
     assert any("the names of recordings and texts differ; pair them with --pair" in note for note in result.notes)
 
 
+def test_pairs_of_folders_are_suggested(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for session in ("s1", "s2"):
+        touch(folder / session / "audio.wav")
+        write(folder / session / "text.txt", f"hello {session}")
+    with pytest.raises(SourceError, match=r"--pair '{id}/audio.wav' --pair '{id}/text.txt' \(2 pairs"):
+        prepared(folder)
+    rows, _ = prepared(folder, pair=["{id}/audio.wav", "{id}/text.txt"])
+    assert [(row.id, row.text) for row in rows] == [("s1/audio", "hello s1"), ("s2/audio", "hello s2")]
+
+
 def test_ends_after_the_recording_are_named(tmp_path: Path, tone: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

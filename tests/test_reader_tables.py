@@ -190,3 +190,21 @@ def test_options_of_the_command_line(folder: Path) -> None:
     done = run_asr("prepare", folder, "-o", folder.parent / "out", "--split", "1", *arguments, "--pair", "{id}_x.wav")
     assert (done.returncode, done.stderr) == (0, "") and "--drop sil: 1 utterances have this text" in done.stdout
     assert [row.text for row in read_manifest(folder.parent / "out" / "train.jsonl")] == ["é"]
+
+
+def test_a_table_with_the_name_of_a_recording_holds_its_segments(folder: Path) -> None:
+    """Whisper writes such tables, in milliseconds."""
+    (folder / "long.wav").rename(folder / "talk.wav")
+    write(folder / "talk.tsv", "start\tend\ttext\n0\t1500\thello\n1500\t2900\tworld\n")
+    write(folder / "a.tsv", "start\tend\ttext\n0\tx\thello\n")
+    write(folder / "b.tsv", "start\tend\ttext\n0\t1\tyes\n")
+    result = prepare(folder, folder.parent / "out", fractions=[1.0])
+    rows = sorted(result.manifests["train"], key=lambda row: row.id)
+    assert [(row.id, row.audio, row.text, row.offset, row.duration) for row in rows] == [
+        ("b@0", folder / "b.wav", "yes", 0.0, 1.0),
+        ("talk@0", folder / "talk.wav", "hello", 0.0, 1.5),
+        ("talk@1.500", folder / "talk.wav", "world", 1.5, 1.4),
+    ]
+    assert len(result.faults) == 1 and "a.tsv:2: end is 'x', not a number" in result.faults[0]
+    (row,) = prepare(folder / "b.tsv", folder.parent / "out", fractions=[1.0]).manifests["train"]
+    assert row.text == "yes"

@@ -33,8 +33,8 @@ def fill(
 ) -> list[tuple[Utterance, int]]:
     """Move utterances into each part that has a share but no utterance; return them with the index of their new part.
 
-    All utterances of the key whose hash is nearest to the range of the empty part are moved. Parts stay as they are if
-    there are fewer keys than parts with a share.
+    All utterances of one key are moved: the key whose hash is nearest to the range of the empty part, from the part
+    that exceeds its share most. Parts stay as they are if there are fewer keys than parts with a share.
     """
     keys = [dict.fromkeys(map(by, part)) for part in parts]
     wanted = [index for index, fraction in enumerate(fractions) if fraction > 0]
@@ -47,8 +47,13 @@ def fill(
         begin += fraction
         if index not in wanted or parts[index]:
             continue
-        movable = [(key, origin) for origin, found in enumerate(keys) if len(found) > 1 for key in found]
-        key, origin = min(movable, key=lambda item: (abs(hash_fraction(item[0]) - middle), item[0]))
+        surplus = {
+            origin: len(found) - sum(map(len, keys)) * fractions[origin] / sum(fractions)
+            for origin, found in enumerate(keys)
+            if len(found) > 1
+        }
+        origin = max(surplus, key=lambda origin: surplus[origin])
+        key = min(keys[origin], key=lambda key: (abs(hash_fraction(key) - middle), key))
         del keys[origin][key]
         keys[index][key] = None
         parts[index] = [utterance for utterance in parts[origin] if by(utterance) == key]

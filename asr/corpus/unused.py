@@ -6,13 +6,11 @@ from pathlib import Path
 
 from asr.corpus.readers.files import SourceError, is_audio, walk
 from asr.corpus.readers.folder import NOT_TRANSCRIPTS
-from asr.corpus.readers.kinds import kind_of
+from asr.corpus.readers.kinds import document_of, kind_of
 from asr.corpus.readers.reading import peek
 from asr.corpus.readers.recordings import Recordings
 from asr.corpus.readers.table import parse, read_header, suggest_columns
 
-_DOCUMENTS = (".doc", ".docx", ".odt", ".pdf", ".rtf", ".pages")
-_SHEETS = (".xls", ".xlsx", ".ods", ".numbers")
 _IGNORED = (".db", ".ini", ".md", ".pfsx", ".jpg", ".jpeg", ".png", ".log", ".py", ".sh")  # .pfsx: settings of ELAN
 _KINDS = 5  # kinds of files that are named
 
@@ -37,10 +35,8 @@ def unused_files(place: Path, used: Collection[Path]) -> Iterator[str]:
 
 def _reason(path: Path, recordings: Recordings) -> str:
     suffix = path.suffix.lower()
-    if suffix in _SHEETS:
-        return "it is a spreadsheet; save it as CSV"
-    if suffix in _DOCUMENTS:
-        return "it is a document; save its text as plain text, or as a table"
+    if document := document_of(suffix):
+        return f"it {document}"
     try:
         text = peek(path)
     except SourceError as error:

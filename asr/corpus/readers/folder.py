@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from asr.corpus.readers.files import SourceError, is_audio, split_name, usual_split, walk
-from asr.corpus.readers.kinds import kind_of
+from asr.corpus.readers.kinds import document_of, kind_of
 from asr.corpus.readers.reader import Reader, Splits
 from asr.corpus.readers.reading import peek, read_each, source_text
 from asr.corpus.readers.recordings import Recordings
@@ -147,6 +147,8 @@ def _first_transcript(paths: list[Path]) -> tuple[Path, str]:
 
 def _transcript(path: Path, read_file: Callable[[Path], str] = source_text) -> tuple[Path, str]:
     """Return the path and the text of a file, with single spaces between words. Raises SourceError."""
+    if document := document_of(path.suffix):
+        raise SourceError(f"{path}: {document}")
     try:
         size = path.stat().st_size
     except OSError as error:

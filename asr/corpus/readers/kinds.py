@@ -11,6 +11,10 @@ _CLOCK = r"\d{1,3}:\d{2}(?::\d{2})?(?:[.,]\d{1,3})?"  # 1:02, 0:01:02.5
 _EXACT_CLOCK = r"\d{1,3}:\d{2}:\d{2}[.,:]\d{1,3}|\d{1,3}:\d{2}[.,]\d{1,3}|\d{2}:\d{2}:\d{2}"
 _NUMBER = r"-?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?"
 _LABEL = re.compile(rf"\s*({_NUMBER})\s+({_NUMBER})(?:\s+(.*))?")
+_DOCUMENTS = (".doc", ".docx", ".odt", ".pdf", ".rtf", ".pages")
+_SHEETS = (".xls", ".xlsx", ".ods", ".numbers")
+_KEYS = "text|transcript|transcription|sentence"  # names of fields that hold the text
+_FIELD_NAMES = f"{_KEYS}|speaker|start|end|duration|audio|file|id|language|lang|segments"
 _LONGEST = 200_000  # characters that are looked at
 
 
@@ -19,6 +23,15 @@ def kind_of(text: str) -> str | None:
     text = text[:_LONGEST].lstrip("\ufeff").strip()
     lines = [line for line in lines_of(text) if line.strip()]
     return next((kind for kind, holds in _KINDS.items() if lines and holds(text, lines)), None)
+
+
+def document_of(suffix: str) -> str | None:
+    """Return what a file with this suffix is, and what to do, if it can hold a text but no reader opens it."""
+    if suffix.lower() in _SHEETS:
+        return "is a spreadsheet; save it as CSV"
+    if suffix.lower() in _DOCUMENTS:
+        return "is a document; save its text as plain text, or as a table"
+    return None
 
 
 def _is_xml(text: str, lines: list[str]) -> bool:
@@ -79,6 +92,14 @@ def _is_table(text: str, lines: list[str]) -> bool:
     return (len(lines) > 1 and len(tabs) == 1 and min(tabs) > 1) or (min(tabs) > 0 and times >= 2 * len(lines))
 
 
+def _has_fields(text: str, lines: list[str]) -> bool:
+    """Return True for YAML and for `name=value`, if a usual name is there; a dialogue has names of speakers."""
+    if not all(re.match(r"---|#|;|\[\w+\]$|\s+|-\s|[\w.-]+\s*[:=](\s|$|\S)", line) for line in lines):
+        return False
+    wanted = _FIELD_NAMES if len(lines) > 1 else _KEYS
+    return any(re.match(rf"\s*(-\s+)?({wanted})\s*[:=]", line) for line in lines)
+
+
 def _matches(pattern: str, share: float = 0.0) -> Callable[[str, list[str]], bool]:
     """Return a test whether more than this share of the lines match a pattern at their start."""
     compiled = re.compile(pattern)
@@ -105,6 +126,7 @@ _KINDS: dict[str, Callable[[str, list[str]], bool]] = {
     "labels with times (ESPS)": _has_points,
     "a list with times": _has_times_in_lines,
     "a table": _is_table,
+    "fields with names (YAML)": _has_fields,
     "a Toolbox file": lambda text, lines: len(lines) > 1 and _matches(r"\\[A-Za-z_]\w*(\s|$)", 0.5)(text, lines),
     "a text with times": lambda text, lines: (
         _matches(rf"\W{{0,3}}(?:{_EXACT_CLOCK})\b|.{{0,60}}?\s\W?(?:{_EXACT_CLOCK})\W*$", 0.2)(text, lines)

@@ -45,11 +45,13 @@ def suggest(recordings: Sequence[Path], texts: Sequence[Path]) -> str | None:
             for part, pattern in _patterns(path):
                 shared[part][pattern].add(path)
         names.append(shared)
-    counts: dict[tuple[str, str], list[tuple[Path, Path]]] = defaultdict(list)
+    counts: dict[tuple[str, str], list[tuple[Path, Path]]] = {}
     for part in names[0].keys() & names[1].keys():
         for (first, audio), (second, text) in itertools.product(names[0][part].items(), names[1][part].items()):
             if len(audio) == len(text) == 1:
-                counts[first, second].append((next(iter(audio)), next(iter(text))))
+                counts.setdefault((first, second), []).append((next(iter(audio)), next(iter(text))))
+    # One name in one folder is no pattern of folders.
+    counts = {both: pairs for both, pairs in counts.items() if len(pairs) > 1 or "/" not in "".join(both)}
     if not counts:
         return None
     # Most pairs, then the fewest wildcards, then the longest shared part.
@@ -66,6 +68,7 @@ def _patterns(path: Path) -> Iterator[tuple[str, str]]:
     """Yield each part of a name that it may share with another file, and the pattern of the rest."""
     stem, suffix = path.stem, path.suffix
     yield stem, f"{{id}}{suffix}"
+    yield path.parent.name, f"{{id}}/{path.name}"
     for place in range(1, len(stem)):
         before, after = stem[:place], stem[place:]
         if _class(before[-1]) == _class(after[0]):

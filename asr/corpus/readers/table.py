@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asr.corpus.readers.columns import has_audio_and_text, parse_columns, read_rows
+from asr.corpus.manifest import relative_path
+from asr.corpus.readers.columns import fields, has_audio_and_text, parse_columns, read_rows
 from asr.corpus.readers.files import SourceError, is_audio, is_file, matches, split_files
 from asr.corpus.readers.reader import Reader, Splits
-from asr.corpus.readers.reading import first_text, source_text
+from asr.corpus.readers.reading import first_text, read_each, source_text
 from asr.corpus.readers.recordings import Recordings
+from asr.utterance import Utterance
 
 DELIMITERS = "\t|;,"
 _SUFFIXES = (".csv", ".tsv", ".psv", ".tab")
@@ -19,10 +21,11 @@ _SEPARATOR = re.compile(r'"?sep=(.)"?[;,\t ]*(?:\r\n|\n|\r)')  # the first line 
 
 
 def recognises(source: Path) -> bool:
-    """Return True for a `.csv`, `.tsv` or `.psv` file, or a folder with a table of recordings and texts."""
+    """Return True for a `.csv`, `.tsv` or `.psv` file, or a folder with a table of recordings, or one for each."""
     if source.is_file():
         return source.suffix.lower() in _SUFFIXES
-    return any(_has_header(path) for path in candidates(source))
+    paths = candidates(source)
+    return any(map(_has_header, paths)) or bool(_tables_of_recordings(paths, Recordings(source)))
 
 
 def read(source: Path, *, columns: str | None = None) -> Splits:
@@ -31,7 +34,8 @@ def read(source: Path, *, columns: str | None = None) -> Splits:
     Columns are found by name (see `columns.py`), or named by `columns`: `file=Filename,text=Orthography`, also by
     number in a table without a header. A column `split` divides the utterances. Without `columns`, a table without a
     header must have two columns, recording and text. Recordings are found at any depth below the folder of the table.
-    Raises SourceError that lists every faulty row.
+    A table with texts and times, and the name of a recording, holds the segments of that recording. Raises SourceError
+    that lists every faulty row.
     """
     chosen = None if columns is None else parse_columns(columns)
     if source.is_file():
@@ -41,6 +45,10 @@ def read(source: Path, *, columns: str | None = None) -> Splits:
         if not tables and chosen and (alone := candidates(source)):
             tables = alone[:1]  # its error says which columns it has
     recordings = Recordings(source if source.is_dir() else source.parent)
+    segments = {} if chosen else _tables_of_recordings([source] if source.is_file() else candidates(source), recordings)
+    if segments and (source.is_file() or not tables):
+        files = read_each(segments, lambda path: _segments(path, segments[path], recordings))
+        return {"": [utterance for file in files for utterance in file]}
     splits: Splits = {}
     for file_split, path in split_files(tables).items():
         rows = table_rows(path, recordings, chosen)
@@ -57,6 +65,31 @@ READER = Reader(
 def candidates(source: Path) -> list[Path]:
     """Return the files of a folder that may be tables."""
     return matches(source, *(f"*{suffix}" for suffix in _SUFFIXES), "*.txt")
+
+
+def _tables_of_recordings(paths: list[Path], recordings: Recordings) -> dict[Path, Path]:
+    """Return the tables with texts and times but no names of recordings, and the recording that each is named after."""
+    found = {}
+    timed = []
+    for path in paths:
+        known = fields(read_header(first_text(path))[0])
+        if "audio_filepath" not in known and {"text", "offset"} <= known.keys() and {"end", "duration"} & known.keys():
+            timed.append(path)
+    for path, (recording, _) in recordings.pair(timed).items() if timed else ():
+        if isinstance(recording, Path):
+            found[path] = recording
+    return found
+
+
+def _segments(path: Path, recording: Path, recordings: Recordings) -> list[Utterance]:
+    text = source_text(path)
+    header, delimiter = read_header(text)
+    audio = {"audio_filepath": relative_path(recording, path.parent)}
+    rows: list[tuple[int, Any]] = []
+    for line, cells in parse(path, text, delimiter)[1:]:
+        row = named_row(header, cells)
+        rows.append((line, row if isinstance(row, ValueError) else row | audio))
+    return [utterance for split in read_rows(path, rows, recordings).values() for utterance in split]
 
 
 def table_rows(path: Path, recordings: Recordings, chosen: Mapping[str, str] | None = None) -> list[tuple[int, Any]]:
