@@ -145,3 +145,16 @@ def test_sources_and_options_that_are_refused(tmp_path: Path) -> None:
     (tmp_path / "latin" / "\udcff.wav").touch()  # a name that is not UTF-8, as on old disks
     with pytest.raises(SourceError, match="is not a name in UTF-8; rename"):
         prepare(tmp_path / "latin", tmp_path / "out", fractions=[1.0])
+
+
+def test_a_text_of_which_the_recording_is_not_clear_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    touch(source / "s1" / "a.wav", source / "s2" / "a.wav", source / "b.wav")
+    write(source / "a.txt", "which?")
+    with pytest.raises(SourceError, match=r"a.txt: several recordings are called 'a': .*s1/a.wav, .*s2/a.wav"):
+        prepare(source, tmp_path / "out")
+    write(source / "b.txt", "this one")
+    prepared = prepare(source, tmp_path / "out")
+    assert [row.text for row in prepared.manifests["train"]] == ["this one"]
+    assert len(prepared.faults) == 1 and "a.txt: several recordings are called 'a'" in prepared.faults[0]
+    assert [row.id for row in prepared.manifests["untranscribed"]] == ["s1/a", "s2/a"]

@@ -9,8 +9,9 @@ from pathlib import Path
 from asr.corpus.readers.files import SourceError, is_audio, split_name, usual_split, walk
 from asr.corpus.readers.kinds import document_of, kind_of
 from asr.corpus.readers.reader import Reader, Splits
-from asr.corpus.readers.reading import peek, read_each, source_text
+from asr.corpus.readers.reading import fault, peek, read_each, source_text
 from asr.corpus.readers.recordings import Recordings
+from asr.errors import raise_problems
 from asr.utterance import Utterance
 
 NOT_TRANSCRIPTS = frozenset(["readme", "license", "licence", "copying", "changelog"])
@@ -112,12 +113,13 @@ def _choose(
             faults[kind] = error
     chosen = suffix.lower() if suffix else next(iter(samples)) if len(samples) == 1 else ""
     if chosen in kinds:
-        read_each(problems.get(chosen, []), _raise)
+        for problem in problems.get(chosen, []):
+            fault(problem)
         return dict(kinds[chosen])
     if suffix is None and not samples:
         if faults:
             raise next(iter(faults.values()))
-        read_each([problem for found in problems.values() for problem in found], _raise)
+        raise_problems([problem for found in problems.values() for problem in found], SourceError)
         return {}
     listed = "".join(
         f"\n  --text-suffix {kind:<14} {len(kinds[kind]):>6} of {total} recordings: {sample[:60]}"
@@ -125,10 +127,6 @@ def _choose(
     )
     problem = f"no text file has the name of a recording and the suffix {suffix}" if suffix else "several kinds of text"
     raise SourceError(f"{source}: {problem}; choose the one to learn:{listed}")
-
-
-def _raise(problem: str) -> None:
-    raise SourceError(problem)
 
 
 def _first_transcript(paths: list[Path]) -> tuple[Path, str]:

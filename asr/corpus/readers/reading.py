@@ -72,6 +72,15 @@ def note(text: str, case: str) -> None:
         opened.cases[text][case] = None
 
 
+def fault(message: str) -> None:
+    """Say that a file is left out because it cannot be read or used; outside a Reading, the log says it."""
+    opened = _current.get()
+    if opened is None:
+        logger.warning("%s", message)
+    else:
+        opened.faults.append(message)
+
+
 def read_each(items: Iterable[Item], read: Callable[[Item], Result]) -> list[Result]:
     """Read each file of a folder. A file that cannot be read is named, and does not stop the others.
 
@@ -88,11 +97,8 @@ def read_each(items: Iterable[Item], read: Callable[[Item], Result]) -> list[Res
             faults.append(str(error))
     if not results:
         raise_problems(faults, SourceError)
-    if opened is not None:
-        opened.faults.extend(faults)
-    else:
-        for fault in faults:
-            logger.warning("%s", fault)
+    for message in faults:
+        fault(message)
     return results
 
 
