@@ -187,12 +187,14 @@ def the_printed_loop_loses_no_file(case: Case) -> None:
     assert "mkdir -p" in loop and "</dev/null" in loop
     recording = case.folder / "kw" / "long.wav"
     (case.folder / "k4" / "wav.scp").write_text(
-        f"long cat {recording} |\nreads cat - {recording} |\nplain {recording}\nlast cat {recording} |"
+        f"long cat {recording} |\r\nreads cat - {recording} | \nno/file false |\nplain {recording}\n"
+        f"last cat {recording} |"
     )
     (case.folder / "k4" / "text").write_text("long hi\nreads hi\nplain hi\nlast hi\n")
     done = subprocess.run(["sh", "-c", loop], capture_output=True, text=True, input="from the terminal")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "failed: no/file\n")
     rows = case.read("k4")
+    assert not list((case.folder / "k4" / "wav").glob("no*"))
     assert [row.id for row in sorted(rows, key=lambda row: row.id)] == ["last", "long", "plain", "reads"]
     assert {row.audio.read_bytes() for row in rows} == {recording.read_bytes()}
     assert {row.audio.name for row in rows if row.id == "plain"} == {"long.wav"}

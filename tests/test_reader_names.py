@@ -107,6 +107,10 @@ def test_files_with_texts_are_paired_by_their_folders(tmp_path: Path) -> None:
         "t1/text/b.txt": "t1/sound/b.wav",
         "t2/text/b.txt": "t2/sound/b.wav",
     }
+    assert pairs(tmp_path, "tg/s1/new/a.txt", "tg/s2/new/a.txt") == {
+        "tg/s1/new/a.txt": "wav/s1/a.wav",
+        "tg/s2/new/a.txt": "wav/s2/a.wav",
+    }
     touch(tmp_path / "x.mb.wav", tmp_path / "y.wav")
     assert pairs(tmp_path, "x.mb.txt", "y.mb.cleaned") == {"x.mb.txt": "x.mb.wav", "y.mb.cleaned": "y.wav"}
 

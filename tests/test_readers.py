@@ -193,3 +193,26 @@ def test_real_corpora(corpora: Path, name: str, options: dict[str, str], format:
     found, splits = read(corpora / name, **options)
     assert found == format and {split: len(rows) for split, rows in splits.items()} == counts
     assert all(text for rows in splits.values() for _, _, text, *_ in rows)
+
+
+def test_the_speaker_in_a_list_of_three_columns_is_not_the_text(tmp_path: Path) -> None:
+    (tmp_path / "wavs").mkdir()
+
+    def rows(*lines: str) -> tuple[list[tuple[str | None, str | None]], list[str]]:
+        touch(*(tmp_path / "wavs" / f"{number}.wav" for number in range(len(lines))))
+        write(tmp_path / "metadata.csv", "".join(f"{number}|{line}\n" for number, line in enumerate(lines)))
+        with reading() as found:
+            return [(text, speaker) for _, _, text, _, _, speaker in read(tmp_path)[1][""] if text], found.notes
+
+    sentences = ["good morning all", "good night", "see you there", "see you", "be well", "all well"]
+    for texts, speakers in ((sentences, "ababab"), (sentences[:2] * 3, "abcabc"), (sentences, "abcdef")):
+        pairs = list(zip(texts, speakers, strict=True))
+        for lines in ([f"{text}|{speaker}" for text, speaker in pairs], [f"{who}|{text}" for text, who in pairs]):
+            found, notes = rows(*lines)
+            assert found == pairs and "read as the speaker" in notes[0]
+    assert rows("7|seven", "8|eight", "7|seven", "8|eight")[0] == [("seven", None), ("eight", None)] * 2
+    assert rows(*(f"In {year}|in the year {year}" for year in range(6)))[0][0] == ("in the year 0", None)
+    found, notes = rows("guten Morgen|good morning", "gute Nacht|good night")
+    assert found[0] == ("good morning", None) and "column 3 is read as the text: 'guten Morgen'" in notes[0]
+    with pytest.raises(SourceError, match=r"columns 2 and 3 both repeat a few values.*--columns file=1,text=2"):
+        rows("yes|a", "no|b", "yes|b", "no|a")

@@ -13,10 +13,10 @@ from asr.utterance import Utterance
 # Make a file of each command, leave paths as they are, and keep the old list. No command may read the list.
 _LOOP = (
     """d={0}; mkdir -p "$d/wav"; [ -e "$d/wav.scp.commands" ] || cp "$d/wav.scp" "$d/wav.scp.commands"; """
-    """while read -r id value || [ -n "$id" ]; do case "$value" in """
-    """*"|") f="$d/wav/$(printf %s "$id" | tr / _).wav"; """
-    """if eval "${{value%|}}" </dev/null >"$f"; then echo "$id $f"; else echo "failed: $id" >&2; fi ;; """
-    """*) echo "$id $value" ;; esac; done <"$d/wav.scp.commands" >"$d/wav.scp\""""
+    """tr -d '\\r' <"$d/wav.scp.commands" | while read -r id value || [ -n "$id" ]; do case "$value" in """
+    """*"|") f="$d/wav/$(printf %s "$id" | tr / _).wav"; if eval "${{value%|}}" </dev/null >"$f"; """
+    """then echo "$id $f"; else rm -f "$f"; echo "failed: $id" >&2; fi ;; """
+    """*) echo "$id $value" ;; esac; done >"$d/wav.scp\""""
 )
 
 

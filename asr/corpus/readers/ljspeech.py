@@ -58,20 +58,27 @@ READER = Reader("LJ Speech layout", recognises, read)
 
 def _speaker_column(table: Path, rows: list[list[str]]) -> int | None:
     """Return the place of the column with the speaker; None if both columns after the id are forms of the text."""
-    few = [few_values([cells[place] for cells in rows]) for place in (1, 2)]
     alike = sum(bool(_words(cells[1]) & _words(cells[2])) for cells in rows)
-    if not any(few) or 2 * alike > len(rows):
+    if not rows or 2 * alike > len(rows):
         return None
-    if all(few):
-        if len({(cells[1], cells[2]) for cells in rows}) == len({cells[1] for cells in rows}):
-            return None  # such as 7|seven
+    few = [few_values([cells[place] for cells in rows]) for place in (1, 2)]
+    single = [2 * sum(" " not in cells[place] for cells in rows) > len(rows) for place in (1, 2)]
+    example = f"{rows[0][1]!r} and {rows[0][2]!r}"
+    if few[0] != few[1]:
+        place = 1 + few.index(True)
+        note(f"column {place + 1} repeats a few values, so it is read as the speaker", f"{rows[0][place]!r}")
+        return place
+    if single[0] != single[1]:
+        place = 1 + single.index(True)
+        note(f"column {place + 1} has single words, so it is read as the speaker", f"{rows[0][place]!r}")
+        return place
+    if any(few) and len({(cells[1], cells[2]) for cells in rows}) > len({cells[1] for cells in rows}):
         raise SourceError(
-            f"{table}: columns 2 and 3 both repeat a few values, such as {rows[0][1]!r} and {rows[0][2]!r}; say which "
-            "is the text: --format table --columns file=1,text=2,speaker=3"
+            f"{table}: columns 2 and 3 both repeat a few values, such as {example}; say which is the text: "
+            "--format table --columns file=1,text=2,speaker=3"
         )
-    place = 1 + few.index(True)
-    note(f"column {place + 1} repeats a few values, so it is read as the speaker", f"{rows[0][place]!r}")
-    return place
+    note("columns 2 and 3 have no word in common; column 3 is read as the text", example)
+    return None
 
 
 def _words(text: str) -> set[str]:

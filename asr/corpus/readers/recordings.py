@@ -40,8 +40,8 @@ class Recordings:
     """The recordings under `folder`, to be found by the names in tables and annotations.
 
     Names are compared as they are, then after NFC, then without case, then without the suffix of recordings. Of several
-    recordings with the name, the one with the folders of the stated path is taken, compared from the end. A loose match
-    is noted (see `reading.py`). Patterns of `--pair` state which part of a name counts.
+    recordings with the name, the one with the folders of the stated path is taken: compared from the end, then in any
+    place. A loose match is noted (see `reading.py`). Patterns of `--pair` state which part of a name counts.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -238,8 +238,9 @@ class Recordings:
         )
         level = equal.index(True)
         folders = _folders(str(self._paired(path)))
-        above = _common(path.parts[:-1], stated.parts[:-1])
-        return _Match(path, level, (_common(folders, own), -level, _common(folders, _folders(str(stated))), above))
+        whole = _common(folders, _folders(str(stated)))
+        anywhere = len(set(own) & set(folders)), _common(path.parts[:-1], stated.parts[:-1])
+        return _Match(path, level, (_common(folders, own), -level, whole, *anywhere))
 
 
 def _stem(name: str) -> str:
