@@ -99,6 +99,17 @@ def test_a_file_that_names_several_recordings(tmp_path: Path) -> None:
     assert {row.audio.name for row in read_manifest(tmp_path / "out" / "train.jsonl")} == {"B.wav", "c.wav"}
 
 
+def test_a_file_that_names_no_recording_that_exists(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    touch(folder / "a.wav")
+    write(folder / "a.eaf", eaf(*SIMPLE, "file:///C:/old name.wav"))
+    rows, result = prepared(folder)
+    assert [row.audio.name for row in rows] == ["a.wav"]
+    assert any(
+        "name a recording that is not there" in note and "a.wav, not old name.wav" in note for note in result.notes
+    )
+
+
 def test_sound_is_taken_before_video(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     touch(folder / "a.mp4", folder / "a.wav", folder / "camera.mp4", folder / "mic.wav")
@@ -171,10 +182,10 @@ def test_marks_of_silence_are_named_and_dropped(tmp_path: Path) -> None:
     assert "sil (2 times), " in note and note.endswith(
         "--drop sil --drop '<p:>' --drop '[laughs]' --drop ... leaves them out"
     )
-    rows, result = prepared(folder, drop=["sil", "<p:>", "[laughs]", "...", "none"])
+    rows, result = prepared(folder, drop=["sil", "<p:>", "[laughs]", "...", "{none}"])
     assert [row.text for row in rows] == ["ja", "ja ja"]
     assert "--drop sil: 2 utterances have this text, and are left out" in result.notes
-    assert "--drop none: 0 utterances have this text, and are left out" in result.notes
+    assert "--drop '{none}': 0 utterances have this text, and are left out" in result.notes
 
 
 def test_pairs_are_suggested_for_names_that_differ(tmp_path: Path) -> None:

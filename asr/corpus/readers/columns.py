@@ -206,7 +206,8 @@ def _number(value: Any) -> float | None:
 
 def _repetition(row: _Row, line: int, utterance: Utterance, other: Utterance) -> str:
     if "id" in row.columns:
-        return f"has the id {utterance.id} of line {line}; ids must differ"
+        name = row.columns["id"]
+        return f"has the id {utterance.id} of line {line}; ids must differ; rename the column {name} if it is no id"
     if utterance.text == other.text:
         return f"repeats {utterance.audio.name} of line {line} with other fields; keep one of these lines"
     others = ", ".join(row.kept)

@@ -185,6 +185,11 @@ def _media(
             raise SourceError(f"{path}: {beside}")
         named = media[0].get("MEDIA_URL", "") if media else ""
         absent = re.split(r"[/\\]", unquote(named))[-1] or f"{path.stem}.wav"
+        if beside is not None and named:
+            note(
+                "{} files name a recording that is not there; the one with the name of the file is taken",
+                f"{path.name}: {beside.name}, not {absent}",
+            )
         return beside or path.parent / absent, 0.0
     choice = [audio for audio in origins if wanted and fnmatch.fnmatch(audio.name.lower(), wanted.lower())]
     sound = [audio for audio in origins if audio.suffix.lower() not in VIDEO_SUFFIXES]

@@ -106,9 +106,9 @@ def _read_recordings(path: Path, found: Recordings) -> dict[str, Path]:
         else:
             recordings[name] = audio
     if commands:
-        more = f" and {len(commands) - 3} more commands" if len(commands) > 3 else ""
+        more = f" and {len(commands) - 3} more" if len(commands) > 3 else ""
         loop = _LOOP.format(quote(str(path.parent.absolute())))
-        cure = f"{path}: check the commands{more}, run all where you use Kaldi, and prepare again:\n  {loop}"
+        cure = f"{path}: check these commands{more}, run all where you use Kaldi, and prepare again:\n  {loop}"
         problems = [*commands[:3], cure, *problems]
     raise_problems(problems, SourceError)
     return recordings

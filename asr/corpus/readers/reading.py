@@ -34,7 +34,7 @@ class Reading:
     def notes(self) -> list[str]:
         """Return one line for each kind of case, with the number of cases and the first one."""
         return [
-            f"{text.format(len(cases))}{', such as' if len(cases) > 1 else ':'} {next(iter(cases))}"
+            f"{text.replace('{}', str(len(cases)))}{', such as' if len(cases) > 1 else ':'} {next(iter(cases))}"
             for text, cases in self.cases.items()
         ]
 
@@ -67,7 +67,7 @@ def note(text: str, case: str) -> None:
     """Say what was guessed, left out or matched loosely; `{}` in `text` stands for the number of such cases."""
     opened = _current.get()
     if opened is None:
-        logger.warning("%s: %s", text.format(1), case)
+        logger.warning("%s: %s", text.replace("{}", "1"), case)
     else:
         opened.cases[text][case] = None
 
