@@ -8,7 +8,9 @@ from pathlib import Path
 
 from asr.corpus.readers.files import SourceError, is_audio
 
-_MANY = 2000  # files that are looked at for a suggestion
+_MANY = 1000  # files that are looked at for a suggestion
+_CUTS = 6  # places from either end where a name is cut
+_COMMON = 400  # pairs of patterns; a part of names with more of them is too common to tell files apart
 _EXAMPLE = "such as '{id}_mic1.flac' or '{id}_annotated.TextGrid'"
 
 
@@ -47,6 +49,8 @@ def suggest(recordings: Sequence[Path], texts: Sequence[Path]) -> str | None:
         names.append(shared)
     counts: dict[tuple[str, str], list[tuple[Path, Path]]] = {}
     for part in names[0].keys() & names[1].keys():
+        if len(names[0][part]) * len(names[1][part]) > _COMMON:
+            continue
         for (first, audio), (second, text) in itertools.product(names[0][part].items(), names[1][part].items()):
             if len(audio) == len(text) == 1:
                 counts.setdefault((first, second), []).append((next(iter(audio)), next(iter(text))))
@@ -69,10 +73,9 @@ def _patterns(path: Path) -> Iterator[tuple[str, str]]:
     stem, suffix = path.stem, path.suffix
     yield stem, f"{{id}}{suffix}"
     yield path.parent.name, f"{{id}}/{path.name}"
-    for place in range(1, len(stem)):
+    cuts = [place for place in range(1, len(stem)) if _class(stem[place - 1]) != _class(stem[place])]
+    for place in cuts if len(cuts) <= 2 * _CUTS else cuts[:_CUTS] + cuts[-_CUTS:]:
         before, after = stem[:place], stem[place:]
-        if _class(before[-1]) == _class(after[0]):
-            continue
         if not after[0].isalnum():
             yield before, f"{{id}}{after}{suffix}"
             yield before, f"{{id}}{after[0]}*{suffix}"
