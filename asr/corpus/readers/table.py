@@ -175,7 +175,8 @@ def read_header(text: str, chosen: Mapping[str, str] | None = None) -> tuple[lis
     """Return the cells of the first line, and the delimiter that gives known column names or else the most cells."""
     separator = _SEPARATOR.match(text)
     first = next(filter(str.strip, io.StringIO(text[separator.end() if separator else 0 :])), "").strip("\r\n")
-    headers = [(_cells(first, delimiter), delimiter) for delimiter in ([separator[1]] if separator else DELIMITERS)]
+    delimiters = separator[1] if separator else [delimiter for delimiter in DELIMITERS if delimiter in first] or ","
+    headers = [(_cells(first, delimiter), delimiter) for delimiter in delimiters]
     return max(headers, key=lambda found: (has_audio_and_text(found[0], chosen), len(found[0])))
 
 
