@@ -18,9 +18,11 @@ from asr.errors import AudioError
 
 logger = logging.getLogger(__name__)
 
+VIDEO_SUFFIXES = (".3gp", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 AUDIO_SUFFIXES = (  # audio files, then video files
     *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".sph"),
-    *(".m4a", ".aac", ".wma", ".amr", ".3gp", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"),
+    *(".m4a", ".aac", ".wma", ".amr"),
+    *VIDEO_SUFFIXES,
 )
 MAX_CHANNELS = 64
 QUIET = 2.0**-5  # peak (-30 dB) below which a recording with more than 16 bits is raised

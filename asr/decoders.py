@@ -81,6 +81,11 @@ class Recording:
         self._decoder, self._stated, self._exact, self._cut = decoder, stated, exact, cut
         self._logged: set[str] = set()
 
+    @property
+    def seconds(self) -> float | None:
+        """Return the length without decoding: certain or as the header states it; None if neither is known."""
+        return self._stated if self._exact is None else self._exact / self.sample_rate
+
     def frames(self) -> int:
         """Count the samples of a channel, by decoding where the header cannot be trusted.
 

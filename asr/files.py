@@ -44,21 +44,34 @@ def read_bytes(path: Path, error: type[AsrError] = AsrError) -> bytes:
         raise error(f"{str(path)!r}: is no name of a file; check the path") from None
 
 
-def decode_text(content: bytes, name: str, error: type[AsrError] = AsrError) -> str:
-    """Decode the content of a text file as `read_text` does; `name` stands in the error."""
-    encoding = "utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+def decode_text(
+    content: bytes, name: str, error: type[AsrError] = AsrError, *, encoding: str = "utf-8-sig", cure: str = ""
+) -> str:
+    """Decode the content of a text file: UTF-16 with a byte order mark, or else `encoding`.
+
+    `name` and `cure`, which follows the advice to save the file as UTF-8, stand in the error.
+    """
+    if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        encoding = "utf-16"
+    elif content.startswith(codecs.BOM_UTF8):
+        encoding = "utf-8-sig"
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as fault:
         line = content.count(b"\n", 0, fault.start) + 1
         wanted = encoding.removesuffix("-sig").upper()
-        raise error(f"{name}:{line}: is not {wanted} (byte {fault.start}); save it as UTF-8") from None
+        raise error(f"{name}:{line}: is not {wanted} (byte {fault.start}); save it as UTF-8{cure}") from None
 
 
 def read_lines(path: Path, error: type[AsrError] = AsrError) -> list[str]:
     """Read the lines of a text file, whatever its line ends. Raises `error` as `read_text` does."""
+    return lines_of(read_text(path, error))
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text, whatever its line ends."""
     # str.splitlines would also split at U+2028, which a transcript may hold.
-    return re.split(r"\r\n|\n|\r", read_text(path, error))
+    return re.split(r"\r\n|\n|\r", text)
 
 
 def named_lines(

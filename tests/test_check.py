@@ -1,6 +1,7 @@
 """The check of a corpus: every planted fault is found and nothing else; the command, the cache, the parallel run."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,8 @@ def planted(tmp_path: Path) -> Corpus:
     plant("look-alike letters", "test", "twin.wav", None, "bado kel\u0430 pivu rago zomu")
     plant("unusual speed", "test", "slow.wav", speech(9.0, 1006), "zomu hela")
     plant("infeasible for CTC", "train", "fast.wav", speech(3.0, 1007), "aa" + "dakelo" * 11 + "bbccdukes")
+    corpus.add("train", "two.wav", speech(4.0, 1008), duration=2.5)
+    plant("overlapping speech", "train", "two.wav", speech(4.0, 1008), offset=2.0, duration=2.0)
     plant(
         "duplicate audio", "test", "copy.flac", encoded(soundfile.read(tmp_path / "train-3.wav")[0], "FLAC", "PCM_16")
     )
@@ -72,6 +75,7 @@ def test_every_planted_fault_is_found_and_nothing_else(planted: Corpus) -> None:
     assert "'а' is U+0430 CYRILLIC SMALL LETTER A" in messages["look-alike letters"]
     assert "U+200B, ZERO WIDTH SPACE" in messages["hidden characters"]
     assert "the file ends at 2.00 s" in messages["beyond the end"]
+    assert re.fullmatch(r"overlaps .*train.jsonl:\d+", messages["overlapping speech"])
     # Training uses every line except the unusable ones.
     names = {utterance.audio.name for utterance in report.usable("train")}
     unusable = {subject for verdict, subject in planted.expected if VERDICTS[verdict][0] == UNUSABLE}

@@ -9,6 +9,7 @@ from layouts import touch, write
 from asr.corpus.manifest import read_manifest
 from asr.corpus.prepare import Prepared, describe, divide, parse_fractions, prepare
 from asr.corpus.readers.files import SourceError
+from asr.corpus.readers.reading import reading
 from asr.corpus.split import split
 from asr.utterance import Utterance
 
@@ -60,8 +61,25 @@ def test_given_splits_are_kept_and_fractions_take_from_train() -> None:
         divide({"test": given["test"]}, [0.9, 0.1], "id")
     with pytest.raises(SourceError, match="u0; use --by id or text"):
         divide({"": utterances(3)}, None, "speaker")
-    with pytest.raises(SourceError, match=r"none of 2 utterances is in (validation|test)"):
-        divide({"": utterances(2)}, None, "id")
+
+
+@pytest.mark.parametrize("count", range(1, 31))
+def test_a_small_corpus_fills_every_split(count: int) -> None:
+    with reading() as found:
+        divided = divide({"": utterances(count)}, None, "id")
+    assert list(divided) == ["train", "validation", "test"][:count] and all(divided.values())
+    assert sorted(u.id for part in divided.values() for u in part) == sorted(u.id for u in utterances(count))
+    by_hash = dict(zip(divided, split(utterances(count), (0.8, 0.1, 0.1)[:count]), strict=False))
+    assert (divided == by_hash) is ("moved" not in " ".join(found.notes))
+
+
+def test_too_few_keys_for_the_splits_are_an_error_that_says_what_works() -> None:
+    two = [Utterance(f"u{number}", Path("x.wav"), "x", speaker=f"s{number % 2}") for number in range(9)]
+    with pytest.raises(SourceError, match=r"2 speakers cannot fill 3 splits .*; use --split 0.8,0.2, or --by id"):
+        divide({"": two}, None, "speaker")
+    assert [len({u.speaker for u in part}) for part in divide({"": two}, [0.8, 0.2], "speaker").values()] == [1, 1]
+    with pytest.raises(SourceError, match=r"1 utterances cannot fill 2 splits \(train, validation\); use --split 1"):
+        divide({"": utterances(1)}, [0.8, 0.2], "id")
 
 
 def test_shares() -> None:
@@ -121,9 +139,22 @@ def test_sources_and_options_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"no recording \(found: nothing\)"):
         prepare(tmp_path / "empty", tmp_path / "out")
     touch(tmp_path / "audio" / "a.wav")
-    with pytest.raises(SourceError, match=r"recordings without a text: 1 .*--pattern"):
+    with pytest.raises(SourceError, match=r"recordings without a text: 1 (.|\n)*--pattern"):
         prepare(tmp_path / "audio", tmp_path / "out")
     make_corpus(tmp_path / "latin", 1)
     (tmp_path / "latin" / "\udcff.wav").touch()  # a name that is not UTF-8, as on old disks
     with pytest.raises(SourceError, match="is not a name in UTF-8; rename"):
         prepare(tmp_path / "latin", tmp_path / "out", fractions=[1.0])
+
+
+def test_a_text_of_which_the_recording_is_not_clear_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    touch(source / "s1" / "a.wav", source / "s2" / "a.wav", source / "b.wav")
+    write(source / "a.txt", "which?")
+    with pytest.raises(SourceError, match=r"a.txt: several recordings are called 'a': .*s1/a.wav, .*s2/a.wav"):
+        prepare(source, tmp_path / "out")
+    write(source / "b.txt", "this one")
+    prepared = prepare(source, tmp_path / "out")
+    assert [row.text for row in prepared.manifests["train"]] == ["this one"]
+    assert len(prepared.faults) == 1 and "a.txt: several recordings are called 'a'" in prepared.faults[0]
+    assert [row.id for row in prepared.manifests["untranscribed"]] == ["s1/a", "s2/a"]

@@ -21,7 +21,7 @@ def test_the_command_line_has_the_options_of_every_reader() -> None:
     offered = inspect.signature(prepare).parameters.keys()
     for reader in READERS.values():
         assert reader.options <= offered
-    assert READERS["folder"].options == {"text_suffix", "pattern"} and READERS["eaf"].options == {"tier"}
+    assert READERS["folder"].options == {"text_suffix", "pattern"} and READERS["eaf"].options == {"tier", "media"}
 
 
 def test_a_fallback_is_tried_last() -> None:

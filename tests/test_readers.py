@@ -11,6 +11,7 @@ from layouts import LAYOUTS, Layout, elan, lhotse, read, touch, whole, write
 from asr.corpus.prepare import prepare, recognise
 from asr.corpus.readers import READERS
 from asr.corpus.readers.files import SourceError
+from asr.corpus.readers.reading import reading
 
 
 @pytest.mark.parametrize("make", LAYOUTS, ids=lambda make: make.__name__)
@@ -78,7 +79,7 @@ def test_tiers_are_listed_and_chosen(tmp_path: Path) -> None:
         read(tmp_path, tier="tz")
 
 
-def test_annotations_without_time_are_left_out_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_annotations_without_time_are_left_out_by_name(tmp_path: Path) -> None:
     touch(tmp_path / "a.wav")
     slots = '<TIME_SLOT TIME_SLOT_ID="x" TIME_VALUE="500"/><TIME_SLOT TIME_SLOT_ID="y"/>'
     annotation = '<ALIGNABLE_ANNOTATION ANNOTATION_ID="{}" TIME_SLOT_REF1="x" TIME_SLOT_REF2="{}">'
@@ -87,8 +88,10 @@ def test_annotations_without_time_are_left_out_by_name(tmp_path: Path, caplog: p
     )
     tier = annotation.format("p", "y", "open") + annotation.format("q", "x", "short")
     write(tmp_path / "a.eaf", f"<A><TIME_ORDER>{slots}</TIME_ORDER><TIER TIER_ID='t'>{tier}</TIER></A>")
-    assert read(tmp_path) == ("eaf", {"": []})
-    assert "left out 2 annotations that span no time" in caplog.text and "'open'" in caplog.text
+    with reading() as found:
+        assert read(tmp_path) == ("eaf", {"": []})
+    (note,) = found.notes
+    assert note.startswith("left out 2 annotations that span no time, such as ") and note.endswith("t 'open'")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +107,7 @@ def test_annotations_without_time_are_left_out_by_name(tmp_path: Path, caplog: p
         ("x.csv", "path,text,end\na.wav,b,x\n", "end is 'x', not a number"),
         ("x.csv", "path,text,split\na.wav,b,train\nb.wav,c,\n", "1 rows name no split, the first is b"),
         ("x.csv", "path,text,split\na.wav,b,../../x\n", "a split cannot have the name '../../x'"),
-        ("x.csv", "path,text,id\na.wav,b,1\nb.wav,c,1\n", r"b.wav \(undivided\): has the id 1 of .*a.wav"),
+        ("x.csv", "path,text,id\na.wav,b,1\nb.wav,c,1\n", "x.csv:3: has the id 1 of line 2; ids must differ"),
         ("x.jsonl", '{"path": "a.wav", "text": "\\ud800"}', "x.jsonl:1: is not JSON"),
         ("x.jsonl", '{"path": "a.wav", "text": "a", "n": ' + "1" * 5000 + "}", "x.jsonl:1: is not JSON"),
         ("x.jsonl", '{"path": "a.wav", "start": 1' + "0" * 400 + "}", "not a number of seconds"),
@@ -190,3 +193,26 @@ def test_real_corpora(corpora: Path, name: str, options: dict[str, str], format:
     found, splits = read(corpora / name, **options)
     assert found == format and {split: len(rows) for split, rows in splits.items()} == counts
     assert all(text for rows in splits.values() for _, _, text, *_ in rows)
+
+
+def test_the_speaker_in_a_list_of_three_columns_is_not_the_text(tmp_path: Path) -> None:
+    (tmp_path / "wavs").mkdir()
+
+    def rows(*lines: str) -> tuple[list[tuple[str | None, str | None]], list[str]]:
+        touch(*(tmp_path / "wavs" / f"{number}.wav" for number in range(len(lines))))
+        write(tmp_path / "metadata.csv", "".join(f"{number}|{line}\n" for number, line in enumerate(lines)))
+        with reading() as found:
+            return [(text, speaker) for _, _, text, _, _, speaker in read(tmp_path)[1][""] if text], found.notes
+
+    sentences = ["good morning all", "good night", "see you there", "see you", "be well", "all well"]
+    for texts, speakers in ((sentences, "ababab"), (sentences[:2] * 3, "abcabc"), (sentences, "abcdef")):
+        pairs = list(zip(texts, speakers, strict=True))
+        for lines in ([f"{text}|{speaker}" for text, speaker in pairs], [f"{who}|{text}" for text, who in pairs]):
+            found, notes = rows(*lines)
+            assert found == pairs and "read as the speaker" in notes[0]
+    assert rows("7|seven", "8|eight", "7|seven", "8|eight")[0] == [("seven", None), ("eight", None)] * 2
+    assert rows(*(f"In {year}|in the year {year}" for year in range(6)))[0][0] == ("in the year 0", None)
+    found, notes = rows("guten Morgen|good morning", "gute Nacht|good night")
+    assert found[0] == ("good morning", None) and "column 3 is read as the text: 'guten Morgen'" in notes[0]
+    with pytest.raises(SourceError, match=r"columns 2 and 3 both repeat a few values.*--columns file=1,text=2"):
+        rows("yes|a", "no|b", "yes|b", "no|a")

@@ -31,6 +31,37 @@ def prepare(
             help="Tier with the transcript in ELAN or Praat files, or a pattern such as tx@* (default: the only tier)."
         ),
     ] = None,
+    media: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Recording to take if an ELAN file names several: a name, or a pattern such as '*_A.wav'.",
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD=NAME,…",
+            help="Columns of a table: file=Filename,text=Orthography, also start, end, duration (in s, or start_ms, "
+            "start_samples), speaker, id, split. Numbers name the columns of a table without a header.",
+        ),
+    ] = None,
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Part of the names that a recording and its text share: '{id}_mic1.flac' for recordings, "
+            "'{id}_annotated.TextGrid' for texts; * is anything. Can be repeated.",
+        ),
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Leave out utterances with this text, such as sil. Can be repeated."),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Encoding of texts that are not UTF-8 or UTF-16, such as cp1252."),
+    ] = None,
     text_suffix: Annotated[
         str | None, typer.Option(help="End of the text files' names, such as .txt (default: the only one).")
     ] = None,
@@ -47,21 +78,39 @@ def prepare(
     The command recognises the format, shows three utterances, and writes one manifest per split. It copies and cuts no
     recording. Splits of the source are kept. Otherwise, a hash assigns each utterance to a split, so that new data
     moves no utterance. Recordings without a text go to untranscribed.jsonl. Texts without a recording go to
-    missing.jsonl, and the exit status is then 1. docs/prepare.md lists the formats.
+    missing.jsonl. The exit status is 1 if there are any, or if a file cannot be read. docs/prepare.md lists the
+    formats.
     """
-    import logging
-
     from asr.corpus.prepare import describe, parse_fractions
     from asr.corpus.prepare import prepare as prepare_corpus
 
     show_log(logging.WARNING)
     fractions = None if split is None else parse_fractions(split)
-    options = {"tier": tier, "text_suffix": text_suffix, "pattern": pattern}
-    prepared = prepare_corpus(source, output, format=format, fractions=fractions, by=by, **options)
+    prepared = prepare_corpus(
+        source,
+        output,
+        format=format,
+        fractions=fractions,
+        by=by,
+        encoding=encoding,
+        pair=pair or (),
+        drop=drop or (),
+        tier=tier,
+        media=media,
+        columns=columns,
+        text_suffix=text_suffix,
+        pattern=pattern,
+    )
     for line in describe(prepared, output):
         print(line)
+    problems = []
+    if prepared.faults:
+        shown = [*prepared.faults[:10], *(["…"] if len(prepared.faults) > 10 else [])]
+        problems.append("\n".join([f"{len(prepared.faults)} files cannot be read; all others are prepared:", *shown]))
     if prepared.missing:
-        raise AsrError(f"{prepared.missing} texts have no recording; they are listed in {output / 'missing.jsonl'}")
+        problems.append(f"{prepared.missing} texts have no recording; they are listed in {output / 'missing.jsonl'}")
+    if problems:
+        raise AsrError("\n".join(problems))
 
 
 def check(

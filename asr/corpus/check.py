@@ -22,6 +22,7 @@ from asr.corpus.check_verdicts import (
     ctc_faults,
     duplicate_audio,
     duplicate_texts,
+    overlapping_speech,
     shared_speakers,
     text_faults,
     unlisted_audio,
@@ -103,6 +104,7 @@ def check(
             faults += ctc_faults(segment(entry.text), subsampled_length(frames, subsampling))
         findings += [entry.finding(verdict, found) for verdict, found in faults]
     findings += chain(
+        overlapping_speech(entries),
         duplicate_audio(entries),
         duplicate_texts(entries),
         shared_speakers(entries),

@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from asr.audio import AUDIO_SUFFIXES
 from asr.corpus.check_audio import Inspection
 from asr.corpus.check_text import Character, Scripts, hidden_characters
 from asr.corpus.manifest import SUFFIXES, scan_manifest
+from asr.corpus.overlaps import overlaps
 from asr.errors import ManifestError
 from asr.lengths import required_frames, resampled_length
 from asr.text import describe_characters
@@ -39,6 +40,7 @@ VERDICTS = {
     "hidden characters": (SUSPECT, "delete them from the text"),
     "look-alike letters": (SUSPECT, "replace the letter by the one of the other script that looks like it"),
     "unusual speed": (SUSPECT, "check the text against the audio"),
+    "overlapping speech": (SUSPECT, "expect one text for two voices: leave one out, or keep it knowingly"),
     "duplicate audio": (SUSPECT, "keep it in one place"),
     "duplicate text": (SUSPECT, "keep each text in one split, or report it with the score"),
     "shared speaker": (SUSPECT, "keep each speaker in one split, or report it with the score"),
@@ -184,6 +186,26 @@ def duplicate_audio(entries: Sequence[Entry]) -> Iterator[Finding]:
             figures = entry.inspection.figures
             end = entry.utterance.offset + (figures.duration if figures else 0.0)
             ends[entry.split] = max(ends.get(entry.split, (0.0, entry)), (end, entry), key=lambda pair: pair[0])
+
+
+def overlapping_speech(entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Yield a finding for each line that overlaps earlier parts of its recording in its own split."""
+    parts = [entry for entry in entries if entry.inspection.figures is not None]
+    for split in dict.fromkeys(entry.split for entry in parts):
+        rows = [entry for entry in parts if entry.split == split]
+        ends = [entry.inspection.figures.duration for entry in rows if entry.inspection.figures]
+        utterances = [replace(row.utterance, duration=duration) for row, duration in zip(rows, ends, strict=True)]
+        for overlap in overlaps(utterances):
+            entry, other = rows[overlap.later], rows[overlap.earlier]
+            if _content(entry) == _content(other):
+                continue  # duplicate audio
+            more = f" and {overlap.count - 1} more lines" if overlap.count > 1 else ""
+            speakers = ", of another speaker" if entry.utterance.speaker != other.utterance.speaker else ""
+            yield entry.finding("overlapping speech", f"overlaps {other.place}{speakers}{more}")
+
+
+def _content(entry: Entry) -> str | None:
+    return entry.inspection.figures.content if entry.inspection.figures else None
 
 
 def duplicate_texts(entries: Sequence[Entry]) -> Iterator[Finding]:

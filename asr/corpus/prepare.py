@@ -4,15 +4,18 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from asr.corpus.manifest import write_manifest
 from asr.corpus.readers import READERS
 from asr.corpus.readers.files import SourceError, is_file
-from asr.corpus.readers.reader import Splits
-from asr.corpus.split import split
+from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.reading import note, reading
+from asr.corpus.remarks import advice, remarks
+from asr.corpus.split import fill, split
 from asr.errors import raise_problems
 from asr.utterance import Utterance
 
@@ -33,6 +36,9 @@ SPLIT_KEYS: dict[str, Callable[[Utterance], str]] = {
 }
 
 
+_KEY_NAMES = {"id": "utterances", "speaker": "speakers", "text": "texts"}
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """The result of `prepare`: the format that was read, and the utterances of each manifest that was written."""
@@ -43,6 +49,8 @@ class Prepared:
     divided: bool  # True if utterances were divided by hash, False if all splits are those of the source
     manifests: Splits
     stale: tuple[str, ...]  # manifests in the output folder that another run wrote
+    notes: tuple[str, ...] = ()  # what was guessed, left out, matched loosely, or not used
+    faults: tuple[str, ...] = ()  # files that could not be read, with the reasons; all others are in the manifests
 
     @property
     def missing(self) -> int:
@@ -57,13 +65,18 @@ def prepare(
     format: str | None = None,
     fractions: Sequence[float] | None = None,
     by: str = "id",
+    encoding: str | None = None,
+    pair: Sequence[str] = (),
+    drop: Sequence[str] = (),
     **options: str | None,
 ) -> Prepared:
     """Write a manifest for each split of the corpus at `source` into the folder `out`.
 
     Recordings without a text go to `untranscribed.jsonl`, and texts without a recording to `missing.jsonl`. `format`
     is a key of READERS (default: the format that is recognised). Splits of the source are kept; `divide` makes the
-    others from `fractions` and `by`. `options` go to the reader: `tier`, `text_suffix`, `pattern`. Raises SourceError.
+    others from `fractions` and `by`. `encoding` is that of texts that are not UTF-8. `pair` holds patterns for names
+    that differ (see `pairs.py`). Utterances with a text in `drop` are left out. `options` go to the reader: `tier`,
+    `media`, `text_suffix`, `pattern`, `columns`. Raises SourceError.
     """
     if not source.exists():
         raise SourceError(f"{source}: no such file or folder; correct the path")
@@ -71,19 +84,26 @@ def prepare(
         raise SourceError(f"-o {out}: must be a folder for the manifests that is not the source; give another one")
     if by not in SPLIT_KEYS:
         raise SourceError(f"--by {by}: must be one of {', '.join(SPLIT_KEYS)}")
-    place, names = recognise(source, format)
-    reader = READERS[names[0]]
     given = {option: value for option, value in options.items() if value is not None}
-    if unknown := given.keys() - reader.options:
-        flags = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(unknown))
-        raise SourceError(f"{place}: is read as {reader.title}, which has no option {flags}; try another --format")
-    splits = reader.read(place, **given)
-    if not any(splits.values()):
-        raise SourceError(f"{place}: holds no utterance to read as {reader.title}; try another --format")
-    _require_valid_names(source, splits)
-    manifests = divide(_set_aside(source, splits), fractions, by)
+    with reading(encoding, pair) as found:
+        place, names = recognise(source, format, given.keys())
+        reader = READERS[names[0]]
+        if unknown := given.keys() - reader.options:
+            flags = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(unknown))
+            raise SourceError(f"{place}: is read as {reader.title}, which has no option {flags}; try another --format")
+        splits = reader.read(place, **given)
+        if not any(splits.values()):
+            problem = f"{place}: holds no utterance to read as {reader.title}; try another --format"
+            raise SourceError("\n".join([problem, *advice(place, reader, found, [])]))
+        _require_valid_names(source, splits)
+        splits = _set_aside(_leave_out(splits, drop))
+        if not splits.keys() - set(ASIDE):
+            raise SourceError(_nothing_usable(source, splits, advice(place, reader, found, [])))
+        manifests = divide(splits, fractions, by)
+        usable = [row for name, rows in manifests.items() if name not in ASIDE for row in rows]
+        notes = [*found.notes, *remarks(usable), *advice(place, reader, found, usable)]
     order = [*SPLITS, *(name for name in manifests if name not in (*SPLITS, *ASIDE)), *ASIDE]
-    manifests = {name: manifests[name] for name in order if name in manifests}
+    manifests = {name: manifests[name] for name in order if manifests.get(name)}
     try:
         for name, utterances in reversed(manifests.items()):  # train last: if it exists, make takes all as done
             write_manifest(out / f"{name}.jsonl", utterances)
@@ -92,34 +112,54 @@ def prepare(
         raise SourceError(
             f"{out}: cannot write the manifests: {error.strerror or error}; choose another folder with -o"
         ) from None
-    return Prepared(place, names[0], tuple(names[1:]), "" in splits or fractions is not None, manifests, tuple(stale))
+    return Prepared(
+        source=place,
+        format=names[0],
+        other_formats=tuple(names[1:]),
+        divided="" in splits or fractions is not None,
+        manifests=manifests,
+        stale=tuple(stale),
+        notes=tuple(notes),
+        faults=tuple(found.faults),
+    )
 
 
-def recognise(source: Path, format: str | None = None) -> tuple[Path, list[str]]:
-    """Return the place of the corpus, which may be the only folder in `source`, and its formats, best first."""
+def recognise(source: Path, format: str | None = None, options: Collection[str] = ()) -> tuple[Path, list[str]]:
+    """Return the place of the corpus, which may be the only folder in `source`, and its formats, best first.
+
+    Formats that have all `options` come first.
+    """
     if format is not None and format not in READERS:
         raise SourceError(f"--format {format}: must be one of {', '.join(READERS)}")
     readers = {name: READERS[name] for name in ([format] if format else READERS)}
-    for place in _levels(source):
-        names = [name for name, reader in readers.items() if not reader.is_fallback and reader.recognises(place)]
-        if names:
-            return place, names
-    if names := [name for name, reader in readers.items() if reader.is_fallback and reader.recognises(source)]:
-        return source, names
+    wanted = {name: reader for name, reader in readers.items() if options and reader.options.issuperset(options)}
+    for tried in (wanted, readers):
+        for place in _levels(source):
+            names = [name for name, reader in tried.items() if not reader.is_fallback and reader.recognises(place)]
+            names = names or [name for name, reader in tried.items() if options and _accepts(reader, options, place)]
+            if names:
+                return place, names
+        if names := [name for name, reader in tried.items() if reader.is_fallback and reader.recognises(source)]:
+            return source, names
     if format is not None:
         return source, [format]  # the error of the reader says best what is missing
     raise SourceError(f"{source}: {_inventory(source)}; see docs/prepare.md for the formats that can be read")
+
+
+def _accepts(reader: Reader, options: Collection[str], place: Path) -> bool:
+    return reader.accepts is not None and reader.options.issuperset(options) and reader.accepts(place)
 
 
 def divide(splits: Splits, fractions: Sequence[float] | None, by: str) -> Splits:
     """Divide utterances without a split into `train`, `validation` and `test`; with `fractions`, divide `train`.
 
     All other splits are kept. The hash of the key `by` (see SPLIT_KEYS) decides, so that new data never moves an
-    utterance to another split. Raises SourceError if a split would be empty or is already there.
+    utterance to another split. Only a split that would be empty gets the nearest utterances, which is noted. Fewer
+    keys than splits make fewer splits if none were asked for. Raises SourceError if there are too few keys for the
+    splits that are asked for, or if a split is already there.
     """
     if fractions is None and "" not in splits:
         return splits
-    fractions = fractions or DEFAULT_FRACTIONS
     origin = "" if "" in splits else "train"
     if origin not in splits:
         raise SourceError(
@@ -128,18 +168,31 @@ def divide(splits: Splits, fractions: Sequence[float] | None, by: str) -> Splits
     if by == "speaker" and any(utterance.speaker is None for utterance in splits[origin]):
         first = next(utterance.id for utterance in splits[origin] if utterance.speaker is None)
         raise SourceError(f"--by speaker: some utterances name no speaker, the first is {first}; use --by id or text")
-    parts = dict(zip(SPLITS, split(splits[origin], fractions, SPLIT_KEYS[by]), strict=False))
+    key = SPLIT_KEYS[by]
+    count = len(set(map(key, splits[origin])))
+    asked = fractions is not None or by != "id"
+    fractions = fractions or DEFAULT_FRACTIONS
+    if not asked and count < len(SPLITS):
+        note(f"{count} utterances are too few for train, validation and test", f"{SPLITS[count]} is left out")
+        fractions = fractions[:count]
+    wanted = [name for name, fraction in zip(SPLITS, fractions, strict=False) if fraction > 0]
     kept = {name: utterances for name, utterances in splits.items() if name != origin}
-    wanted = {name for name, fraction in zip(SPLITS, fractions, strict=False) if fraction > 0}
     for name in wanted:
         if name in kept and name not in ASIDE:
             raise SourceError(f"--split: the source has its own {name}, which is kept; give it the share 0")
-        if not parts[name]:
-            raise SourceError(
-                f"--split: none of {len(splits[origin])} utterances is in {name}, by the hash of its {by}; "
-                f"give {name} a larger share{', or use --by id' if by != 'id' else ''}"
-            )
-    return kept | {name: part for name, part in parts.items() if name in wanted}
+    if count < len(wanted):
+        raise SourceError(
+            f"--split: {count} {_KEY_NAMES[by]} cannot fill {len(wanted)} splits ({', '.join(wanted)}); "
+            + (f"use --split {'0.8,0.2' if count == 2 else '1'}" if count < 3 else "use fewer shares")
+            + (", or --by id" if by != "id" else "")
+        )
+    parts = split(splits[origin], fractions, key)
+    for utterance, index in fill(parts, fractions, key):
+        note(
+            "{} utterances were moved to a split that would be empty; with more data, the hash may move them again",
+            f"{utterance.id} to {SPLITS[index]}",
+        )
+    return kept | {name: part for name, part in zip(SPLITS, parts, strict=False) if name in wanted}
 
 
 def describe(prepared: Prepared, out: Path) -> Iterator[str]:
@@ -170,8 +223,9 @@ def describe(prepared: Prepared, out: Path) -> Iterator[str]:
         if shared and len(places) > (len(samples) / 2 if by == "text" else 1):
             cure = f"; --by {by} keeps each in one" if prepared.divided else ""
             yield f"{shared} of {len(places)} {by}s are in more than one split{cure}"
-    if "train" in splits and "validation" not in splits:
+    if len(splits.get("train", ())) > 1 and "validation" not in splits:
         yield "there is no validation split, which training needs; --split 0.9,0.1 takes it out of train"
+    yield from prepared.notes
     if prepared.stale:
         yield f"{out}: {', '.join(prepared.stale)} not from this run; delete the files that you no longer need"
 
@@ -225,7 +279,25 @@ def _require_valid_names(source: Path, splits: Splits) -> None:
     raise_problems(problems, SourceError)
 
 
-def _set_aside(source: Path, splits: Splits) -> Splits:
+def _leave_out(splits: Splits, texts: Sequence[str]) -> Splits:
+    """Leave out the utterances whose whole text is one of `texts`."""
+    wanted = {" ".join(text.split()) for text in texts}
+    kept: Splits = {}
+    counts: Counter[str] = Counter()
+    for name, utterances in splits.items():
+        kept[name] = []
+        for utterance in utterances:
+            text = " ".join((utterance.text or "").split())
+            if utterance.text is not None and text in wanted:
+                counts[text] += 1
+            else:
+                kept[name].append(utterance)
+    for text in sorted(wanted):
+        note(f"--drop {quote(text)}", f"{counts[text]} utterances have this text, and are left out")
+    return kept
+
+
+def _set_aside(splits: Splits) -> Splits:
     """Move recordings without a text, and texts without a recording, to splits of their own (see ASIDE)."""
     exists = {path: is_file(path) for path in {row.audio for rows in splits.values() for row in rows}}
     usable: Splits = {}
@@ -238,22 +310,32 @@ def _set_aside(source: Path, splits: Splits) -> Splits:
                 aside[UNTRANSCRIBED].append(utterance)
             else:
                 usable.setdefault(name, []).append(utterance)
-    if not usable:
-        untranscribed, missing = (_names(aside[name]) for name in ASIDE)
-        raise SourceError(
+    return usable | aside
+
+
+def _nothing_usable(source: Path, splits: Splits, advised: Sequence[str]) -> str:
+    untranscribed, missing = (_names(splits[name]) for name in ASIDE)
+    general = (
+        "A text file must have the name of its recording, or a table must list both. If the names of the recordings "
+        "hold the text, take it from there with --pattern '(?P<text>…)'"
+    )
+    return "\n".join(
+        (
             f"{source}: nothing to train on: recordings without a text: {untranscribed}; texts without a recording: "
-            f"{missing}. A text file must have the name of its recording, or a table must list both. If the names of "
-            r"the recordings hold the text, take it from there with --pattern '(?P<text>…)'"
+            f"{missing}",
+            *(advised or [general]),
         )
-    return usable | {name: utterances for name, utterances in aside.items() if utterances}
+    )
 
 
 def _names(utterances: Sequence[Utterance]) -> str:
-    first = f" ({', '.join(str(utterance.audio) for utterance in utterances[:3])} …)" if utterances else ""
+    names = list(dict.fromkeys(str(utterance.audio) for utterance in utterances))
+    first = f" ({', '.join(names[:3])}{' …' if len(names) > 3 else ''})" if names else ""
     return f"{len(utterances)}{first}"
 
 
 def _shorten(text: str) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= 80 else text[:79] + "…"
 
 

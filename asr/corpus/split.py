@@ -26,3 +26,37 @@ def split(
             index += 1
         parts[index].append(utterance)
     return parts
+
+
+def fill(
+    parts: list[list[Utterance]], fractions: Sequence[float], by: Callable[[Utterance], str] = lambda u: u.id
+) -> list[tuple[Utterance, int]]:
+    """Move utterances into each part that has a share but no utterance; return them with the index of their new part.
+
+    All utterances of one key are moved: the key whose hash is nearest to the range of the empty part, from the part
+    that exceeds its share most. Parts stay as they are if there are fewer keys than parts with a share.
+    """
+    keys = [dict.fromkeys(map(by, part)) for part in parts]
+    wanted = [index for index, fraction in enumerate(fractions) if fraction > 0]
+    moved: list[tuple[Utterance, int]] = []
+    if sum(map(len, keys)) < len(wanted):
+        return moved
+    begin = 0.0
+    for index, fraction in enumerate(fractions):
+        middle = (begin + fraction / 2) / sum(fractions)
+        begin += fraction
+        if index not in wanted or parts[index]:
+            continue
+        surplus = {
+            origin: len(found) - sum(map(len, keys)) * fractions[origin] / sum(fractions)
+            for origin, found in enumerate(keys)
+            if len(found) > 1
+        }
+        origin = max(surplus, key=lambda origin: surplus[origin])
+        key = min(keys[origin], key=lambda key: (abs(hash_fraction(key) - middle), key))
+        del keys[origin][key]
+        keys[index][key] = None
+        parts[index] = [utterance for utterance in parts[origin] if by(utterance) == key]
+        parts[origin] = [utterance for utterance in parts[origin] if by(utterance) != key]
+        moved += [(utterance, index) for utterance in parts[index]]
+    return moved

@@ -6,7 +6,8 @@ import soundfile
 
 from asr.cli import run
 from asr.corpus.download import Archive
-from asr.corpus.readers.files import SourceError, matches, numbered_lines
+from asr.corpus.readers.files import SourceError, matches
+from asr.corpus.readers.reading import numbered_lines
 from asr.corpus.recipe import open_corpus, write_splits
 from asr.corpus.split import split
 from asr.errors import raise_problems

@@ -5,10 +5,11 @@ from typing import Any
 
 from asr.corpus.manifest import json_rows
 from asr.corpus.readers.columns import read_rows
-from asr.corpus.readers.files import Recordings, SourceError, matches, split_name
+from asr.corpus.readers.files import matches, split_name
 from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.reading import first_text, source_text
+from asr.corpus.readers.recordings import Recordings
 from asr.corpus.readers.table import table_rows
-from asr.files import read_text
 
 _PATTERNS = tuple(f"{folder}metadata.{suffix}" for folder in ("", "*/", "*/*/") for suffix in ("csv", "jsonl"))
 
@@ -23,7 +24,7 @@ def read(source: Path) -> Splits:
     recordings = Recordings(source)
     splits: Splits = {}
     for path in filter(_is_metadata, matches(source, *_PATTERNS)):
-        rows: Any = json_rows(read_text(path, SourceError)) if path.suffix == ".jsonl" else table_rows(path, recordings)
+        rows: Any = json_rows(source_text(path)) if path.suffix == ".jsonl" else table_rows(path, recordings)
         for split, utterances in read_rows(path, rows, recordings).items():
             folder_split = split_name(path.parent.name) if path.parent != source else ""
             splits.setdefault(split or folder_split or "", []).extend(utterances)
@@ -34,8 +35,4 @@ READER = Reader("Hugging Face audiofolder", recognises, read)
 
 
 def _is_metadata(path: Path) -> bool:
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return "file_name" in file.readline(10_000)
-    except OSError:
-        return False
+    return "file_name" in first_text(path).partition("\n")[0]

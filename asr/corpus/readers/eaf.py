@@ -5,13 +5,20 @@ and it never ends if annotations refer to each other in a circle. Format: ELAN A
 EAFv3.0.xsd.
 """
 
+import fnmatch
+import re
+from collections.abc import Iterator, Mapping
+from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from asr.corpus.readers.files import Recordings, SourceError, is_audio, is_file, walk
+from asr.audio import VIDEO_SUFFIXES
+from asr.corpus.readers.files import SourceError, is_file, walk
 from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.reading import first_text, note, read_each
+from asr.corpus.readers.recordings import Recordings
 from asr.corpus.readers.tiers import Annotation, utterances_of_tier
 
 
@@ -27,19 +34,24 @@ def recognises(source: Path) -> bool:
     return bool(_find(source))
 
 
-def read(source: Path, *, tier: str | None = None) -> Splits:
+def read(source: Path, *, tier: str | None = None, media: str | None = None) -> Splits:
     """Read the annotations of one tier of every file, with the recording that the file names.
 
-    If a file names no recording that exists, the recording with the name of the file is taken. `tier` is a name or a
-    pattern such as `tx@*` (default: the only tier with text). The participant of a tier is the speaker. Raises
-    SourceError that lists the tiers with their counts if the choice is not clear.
+    If a file names no recording that exists, the recording with the name of the file is taken. `media` is the name of a
+    recording, or a pattern such as `*_A.wav`, for files that name several. `tier` is a name or a pattern such as `tx@*`
+    (default: the only tier with text). The participant of a tier is the speaker. Annotations that divide an annotation
+    with times are joined. A file that cannot be read is named, and does not stop the others. Raises SourceError that
+    lists the tiers with their counts if the choice is not clear.
     """
     recordings = Recordings(source if source.is_dir() else source.parent)
-    annotations = [annotation for path in _find(source) for annotation in _read_file(path, recordings)]
-    return utterances_of_tier(source, annotations, tier, recordings)
+    paths = _find(source)
+    recordings.settle((name, path.parent) for path in paths for name in _media_names(path))
+    beside = recordings.pair(paths)
+    files = read_each(paths, lambda path: _read_file(path, recordings, beside[path][0], media))
+    return utterances_of_tier(source, [annotation for file in files for annotation in file], tier, recordings)
 
 
-READER = Reader("ELAN annotations (.eaf)", recognises, read)
+READER = Reader("ELAN annotations (.eaf)", recognises, read, tracks_files=True)
 
 
 def _find(source: Path) -> list[Path]:
@@ -48,31 +60,52 @@ def _find(source: Path) -> list[Path]:
     return walk(source, ".eaf")
 
 
-def _read_file(path: Path, recordings: Recordings) -> list[Annotation]:
+def _media_names(path: Path) -> list[str]:
+    """Return the recordings that a file names in its head, without parsing the file."""
+    descriptors = re.findall(r"<MEDIA_DESCRIPTOR\b([^>]*)>", first_text(path))
+    attributes = [dict(re.findall(r'(\w+)\s*=\s*"([^"]*)"', descriptor)) for descriptor in descriptors]
+    names = [_media_name({key: unescape(value) for key, value in found.items()}, path) for found in attributes]
+    return [name for name in names if name]
+
+
+def _media_name(attributes: Mapping[str, str], path: Path) -> str:
+    """Return the relative path of a recording if a file is there, else its full path, perhaps of another machine."""
+    relative, full = (
+        unquote(attributes.get(name, "")).removeprefix("file://") for name in ("RELATIVE_MEDIA_URL", "MEDIA_URL")
+    )
+    return relative if relative and is_file(path.parent / relative) else full or relative
+
+
+def _read_file(
+    path: Path, recordings: Recordings, beside: Path | ValueError | None, media: str | None
+) -> list[Annotation]:
     try:
         root = ElementTree.parse(path, ElementTree.XMLParser(target=_Builder())).getroot()
         slots = {slot.attrib["TIME_SLOT_ID"]: slot.get("TIME_VALUE") for slot in root.iterfind("TIME_ORDER/TIME_SLOT")}
         times = {name: int(value) / 1000 for name, value in slots.items() if value is not None}
-        audio, origin = _media(root, path, recordings)
+        audio, origin = _media(root, path, recordings, beside, media)
         elements = {
-            element.attrib["ANNOTATION_ID"]: (element, tier)
+            element.attrib["ANNOTATION_ID"]: element
             for tier in root.iterfind("TIER")
             for element in tier.iterfind("ANNOTATION/*")
         }
+        order = _order(root)
         annotations = []
-        for element, tier in elements.values():
-            start, end = (times.get(slot, -1.0) for slot in _aligned(element, elements))
-            annotations.append(
-                Annotation(
-                    file=path,
-                    audio=audio,
-                    tier=tier.attrib["TIER_ID"],
-                    start=start + origin if start >= 0.0 else None,
-                    end=end + origin if end >= 0.0 else None,
-                    text=element.findtext("ANNOTATION_VALUE") or "",
-                    speaker=tier.get("PARTICIPANT") or None,
+        for tier in root.iterfind("TIER"):
+            for begin, end, texts in _spans(tier, elements, times, order):
+                start, stop = (times.get(slot) for slot in (begin, end))
+                annotations.append(
+                    Annotation(
+                        file=path,
+                        audio=audio,
+                        tier=tier.attrib["TIER_ID"],
+                        start=None if start is None or start < 0.0 else start + origin,
+                        end=None if stop is None or stop < 0.0 else stop + origin,
+                        text=" ".join(texts) if len(texts) > 1 else texts[0],
+                        speaker=tier.get("PARTICIPANT") or None,
+                        parts=len(texts),
+                    )
                 )
-            )
     except KeyError as error:
         raise SourceError(f"{path}: lacks {error}; open it in ELAN and save it again") from None
     except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
@@ -80,29 +113,96 @@ def _read_file(path: Path, recordings: Recordings) -> list[Annotation]:
     return annotations
 
 
-def _aligned(element: Element, elements: dict[str, tuple[Element, Element]]) -> tuple[str, str]:
-    """Return the time slots of an annotation, or of the annotation that it refers to."""
+def _order(root: Element) -> dict[str, int]:
+    """Return the place of each annotation among those of its tier: each states the one before it, or stands later."""
+    order: dict[str, int] = {}
+    for tier in root.iterfind("TIER"):
+        elements = list(tier.iterfind("ANNOTATION/*"))
+        following = {element.get("PREVIOUS_ANNOTATION"): element for element in elements}
+        for element in elements:
+            current: Element | None = element if element.get("PREVIOUS_ANNOTATION") is None else None
+            while current is not None and (name := current.attrib["ANNOTATION_ID"]) not in order:
+                order[name] = len(order)
+                current = following.get(name)
+        for element in elements:
+            order.setdefault(element.attrib["ANNOTATION_ID"], len(order))
+    return order
+
+
+def _spans(
+    tier: Element, elements: dict[str, Element], times: dict[str, float], order: dict[str, int]
+) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield the slots of the start and the end, and the texts, of each annotation of a tier that has its own times.
+
+    Annotations that divide one annotation are one, and so are neighbours if the slot between them has no time.
+    """
+    divided: dict[int, list[tuple[tuple[int, ...], str]]] = {}
+    spans: dict[int, tuple[str, str]] = {}
+    for element in tier.iterfind("ANNOTATION/*"):
+        ancestor, place = _aligned(element, elements, order)
+        spans[id(ancestor)] = ancestor.attrib["TIME_SLOT_REF1"], ancestor.attrib["TIME_SLOT_REF2"]
+        divided.setdefault(id(ancestor), []).append((place, element.findtext("ANNOTATION_VALUE") or ""))
+    joined: list[tuple[str, str, list[str]]] = []
+    for name, (begin, end) in spans.items():
+        texts = [text for _, text in sorted(divided[name])]
+        if joined and joined[-1][1] == begin and begin not in times:
+            joined[-1] = joined[-1][0], end, joined[-1][2] + texts
+        else:
+            joined.append((begin, end, texts))
+    for begin, end, texts in joined:
+        yield begin, end, [text.strip() for text in texts if text.strip()] or [""] if len(texts) > 1 else texts
+
+
+def _aligned(element: Element, elements: dict[str, Element], order: dict[str, int]) -> tuple[Element, tuple[int, ...]]:
+    """Return the annotation with times that an annotation is or refers to, and the place of the annotation under it."""
     seen = set()
+    place = [order[element.attrib["ANNOTATION_ID"]]]
     while (parent := element.get("ANNOTATION_REF")) is not None:
         if parent in seen:
             raise ValueError(f"annotation {parent} refers to itself in a circle")
         seen.add(parent)
-        element = elements[parent][0]
-    return element.attrib["TIME_SLOT_REF1"], element.attrib["TIME_SLOT_REF2"]
+        element = elements[parent]
+        place.append(order[parent])
+    return element, tuple(reversed(place))
 
 
-def _media(root: Element, path: Path, recordings: Recordings) -> tuple[Path, float]:
-    """Return the recording and the offset (s) of the times of the file in it; sound is preferred to video."""
-    media = sorted(
-        root.iterfind("HEADER/MEDIA_DESCRIPTOR"), key=lambda element: "audio" not in element.get("MIME_TYPE", "")
-    )
+def _media(
+    root: Element, path: Path, recordings: Recordings, beside: Path | ValueError | None, wanted: str | None
+) -> tuple[Path, float]:
+    """Return the recording and the offset (s) of the times of the file in it; sound is preferred to video.
+
+    `beside` is the recording with the name of the file, for a file that names no recording that exists. Raises
+    SourceError that lists the recordings if the file names several, and `wanted` is none of them.
+    """
+    media = list(root.iterfind("HEADER/MEDIA_DESCRIPTOR"))
+    origins: dict[Path, float] = {}
     for element in media:
-        for attribute in ("RELATIVE_MEDIA_URL", "MEDIA_URL"):
-            name = unquote(element.get(attribute, "")).removeprefix("file://")
-            if name:
-                found = recordings.find(name, path.parent)
-                if is_file(found):
-                    return found, int(element.get("TIME_ORIGIN", "0")) / 1000
-    beside = [other for other in path.parent.glob("*") if other.stem == path.stem and is_audio(other)]
-    named = media[0].get("MEDIA_URL", "") if media else ""
-    return (beside or [path.parent / (Path(unquote(named)).name or f"{path.stem}.wav")])[0], 0.0
+        name = _media_name(element.attrib, path)
+        if name and is_file(found := recordings.find(name, path.parent)):
+            origins.setdefault(recordings.best_format(found), int(element.get("TIME_ORIGIN", "0")) / 1000)
+    if not origins:
+        if isinstance(beside, ValueError):
+            raise SourceError(f"{path}: {beside}")
+        named = media[0].get("MEDIA_URL", "") if media else ""
+        absent = re.split(r"[/\\]", unquote(named))[-1] or f"{path.stem}.wav"
+        if beside is not None and named:
+            note(
+                "{} files name a recording that is not there; the one with the name of the file is taken",
+                f"{path.name}: {beside.name}, not {absent}",
+            )
+        return beside or path.parent / absent, 0.0
+    choice = [audio for audio in origins if wanted and fnmatch.fnmatch(audio.name.lower(), wanted.lower())]
+    sound = [audio for audio in origins if audio.suffix.lower() not in VIDEO_SUFFIXES]
+    choice = choice or (list(origins) if len(origins) == 1 else sound if wanted is None else [])
+    if len(choice) != 1:
+        tiers = ", ".join(tier.get("TIER_ID", "") for tier in root.iterfind("TIER"))
+        listed = ", ".join(audio.name for audio in origins)
+        raise SourceError(
+            f"{path}: names several recordings: {listed}; choose one with --media, such as --media "
+            f"{next(iter(origins)).name}, and the tiers that belong to it with --tier: {tiers}"
+        )
+    if len(media) > 1 and wanted is None:
+        names = [re.split(r"[/\\]", unquote(element.get("MEDIA_URL", "")))[-1] for element in media]
+        if len({Path(name).stem for name in names}) > 1:
+            note("{} files name several recordings", f"{path.name}: {choice[0].name} is taken, of {', '.join(names)}")
+    return choice[0], origins[choice[0]]

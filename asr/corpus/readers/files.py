@@ -1,14 +1,11 @@
-"""File access for all readers: lines of text, recordings found by name, and splits found by name."""
+"""The files of a corpus for all readers: found by suffix, from a folder above, and by the split in their names."""
 
 import os
 import re
-from collections import defaultdict
-from functools import cached_property
 from pathlib import Path
 
 from asr.audio import AUDIO_SUFFIXES
 from asr.errors import AsrError
-from asr.files import read_lines
 
 _SPLITS = {
     "train": "train",
@@ -23,12 +20,6 @@ _SPLITS = {
 
 class SourceError(AsrError):
     """A corpus cannot be read."""
-
-
-def numbered_lines(path: Path) -> list[tuple[int, str]]:
-    """Return the lines that are not empty, stripped, with their numbers."""
-    lines = enumerate(read_lines(path, SourceError), start=1)
-    return [(number, line.strip()) for number, line in lines if line.strip()]
 
 
 def is_audio(path: Path) -> bool:
@@ -98,40 +89,3 @@ def split_files(paths: list[Path]) -> dict[str, Path]:
             "give the one to read, or name the files after their splits: train, validation, test"
         )
     return {str(split): path for split, path in splits.items()} if len(splits) == len(stems) else stems
-
-
-class Recordings:
-    """The recordings under `folder`, to be found by the names in tables and annotations."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    @cached_property
-    def _files(self) -> dict[str, list[Path]]:
-        files = defaultdict(list)
-        for path in filter(is_audio, walk(self.folder)):
-            files[path.name].append(path)
-            files[path.stem].append(path)
-        return files
-
-    def find(self, name: str, beside: Path | None = None) -> Path:
-        """Return the recording at the path `name`, relative to `beside` (default: `folder`).
-
-        If no file is there, the only recording under `folder` with the last part of `name` is taken. This finds names
-        without suffix, names in subfolders, and paths of another machine. If there is none, the path is returned as it
-        is. Raises ValueError if several recordings have the name.
-        """
-        stated = Path(os.path.normpath((beside or self.folder) / name))
-        if is_file(stated):
-            return stated
-        found = self._files.get(re.split(r"[/\\]", name)[-1], [])
-        if len(found) > 1:
-            raise ValueError(
-                f"several recordings are called {name!r}: {found[0]}, {found[1]}; give the path with its folder"
-            )
-        return found[0] if found else stated
-
-    def identify(self, path: Path) -> str:
-        """Return the id of a recording that has none of its own: its path under `folder`, without suffix."""
-        path = path.with_suffix("") if is_audio(path) else path
-        return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else path.as_posix()

@@ -7,9 +7,10 @@ from typing import Any
 
 from asr.corpus.manifest import json_rows, parse_json
 from asr.corpus.readers.columns import fields, read_rows
-from asr.corpus.readers.files import Recordings, SourceError, matches, split_files
+from asr.corpus.readers.files import SourceError, matches, split_files
 from asr.corpus.readers.reader import Reader, Splits
-from asr.files import read_text
+from asr.corpus.readers.reading import first_text, source_text
+from asr.corpus.readers.recordings import Recordings
 
 _PATTERNS = ("*.jsonl", "*.json", "*.ndjson")
 
@@ -32,12 +33,12 @@ def read(source: Path) -> Splits:
     return splits
 
 
-READER = Reader("JSON list (NeMo manifest)", recognises, read)
+READER = Reader("JSON list (NeMo manifest)", recognises, read, tracks_files=True)
 
 
 def _rows(path: Path) -> Iterable[tuple[int, Any]]:
     """Return the rows with their line numbers, or with their positions in a JSON list."""
-    text = read_text(path, SourceError)
+    text = source_text(path)
     if not text.lstrip().startswith("["):
         return json_rows(text)
     try:
@@ -47,8 +48,4 @@ def _rows(path: Path) -> Iterable[tuple[int, Any]]:
 
 
 def _names_recordings(path: Path) -> bool:
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return "audio_filepath" in fields(re.findall(r'"(\w+)"\s*:', file.read(10_000)))
-    except OSError:
-        return False
+    return "audio_filepath" in fields(re.findall(r'"(\w+)"\s*:', first_text(path)))

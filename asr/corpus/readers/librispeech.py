@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from asr.corpus.readers.files import SourceError, is_audio, matches, numbered_lines
+from asr.corpus.readers.files import SourceError, is_audio, matches
 from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.reading import numbered_lines, read_each
 from asr.utterance import Utterance
 
 
@@ -18,9 +19,10 @@ def recognises(source: Path) -> bool:
 def read(source: Path) -> Splits:
     """Read the splits by the names of their folders, or one undivided split if `source` is a split itself."""
     splits: Splits = {}
-    for transcript in matches(source, "*/*/*/*.trans.txt", "*/*/*.trans.txt"):
+    transcripts = matches(source, "*/*/*/*.trans.txt", "*/*/*.trans.txt")
+    for transcript, chapter in read_each(transcripts, lambda path: (path, _read_chapter(path))):
         folders = transcript.relative_to(source).parts
-        splits.setdefault(folders[0] if len(folders) == 4 else "", []).extend(_read_chapter(transcript))
+        splits.setdefault(folders[0] if len(folders) == 4 else "", []).extend(chapter)
     return splits
 
 
@@ -40,7 +42,13 @@ READER = Reader("LibriSpeech layout", recognises, read)
 def _read_chapter(transcript: Path) -> list[Utterance]:
     folder = transcript.parent
     recordings = {path.stem: path for path in matches(folder, "*.*") if is_audio(path)}
-    texts = dict(line.partition(" ")[::2] for _, line in numbered_lines(transcript))
+    texts: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    for number, line in numbered_lines(transcript):
+        name, _, text = line.partition(" ")
+        if name in texts:
+            raise SourceError(f"{transcript}:{number}: has the id {name} of line {lines[name]}; ids must differ")
+        texts[name], lines[name] = text, number
     return [
         Utterance(
             id=name,

@@ -21,13 +21,18 @@ class Reader:
     without its recording. Parts of recordings are `offset` and `duration`; nothing is cut. It raises SourceError for
     a source that it cannot read. Keyword arguments of `read` are the options of `asr prepare` that the format has.
 
-    A fallback is tried only if no other reader recognises the source.
+    `accepts(source)` is a looser test than `recognises`, for a source with an option that only this reader has.
+
+    A fallback is tried only if no other reader recognises the source. If `tracks_files`, `read` uses the functions of
+    `reading.py` for all files, so that `asr prepare` can name the files that it did not use.
     """
 
     title: str
     recognises: Callable[[Path], bool]
     read: Callable[..., Splits]
     is_fallback: bool = False
+    accepts: Callable[[Path], bool] | None = None
+    tracks_files: bool = False
 
     @property
     def options(self) -> frozenset[str]:

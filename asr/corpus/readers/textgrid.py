@@ -1,4 +1,4 @@
-"""Reader of Praat TextGrids, in the long and the short text format, in UTF-8 or UTF-16.
+"""Reader of Praat TextGrids, in the long, short and chronological text formats, in UTF-8 or UTF-16.
 
 Like Praat, this reader takes free-standing numbers, texts in double quotes, and flags in <>, and skips everything else
 (Praat manual, "TextGrid file formats"). The library `pympi` is not used: it reads by lines, takes 1e-05 for 5, and
@@ -6,13 +6,16 @@ needs quadratic time for a quote that is not closed.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from asr.corpus.readers.files import Recordings, SourceError, is_audio, matches, walk
+from asr.corpus.readers.files import SourceError, walk
+from asr.corpus.readers.praat_symbols import decode
 from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.reading import note, read_each, source_text
+from asr.corpus.readers.recordings import Recordings
 from asr.corpus.readers.tiers import Annotation, utterances_of_tier
-from asr.files import read_text
 
 _TOKEN = re.compile(r'"(?P<text>[^"]*(?:""[^"]*)*)"|(?P<flag><\w+>)|(?P<comment>!.*)|(?P<word>[^\s"]+)')
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?")
@@ -27,15 +30,23 @@ def read(source: Path, *, tier: str | None = None) -> Splits:
     """Read the intervals with text of one tier of every file, with the recording of the same name.
 
     `tier` is a name or a pattern such as `*` (default: the only tier with text). With a pattern, the tier is the
-    speaker, as in the files of forced aligners. Raises SourceError that lists the tiers with their counts if the choice
+    speaker, as in the files of forced aligners. Symbols such as `\\sw` become letters. A file that cannot be read is
+    named, and does not stop the others. Raises SourceError that lists the tiers with their counts if the choice
     is not clear.
     """
     recordings = Recordings(source if source.is_dir() else source.parent)
-    annotations = [annotation for path in _find(source) for annotation in _read_file(path, recordings)]
+    paths = _find(source)
+    pairs = recordings.pair(paths)
+    points: Counter[str] = Counter()
+    files = read_each(paths, lambda path: _read_file(path, pairs[path][0], points))
+    annotations = [annotation for file in files for annotation in file]
+    if points and not any(annotation.text.strip() for annotation in annotations):
+        found = ", ".join(f"{name}: {count} points" for name, count in points.most_common(5))
+        raise SourceError(f"{source}: no interval has text, there are only point tiers ({found}); annotate intervals")
     return utterances_of_tier(source, annotations, tier, recordings)
 
 
-READER = Reader("Praat TextGrids", recognises, read)
+READER = Reader("Praat TextGrids", recognises, read, tracks_files=True)
 
 
 def _find(source: Path) -> list[Path]:
@@ -44,21 +55,39 @@ def _find(source: Path) -> list[Path]:
     return walk(source, ".textgrid")
 
 
-def _read_file(path: Path, recordings: Recordings) -> list[Annotation]:
+def _read_file(path: Path, audio: Path | ValueError | None, points: Counter[str]) -> list[Annotation]:
     try:
         with path.open("rb") as file:
             if file.read(12) == b"ooBinaryFile":
                 raise ValueError("it is binary")
-        beside = [other for other in matches(path.parent, "*.*") if other.stem == path.stem and is_audio(other)]
-        audio = beside[0] if beside else recordings.find(path.stem)
-        return [Annotation(path, audio, *interval) for interval in _intervals(_tokens(read_text(path, SourceError)))]
+        if isinstance(audio, ValueError):
+            raise SourceError(f"{path}: {audio}")
+        recording = audio or path.with_suffix(".wav")
+        intervals = _intervals(_tokens(source_text(path)), points)
+        return [
+            Annotation(path, recording, tier, start, end, _letters(path, text)) for tier, start, end, text in intervals
+        ]
     except (ValueError, OverflowError, OSError) as error:
         raise SourceError(f"{path}: cannot be read ({error}); open it in Praat and save it as a text file") from None
 
 
-def _intervals(tokens: Iterator[str | float]) -> Iterator[tuple[str, float, float, str]]:
-    """Yield tier, start, end (s) and text of each interval; point tiers have no intervals."""
-    if (_text(tokens), _text(tokens)) != ("ooTextFile", "TextGrid"):
+def _letters(path: Path, text: str) -> str:
+    """Return a label with letters in place of Praat's symbols."""
+    decoded, unknown = decode(text)
+    if decoded != text:
+        note("{} labels hold symbols of Praat, which become letters", f"{text.strip()} is {decoded.strip()}")
+    if unknown:
+        note("{} labels hold a backslash that is no symbol of Praat, and stay", f"{path.name}: {text.strip()}")
+    return decoded
+
+
+def _intervals(tokens: Iterator[str | float], points: Counter[str]) -> Iterator[tuple[str, float, float, str]]:
+    """Yield tier, start, end (s) and text of each interval, and count the points of point tiers."""
+    begin = _text(tokens)
+    if begin == "Praat chronological TextGrid text file":
+        yield from _chronological(tokens, points)
+        return
+    if begin not in ("ooTextFile", "ooTextFile short") or _text(tokens) != "TextGrid":
         raise ValueError("it does not begin as a TextGrid")
     _number(tokens), _number(tokens), _next(tokens)  # start and end of the file, <exists>
     for _ in range(int(_number(tokens))):
@@ -69,6 +98,25 @@ def _intervals(tokens: Iterator[str | float]) -> Iterator[tuple[str, float, floa
                 yield name, _number(tokens), _number(tokens), _text(tokens)
             else:
                 _number(tokens), _text(tokens)
+                points[name] += 1
+
+
+def _chronological(tokens: Iterator[str | float], points: Counter[str]) -> Iterator[tuple[str, float, float, str]]:
+    """Yield the intervals of the format that lists the labels of all tiers by time."""
+    _number(tokens), _number(tokens)  # start and end of the file
+    tiers = []
+    for _ in range(int(_number(tokens))):
+        tiers.append((_text(tokens), _text(tokens)))
+        _number(tokens), _number(tokens)
+    for place in tokens:
+        if not isinstance(place, float) or not 1 <= place <= len(tiers):
+            raise ValueError(f"a number of a tier is expected where {place!r} is")
+        kind, name = tiers[int(place) - 1]
+        if kind == "IntervalTier":
+            yield name, _number(tokens), _number(tokens), _text(tokens)
+        else:
+            _number(tokens), _text(tokens)
+            points[name] += 1
 
 
 def _tokens(content: str) -> Iterator[str | float]:

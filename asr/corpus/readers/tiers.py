@@ -1,17 +1,16 @@
 """Annotations in tiers (ELAN, Praat) -> utterances of the tier with the transcript."""
 
 import fnmatch
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asr.corpus.readers.files import Recordings, SourceError
+from asr.corpus.readers.files import SourceError
 from asr.corpus.readers.reader import Splits
+from asr.corpus.readers.reading import note
+from asr.corpus.readers.recordings import Recordings
 from asr.utterance import Utterance
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,7 @@ class Annotation:
     end: float | None
     text: str
     speaker: str | None = None
+    parts: int = 1  # annotations without times of their own that were joined to this one
 
 
 def utterances_of_tier(
@@ -33,7 +33,7 @@ def utterances_of_tier(
     """Return the annotations of `tier` as utterances.
 
     `tier` is a name or a pattern such as `tx@*` (default: the only tier with text). Annotations that span no time are
-    left out and named in the log. Raises SourceError that lists the tiers if the choice is not clear.
+    left out and noted. Raises SourceError that lists the tiers if the choice is not clear.
     """
     written = [annotation for annotation in annotations if annotation.text.strip()]
     counts = Counter(annotation.tier for annotation in written)
@@ -42,12 +42,18 @@ def utterances_of_tier(
         problem = "no tier has text" if not counts else f"no tier {tier!r} with text" if tier else "several tiers"
         raise SourceError(f"{source}: {problem}{_list_tiers(counts, written)}")
     chosen = [annotation for annotation in written if annotation.tier in wanted]
-    utterances, timeless = [], []
+    utterances = []
     for annotation in sorted(chosen, key=lambda a: (a.file, a.start or 0.0)):
         start, end = annotation.start, annotation.end
         if start is None or end is None or not 0.0 <= start < end:
-            timeless.append(f"{annotation.file} {annotation.tier} {annotation.text!r}")
+            case = f"{annotation.file} {annotation.tier} {annotation.text!r}"
+            note("left out {} annotations that span no time", case)
             continue
+        if annotation.parts > 1:
+            note(
+                "{} annotations are several without times of their own, joined",
+                f"{annotation.file.name} at {start:.3f} s: {annotation.parts} are {annotation.text!r}",
+            )
         name = f"{recordings.identify(annotation.file.with_suffix(''))}@{start:.3f}"
         utterances.append(
             Utterance(
@@ -59,8 +65,6 @@ def utterances_of_tier(
                 speaker=annotation.speaker or (None if len(wanted) == 1 else annotation.tier),
             )
         )
-    if timeless:
-        logger.warning("left out %d annotations that span no time: %s", len(timeless), "; ".join(timeless[:3]))
     return {"": utterances}
 
 
@@ -71,5 +75,7 @@ def _list_tiers(counts: Counter[str], annotations: Sequence[Annotation]) -> str:
         for name, count in counts.most_common(20)
     ]
     more = f"\n  … and {len(counts) - 20} more" if len(counts) > 20 else ""
-    patterns = "\nSeveral at once: --tier 'tx@*'" if len(counts) > 1 else ""
+    kinds = Counter(name.rpartition("@")[0] for name in counts)
+    kind, number = kinds.most_common(1)[0] if kinds else ("", 0)
+    patterns = f"\nSeveral at once: --tier '{f'{kind}@*' if kind and number > 1 else '*'}'" if len(counts) > 1 else ""
     return ("; choose the one to learn:" + "".join(lines) + more + patterns) if counts else ""
