@@ -1,11 +1,10 @@
 """The log of a run, one row for each epoch: which epoch is kept, why a run stopped, and the file."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from asr.files import write_whole
+from asr.files import to_json, write_whole
 
 Row = dict[str, Any]
 CRITERION_NAMES = {"cer": "CER", "error_rate": "error rate", "perplexity": "perplexity"}  # fields, and words for people
@@ -42,5 +41,5 @@ def stop_reason(log: Sequence[Row], *, epochs: int, patience: int, criterion: st
 
 
 def write_log(path: Path, log: Sequence[Row]) -> None:
-    """Write all rows as JSON Lines, whole or not at all."""
-    write_whole(path, "".join(json.dumps(row) + "\n" for row in log).encode())
+    """Write all rows as JSON Lines, whole or not at all; a number that is not finite becomes null."""
+    write_whole(path, "".join(to_json(row) + "\n" for row in log).encode())

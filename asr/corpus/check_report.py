@@ -1,6 +1,5 @@
 """Reports of a check: one screen for people, one table for programs."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,7 +10,7 @@ from typing import Any
 from asr.corpus.check import Report
 from asr.corpus.check_verdicts import SUSPECT, UNUSABLE, VERDICTS, Entry, Finding
 from asr.errors import AsrError
-from asr.files import write_whole
+from asr.files import to_json, write_whole
 
 _EXAMPLES = 2  # findings shown for each verdict
 _CHARACTERS = 8  # flagged characters shown
@@ -65,7 +64,7 @@ def write_table(report: Report, path: Path) -> None:
         about = {"glyph": row.glyph, "code_points": row.code_points, "name": row.name, "counts": dict(row.counts)}
         rows.append({"kind": "character", **about, "first": row.first, "flags": row.flags})
     # A lone surrogate, which UTF-8 cannot hold, becomes the JSON escape for it.
-    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "backslashreplace")
+    content = "".join(to_json(row) + "\n" for row in rows).encode("utf-8", "backslashreplace")
     try:
         write_whole(path, content)
     except OSError as error:

@@ -48,6 +48,19 @@ def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
     )
 
 
+def check_bands(config: Config, model: SpeechModel[Any]) -> None:
+    """Raise ConfigError if some mel bands are so narrow that no frequency of the window falls into them."""
+    if config.features.kind == "spectrogram":
+        return
+    filters = model.features.get_buffer("filters")  # (n_fft / 2 + 1, F)
+    if empty := int((filters.sum(0) == 0).sum()):
+        raise ConfigError(
+            f"features.bins={config.features.bins}: {empty} of the mel bands are too narrow for windows of "
+            f"{config.features.window_ms:g} ms, and would always be empty; lower features.bins, or raise "
+            "features.window_ms"
+        )
+
+
 def start_from(model: SpeechModel[Any], path: str | Path) -> str:
     """Copy the weights of a model file to `model`; return a line about the units or classes that are kept.
 

@@ -19,7 +19,7 @@ from asr.model import SpeechModel
 from asr.run_log import Row
 from asr.training import watch
 from asr.training.augment import join
-from asr.training.build import build_augment, pause_range, plan_epochs, start_from, summary
+from asr.training.build import build_augment, check_bands, pause_range, plan_epochs, start_from, summary
 from asr.training.data import Corpora
 from asr.training.resident import resident
 from asr.training.task import Task
@@ -39,6 +39,7 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
 
     def __init__(self, config: Config, data: Data, model: Model) -> None:
         """Copy the weights of `training.start_from`, if it is set, and fit the statistics of the features."""
+        check_bands(config, model)
         corpus = data.training
         self.config = config
         self.data = data
