@@ -23,11 +23,14 @@ def epochs_without_gain(log: Sequence[Row], criterion: str = "cer") -> int:
     return log[-1]["epoch"] - min(log, key=lambda row: (row[criterion], row["epoch"]))["epoch"]
 
 
-def stop_reason(log: Sequence[Row], *, epochs: int, patience: int, criterion: str = "cer") -> str | None:
+def stop_reason(
+    log: Sequence[Row], *, epochs: int, patience: int, criterion: str = "cer", extended: int = 0
+) -> str | None:
     """Return why a run stopped, in words for people, or None if the run is unfinished or was interrupted.
 
     The field `stopped` of the last row holds the reason. Logs of older versions have no such field; their reason
-    follows from the number of epochs and from `patience`.
+    follows from the number of epochs and from `patience`. In a run that was extended after `extended` epochs, patience
+    counts the epochs since then.
     """
     if not log:
         return None
@@ -35,7 +38,7 @@ def stop_reason(log: Sequence[Row], *, epochs: int, patience: int, criterion: st
         return str(log[-1]["stopped"])
     if log[-1]["epoch"] >= epochs:
         return f"all {epochs} epochs are done"
-    if epochs_without_gain(log, criterion) >= patience:
+    if min(epochs_without_gain(log, criterion), len(log) - extended) >= patience:
         return f"no better validation {CRITERION_NAMES[criterion]} for {patience} epochs"
     return None
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import run_asr, train_config
+from conftest import interrupted, run_asr, train_config
 
 from asr.config import Config
 from asr.nn.encoder import AcousticModel
@@ -83,14 +83,17 @@ def test_a_run_goes_on_with_the_plan_it_began_with(
 ) -> None:
     monkeypatch.setattr(budget, "epoch_seconds", lambda *_: 6.0)
     config = train_config(tones, budget_minutes=0.25)
-    train(config, tmp_path)
+    with interrupted(monkeypatch, after=1):
+        train(config, tmp_path)
     first = Config.load(tmp_path / "config.yaml")
     assert (first.model.layers, first.model.hidden, first.training.epochs) == (2, 96, 2)
     monkeypatch.setattr(budget, "epoch_seconds", lambda *_: 1.0)  # the machine is quicker by now
     train(config, tmp_path)
     assert Config.load(tmp_path / "config.yaml") == first
     assert "2 layers of 96, 2 epochs, as planned before" in capsys.readouterr().err
-    train(train_config(tones, budget_minutes=0.05), tmp_path)  # another budget is another plan
+    train(config, tmp_path, overwrite=True)  # a new run has a new plan
+    assert Config.load(tmp_path / "config.yaml").training.epochs == 13
+    train(train_config(tones, budget_minutes=0.05), tmp_path, overwrite=True)  # and so has another budget
     assert Config.load(tmp_path / "config.yaml").training.budget_minutes == 0.05
 
 

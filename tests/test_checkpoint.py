@@ -92,7 +92,6 @@ def test_damaged_newest_falls_back_and_other_runs_are_not_taken(tmp_path: Path) 
     assert checkpoints.restore(said.append) is None
     checkpoints.save(4, {"step": 4})
     assert make(tmp_path, "other").restore(said.append) is None
-    assert "another configuration" in said[-1]
     checkpoints.remove()
     assert not list(tmp_path.iterdir())
 

@@ -36,17 +36,32 @@ def train(
         bool,
         typer.Option("--strict", help="Stop if any utterance is unusable (default: leave unusable utterances out)."),
     ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace the results of a finished run, or of another run, in OUT (default: refuse)."
+        ),
+    ] = False,
+    extend: Annotated[
+        bool,
+        typer.Option(
+            "--extend",
+            help="Continue the run in OUT with more epochs or another learning rate: --set training.epochs=60.",
+        ),
+    ] = False,
 ) -> None:
     """Train a recogniser or a classifier.
 
     The result is OUT/model.safetensors. A configuration with `task: classification` trains a classifier. The data is
     checked first; unusable utterances are named and left out. If training was interrupted, repeat the command to
-    resume it.
+    resume it. Results of another run are never replaced without --overwrite.
     """
     _shorten_busy_waiting()
     show_log()
     from asr.config import Config
 
+    if extend and (overwrite or budget is not None):
+        raise AsrError("--extend: leave --overwrite and --budget out; set training.epochs to the number of all epochs")
     overrides = list(override or [])
     if start is not None:
         overrides.append(f"training.start_from={start}")
@@ -56,7 +71,7 @@ def train(
     from asr.training.train import train as train_model
 
     name = config.resolve().parent.name if config.stem == "config" else config.stem
-    train_model(settings, out or Path("runs") / name, strict=strict)
+    train_model(settings, out or Path("runs") / name, strict=strict, overwrite=overwrite, extend=extend)
 
 
 def selftest(

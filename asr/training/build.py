@@ -146,13 +146,20 @@ def summary(config: Config, data: Corpora, row: Row, errors: Sequence[str]) -> d
     It contains nothing that differs between equal runs, such as times.
     """
     return {
-        "training_hours": round(data.training.seconds / 3600, 4),
-        "training_utterances": len(data.training),
-        "validation_utterances": len(data.validation),
+        **data_summary(data),
         "epoch": row["epoch"],
         **{f"validation_{name}": round(row[name], 4) for name in errors},
         "seed": config.training.seed,
         **program(),
+    }
+
+
+def data_summary(data: Corpora) -> dict[str, float]:
+    """Return the amount of data, for the summary of a run."""
+    return {
+        "training_hours": round(data.training.seconds / 3600, 4),
+        "training_utterances": len(data.training),
+        "validation_utterances": len(data.validation),
     }
 
 

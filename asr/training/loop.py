@@ -43,12 +43,24 @@ class Position:
     skipped: int = 0
     parts: int = 1  # parts into which each batch is divided to fit in memory
     seconds: float = 0.0
+    begun: int = 0  # step at which the optimiser began: after 0 if a finished run is extended
+    extended: int = 0  # epochs before the run was extended
     log: list[Row] = field(default_factory=list)
 
     @property
     def loss(self) -> float:
         """The loss of the current epoch in nats per target; NaN before the first finite batch."""
         return self.nats / self.num_targets if self.num_targets else math.nan
+
+
+def checkpoints_of(task: Task[Any], options: TrainingConfig, out: Path) -> Checkpoints:
+    """Return the checkpoints in `out` of the run that trains `task` with as many processes as there are now."""
+    return Checkpoints(out, fingerprint=run_fingerprint(task.fingerprint()), minutes=options.checkpoint_minutes)
+
+
+def run_fingerprint(of_task: str) -> str:
+    """Return the fingerprint of a run of a task with as many processes as there are now."""
+    return f"{of_task} {processes().num_processes}"
 
 
 def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
@@ -72,13 +84,15 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
         torch.manual_seed(options.seed + rank)  # processes have equal first weights, but different augmentation
 
     at = Position()
-    fingerprint = f"{task.fingerprint()} {accelerator.num_processes}"
-    checkpoints = Checkpoints(out, fingerprint=fingerprint, minutes=options.checkpoint_minutes)
+    checkpoints = checkpoints_of(task, options, out)
     if state := checkpoints.restore(say):
         task.module.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        task.load_state(state["task"])
-        set_random_state(state["random"][rank])
+        if state["optimizer"] is None:  # a finished run is extended
+            torch.manual_seed(options.seed + rank)
+        else:
+            optimizer.load_state_dict(state["optimizer"])
+            task.load_state(state["task"])
+            set_random_state(state["random"][rank])
         at = Position(**state["position"])
         gradients.parts = at.parts
         say(f"resuming from the checkpoint in {out}: epoch {at.epoch}, batch {at.batch + 1}")
@@ -87,7 +101,8 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
     remaining = RemainingTime(total, done=at.step)
 
     def reason() -> str | None:
-        return stop_reason(at.log, epochs=options.epochs, patience=options.patience, criterion=task.criterion)
+        limits = {"epochs": options.epochs, "patience": options.patience, "extended": at.extended}
+        return stop_reason(at.log, criterion=task.criterion, **limits)
 
     def give_up(why: str) -> NoReturn:
         if at.log:
@@ -118,7 +133,9 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
             plan = plans[at.epoch - 1]
             epoch_started, gradients.loading = time.monotonic(), 0.0
             for batch in plan[at.batch :]:
-                rate = options.learning_rate * warmup_cosine(at.step, total=total, warmup=options.warmup)
+                rate = options.learning_rate * warmup_cosine(
+                    at.step, total=total, warmup=options.warmup, begun=at.begun
+                )
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 nats = gradients.of(batch)
@@ -178,7 +195,8 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
             save_checkpoint(bool(stopping))
 
     if accelerator.is_main_process:
-        (out / BEST_FILE).replace(out / MODEL_FILE)
+        if (out / BEST_FILE).exists():  # it is gone if the program was killed between these two lines
+            (out / BEST_FILE).replace(out / MODEL_FILE)
         checkpoints.remove()
     accelerator.wait_for_everyone()
     accelerator.end_training()

@@ -120,9 +120,9 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         write_manifest(path.with_suffix(".jsonl"), utterances)
         return ", ".join(utterance.id for utterance in utterances[:5]) + f", … ({path.with_suffix('.jsonl')})"
 
-    def fingerprint(self) -> str:
-        """Return a digest of configuration, first weights, audio and texts."""
-        digest = hashlib.sha256(self.config.fingerprint().encode())
+    def fingerprint(self, config: Config | None = None) -> str:
+        """Return a digest of configuration (default: that of the task), first weights, audio and texts."""
+        digest = hashlib.sha256((config or self.config).fingerprint().encode())
         if self.config.training.start_from is not None:
             digest.update(Path(self.config.training.start_from).read_bytes())
         for corpus in (self.data.training, self.data.validation):
