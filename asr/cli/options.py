@@ -12,6 +12,15 @@ Set = Annotated[
     ),
 ]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file: runs/NAME/model.safetensors.")]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        envvar="ASR_CACHE",
+        help="Folder for packed audio and results of the check, which can be computed again (default: beside the "
+        "manifest, or the user's cache folder if that cannot be written).",
+    ),
+]
 _INPUT = typer.Argument(
     metavar="INPUT…", help="Recordings, folders, globs, manifests (.jsonl .csv .tsv), or - for standard input."
 )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from asr.cli.log import show_log
-from asr.cli.options import Set
+from asr.cli.options import Cache, Set
 from asr.errors import AsrError
 
 
@@ -24,6 +24,7 @@ def train(
         typer.Option("--from", metavar="MODEL", help="Start from the weights of this model (default: random weights)."),
     ] = None,
     override: Set = None,
+    cache: Cache = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -59,7 +60,9 @@ def train(
     _shorten_busy_waiting()
     show_log()
     from asr.config import Config
+    from asr.corpus.cache import use_cache
 
+    use_cache(cache)
     if extend and (overwrite or budget is not None):
         raise AsrError("--extend: leave --overwrite and --budget out; set training.epochs to the number of all epochs")
     overrides = list(override or [])

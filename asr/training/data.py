@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from asr.config import Config, TextConfig
+from asr.corpus.cache import cached
 from asr.corpus.check import check, settings_of
 from asr.corpus.check_verdicts import SUSPECT
 from asr.corpus.pack import PackedCorpus, pack
@@ -96,7 +97,8 @@ def _pack(
     normalizer, rate = config.text.normalizer, config.features.sample_rate
     normalized = [replace(utterance, text=normalizer(utterance.text or "")) for utterance in utterances]
     name = "+".join(Path(path).stem for path in paths)
-    corpus = pack(normalized, rate, Path(paths[0]).with_name(f"{name}.{rate}.arrow"))
+    beside = Path(paths[0]).with_name(f"{name}.{rate}.arrow")
+    corpus = pack(normalized, rate, cached(beside), also=beside)
     if corpus.errors:  # changed since the check
         _say_left_out([error for _, error in corpus.errors], "unreadable", say)
     return corpus
