@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from conftest import RATE
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import TrainingError
 from asr.run_log import stop_reason
+from asr.training import watch
 from asr.training.language import LanguageTask
 from asr.training.recognition import RecognitionTask
 from asr.training.selftest import selftest
@@ -43,6 +45,22 @@ def test_the_baseline_of_ctc_is_the_best_constant_distribution() -> None:
     found = ctc_baseline_loss([5, 5], [[1, 2], [2, 1]], 3)
     best = min(constant_loss(share, 5, [1, 2]) for share in np.linspace(0.01, 0.99, 197))
     assert found == pytest.approx(best, abs=2e-3)
+
+
+def test_thousands_of_units_cost_no_more_than_those_of_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, sizes = watch.ctc_loss, set()
+
+    def spy(log_probs: torch.Tensor, *arguments: Any) -> torch.Tensor:
+        sizes.add(log_probs.shape[2])
+        return real(log_probs, *arguments)
+
+    monkeypatch.setattr(watch, "ctc_loss", spy)
+    texts = [[1, 2], [2, 1, 1], [1]]
+    few = ctc_baseline_loss([5, 7, 4], texts, 3)
+    assert ctc_baseline_loss([5, 7, 4], [[3000 + unit for unit in text] for text in texts], 4000) == pytest.approx(
+        few, abs=2e-3
+    )
+    assert sizes == {3}
 
 
 def row(epoch: int, loss: float) -> dict:
