@@ -50,6 +50,10 @@ def train(
             help="Continue the run in OUT with more epochs or another learning rate: --set training.epochs=60.",
         ),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check the data, and print choices, time and memory, without training."),
+    ] = False,
 ) -> None:
     """Train a recogniser or a classifier.
 
@@ -71,10 +75,15 @@ def train(
     if budget is not None:
         overrides.append(f"training.budget_minutes={_minutes(budget)}")
     settings = Config.load(config, overrides)
+    from asr.training.train import dry_run as forecast
     from asr.training.train import train as train_model
 
     name = config.resolve().parent.name if config.stem == "config" else config.stem
-    train_model(settings, out or Path("runs") / name, strict=strict, overwrite=overwrite, extend=extend)
+    folder, options = out or Path("runs") / name, {"strict": strict, "overwrite": overwrite, "extend": extend}
+    if dry_run:
+        print("\n".join(forecast(settings, folder, **options)))
+    else:
+        train_model(settings, folder, **options)
 
 
 def selftest(

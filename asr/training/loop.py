@@ -206,6 +206,8 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
         f"kept epoch {best['epoch']}, with the best validation {name}, {best[task.criterion]:.2f}; "
         f"training took {format_duration(time.monotonic() - started)}: {out / MODEL_FILE}"
     )
+    for line in task.verdict(at.log, best):
+        say(line)
     return at.log
 
 

@@ -23,6 +23,7 @@ from asr.training.build import build_augment, check_bands, pause_range, plan_epo
 from asr.training.data import Corpora
 from asr.training.resident import resident
 from asr.training.task import Task
+from asr.training.verdict import verdict
 
 PICTURE_FILE, PAGE_FILE = "training.png", "training.html"
 SAMPLES = 3  # validation utterances printed after each epoch
@@ -93,6 +94,9 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
 
     def warning(self, row: Row) -> str:
         return watch.audio_warning(row, epochs=self.config.training.epochs)
+
+    def verdict(self, log: Sequence[Row], kept: Row) -> list[str]:
+        return [verdict(log, kept)]
 
     def save(self, path: Path, row: Row) -> None:
         self.model.summary = summary(self.config, self.data, row, self.errors)

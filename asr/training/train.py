@@ -8,7 +8,7 @@ from accelerate.utils import broadcast_object_list, set_seed
 
 from asr.config import Config
 from asr.model import SpeechModel
-from asr.training.budget import within_budget
+from asr.training.budget import forecast, within_budget
 from asr.training.build import describe
 from asr.training.classification import ClassificationTask
 from asr.training.data import open_corpora, open_data
@@ -71,6 +71,23 @@ def train(
             task.draw(out, log, done=True)
             say(f"learning curve and output of the model: {out / PICTURE_FILE}, {out / PAGE_FILE}")
         return task.model
+
+
+@steady_numbers()
+def dry_run(
+    config: Config, out: str | Path, *, strict: bool = False, overwrite: bool = False, extend: bool = False
+) -> list[str]:
+    """Do all that `train` does before the first step, and return lines with the steps, time and memory of the run.
+
+    The data is checked and packed; nothing is written to `out`. The arguments and errors are those of `train`.
+    """
+    out = Path(out)
+    if extend:
+        _, config = extended(out, config)
+    elif not overwrite:
+        refuse_finished(out)
+    task = _planned_task(config, out, strict=strict, replan=overwrite and is_finished(out))
+    return forecast(task)
 
 
 def _planned_task(config: Config, out: Path, *, strict: bool, replan: bool) -> SpeechTask[Any, Any]:

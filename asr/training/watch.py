@@ -101,12 +101,15 @@ def stop_if_audio_ignored(log: Sequence[Row], *, epochs: int, step: int) -> None
 
 
 def audio_warning(row: Row, *, epochs: int) -> str:
-    """Return a warning if the model ignores the audio or memorised utterances, else an empty text."""
-    if uses_audio(row):
+    """Return a warning if the model ignores the audio or memorised utterances; an empty text after the last epoch."""
+    if uses_audio(row) or row["epoch"] >= epochs:  # the verdict follows the last epoch
         return ""
     if row["train_loss"] < MEMORISED * row["no_listening_loss"]:
         return "memorises the training utterances; it does not recognise other utterances"
-    normal = min(epochs, max(epochs // 2, -(-MIN_STEPS * row["epoch"] // row["step"])))
+    normal = max(epochs // 2, -(-MIN_STEPS * row["epoch"] // row["step"]))
+    if normal >= epochs:
+        steps = row["step"] * epochs // row["epoch"]
+        return f"does not use the audio yet; {MIN_STEPS} steps may be needed, this run has {steps}"
     return f"does not use the audio yet; this is normal until about epoch {normal}"
 
 
