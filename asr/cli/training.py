@@ -91,7 +91,8 @@ def selftest(
 ) -> None:
     """Test in a minute whether a model can learn from your data.
 
-    The test compares durations with text lengths, and trains a small model to memorise eight utterances.
+    The test compares durations with text lengths, and trains a small model to memorise eight utterances. It needs at
+    least 10 utterances.
     """
     _shorten_busy_waiting()
     show_log()
