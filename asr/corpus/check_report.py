@@ -22,10 +22,14 @@ def summary(report: Report, model: str) -> Iterator[str]:
     width = max(map(len, report.splits))
     for split, entries in report.splits.items():
         figures = [entry.inspection.figures for entry in entries if entry.inspection.figures]
-        speakers = {entry.utterance.speaker for entry in entries} - {None}
+        speakers = len({entry.utterance.speaker for entry in entries} - {None})
         rates = Counter(f"{one.sample_rate} Hz" for one in figures)
         hours = sum(one.duration for one in figures) / 3600
-        about = [f"{len(entries):6} lines {hours:7.2f} h", f"{len(speakers)} speakers", ", ".join(rates)]
+        about = [
+            f"{len(entries):6} lines {hours:7.2f} h",
+            f"{speakers} speaker{'s' * (speakers != 1)}",
+            ", ".join(rates),
+        ]
         if split in report.unknown_words:
             unknown, words = report.unknown_words[split]
             about.append(f"{100 * unknown / max(words, 1):.1f} % of {words} words not in {report.training}")
