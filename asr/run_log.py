@@ -1,10 +1,13 @@
 """The log of a run, one row for each epoch: which epoch is kept, why a run stopped, and the file."""
 
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from asr.files import to_json, write_whole
+from asr.errors import AsrError
+from asr.files import read_lines, to_json, write_whole
 
 Row = dict[str, Any]
 CRITERION_NAMES = {"cer": "CER", "error_rate": "error rate", "perplexity": "perplexity"}  # fields, and words for people
@@ -46,3 +49,25 @@ def stop_reason(
 def write_log(path: Path, log: Sequence[Row]) -> None:
     """Write all rows as JSON Lines, whole or not at all; a number that is not finite becomes null."""
     write_whole(path, "".join(to_json(row) + "\n" for row in log).encode())
+
+
+def read_log(path: Path) -> list[Row]:
+    """Read the rows that `write_log` wrote; losses and gradient norms that are null become NaN.
+
+    Raises AsrError if the file cannot be read, has no row, or is not the log of a run.
+    """
+    try:
+        rows: list[Row] = [json.loads(line) for line in read_lines(path) if line.strip()]
+        for row in rows:
+            row |= {name: _number(row[name]) for name in ("train_loss", "validation_loss") if name in row}
+            row["gradient_norms"] = {part: _number(norm) for part, norm in row.get("gradient_norms", {}).items()}
+            row["epoch"] = int(row["epoch"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        rows = []
+    if not rows:
+        raise AsrError(f"{path}: has no complete epoch; wait until the first epoch is done, or train again")
+    return rows
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)

@@ -13,8 +13,9 @@ from conftest import train_config
 from asr.config import Config
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, TextError, TrainingError
+from asr.figures.curves import learning_curves
 from asr.files import to_json
-from asr.run_log import write_log
+from asr.run_log import read_log, write_log
 from asr.training.data import open_data
 from asr.training.recognition import RecognitionTask
 from asr.training.train import train
@@ -89,6 +90,7 @@ def test_weights_that_are_not_finite_stop_and_the_log_stays_json(
     first, second = map(strict, (tmp_path / "log.jsonl").read_text().splitlines())
     assert first["validation_loss"] > 0 and second["validation_loss"] is None
     assert second["stopped"].startswith("error: the weights of the model are not finite")
+    assert len(learning_curves(read_log(tmp_path / "log.jsonl"))) == 2  # `asr report` draws it
     assert "validation loss nan" not in capsys.readouterr().err
     (best,) = (tmp_path).glob("best.safetensors")  # of epoch 1
     assert all(weights.isfinite().all() for weights in torch_weights(best))

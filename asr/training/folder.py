@@ -9,10 +9,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from asr.config import Config
-from asr.corpus.manifest import json_rows
 from asr.errors import ConfigError, TrainingError
-from asr.files import read_text
-from asr.run_log import Row
+from asr.run_log import read_log
 from asr.training.build import data_summary
 from asr.training.checkpoint import Checkpoints
 from asr.training.hardware import in_main_process
@@ -195,9 +193,7 @@ def _finished_state(out: Path, task: SpeechTask[Any, Any]) -> dict[str, Any]:
             f"--extend: {out / MODEL_FILE} was trained on other data; to train on other data, use --from "
             f"{out / MODEL_FILE} and another --out"
         )
-    log: list[Row] = [row for _, row in json_rows(read_text(out / LOG_FILE, TrainingError))]
-    if not log or not all(isinstance(row, dict) and "step" in row for row in log):
-        raise TrainingError(f"--extend: {out / LOG_FILE}: is not the log of a run; use --overwrite to start over")
+    log = read_log(out / LOG_FILE)
     step, seconds = log[-1]["step"], log[-1]["seconds"]
     position = Position(epoch=log[-1]["epoch"] + 1, step=step, begun=step, seconds=seconds, log=log)
     weights = kept.acoustic_model.state_dict()
