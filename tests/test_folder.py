@@ -104,8 +104,12 @@ def test_two_runs_leave_checkpoints_in_one_folder(tmp_path: Path) -> None:
     assert [len(checkpoints.own()) for checkpoints in (one, two)] == [2, 2]
     states = [checkpoints.restore(print) for checkpoints in (one, two)]
     assert [state and state["step"] for state in states] == [200, 3]
+    two.drop("neither")
+    assert len(one.own()) == 2
     two.remove()
     assert len(one.own()) == 2 and not one.others()
+    two.drop("one")
+    assert not one.own()
 
 
 def test_one_training_at_a_time(tones: Path, tmp_path: Path) -> None:

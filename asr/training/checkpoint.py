@@ -70,14 +70,19 @@ class Checkpoints:
         """Return the checkpoints of other runs in the folder, and of versions whose names did not tell the run."""
         return sorted(set(self.folder.glob("checkpoint-*.pt")) - set(self.own()), key=lambda path: path.name[-12:])
 
+    def drop(self, fingerprint: str) -> None:
+        """Delete the checkpoints with `fingerprint` under other names than those of this run, and damaged ones."""
+        for path in self.others():
+            state = _read(path)
+            if state is None or state["fingerprint"] == fingerprint:
+                path.unlink()
+
     def _newest(self, paths: Sequence[Path], fingerprint: str, say: Callable[[str], None]) -> dict[str, Any] | None:
         for path in reversed(paths):
-            content = path.read_bytes()
-            if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
+            state = _read(path)
+            if state is None:
                 say(f"{path}: is damaged; trying the previous checkpoint")
-                continue
-            state: dict[str, Any] = torch.load(io.BytesIO(content[_DIGEST:]), map_location="cpu", weights_only=True)
-            if state["fingerprint"] == fingerprint:
+            elif state["fingerprint"] == fingerprint:
                 return state
         return None
 
@@ -85,6 +90,15 @@ class Checkpoints:
         """Delete the checkpoints of this run, after the run is done and its model file is written."""
         for path in self.own():
             path.unlink()
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return the state in a checkpoint, or None if the checkpoint is damaged."""
+    content = path.read_bytes()
+    if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
+        return None
+    state: dict[str, Any] = torch.load(io.BytesIO(content[_DIGEST:]), map_location="cpu", weights_only=True)
+    return state
 
 
 class StopSignals:

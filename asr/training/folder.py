@@ -178,10 +178,11 @@ def _difference(out: Path, config: Config | None) -> str:
 
 
 def _move(checkpoints: Checkpoints, state: dict[str, Any]) -> None:
-    """Save a state under the name of this run, and remove the checkpoints that it came from."""
+    """Save a state under the name of this run, and remove the checkpoints of the run that it came from."""
+    origin = state.get("fingerprint")  # None for the state of a finished run
     checkpoints.save(state["position"]["step"], state)
-    for path in checkpoints.others():
-        path.unlink()
+    if origin is not None:
+        checkpoints.drop(origin)
 
 
 def _finished_state(out: Path, task: SpeechTask[Any, Any]) -> dict[str, Any]:
