@@ -113,7 +113,7 @@ data/%/train.jsonl: recipes/%/prepare.py | $(READY)
 	@touch $@
 
 runs/%/model.safetensors: recipes/%/config.yaml data/%/train.jsonl | $(READY)
-	$(ASR) train $<
+	$(ASR) train --overwrite $<
 
 runs/%/test.hyp.jsonl: runs/%/model.safetensors
 	$(ASR) transcribe $< data/$*/test.jsonl -o $@

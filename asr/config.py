@@ -7,29 +7,62 @@ them, such as `asr/nn`, `asr/features.py`, `asr/decoding` and `asr/training/augm
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from asr.cells import Cell
 from asr.errors import ConfigError
+from asr.files import read_text
 from asr.text import Normalizer, UnitKind, is_punctuation
 
 _LONGEST = 300  # characters of a value that a message quotes
+_LARGEST_FILE = 1_000_000  # bytes
+_DEEPEST = 10  # levels of a YAML file
+_RULES = {  # types of pydantic's errors -> what a value must be
+    "missing": "has too few values",
+    "too_long": "has more than {max_length} values",
+    "too_short": "has fewer than {min_length} values",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "finite_number": "must be a finite number",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a smaller whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be a text; put it in quotes",
+    "string_too_short": "must not be empty",
+    "tuple_type": "must be a list, such as [a, b]",
+    "literal_error": "must be {expected}",
+    "model_type": "must be a section with settings",
+    "invalid_key": "is not the name of a setting, which is a text",
+}
 _ADDED = {"training": ("kernels",)}  # settings younger than the first checkpoints: see `Config.fingerprint`
 
 
+def _one_or_many(value: Any) -> Any:
+    """Return a single text as a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(_Section):
     """Manifests, with paths relative to the folder in which the command runs."""
 
-    train: tuple[str, ...] = Field(description="one or more manifests of training utterances (required)")
+    train: tuple[str, ...] = Field(min_length=1, description="one or more manifests of training utterances (required)")
     validation: tuple[str, ...] = Field(
-        description="one or more manifests of validation utterances; they decide which epoch is kept (required)"
+        min_length=1,
+        description="one or more manifests of validation utterances; they decide which epoch is kept (required)",
     )
     exclude: str | None = Field(
         default=None,
@@ -42,10 +75,7 @@ class DataConfig(_Section):
         description="field of a manifest line that holds the transcript or the class (default: text)",
     )
 
-    @field_validator("train", "validation", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+    _one_or_many = field_validator("train", "validation", mode="before")(_one_or_many)
 
 
 class FeaturesConfig(_Section):
@@ -70,11 +100,11 @@ class FeaturesConfig(_Section):
         default=20, ge=1, le=512, description="number of cepstral coefficients for mfcc (default: 20)"
     )
     window_ms: float = Field(
-        default=25.0, gt=0, le=1000, description="length of the analysis window in milliseconds (default: 25)"
+        default=25.0, ge=1, le=1000, description="length of the analysis window in milliseconds (default: 25)"
     )
     hop_ms: float = Field(
         default=10.0,
-        gt=0,
+        ge=1,
         le=1000,
         description="time from one feature frame to the next in milliseconds (default: 10)",
     )
@@ -88,6 +118,17 @@ class FeaturesConfig(_Section):
         description="equalise all recordings of a speaker with one filter, which removes differences between "
         "microphones, rooms and voices (default: false)",
     )
+
+    @model_validator(mode="after")
+    def _windows_meet(self) -> Self:
+        if self.hop_ms > self.window_ms:
+            raise ValueError(
+                f"needs hop_ms of at most window_ms, {self.window_ms:g}: otherwise no window reads the samples between "
+                f"two windows (found {self.hop_ms:g})"
+            )
+        if self.kind == "mfcc" and self.coefficients > self.bins:
+            raise ValueError(f"needs coefficients of at most bins, {self.bins} (found {self.coefficients})")
+        return self
 
 
 class TextConfig(_Section):
@@ -146,7 +187,9 @@ class ModelConfig(_Section):
         description="feature frames per encoder frame (default: chosen by the number of units per second; 3 for "
         "models without CTC)",
     )
-    channels: int = Field(default=32, ge=1, description="channels of each convolution, for frontend conv (default: 32)")
+    channels: int = Field(
+        default=32, ge=1, le=1024, description="channels of each convolution, for frontend conv (default: 32)"
+    )
     projection: bool = Field(
         default=False,
         description="add a linear layer between subsampling and the first recurrent layer; it learns more slowly "
@@ -159,10 +202,14 @@ class ModelConfig(_Section):
     hidden: int = Field(
         default=320,
         ge=1,
+        le=8192,
         description="size of each recurrent layer, per direction (default: chosen by the hours of training data)",
     )
     layers: int = Field(
-        default=3, ge=1, description="number of recurrent layers (default: chosen by the hours of training data)"
+        default=3,
+        ge=1,
+        le=64,
+        description="number of recurrent layers (default: chosen by the hours of training data)",
     )
     dropout: float = Field(
         default=0.2, ge=0, lt=1, description="share of values that dropout sets to 0 in training (default: 0.2)"
@@ -220,17 +267,27 @@ class AugmentConfig(_Section):
         description="largest relative change of tempo; 0.1 makes speech up to 10 % slower or faster (default: 0)",
     )
     frequency_masks: int = Field(
-        default=0, ge=0, description="number of frequency bands set to 0 in each utterance (default: 0)"
+        default=0, ge=0, le=100, description="number of frequency bands set to 0 in each utterance (default: 0)"
     )
     frequency_mask_bins: int = Field(
-        default=16, ge=1, description="largest width of a frequency mask in bins (default: 16)"
+        default=16, ge=1, le=512, description="largest width of a frequency mask in bins (default: 16)"
     )
     time_masks_per_second: float = Field(
-        default=0.0, ge=0, description="average number of time masks for each second of speech (default: 0)"
+        default=0.0,
+        ge=0,
+        le=100,
+        description="average number of time masks for each second of speech (default: 0)",
     )
     time_mask_ms: float = Field(
-        default=100.0, gt=0, description="largest length of a time mask in milliseconds (default: 100)"
+        default=100.0, gt=0, le=10000, description="largest length of a time mask in milliseconds (default: 100)"
     )
+
+    @field_validator("noise_snr_db")
+    @classmethod
+    def _lowest_first(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not -100 <= value[0] <= value[1] <= 200:
+            raise ValueError("must be the lowest and the highest ratio, in this order, from -100 to 200 dB")
+        return value
 
 
 class TrainingConfig(_Section):
@@ -239,22 +296,26 @@ class TrainingConfig(_Section):
     start_from: str | None = Field(
         default=None, description="model file whose weights training starts from (default: random weights)"
     )
-    epochs: int = Field(default=30, ge=1, description="number of epochs (default: chosen by the number of utterances)")
+    epochs: int = Field(
+        default=30, ge=1, le=10000, description="number of epochs (default: chosen by the number of utterances)"
+    )
     budget_minutes: float | None = Field(
         default=None,
         gt=0,
+        le=1e6,
         description="training time in minutes; chooses model size, epochs and batch_utterances to fit (default: none)",
     )
     batch_seconds: float = Field(
-        default=120.0, gt=0, description="most seconds of audio in a batch, including padding (default: 120)"
+        default=120.0, gt=0, le=1e6, description="most seconds of audio in a batch, including padding (default: 120)"
     )
     batch_utterances: int = Field(
         default=64,
         ge=1,
+        le=10**6,
         description="most utterances in a batch (default: chosen by the number of utterances)",
     )
     learning_rate: float = Field(
-        default=2e-3, gt=0, description="highest learning rate, reached after warm-up (default: 0.002)"
+        default=2e-3, gt=0, le=1, description="highest learning rate, reached after warm-up (default: 0.002)"
     )
     warmup: float = Field(
         default=0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises (default: 0.1)"
@@ -262,11 +323,13 @@ class TrainingConfig(_Section):
     weight_decay: float = Field(
         default=0.3,
         ge=0,
+        le=1000,
         description="weight decay of AdamW: each step shrinks weights by this times the learning rate (default: 0.3)",
     )
     consistency: float = Field(
         default=0.0,
         ge=0,
+        le=1000,
         description="weight of the consistency loss between two masked views of each utterance (CR-CTC); 0.2 is usual, "
         "0 disables it (default: 0)",
     )
@@ -297,7 +360,9 @@ class TrainingConfig(_Section):
         default=(),
         description="experiment trackers that Accelerate supports, such as tensorboard or wandb (default: none)",
     )
-    seed: int = Field(default=0, ge=0, description="seed of all random numbers (default: 0)")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of all random numbers (default: 0)")
+
+    _one_or_many = field_validator("trackers", mode="before")(_one_or_many)
 
 
 class Config(_Section):
@@ -324,10 +389,9 @@ class Config(_Section):
         path = Path(path)
         if not path.is_file():
             raise ConfigError(f"{path}: no such configuration file; recipes/fsdd/config.yaml is an example")
-        try:
-            tree = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise ConfigError(f"{path}: is not valid YAML: {str(error)[:_LONGEST]}") from None
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ConfigError(f"{path}: has more than {_LARGEST_FILE // 1000} kB, and is no configuration")
+        tree = _parse(read_text(path, ConfigError), str(path))
         if not isinstance(tree, dict):
             raise ConfigError(
                 f"{path}: must contain sections such as `data:` and `model:`, found {type(tree).__name__}"
@@ -357,6 +421,45 @@ class Config(_Section):
         return _to_yaml(tree)
 
 
+class _Loader(yaml.SafeLoader):
+    """A loader of plain YAML: no aliases, which can grow without bounds, no deep nesting, and no key twice."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        mark = self.peek_event().start_mark
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="has an alias (*name); write the value out", problem_mark=mark)
+        if self.depth >= _DEEPEST:
+            raise yaml.MarkedYAMLError(problem=f"is nested deeper than {_DEEPEST} levels", problem_mark=mark)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key.value, str):
+                raise yaml.MarkedYAMLError(problem="the name of a setting is no text", problem_mark=key.start_mark)
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key.value} is set twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _parse(content: str, source: str) -> Any:
+    """Parse YAML. Raises ConfigError that names `source`, and the line if there are several."""
+    try:
+        return yaml.load(content, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark, several = error.problem_mark, "\n" in content.strip()
+        place = f"{source}:{mark.line + 1}" if mark and several else source
+        raise ConfigError(f"{place}: is not valid YAML: {str(error.problem)[:_LONGEST]}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{source}: is not valid YAML: {str(error).partition(chr(10))[0][:_LONGEST]}") from None
+
+
 def _to_yaml(tree: dict[str, Any]) -> str:
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
@@ -366,10 +469,7 @@ def _apply(tree: dict[str, Any], override: str) -> str:
     path = key.strip().split(".")
     if not separator or not all(path):
         raise ConfigError(f"--set {override}: must have the form SECTION.SETTING=VALUE, such as training.epochs=20")
-    try:
-        parsed = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise ConfigError(f"--set {override}: {value!r} is not a valid YAML value") from None
+    parsed = _parse(value, f"--set {override[:_LONGEST]}")
     for name in path[:-1]:
         section = tree.setdefault(name, {})
         if not isinstance(section, dict):
@@ -380,14 +480,37 @@ def _apply(tree: dict[str, Any], override: str) -> str:
 
 
 def _explain(error: ValidationError, path: str, set_by: dict[str, str]) -> str:
-    lines = []
+    """Return one line for each fault: who set the setting, its name, what it must be, and what was found."""
+    lines: dict[str, str] = {}  # the first fault of each setting
     for fault in error.errors():
-        field = ".".join(str(part) for part in fault["loc"])
-        source = next((flag for key, flag in set_by.items() if field == key or field.startswith(key + ".")), path)
-        found = "" if fault["type"] in ("missing", "extra_forbidden") else f" (found {repr(fault['input'])[:_LONGEST]})"
-        message = {"missing": "is required", "extra_forbidden": f"is not a setting; {_settings(fault['loc'])}"}
-        lines.append(f"{source}: {field[:_LONGEST]} {message.get(fault['type'], fault['msg'])}{found}")
-    return "\n".join(lines)
+        location = fault["loc"]
+        while len(location) > 1 and isinstance(location[-1], int):  # one of several values
+            location = location[:-1]
+        field = ".".join(str(part) for part in location)
+        is_rule = fault["type"] == "value_error" and isinstance(fault["input"], dict)  # about settings of a section
+        source = next(
+            (
+                flag
+                for key, flag in set_by.items()
+                if f"{field}.".startswith(f"{key}.") or (is_rule and key.startswith(f"{field}."))
+            ),
+            path,
+        )
+        found = f" (found {repr(fault['input'])[:_LONGEST]})"
+        if fault["type"] == "extra_forbidden":
+            problem, found = f"is not a setting; {_settings(location)}", ""
+        elif fault["type"] == "missing" and len(location) == len(fault["loc"]):
+            problem, found = "is required", ""
+        elif fault["type"] == "value_error":
+            problem = str(fault["ctx"]["error"])
+            found = "" if is_rule else found  # a rule quotes what it found
+        else:
+            limits = {
+                k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in fault.get("ctx", {}).items()
+            }
+            problem = _RULES.get(fault["type"], "has a value of a wrong kind").format(**limits)
+        lines.setdefault(field, f"{source}: {field[:_LONGEST]} {problem}{found}")
+    return "\n".join(lines.values())
 
 
 def _settings(location: tuple[int | str, ...]) -> str:

@@ -189,6 +189,7 @@ def _train() -> str:
     import soundfile
 
     from asr.config import Config
+    from asr.corpus.cache import beside_manifests
     from asr.corpus.manifest import write_manifest
     from asr.training.train import train
     from asr.utterance import Utterance
@@ -214,7 +215,7 @@ def _train() -> str:
             }
         )
         log = io.StringIO()
-        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log), beside_manifests():
             model = train(config, folder / "run")
         cer = float(model.summary["validation_cer"])
     if not cer <= MAX_CER:

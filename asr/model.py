@@ -90,6 +90,18 @@ class SpeechModel(ABC, Generic[Network]):
         self.acoustic_model = self.fresh_network(config.model)
         self.modules = nn.ModuleDict({"features": self.features, "acoustic_model": self.acoustic_model})
 
+    def __repr__(self) -> str:
+        facts, hours = self.facts(), self.summary.get("training_hours")
+        if isinstance(hours, float | int):
+            facts.append(f"trained on {hours:.2f} h")
+        return f"<{type(self).__name__}: {', '.join(facts)}>"
+
+    def facts(self) -> list[str]:
+        """Return what the model is, in words: outputs, sample rate, network, device."""
+        model = self.config.model
+        shape = f"{model.layers} x {model.hidden} {'bidirectional ' if model.bidirectional else ''}{model.cell}"
+        return [f"{len(self.symbols)} {self.outputs}", f"{self.sample_rate} Hz", shape, str(self.device)]
+
     def fresh_network(self, config: ModelConfig) -> Network:
         """Build a network with the settings of `config`, for the features and outputs of this model."""
         return self._network(config, num_bins=self.features.num_bins, kernels=self.config.training.kernels)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr.errors import ModelFileError
-from asr.files import write_whole
+from asr.files import to_json, write_whole
 
 if TYPE_CHECKING:
     import numpy as np  # reading a description needs no numpy, and `asr info` is quicker without
@@ -41,7 +41,7 @@ def write_model_file(path: str | Path, tensors: "Mapping[str, np.ndarray]", meta
     """
     import safetensors.numpy
 
-    description = json.dumps({"format": FORMAT, **metadata}, ensure_ascii=False)
+    description = to_json({"format": FORMAT, **metadata})
     write_whole(Path(path), safetensors.numpy.save(dict(tensors), {_METADATA_KEY: description}))
 
 

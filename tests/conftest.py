@@ -23,6 +23,7 @@ from asr.config import AugmentConfig, Config
 from asr.corpus.manifest import write_manifest
 from asr.recognition.recognizer import Recognizer
 from asr.text import Units
+from asr.training.checkpoint import Checkpoints
 from asr.utterance import Utterance
 
 REPOSITORY = Path(__file__).parent.parent
@@ -135,6 +136,22 @@ def train_config(folder: Path, **training: object) -> Config:
             "training": {"epochs": 12, "batch_seconds": 8, "batch_utterances": 64, "learning_rate": 1e-2, **training},
         }
     )  # fmt: skip
+
+
+@contextmanager
+def interrupted(monkeypatch: pytest.MonkeyPatch, after: int) -> Iterator[None]:
+    """Stop a training as SIGINT does, once its checkpoint number `after` is written."""
+    real, saved = Checkpoints.save, []
+
+    def save(checkpoints: Checkpoints, step: int, state: dict[str, Any]) -> None:
+        real(checkpoints, step, state)
+        saved.append(step)
+        if len(saved) == after:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Checkpoints, "save", save)
+        yield
 
 
 def with_augment(config: Config, **changes: object) -> Config:

@@ -1,10 +1,11 @@
 """A time budget chooses model size, batches and epochs, and a resumed run keeps its plan."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import run_asr, train_config
+from conftest import interrupted, run_asr, train_config
 
 from asr.config import Config
 from asr.nn.encoder import AcousticModel
@@ -83,15 +84,41 @@ def test_a_run_goes_on_with_the_plan_it_began_with(
 ) -> None:
     monkeypatch.setattr(budget, "epoch_seconds", lambda *_: 6.0)
     config = train_config(tones, budget_minutes=0.25)
-    train(config, tmp_path)
+    with interrupted(monkeypatch, after=1):
+        train(config, tmp_path)
     first = Config.load(tmp_path / "config.yaml")
     assert (first.model.layers, first.model.hidden, first.training.epochs) == (2, 96, 2)
     monkeypatch.setattr(budget, "epoch_seconds", lambda *_: 1.0)  # the machine is quicker by now
     train(config, tmp_path)
     assert Config.load(tmp_path / "config.yaml") == first
     assert "2 layers of 96, 2 epochs, as planned before" in capsys.readouterr().err
-    train(train_config(tones, budget_minutes=0.05), tmp_path)  # another budget is another plan
+    train(config, tmp_path, overwrite=True)  # a new run has a new plan
+    assert Config.load(tmp_path / "config.yaml").training.epochs == 13
+    train(train_config(tones, budget_minutes=0.05), tmp_path, overwrite=True)  # and so has another budget
     assert Config.load(tmp_path / "config.yaml").training.budget_minutes == 0.05
+
+
+def test_a_dry_run_says_what_it_would_take_and_writes_nothing(tones: Path, tmp_path: Path) -> None:
+    config = train_config(tones, epochs=7).to_yaml().replace("batch_utterances: 64\n", "batch_utterances: 8\n")
+    (tmp_path / "words.yaml").write_text(config)
+    done = run_asr("train", "words.yaml", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    time, memory = done.stdout.splitlines()
+    assert re.fullmatch(
+        r"7 epochs of 1[2-9] steps; an epoch takes about \d+ s, all epochs about \d+ s on this .*", time
+    )
+    found = re.fullmatch(
+        r"memory: about (\d+\.\d) GB on c.*, with the largest batch: [1-8] utterances, \d s .*", memory
+    )
+    assert found and 0 < float(found[1]) < 4
+    assert "2 x 32 bidirectional lstm" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["words.yaml"]
+    budgeted = run_asr("train", "words.yaml", "--dry-run", "--budget", "2s", cwd=tmp_path)
+    assert "budget of 0.0333 minutes: 2 layers of 96," in budgeted.stderr and budgeted.stdout.count("\n") == 2
+    (tmp_path / "runs" / "words").mkdir(parents=True)
+    (tmp_path / "runs" / "words" / "model.safetensors").write_text("")
+    refused = run_asr("train", "words.yaml", "--dry-run", cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (1, "") and "finished run" in refused.stderr
 
 
 def test_times_on_the_command_line(tones: Path, tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def test_classes_that_cannot_be_learned(first_tones: Path, tmp_path: Path, capsy
 
     def refused(folder: Path) -> str:
         with pytest.raises(TrainingError) as caught:
-            train(classifier_config(folder, epochs=1), tmp_path / "run")
+            train(classifier_config(folder, epochs=1), tmp_path / "refused")
         return str(caught.value)
 
     others = copy_with(first_tones, tmp_path / "others", "validation", **{str(n): "x" for n in range(16)})
@@ -206,7 +206,7 @@ def test_classes_that_cannot_be_learned(first_tones: Path, tmp_path: Path, capsy
     )
     capsys.readouterr()
     some = copy_with(first_tones, tmp_path / "some", "train", first="a", second=None)
-    train(classifier_config(some, epochs=1), tmp_path / "run")
+    train(classifier_config(some, epochs=1), tmp_path / "some-run")
     said = capsys.readouterr().err
     assert "left out 1 utterances, bad line" in said and "train.jsonl:2: " in said and "train/1.wav has no tone" in said
 

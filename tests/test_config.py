@@ -1,6 +1,7 @@
 """The configuration: shipped files load, overrides apply, errors name what was typed, old fingerprints stay."""
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_overrides() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("training.epochs=none", r"--set training\.epochs=none: training\.epochs .*valid integer.*found 'none'"),
+        ("training.epochs=none", r"--set training\.epochs=none: training\.epochs must be a whole number .found 'none'"),
         (
             "training.epoch=3",
             r"--set training\.epoch=3: training\.epoch is not a setting; the settings there are start_from, epochs, ",
@@ -55,7 +56,26 @@ def test_overrides() -> None:
         ("training.epochs", "must have the form SECTION"),
         ("training=3", "--set training=3: training"),
         ("training.epochs.more=3", "is a setting, not a section"),
-        ("training.epochs=[", "is not a valid YAML value"),
+        ("training.epochs=[", r"--set training\.epochs=\[: is not valid YAML"),
+        ("augment.noise_snr_db=[10]", r"augment\.noise_snr_db has too few values \(found \[10\]\)"),
+        ("augment.noise_snr_db=[40, 10]", r"augment\.noise_snr_db must be the lowest and the highest ratio, in this"),
+        ("training.seed=99999999999", r"training\.seed must be at most 4294967295 \(found 99999999999\)"),
+        ("training.learning_rate=.inf", r"training\.learning_rate must be a finite number \(found inf\)"),
+        ("training.learning_rate=1e6", r"training\.learning_rate must be at most 1 \(found '1e6'\)"),
+        ("training.epochs=1000000000000", r"training\.epochs must be at most 10000"),
+        ("model.hidden=100000000", r"model\.hidden must be at most 8192"),
+        ("model.layers=100000", r"model\.layers must be at most 64"),
+        ("model.bidirectional=maybe", r"model\.bidirectional must be true or false \(found 'maybe'\)"),
+        ("features.hop_ms=0.0001", r"features\.hop_ms must be at least 1"),
+        (
+            "features.hop_ms=50",
+            r"--set features\.hop_ms=50: features needs hop_ms of at most window_ms, 25: .*found 50",
+        ),
+        ("features={kind: mfcc, bins: 20, coefficients: 40}", r"coefficients of at most bins, 20 \(found 40\)"),
+        ("data.train=[]", r"data\.train has fewer than 1 values"),
+        ("data.train=[[a]]", r"data\.train must be a text; put it in quotes \(found \['a'\]\)$"),
+        ("data.text_field=''", r"data\.text_field must not be empty"),
+        ("training.seed=&a [*a]", r"--set training\.seed=&a \[\*a\]: is not valid YAML: has an alias"),
     ],
 )
 def test_errors_name_what_was_typed(override: str, message: str) -> None:
@@ -82,11 +102,32 @@ def test_every_setting_says_its_default() -> None:
             assert "(default: " in (field.description or "") or field.is_required(), name
 
 
+def test_one_text_where_a_list_may_stand() -> None:
+    config = Config.load(SHIPPED[0], ["data.train=a.jsonl", "training.trackers=tensorboard"])
+    assert (config.data.train, config.training.trackers) == (("a.jsonl",), ("tensorboard",))
+
+
 def test_bad_files(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     with pytest.raises(ConfigError, match="no such configuration file"):
         Config.load(path)
-    for content, message in {"a: [": "is not valid YAML", "- a": "found list", "model: {}": "data is required"}.items():
+    bomb = "a: &a [x, x, x]\n" + "".join(
+        f"{b}: &{b} [*{a}, *{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnopqrstuvwxyz")
+    )
+    faults = {
+        "a: [": "is not valid YAML: expected the node content",
+        "- a": "found list",
+        "model: {}": "data is required",
+        "data: {train: t, train: u, validation: v}": "train is set twice",
+        f"data:\n  train: {'[' * 100_000}": ":2: is not valid YAML: is nested deeper than 10 levels",
+        bomb: ":2: is not valid YAML: has an alias",
+        "[a, b]: 2": "the name of a setting is no text",
+        "1: 2": "1 is not the name of a setting",
+        "data:\n\ttrain: a": r":2: is not valid YAML: found character '\\t'",
+        "#" * 1_000_001: "has more than 1000 kB, and is no configuration",
+    }
+    for content, message in faults.items():
         path.write_text(content)
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(ConfigError, match=message) as raised:
             Config.load(path)
+        assert len(str(raised.value)) < 1000

@@ -193,7 +193,10 @@ def test_models_of_every_task_load_and_tell_what_they_are(recognizer: Recognizer
     classes.save(tmp_path / "classes.safetensors")
     speech = asr.load(tmp_path / "speech.safetensors", device="cpu")
     assert repr(speech) == "<Recognizer: 5 units, 8000 Hz, 2 x 8 bidirectional lstm, cpu>"
-    assert isinstance(asr.load(str(tmp_path / "classes.safetensors")), Classifier)
+    classifier = asr.load(str(tmp_path / "classes.safetensors"), device="cpu")
+    assert repr(classifier) == "<Classifier: 2 classes, 8000 Hz, 2 x 8 bidirectional lstm, cpu>"
+    classifier.summary["training_hours"] = 1
+    assert repr(classifier) == "<Classifier: 2 classes, 8000 Hz, 2 x 8 bidirectional lstm, cpu, trained on 1.00 h>"
     with pytest.raises(ModelFileError, match="was trained for classification; use it with `asr classify`"):
         asr.load(tmp_path / "classes.safetensors", kind=asr.Recognizer)
     with pytest.raises(ModelFileError, match=r"gone.safetensors: no such model file"):

@@ -118,6 +118,33 @@ def test_half_a_file_is_not_taken_for_whole(utterances: list[Utterance], tmp_pat
     assert_holds(pack(utterances, RATE, path), utterances)
 
 
+@pytest.mark.parametrize("place", [8, 200, 0.02, 0.3, 0.6, 0.9, -400, -170, -130, -100, -1])
+def test_a_file_with_one_altered_byte_is_packed_again(
+    utterances: list[Utterance], tmp_path: Path, place: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Samples, offsets, the tables of Arrow, keys, and the digest: none trains in silence, none ends the process."""
+    path = tmp_path / "p.arrow"
+    pack(utterances, RATE, path)
+    content = bytearray(path.read_bytes())
+    index = int(place * len(content)) if isinstance(place, float) else place
+    content[index] ^= 0x41
+    path.write_bytes(content)
+    assert_holds(pack(utterances, RATE, path), utterances)
+    assert path.read_bytes() != content
+    assert caplog.text.count("is damaged; its audio is packed again") == 1
+    caplog.clear()
+    assert_holds(pack(utterances, RATE, path), utterances)
+    assert not caplog.text
+
+
+def test_packed_audio_elsewhere_is_used(utterances: list[Utterance], tmp_path: Path) -> None:
+    pack(utterances, RATE, tmp_path / "p.arrow")
+    assert_holds(pack(utterances, RATE, tmp_path / "cache" / "p.arrow", also=tmp_path / "p.arrow"), utterances)
+    assert not (tmp_path / "cache").exists()
+    pack(utterances[1:], RATE, tmp_path / "cache" / "p.arrow", also=tmp_path / "p.arrow")
+    assert (tmp_path / "cache" / "p.arrow").exists()
+
+
 posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and limits on the size of files")
 PROGRAM = """
 import sys
@@ -188,7 +215,9 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(utterances: list[Utterance]
     assert said.rstrip().endswith("audio takes 58 MB")
     assert not path.exists() and not list(tmp_path.glob("*.part"))
     pack(utterances, RATE, path)
-    with pytest.raises(ManifestError, match=r"blocked/p\.arrow: cannot write the packed audio"):
+    with pytest.raises(
+        ManifestError, match=r"blocked/p\.arrow: cannot write the packed audio.*; name a folder that can be"
+    ):
         (tmp_path / "blocked").write_text("a file where a folder should be")
         pack(utterances, RATE, tmp_path / "blocked" / "p.arrow")
 
@@ -196,6 +225,7 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(utterances: list[Utterance]
 def test_memory_is_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Packing holds no more than one batch and the recordings read ahead; Arrow allocates nothing for reading."""
     monkeypatch.setattr(pack_module, "_SAMPLES_PER_BATCH", 10 * RATE)
+    monkeypatch.setattr(pack_module, "_PIECE", 100_000)
     utterances = [record(tmp_path, number, 2.0) for number in range(320)]
     tracemalloc.start()
     corpus = pack(utterances, RATE, tmp_path / "p.arrow")

@@ -1,12 +1,13 @@
 """The commands `asr prepare` and `asr check`."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from asr.cli.log import show_log
-from asr.cli.options import config_file
+from asr.cli.options import Cache, config_file
 from asr.errors import AsrError
 
 
@@ -129,6 +130,7 @@ def check(
         Path | None,
         typer.Option("-o", "--output", help="File for all findings, figures and characters, as JSON Lines."),
     ] = None,
+    cache: Cache = None,
 ) -> None:
     """Check a corpus before training.
 
@@ -136,10 +138,13 @@ def check(
     training split, or else the first manifest. The exit status is 1 if a line is unusable; training leaves it out.
     """
     from asr.config import Config
+    from asr.corpus.cache import use_cache
     from asr.corpus.check import check as check_corpus
     from asr.corpus.check import name_splits, settings_of
     from asr.corpus.check_report import summary, write_table
 
+    show_log()
+    use_cache(cache)
     settings = Config.load(config) if config else Config.model_validate({"data": {"train": "", "validation": ""}})
     splits, training = name_splits(manifests)
     report = check_corpus(splits, training=training, **settings_of(settings))

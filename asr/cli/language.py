@@ -93,6 +93,9 @@ def train_rnn(
     ] = 4e-3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random draws.")] = 0,
     lower: Lower = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an unfinished training with other settings (default: refuse).")
+    ] = False,
 ) -> None:
     """Train a recurrent language model on text, and compare it with n-grams.
 
@@ -127,6 +130,7 @@ def train_rnn(
         options=TrainingConfig(epochs=epochs, learning_rate=learning_rate, patience=5, seed=seed),
         vectors=vectors,
         given=given,
+        overwrite=overwrite,
         cell=cell,
         hidden=hidden,
         layers=layers,

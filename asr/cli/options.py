@@ -35,6 +35,15 @@ def config_file(path: Path | None) -> Path | None:
     )
 
 
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        envvar="ASR_CACHE",
+        help="Folder for packed audio and results of the check, which can be computed again (default: beside the "
+        "manifest, or the user's cache folder if that cannot be written).",
+    ),
+]
 Model = Annotated[
     Path,
     typer.Argument(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from asr.cli.log import show_log
-from asr.cli.options import Set, config_file, model_file
+from asr.cli.options import Cache, Set, config_file, model_file
 from asr.errors import AsrError
 
 
@@ -34,6 +34,7 @@ def train(
         ),
     ] = None,
     override: Set = None,
+    cache: Cache = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -46,27 +47,53 @@ def train(
         bool,
         typer.Option("--strict", help="Stop if any utterance is unusable (default: leave unusable utterances out)."),
     ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace the results of a finished run, or of another run, in OUT (default: refuse)."
+        ),
+    ] = False,
+    extend: Annotated[
+        bool,
+        typer.Option(
+            "--extend",
+            help="Continue the run in OUT with more epochs or another learning rate: --set training.epochs=60.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check the data, and print choices, time and memory, without training."),
+    ] = False,
 ) -> None:
     """Train a recogniser or a classifier.
 
     The result is OUT/model.safetensors. A configuration with `task: classification` trains a classifier. The data is
     checked first; unusable utterances are named and left out. If training was interrupted, repeat the command to
-    resume it.
+    resume it. Results of another run are never replaced without --overwrite.
     """
     _shorten_busy_waiting()
     show_log()
     from asr.config import Config
+    from asr.corpus.cache import use_cache
 
+    use_cache(cache)
+    if extend and (overwrite or budget is not None):
+        raise AsrError("--extend: leave --overwrite and --budget out; set training.epochs to the number of all epochs")
     overrides = list(override or [])
     if start is not None:
         overrides.append(f"training.start_from={start}")
     if budget is not None:
         overrides.append(f"training.budget_minutes={_minutes(budget)}")
     settings = Config.load(config, overrides)
+    from asr.training.train import dry_run as forecast
     from asr.training.train import train as train_model
 
     name = config.resolve().parent.name if config.stem == "config" else config.stem
-    train_model(settings, out or Path("runs") / name, strict=strict)
+    folder, options = out or Path("runs") / name, {"strict": strict, "overwrite": overwrite, "extend": extend}
+    if dry_run:
+        print("\n".join(forecast(settings, folder, **options)))
+    else:
+        train_model(settings, folder, **options)
 
 
 def selftest(
@@ -74,7 +101,8 @@ def selftest(
 ) -> None:
     """Test in a minute whether a model can learn from your data.
 
-    The test compares durations with text lengths, and trains a small model to memorise eight utterances.
+    The test compares durations with text lengths, and trains a small model to memorise eight utterances. It needs at
+    least 10 utterances.
     """
     _shorten_busy_waiting()
     show_log()

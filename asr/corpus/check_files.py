@@ -1,6 +1,8 @@
-"""Inspection of all recordings of a corpus, in parallel processes, with a cache beside each manifest."""
+"""Inspection of all recordings of a corpus, in parallel processes, with a cache for each manifest."""
 
+import hashlib
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -9,14 +11,18 @@ from pathlib import Path
 
 from joblib import Parallel, cpu_count, delayed
 
+from asr.corpus.cache import cached
 from asr.corpus.check_audio import Figures, Inspection, Part, inspect_file
 from asr.corpus.manifest import relative_path
 from asr.files import write_whole
 from asr.progress import ProgressBar
 from asr.utterance import Utterance
 
-_FORMAT = 2  # version of the cache; a cache of another version is ignored
+_FORMAT = 3  # version of the cache; a cache of another version is ignored
 _FILES_PER_PROCESS = 50  # files, where each 0.5 MB counts as one more file; a new process is not worth less
+
+_START = f'{{"format": {_FORMAT}, "sha256": "'.encode()
+logger = logging.getLogger(__name__)
 
 Key = tuple[Path, Part]
 
@@ -24,8 +30,9 @@ Key = tuple[Path, Part]
 def inspect_files(lines: Iterable[tuple[Path, Utterance]]) -> list[Inspection]:
     """Inspect the audio of each `(manifest, utterance)`; a file is decoded once for all its parts.
 
-    The results of files with unchanged size and time of change come from the cache `MANIFEST.checked`. The cache is
-    rewritten at the end, also after an interruption. If it cannot be written, all files are read again the next time.
+    The results of files with unchanged size and time of change come from the cache `MANIFEST.checked`, beside the
+    manifest or in the folder that `cached` chooses. The cache is rewritten at the end, also after an interruption. A
+    cache that is damaged is logged and made anew. If it cannot be written, all files are read again the next time.
     """
     wanted: dict[Path, set[Key]] = defaultdict(set)
     keys: list[Key] = []
@@ -81,24 +88,35 @@ def _row(manifest: Path, key: Key) -> list[object]:
 
 
 def _load_cache(manifest: Path, keys: set[Key]) -> dict[Key, Inspection]:
-    found: dict[str, Inspection] = {}
-    try:
-        with _cache_path(manifest).open(encoding="utf-8") as file:
-            if json.loads(next(file)) != {"format": _FORMAT}:
-                return {}
-            for line in file:
-                key, figures = json.loads(line)
-                found[json.dumps(key)] = Inspection(Figures(**figures))
-    except (OSError, StopIteration, ValueError, TypeError):  # no cache, or a damaged one
-        return {}
-    rows = {key: json.dumps(_row(manifest, key)) for key in keys}
-    return {key: found[row] for key, row in rows.items() if row in found}
+    """Return the results for `keys` in the cache of a manifest. Log a cache that is damaged."""
+    beside = _cache_path(manifest)
+    for path in dict.fromkeys((cached(beside), beside)):
+        try:
+            head, _, body = path.read_bytes().partition(b"\n")
+        except OSError:
+            continue
+        if head == _head(body):
+            found = {
+                json.dumps(key): Inspection(Figures(**figures)) for key, figures in map(json.loads, body.splitlines())
+            }
+            rows = {key: json.dumps(_row(manifest, key)) for key in keys}
+            return {key: found[row] for key, row in rows.items() if row in found}
+        if head[: len(_START)] == _START or not head.startswith(b'{"format"'):  # else it is of another version
+            logger.warning(f"{path}: is damaged; the recordings are checked again")
+    return {}
+
+
+def _head(body: bytes) -> bytes:
+    """Return the first line of a cache, which tells its version and a digest of its other lines."""
+    return _START + hashlib.sha256(body).hexdigest().encode() + b'"}'
 
 
 def _save_cache(manifest: Path, inspections: dict[Key, Inspection]) -> None:
-    rows: list[object] = [{"format": _FORMAT}]
+    lines = []
     for key, result in inspections.items():
-        if result.figures:  # a faulty file is read again the next time
-            rows.append([_row(manifest, key), asdict(result.figures)])
+        if result.figures:  # a faulty file is read again the next time, and so is one with figures that are not finite
+            with suppress(ValueError):
+                lines.append(json.dumps([_row(manifest, key), asdict(result.figures)], allow_nan=False) + "\n")
+    body = "".join(lines).encode()
     with suppress(OSError):
-        write_whole(_cache_path(manifest), "".join(json.dumps(row) + "\n" for row in rows).encode())
+        write_whole(cached(_cache_path(manifest)), _head(body) + b"\n", body)

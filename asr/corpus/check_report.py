@@ -1,6 +1,5 @@
 """Reports of a check: one screen for people, one table for programs."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from typing import Any
 
 from asr.corpus.check import Report
 from asr.corpus.check_verdicts import SUSPECT, UNUSABLE, VERDICTS, Entry, Finding
-from asr.files import write_whole
+from asr.files import to_json, write_whole
 
 _EXAMPLES = 2  # findings shown for each verdict
 _CHARACTERS = 8  # flagged characters shown
@@ -22,10 +21,14 @@ def summary(report: Report, model: str) -> Iterator[str]:
     width = max(map(len, report.splits))
     for split, entries in report.splits.items():
         figures = [entry.inspection.figures for entry in entries if entry.inspection.figures]
-        speakers = {entry.utterance.speaker for entry in entries} - {None}
+        speakers = len({entry.utterance.speaker for entry in entries} - {None})
         rates = Counter(f"{one.sample_rate} Hz" for one in figures)
         hours = sum(one.duration for one in figures) / 3600
-        about = [f"{len(entries):6} lines {hours:7.2f} h", f"{len(speakers)} speakers", ", ".join(rates)]
+        about = [
+            f"{len(entries):6} lines {hours:7.2f} h",
+            f"{speakers} speaker{'s' * (speakers != 1)}",
+            ", ".join(rates),
+        ]
         if split in report.unknown_words:
             unknown, words = report.unknown_words[split]
             about.append(f"{100 * unknown / max(words, 1):.1f} % of {words} words not in {report.training}")
@@ -64,7 +67,7 @@ def write_table(report: Report, path: Path) -> None:
         about = {"glyph": row.glyph, "code_points": row.code_points, "name": row.name, "counts": dict(row.counts)}
         rows.append({"kind": "character", **about, "first": row.first, "flags": row.flags})
     # A lone surrogate, which UTF-8 cannot hold, becomes the JSON escape for it.
-    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "backslashreplace")
+    content = "".join(to_json(row) + "\n" for row in rows).encode("utf-8", "backslashreplace")
     write_whole(path, content)
 
 

@@ -207,8 +207,10 @@ def describe(prepared: Prepared, out: Path) -> Iterator[str]:
         speaker = "" if row.speaker is None else f" [{row.speaker}]"
         yield f"  {row.audio.name}{part}{speaker}: {_shorten(row.text or '')}"
     for name, rows in prepared.manifests.items():
-        speakers = {row.speaker for row in rows} - {None}
-        yield f"{out / name}.jsonl: {len(rows)} utterances" + (f", {len(speakers)} speakers" if speakers else "")
+        speakers = len({row.speaker for row in rows} - {None})
+        yield f"{out / name}.jsonl: {len(rows)} utterances" + (
+            f", {speakers} speaker{'s' * (speakers > 1)}" if speakers else ""
+        )
         if name in ASIDE:
             what = "recordings without a text" if name == UNTRANSCRIBED else "texts without a recording"
             yield f"  {what}: {', '.join(row.id for row in rows[:3])}{', …' if len(rows) > 3 else ''}"

@@ -85,17 +85,10 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
         self.confidence: Calibration | None = None
         self.rejection: Rejection | None = None
 
-    def __repr__(self) -> str:
-        model, trained = self.config.model, self.summary
-        shape = f"{model.layers} x {model.hidden} {'bidirectional ' if model.bidirectional else ''}{model.cell}"
-        parts = [f"{len(self.units.symbols)} units", f"{self.sample_rate} Hz", shape, str(self.device)]
-        if model.decoder != "ctc":
-            parts.insert(3, f"{model.decoder} decoder")
-        if self.decoder is not None:
-            parts.append("with a language model")
-        if isinstance(trained.get("training_hours"), float | int):
-            parts.append(f"trained on {trained['training_hours']:.2f} h")
-        return f"<Recognizer: {', '.join(parts)}>"
+    def facts(self) -> list[str]:
+        decoder = self.config.model.decoder
+        facts = super().facts() if decoder == "ctc" else [*super().facts(), f"{decoder} decoder"]
+        return facts if self.decoder is None else [*facts, "with a language model"]
 
     @property
     def has_ctc(self) -> bool:

@@ -6,17 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.corpus.manifest import json_rows
 from asr.corpus.pack import PackedCorpus
-from asr.errors import AsrError
 from asr.figures.curves import learning_curves
 from asr.figures.page import audio_uri, write_page
 from asr.figures.style import Picture
 from asr.figures.utterance import utterance_picture
-from asr.files import read_text
 from asr.recognition.recognizer import Recognizer, load
 from asr.report.score import MAX_SHOWN
-from asr.run_log import Row, stop_reason
+from asr.run_log import read_log, stop_reason
 from asr.scoring.alignment import Edit, confusions, edits, missed
 from asr.scoring.anatomy import by_length, by_level, by_training
 from asr.scoring.files import Pair, group_by, score_pairs
@@ -56,7 +53,7 @@ def write_report(run: Path, path: Path) -> None:
 
     Raises AsrError if the run has no model or log yet, or if its data cannot be opened.
     """
-    log = _read_log(run / LOG_FILE)
+    log = read_log(run / LOG_FILE)
     recognizer = load(run / MODEL_FILE if (run / MODEL_FILE).exists() else run / BEST_FILE)
     notes: list[str] = []
     training = recognizer.config.training
@@ -90,13 +87,6 @@ def write_report(run: Path, path: Path) -> None:
         utterances=[utterances[index] for index in order[:MAX_SHOWN]],
         omitted=len(order[MAX_SHOWN:]),
     )
-
-
-def _read_log(path: Path) -> list[Row]:
-    rows = [row for _, row in json_rows(read_text(path))]
-    if not rows or any(isinstance(row, ValueError) for row in rows):
-        raise AsrError(f"{path}: has no complete epoch; wait until the first epoch is done, or train again")
-    return rows
 
 
 def _facts(recognizer: Recognizer) -> Iterator[str]:

@@ -10,8 +10,9 @@ from torch import nn
 
 from asr.batching import Joined
 from asr.config import Config
+from asr.progress import format_duration
 from asr.training.build import plan_epochs
-from asr.training.hardware import use_bf16
+from asr.training.hardware import memory_mb, use_bf16
 from asr.training.sizes import sizes_for
 from asr.training.speech import SpeechTask
 
@@ -49,6 +50,26 @@ def within_budget(task: SpeechTask[Any, Any], seconds: float, say: Callable[[str
         "machine" + ("" if epochs >= MIN_EPOCHS else "; this is too short for so much data, expect a poor model")
     )
     return planned.model_copy(update={"training": planned.training.model_copy(update={"epochs": max(epochs, 1)})})
+
+
+def forecast(task: SpeechTask[Any, Any]) -> list[str]:
+    """Return lines with the steps, the time and the memory of a run, measured on a few batches without training."""
+    plans, options = task.plans(), task.config.training
+    network = task.model.fresh_network(task.config.model).to(task.model.device)
+    device = task.model.device
+    heaviest = task.heaviest([batch for plan in plans for batch in plan])
+    with torch.autocast(device.type, torch.bfloat16, enabled=use_bf16(options.precision, device)):
+        loss = task.loss(network, task.load(heaviest))
+    loss.backward()
+    memory = memory_mb(device)
+    each = epoch_seconds(task, plans[0], network)
+    seconds = task.padded_samples(heaviest) / task.data.training.sample_rate
+    return [
+        f"{options.epochs} epochs of {len(plans[0])} steps; an epoch takes about {format_duration(each)}, all epochs "
+        f"about {format_duration(each * options.epochs)} on this machine",
+        f"memory: about {memory / 1000:.1f} GB on {device.type}, with the largest batch: {len(heaviest)} utterances, "
+        f"{seconds:.0f} s with padding",
+    ]
 
 
 def halves(utterances: int) -> list[int]:

@@ -48,6 +48,19 @@ def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
     )
 
 
+def check_bands(config: Config, model: SpeechModel[Any]) -> None:
+    """Raise ConfigError if some mel bands are so narrow that no frequency of the window falls into them."""
+    if config.features.kind == "spectrogram":
+        return
+    filters = model.features.get_buffer("filters")  # (n_fft / 2 + 1, F)
+    if empty := int((filters.sum(0) == 0).sum()):
+        raise ConfigError(
+            f"features.bins={config.features.bins}: {empty} of the mel bands are too narrow for windows of "
+            f"{config.features.window_ms:g} ms, and would always be empty; lower features.bins, or raise "
+            "features.window_ms"
+        )
+
+
 def start_from(model: SpeechModel[Any], path: str | Path) -> str:
     """Copy the weights of a model file to `model`; return a line about the units or classes that are kept.
 
@@ -133,13 +146,20 @@ def summary(config: Config, data: Corpora, row: Row, errors: Sequence[str]) -> d
     It contains nothing that differs between equal runs, such as times.
     """
     return {
-        "training_hours": round(data.training.seconds / 3600, 4),
-        "training_utterances": len(data.training),
-        "validation_utterances": len(data.validation),
+        **data_summary(data),
         "epoch": row["epoch"],
         **{f"validation_{name}": round(row[name], 4) for name in errors},
         "seed": config.training.seed,
         **program(),
+    }
+
+
+def data_summary(data: Corpora) -> dict[str, float]:
+    """Return the amount of data, for the summary of a run."""
+    return {
+        "training_hours": round(data.training.seconds / 3600, 4),
+        "training_utterances": len(data.training),
+        "validation_utterances": len(data.validation),
     }
 
 

@@ -1,7 +1,7 @@
 """Checkpoints: everything that a run needs to resume after any interruption, with the same result.
 
-Each checkpoint is one file: a SHA-256 digest, which reveals damage, and then the output of `torch.save`. The last two
-checkpoints are kept.
+Each checkpoint is one file: a SHA-256 digest, which reveals damage, and then the output of `torch.save`. Its name tells
+the run, so that several runs may leave checkpoints in one folder. The last two checkpoints of a run are kept.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import io
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -30,6 +30,7 @@ class Checkpoints:
         self.folder = folder
         self.fingerprint = fingerprint
         self.seconds = minutes * 60
+        self._prefix = f"checkpoint-{hashlib.sha256(fingerprint.encode()).hexdigest()[:12]}-"
         self._last = time.monotonic()
 
     def due(self) -> bool:
@@ -39,9 +40,9 @@ class Checkpoints:
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Write the checkpoint of `step`. Raises TrainingError if the disk is full; older checkpoints stay valid."""
         buffer = io.BytesIO()
-        torch.save({"fingerprint": self.fingerprint, **state}, buffer)
+        torch.save({**state, "fingerprint": self.fingerprint}, buffer)
         content = buffer.getbuffer()
-        path = self.folder / f"checkpoint-{step:09d}.pt"
+        path = self.folder / f"{self._prefix}{step:09d}.pt"
         try:
             write_whole(path, hashlib.sha256(content).digest(), content)
         except OSError as error:
@@ -49,34 +50,55 @@ class Checkpoints:
                 f"{path}: cannot be written: {error.strerror or error}; free disk space and repeat the command; it "
                 "resumes from the previous checkpoint"
             ) from None
-        for old in [*self._paths()[:-_KEPT], *self.folder.glob("*.part")]:  # drafts that a killed run left
+        for old in [*self.own()[:-_KEPT], *self.folder.glob("*.part")]:  # drafts that a killed run left
             old.unlink()
         self._last = time.monotonic()
 
     def restore(self, say: Callable[[str], None]) -> dict[str, Any] | None:
-        """Return the state of the newest undamaged checkpoint of this run, or None if there is none.
+        """Return the state of the newest undamaged checkpoint of this run, or None; report damaged checkpoints."""
+        return self._newest(self.own(), self.fingerprint, say)
 
-        Reports damaged checkpoints, and checkpoints of another configuration or other data; they are not used.
-        """
-        for path in reversed(self._paths()):
-            content = path.read_bytes()
-            if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
+    def find(self, fingerprint: str, say: Callable[[str], None]) -> dict[str, Any] | None:
+        """Return the newest state with `fingerprint` among the checkpoints of other runs, or None."""
+        return self._newest(self.others(), fingerprint, say)
+
+    def own(self) -> list[Path]:
+        """Return the checkpoints of this run, oldest first."""
+        return sorted(self.folder.glob(f"{self._prefix}*.pt"))
+
+    def others(self) -> list[Path]:
+        """Return the checkpoints of other runs in the folder, and of versions whose names did not tell the run."""
+        return sorted(set(self.folder.glob("checkpoint-*.pt")) - set(self.own()), key=lambda path: path.name[-12:])
+
+    def drop(self, fingerprint: str) -> None:
+        """Delete the checkpoints with `fingerprint` under other names than those of this run, and damaged ones."""
+        for path in self.others():
+            state = _read(path)
+            if state is None or state["fingerprint"] == fingerprint:
+                path.unlink()
+
+    def _newest(self, paths: Sequence[Path], fingerprint: str, say: Callable[[str], None]) -> dict[str, Any] | None:
+        for path in reversed(paths):
+            state = _read(path)
+            if state is None:
                 say(f"{path}: is damaged; trying the previous checkpoint")
-                continue
-            state: dict[str, Any] = torch.load(io.BytesIO(content[_DIGEST:]), map_location="cpu", weights_only=True)
-            if state["fingerprint"] != self.fingerprint:
-                say(f"{path}: belongs to another configuration or other data; training starts from the beginning")
-                return None
-            return state
+            elif state["fingerprint"] == fingerprint:
+                return state
         return None
 
     def remove(self) -> None:
-        """Delete all checkpoints, after the run is done and its model file is written."""
-        for path in self._paths():
+        """Delete the checkpoints of this run, after the run is done and its model file is written."""
+        for path in self.own():
             path.unlink()
 
-    def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob("checkpoint-*.pt"))
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return the state in a checkpoint, or None if the checkpoint is damaged."""
+    content = path.read_bytes()
+    if hashlib.sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
+        return None
+    state: dict[str, Any] = torch.load(io.BytesIO(content[_DIGEST:]), map_location="cpu", weights_only=True)
+    return state
 
 
 class StopSignals:

@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from asr.config import Config, TextConfig
+from asr.corpus.cache import cached
 from asr.corpus.check import check, settings_of
 from asr.corpus.check_verdicts import SUSPECT
 from asr.corpus.pack import PackedCorpus, pack
@@ -37,14 +38,24 @@ class TrainingData(Corpora):
 def open_data(config: Config, say: Callable[[str], None], *, strict: bool = False) -> TrainingData:
     """Open both corpora with `open_corpora`, and learn the units of the training texts.
 
-    Raises the errors of `open_corpora`, and TextError if training data has no text, or text with characters that the
-    units file does not list.
+    Raises the errors of `open_corpora`, and TextError if training data has no text or text with characters that the
+    units file does not list, or if no validation text can be written in the units.
     """
     corpora = open_corpora(config, say, strict=strict)
     units = _units(config.text, corpora.training.utterances, say)
     say(f"texts: {config.text.normalizer}; units: {len(units.symbols)} {units.kind}")
-    if unknown := _count(corpora.validation.utterances, units.unknown):
-        say(f"warning: validation text has characters that training text does not have: {describe_characters(unknown)}")
+    validation = corpora.validation.utterances
+    if unknown := _count(validation, units.unknown):
+        foreign, characters = sum(bool(units.unknown(u.text or "")) for u in validation), describe_characters(unknown)
+        if foreign == len(validation):
+            raise TextError(
+                f"{', '.join(config.data.validation)}: none of its {foreign} texts can be written in the units of the "
+                f"training text, which lacks {characters}; validate on texts in the script of the training text"
+            )
+        say(
+            f"warning: {foreign} of {len(validation)} validation texts have characters that training text does not "
+            f"have, and count in CER and WER but not in the validation loss: {characters}"
+        )
     return TrainingData(corpora.training, corpora.validation, units)
 
 
@@ -86,7 +97,8 @@ def _pack(
     normalizer, rate = config.text.normalizer, config.features.sample_rate
     normalized = [replace(utterance, text=normalizer(utterance.text or "")) for utterance in utterances]
     name = "+".join(Path(path).stem for path in paths)
-    corpus = pack(normalized, rate, Path(paths[0]).with_name(f"{name}.{rate}.arrow"))
+    beside = Path(paths[0]).with_name(f"{name}.{rate}.arrow")
+    corpus = pack(normalized, rate, cached(beside), also=beside)
     if corpus.errors:  # changed since the check
         _say_left_out([error for _, error in corpus.errors], "unreadable", say)
     return corpus

@@ -1,5 +1,6 @@
 """The evaluation of a recogniser on validation data during training."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,8 @@ from asr.text import BLANK
 class Evaluation:
     """The result of an evaluation: loss in nats per unit, score, hypotheses, and the share of blank frames.
 
-    A frame is blank if CTC's best unit for it is blank.
+    The loss is NaN if no utterance has one, or if the model computes NaN. A frame is blank if CTC's best unit for it is
+    blank.
     """
 
     loss: float
@@ -43,11 +45,11 @@ def evaluate(recognizer: Recognizer, corpus: PackedCorpus) -> Evaluation:
         known = [row for row, i in enumerate(indices) if not recognizer.units.unknown(references[i])]
         targets = [recognizer.units.encode(references[indices[row]]) for row in known]
         losses = recognizer.losses(frames[known], lengths[known], targets).cpu() if known else torch.empty(0)
-        finite = torch.isfinite(losses)
-        nats += losses[finite].sum().item()
-        num_units += sum(len(target) for target, keep in zip(targets, finite.tolist(), strict=True) if keep)
+        possible = ~torch.isposinf(losses)  # NaN stays: it shows a model that is broken
+        nats += losses[possible].sum().item()
+        num_units += sum(len(target) for target, keep in zip(targets, possible.tolist(), strict=True) if keep)
     return Evaluation(
-        loss=nats / max(num_units, 1),
+        loss=nats / num_units if num_units else math.nan,
         score=score(references, hypotheses, interval=False),
         hypotheses=hypotheses,
         blank_share=blanks / num_frames if recognizer.has_ctc else None,

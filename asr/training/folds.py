@@ -41,6 +41,6 @@ def cross_validate(
         model, trained_on = folder / MODEL_FILE, folder / "trained-on.sha256"
         say(f"fold {number + 1} of {folds}: a model trained without {len(fold)} of {len(utterances)} utterances")
         if not (model.exists() and trained_on.exists() and trained_on.read_bytes() == key):
-            train(its_config, folder)
+            train(its_config, folder, overwrite=True)
             write_whole(trained_on, key)
         yield load(model), fold

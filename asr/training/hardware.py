@@ -3,12 +3,15 @@
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psutil
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+
+from asr.errors import AsrError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # constants of glibc's malloc.h
 
@@ -19,6 +22,19 @@ def processes() -> PartialState:
     The device is CUDA or the CPU, because PyTorch has a CTC loss for no other device.
     """
     return PartialState(cpu=not torch.cuda.is_available())
+
+
+def in_main_process(act: Callable[[], None]) -> None:
+    """Call `act` in the main process while the other processes wait; raise its AsrError in every process."""
+    errors: list[AsrError | None] = [None]
+    if processes().is_main_process:
+        try:
+            act()
+        except AsrError as error:
+            errors = [error]
+    (raised,) = broadcast_object_list(errors)
+    if raised is not None:
+        raise raised
 
 
 @contextmanager

@@ -24,8 +24,9 @@ from asr.nn.rnn import State, map_state
 from asr.run_log import Row
 from asr.text import Normalizer
 from asr.training.build import program
-from asr.training.hardware import keep_memory, processes, steady_numbers
-from asr.training.loop import MODEL_FILE, fit
+from asr.training.folder import claimed, settle
+from asr.training.hardware import in_main_process, keep_memory, processes, steady_numbers
+from asr.training.loop import MODEL_FILE, checkpoints_of, fit
 from asr.training.task import Task
 from asr.training.watch import say
 
@@ -34,6 +35,7 @@ BPTT = 64  # tokens in a chunk: gradients go back at most so far
 MAX_ROWS = 32
 MIN_LENGTH = 7000  # tokens in a row; a short text has fewer rows, because the model needs many steps
 RARE = 0.5  # share of the tokens seen once that an epoch replaces with `<unk>`, so that the model learns `<unk>`
+_CHOICES = "--overwrite starts over, -o names another file"
 
 Vectors = tuple[np.ndarray, np.ndarray] | tuple[None, None]  # (n, C) for training and for validation sentences
 
@@ -49,6 +51,7 @@ def train(
     options: TrainingConfig,
     vectors: Vectors = (None, None),
     given: Given | None = None,
+    overwrite: bool = False,
     **settings: Any,
 ) -> RecurrentLM:
     """Train a language model on normalised sentences, write it to `output`, and return it.
@@ -59,7 +62,8 @@ def train(
     vectors stand for.
 
     If training was interrupted, repeat the call: it resumes from the checkpoint in the folder `output`.training. Raises
-    LanguageModelError if the validation text is empty.
+    LanguageModelError if the validation text is empty, and TrainingError if another training uses that folder, or if
+    the folder holds an unfinished run with other settings or texts and `overwrite` is not set.
     """
     keep_memory()
     set_seed(options.seed)
@@ -72,9 +76,12 @@ def train(
     task = LanguageTask(lm, training, validation, ngram=ngram, options=options, vectors=vectors)
     say(task.describe())
     out = Path(f"{output}.training")
-    fit(task, options, out)
-    if process.is_main_process:
-        (out / MODEL_FILE).replace(output)
+    with claimed(out):
+        checkpoints = checkpoints_of(task, options, out)
+        in_main_process(lambda: settle(checkpoints, overwrite=overwrite, choices=_CHOICES))
+        fit(task, options, out)
+        if process.is_main_process:
+            (out / MODEL_FILE).replace(output)
     process.wait_for_everyone()
     return load_recurrent(output, conditional=True)
 

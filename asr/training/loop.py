@@ -5,12 +5,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import broadcast_object_list, gather_object
+from torch import nn
 
 from asr.config import TrainingConfig
 from asr.errors import ConfigError, TrainingError
@@ -27,6 +28,7 @@ from asr.training.watch import epoch_lines, format_loss, gradient_norms, say
 BEST_FILE = "best.safetensors"  # best model so far; it becomes MODEL_FILE when training is done
 LOG_FILE = "log.jsonl"
 MAX_SKIPPED = 10  # batches without a finite loss or gradient after which training stops
+_LOWER_RATE = "lower training.learning_rate, or train with training.precision=fp32"
 _DRAWN_EVERY = 60.0  # seconds between two updates of the page
 
 
@@ -42,7 +44,24 @@ class Position:
     skipped: int = 0
     parts: int = 1  # parts into which each batch is divided to fit in memory
     seconds: float = 0.0
+    begun: int = 0  # step at which the optimiser began: after 0 if a finished run is extended
+    extended: int = 0  # epochs before the run was extended
     log: list[Row] = field(default_factory=list)
+
+    @property
+    def loss(self) -> float:
+        """The loss of the current epoch in nats per target; NaN before the first finite batch."""
+        return self.nats / self.num_targets if self.num_targets else math.nan
+
+
+def checkpoints_of(task: Task[Any], options: TrainingConfig, out: Path) -> Checkpoints:
+    """Return the checkpoints in `out` of the run that trains `task` with as many processes as there are now."""
+    return Checkpoints(out, fingerprint=run_fingerprint(task.fingerprint()), minutes=options.checkpoint_minutes)
+
+
+def run_fingerprint(of_task: str) -> str:
+    """Return the fingerprint of a run of a task with as many processes as there are now."""
+    return f"{of_task} {processes().num_processes}"
 
 
 def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
@@ -51,7 +70,8 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
     The model of the epoch that `kept_row` returns is kept. Equal tasks, seeds and machines give equal model files, byte
     for byte. If a run was interrupted in any way, repeat the call: it resumes from the last checkpoint in `out` and
     gives the same bytes. Under torchrun, each process computes its share of every batch. Raises TrainingError if the
-    model ignores the audio, if too many losses are not finite, or if a batch does not fit in memory.
+    model ignores the audio, if too many losses or the validation loss are not finite, or if a batch does not fit in
+    memory.
     """
     accelerator = _accelerator(options.trackers, out)
     device, rank = accelerator.device, accelerator.process_index
@@ -65,13 +85,15 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
         torch.manual_seed(options.seed + rank)  # processes have equal first weights, but different augmentation
 
     at = Position()
-    fingerprint = f"{task.fingerprint()} {accelerator.num_processes}"
-    checkpoints = Checkpoints(out, fingerprint=fingerprint, minutes=options.checkpoint_minutes)
+    checkpoints = checkpoints_of(task, options, out)
     if state := checkpoints.restore(say):
         task.module.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        task.load_state(state["task"])
-        set_random_state(state["random"][rank])
+        if state["optimizer"] is None:  # a finished run is extended
+            torch.manual_seed(options.seed + rank)
+        else:
+            optimizer.load_state_dict(state["optimizer"])
+            task.load_state(state["task"])
+            set_random_state(state["random"][rank])
         at = Position(**state["position"])
         gradients.parts = at.parts
         say(f"resuming from the checkpoint in {out}: epoch {at.epoch}, batch {at.batch + 1}")
@@ -80,7 +102,15 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
     remaining = RemainingTime(total, done=at.step)
 
     def reason() -> str | None:
-        return stop_reason(at.log, epochs=options.epochs, patience=options.patience, criterion=task.criterion)
+        limits = {"epochs": options.epochs, "patience": options.patience, "extended": at.extended}
+        return stop_reason(at.log, criterion=task.criterion, **limits)
+
+    def give_up(why: str) -> NoReturn:
+        if at.log:
+            at.log[-1]["stopped"] = f"error: {why}"
+            if accelerator.is_main_process:
+                write_log(out / LOG_FILE, at.log)
+        raise TrainingError(why)
 
     def save_checkpoint(stopping: bool) -> None:
         at.seconds, at.parts = time.monotonic() - started, gradients.parts
@@ -104,7 +134,9 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
             plan = plans[at.epoch - 1]
             epoch_started, gradients.loading = time.monotonic(), 0.0
             for batch in plan[at.batch :]:
-                rate = options.learning_rate * warmup_cosine(at.step, total=total, warmup=options.warmup)
+                rate = options.learning_rate * warmup_cosine(
+                    at.step, total=total, warmup=options.warmup, begun=at.begun
+                )
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 nats = gradients.of(batch)
@@ -118,10 +150,12 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
                     _leave_out(task, batch, at, out)
                 at.batch, at.step = at.batch + 1, at.step + 1
                 remaining.advance(1)
-                bar.advance(note=f"epoch {at.epoch} loss {format_loss(at.nats / max(at.num_targets, 1))}")
+                bar.advance(note=f"epoch {at.epoch} loss {format_loss(at.loss)}")
                 if at.batch < len(plan) and (stopping or due):
                     save_checkpoint(bool(stopping))
 
+            if not at.num_targets:
+                give_up(f"no batch of epoch {at.epoch} has a finite loss; {_LOWER_RATE}")
             row = Row()
             if accelerator.is_main_process:
                 seconds = time.monotonic() - epoch_started
@@ -131,12 +165,14 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
                     "seconds": round(time.monotonic() - started, 1),
                     "load_share": gradients.loading / seconds,
                     "memory_mb": round(memory_mb(device), 1),
-                    "train_loss": at.nats / max(at.num_targets, 1),
+                    "train_loss": at.loss,
                     **task.evaluate(),
                     "gradient_norms": gradient_norms(task.module, scale=max(1.0, norm / options.gradient_clip)),
                 }
             (row,) = broadcast_object_list([row])
             at.log.append(row)
+            if not math.isfinite(row["validation_loss"]):
+                give_up(_no_validation_loss(task.module, at.epoch))
             if stopped := reason():
                 row["stopped"] = stopped
             is_best = kept_row(at.log, task.criterion) is row
@@ -154,16 +190,14 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
             try:
                 task.check(at.log, at.step)
             except TrainingError as error:
-                row["stopped"] = f"error: {error}"
-                if accelerator.is_main_process:
-                    write_log(out / LOG_FILE, at.log)
-                raise
+                give_up(str(error))
             at.epoch, at.batch, at.nats, at.num_targets = at.epoch + 1, 0, 0.0, 0
             _, stopping = _sum(accelerator, 0.0, stop.received is not None)
             save_checkpoint(bool(stopping))
 
     if accelerator.is_main_process:
-        (out / BEST_FILE).replace(out / MODEL_FILE)
+        if (out / BEST_FILE).exists():  # it is gone if the program was killed between these two lines
+            (out / BEST_FILE).replace(out / MODEL_FILE)
         checkpoints.remove()
     accelerator.wait_for_everyone()
     accelerator.end_training()
@@ -173,6 +207,8 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
         f"kept epoch {best['epoch']}, with the best validation {name}, {best[task.criterion]:.2f}; "
         f"training took {format_duration(time.monotonic() - started)}: {out / MODEL_FILE}"
     )
+    for line in task.verdict(at.log, best):
+        say(line)
     return at.log
 
 
@@ -197,12 +233,22 @@ def _sum(accelerator: Accelerator, nats: float, *flags: bool) -> tuple[float, ..
     return tuple(accelerator.reduce(values, "sum").tolist())
 
 
+def _no_validation_loss(module: nn.Module, epoch: int) -> str:
+    """Return why the validation loss of an epoch is not finite, and the cure."""
+    if all(bool(torch.isfinite(parameter).all()) for parameter in module.parameters()):
+        return (
+            f"no validation utterance has a finite loss after epoch {epoch}: their texts need more encoder frames than "
+            "their recordings have; run `asr check` on the validation manifest, or lower model.subsampling"
+        )
+    return f"the weights of the model are not finite after epoch {epoch}; {_LOWER_RATE}"
+
+
 def _leave_out(task: Task[Any], batch: Any, at: Position, out: Path) -> None:
     """Report a batch whose loss or gradient is not finite, and save it. Raises TrainingError after MAX_SKIPPED."""
     named = task.leave_out(batch, out / f"not-finite-{at.step}")
     say(f"epoch {at.epoch}: the loss is not finite; this batch is left out: {named}")
     if at.skipped > MAX_SKIPPED:
         raise TrainingError(
-            f"training stopped: {at.skipped} batches had no finite loss. Look at the last batch, {named}, and lower "
-            f"training.learning_rate. If an epoch was completed, the best model so far is {out / BEST_FILE}"
+            f"training stopped: {at.skipped} batches had no finite loss. Look at the last batch, {named}, and "
+            f"{_LOWER_RATE}" + (f". The best model so far is {out / BEST_FILE}" if at.log else "")
         )

@@ -19,6 +19,7 @@ from asr.training import watch
 from asr.training.data import TrainingData
 from asr.training.evaluate import evaluate
 from asr.training.speech import SAMPLES, SpeechTask
+from asr.training.verdict import comparison
 
 ATTENTION_FILE = "attention.png"
 
@@ -95,6 +96,11 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
         """
         if self.config.model.loss_weights[0]:
             super().check(log, step)
+
+    def verdict(self, log: Sequence[Row], kept: Row) -> list[str]:
+        training = self.data.training
+        texts = [utterance.text or "" for utterance in training.utterances]
+        return [*super().verdict(log, kept), comparison(training.seconds / 3600, texts)]
 
     def line(self, row: Row) -> str:
         loss = watch.format_loss(row["validation_loss"])

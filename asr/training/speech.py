@@ -19,10 +19,11 @@ from asr.model import SpeechModel
 from asr.run_log import Row
 from asr.training import watch
 from asr.training.augment import join
-from asr.training.build import build_augment, pause_range, plan_epochs, start_from, summary
+from asr.training.build import build_augment, check_bands, pause_range, plan_epochs, start_from, summary
 from asr.training.data import Corpora
 from asr.training.resident import resident
 from asr.training.task import Task
+from asr.training.verdict import verdict
 
 PICTURE_FILE, PAGE_FILE = "training.png", "training.html"
 SAMPLES = 3  # validation utterances printed after each epoch
@@ -39,6 +40,7 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
 
     def __init__(self, config: Config, data: Data, model: Model) -> None:
         """Copy the weights of `training.start_from`, if it is set, and fit the statistics of the features."""
+        check_bands(config, model)
         corpus = data.training
         self.config = config
         self.data = data
@@ -93,6 +95,9 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
     def warning(self, row: Row) -> str:
         return watch.audio_warning(row, epochs=self.config.training.epochs)
 
+    def verdict(self, log: Sequence[Row], kept: Row) -> list[str]:
+        return [verdict(log, kept)]
+
     def save(self, path: Path, row: Row) -> None:
         self.model.summary = summary(self.config, self.data, row, self.errors)
         self.model.save(path)
@@ -119,9 +124,9 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         write_manifest(path.with_suffix(".jsonl"), utterances)
         return ", ".join(utterance.id for utterance in utterances[:5]) + f", … ({path.with_suffix('.jsonl')})"
 
-    def fingerprint(self) -> str:
-        """Return a digest of configuration, first weights, audio and texts."""
-        digest = hashlib.sha256(self.config.fingerprint().encode())
+    def fingerprint(self, config: Config | None = None) -> str:
+        """Return a digest of configuration (default: that of the task), first weights, audio and texts."""
+        digest = hashlib.sha256((config or self.config).fingerprint().encode())
         if self.config.training.start_from is not None:
             digest.update(Path(self.config.training.start_from).read_bytes())
         for corpus in (self.data.training, self.data.validation):

@@ -69,6 +69,10 @@ class Task(ABC, Generic[Batch]):
         """Return a warning about the epoch of `row` for the person who watches, or an empty text."""
         return ""
 
+    def verdict(self, log: Sequence[Row], kept: Row) -> list[str]:
+        """Return lines about what a finished run has learned; `kept` is the row of the epoch that is kept."""
+        return []
+
     def check(self, log: Sequence[Row], step: int) -> None:
         """Raise TrainingError if the log shows that more training is useless."""
 

@@ -8,18 +8,19 @@ from accelerate.utils import broadcast_object_list, set_seed
 
 from asr.config import Config
 from asr.model import SpeechModel
-from asr.training.budget import within_budget
+from asr.training.budget import forecast, within_budget
 from asr.training.build import describe
 from asr.training.classification import ClassificationTask
 from asr.training.data import open_corpora, open_data
-from asr.training.hardware import keep_memory, processes, steady_numbers
-from asr.training.loop import MODEL_FILE, fit
+from asr.training.folder import CONFIG_FILE, claimed, extended, is_finished, refuse_finished, settle
+from asr.training.folder import extend as extend_run
+from asr.training.hardware import in_main_process, keep_memory, processes, steady_numbers
+from asr.training.loop import MODEL_FILE, checkpoints_of, fit
 from asr.training.recognition import RecognitionTask
 from asr.training.sizes import sized
 from asr.training.speech import PAGE_FILE, PICTURE_FILE, SpeechTask
 from asr.training.watch import say
 
-CONFIG_FILE = "config.yaml"
 _TASKS: dict[str, tuple[Callable[..., Any], Callable[..., SpeechTask[Any, Any]]]] = {
     "recognition": (open_data, RecognitionTask),
     "classification": (open_corpora, ClassificationTask),
@@ -27,17 +28,73 @@ _TASKS: dict[str, tuple[Callable[..., Any], Callable[..., SpeechTask[Any, Any]]]
 
 
 @steady_numbers()
-def train(config: Config, out: str | Path, *, strict: bool = False) -> SpeechModel[Any]:
+def train(
+    config: Config, out: str | Path, *, strict: bool = False, overwrite: bool = False, extend: bool = False
+) -> SpeechModel[Any]:
     """Train a model, and write `model.safetensors`, `config.yaml`, `log.jsonl`, `training.png` and a page to `out`.
 
     Returns a Recognizer or a Classifier: the model of the epoch with the lowest validation CER or error rate, and of
     equal epochs the latest. Equal configurations, seeds and machines give equal model files, byte for byte. If a run
     was interrupted in any way, repeat the call: it resumes from the last checkpoint in `out` and gives the same bytes.
-    Progress is logged by the logger `asr`, at level INFO. Raises ManifestError, TextError, ConfigError or TrainingError
-    if training on the data is impossible.
+    Progress is logged by the logger `asr`, at level INFO.
+
+    Args:
+        config: The configuration of the run.
+        out: The folder for the results. One training at a time uses it.
+        strict: Raise TrainingError if any utterance is unusable, in place of leaving it out.
+        overwrite: Replace the results of another run, or of a finished run, in `out`.
+        extend: Continue the run in `out` with more epochs or another learning rate. Settings that `config` leaves open
+            stay as they are in the run.
+
+    Raises ManifestError, TextError, ConfigError or TrainingError if training on the data is impossible, and
+    TrainingError if another training uses `out`, or if `out` holds another or a finished run.
     """
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    with claimed(out):
+        if extend:
+            before, config = extended(out, config)
+        elif not overwrite:
+            refuse_finished(out)
+        task = _planned_task(config, out, strict=strict, replan=overwrite and is_finished(out))
+        config = task.config
+        checkpoints = checkpoints_of(task, config.training, out)
+        if extend:
+            in_main_process(lambda: extend_run(checkpoints, before, task))
+        else:
+            in_main_process(lambda: settle(checkpoints, overwrite=overwrite, config=config))
+        process = processes()
+        if process.is_main_process:
+            (out / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
+        log = fit(task, config.training, out)
+        task.model = type(task.model).from_file(out / MODEL_FILE, process.device)
+        if process.is_main_process:
+            task.draw(out, log, done=True)
+            say(f"learning curve and output of the model: {out / PICTURE_FILE}, {out / PAGE_FILE}")
+        return task.model
+
+
+@steady_numbers()
+def dry_run(
+    config: Config, out: str | Path, *, strict: bool = False, overwrite: bool = False, extend: bool = False
+) -> list[str]:
+    """Do all that `train` does before the first step, and return lines with the steps, time and memory of the run.
+
+    The data is checked and packed; nothing is written to `out`. The arguments and errors are those of `train`.
+    """
+    out = Path(out)
+    if extend:
+        _, config = extended(out, config)
+    elif not overwrite:
+        refuse_finished(out)
+    task = _planned_task(config, out, strict=strict, replan=overwrite and is_finished(out))
+    return forecast(task)
+
+
+def _planned_task(config: Config, out: Path, *, strict: bool, replan: bool) -> SpeechTask[Any, Any]:
+    """Open the data, choose the settings that `config` leaves open, build the task, and describe it.
+
+    The plan for a budget is that of an earlier call in `out`, unless `replan` is set.
+    """
     keep_memory()
     process = processes()
     set_seed(config.training.seed)
@@ -47,25 +104,18 @@ def train(config: Config, out: str | Path, *, strict: bool = False) -> SpeechMod
     config = sized(config, data, say)
     task = make_task(config, data, process.device)
     if config.training.budget_minutes is not None:
-        config = _planned(task, out)
+        config = _planned(task, None if replan else out)
         set_seed(config.training.seed)
         task = make_task(config, data, process.device)
     say(describe(task.model, task.data))
     say(f"a model that ignores the audio would reach a loss of {task.baseline_loss:.3f} nats per {task.target}")
-    if process.is_main_process:
-        (out / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
-    log = fit(task, config.training, out)
-    task.model = type(task.model).from_file(out / MODEL_FILE, process.device)
-    if process.is_main_process:
-        task.draw(out, log, done=True)
-        say(f"learning curve and output of the model: {out / PICTURE_FILE}, {out / PAGE_FILE}")
-    return task.model
+    return task
 
 
-def _planned(task: SpeechTask[Any, Any], out: Path) -> Config:
+def _planned(task: SpeechTask[Any, Any], out: Path | None) -> Config:
     """Return the configuration that fits its budget: the plan of an earlier call in `out`, or a new plan."""
     config = task.config
-    if (out / CONFIG_FILE).exists():
+    if out is not None and (out / CONFIG_FILE).exists():
         before = Config.load(out / CONFIG_FILE)
         model = before.model.model_copy(update={"layers": config.model.layers, "hidden": config.model.hidden})
         asked = {"epochs": config.training.epochs, "batch_utterances": config.training.batch_utterances}

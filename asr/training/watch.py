@@ -1,6 +1,7 @@
 """Messages about a run: does the model use the audio, gradient norms, and the lines after each epoch."""
 
 import logging
+import math
 from collections.abc import Sequence
 
 import torch
@@ -11,7 +12,7 @@ from asr.lm.estimate import estimate
 from asr.nn.ctc import ctc_loss
 from asr.progress import format_duration
 from asr.run_log import Row
-from asr.text import Units
+from asr.text import BLANK, Units
 from asr.training.hardware import processes
 
 logger = logging.getLogger(__name__)
@@ -20,7 +21,8 @@ USES_AUDIO = 0.9  # share of the baseline loss; a validation loss below it shows
 MEMORISED = 0.5  # share of the baseline loss; a training loss below it shows that the model memorised utterances
 MIN_STEPS = 1500  # fewest steps, with half of the epochs, before a run that ignores the audio is stopped
 _SAMPLE = 256  # utterances that the baseline of CTC is fitted on
-_ITERATIONS = 30  # steps of expectation maximisation
+_ITERATIONS = 30  # most steps of expectation maximisation
+_CONVERGED = 1e-4  # share of the loss; a step that gains less is the last
 _SLOW_LOADING = 0.2  # share of an epoch's time from which the epoch lines mention loading audio
 
 
@@ -35,16 +37,26 @@ def ctc_baseline_loss(frames: Sequence[int], targets: Sequence[Sequence[int]], n
     every = max(1, len(targets) // _SAMPLE)
     lengths, targets = torch.tensor(list(frames)[::every]), list(targets)[::every]
     size, total = int(lengths.max()), int(lengths.sum())
-    logits = torch.zeros(num_units)
-    loss = torch.zeros(())
+    # Each text needs the blank and its own units only, so it gets an alphabet of its own: `(B, U)` units in all.
+    alphabets = [sorted({BLANK, *target}) for target in targets]
+    places = [{unit: place for place, unit in enumerate(alphabet)} for alphabet in alphabets]
+    own = [[places_of[unit] for unit in target] for places_of, target in zip(places, targets, strict=True)]
+    units = torch.nn.utils.rnn.pad_sequence([torch.tensor(alphabet) for alphabet in alphabets], True, num_units)
+    log_probs = torch.full((num_units,), -math.log(num_units))
+    nats = math.inf
     for _ in range(_ITERATIONS):
-        logits = logits.detach().requires_grad_()
-        log_probs = logits.log_softmax(0).expand(len(targets), size, num_units)
-        loss = ctc_loss(log_probs, lengths, targets).sum()
-        (gradient,) = torch.autograd.grad(loss, logits)
-        counts = total * logits.detach().softmax(0) - gradient  # expected count of each unit
-        logits = (counts / total).clamp_min(1e-8).log()
-    return loss.item() / max(1, sum(map(len, targets)))
+        padded = torch.cat([log_probs, torch.tensor([-math.inf])])  # the last unit fills short alphabets
+        local = padded[units].requires_grad_()
+        loss = ctc_loss(local[:, None].expand(-1, size, -1), lengths, own).sum()
+        (gradient,) = torch.autograd.grad(loss, local)  # expected share of a unit less its expected count
+        counts = torch.zeros(num_units + 1).index_add_(
+            0, units.flatten(), (lengths[:, None] * local.detach().exp() - gradient).flatten()
+        )
+        log_probs = (counts[:-1] / total).clamp_min(1e-8).log()
+        before, nats = nats, min(nats, loss.item())
+        if before - nats < _CONVERGED * nats:
+            break
+    return nats / max(1, sum(map(len, targets)))
 
 
 def attention_baseline_loss(training: Sequence[str], validation: Sequence[str], units: Units) -> float:
@@ -89,12 +101,15 @@ def stop_if_audio_ignored(log: Sequence[Row], *, epochs: int, step: int) -> None
 
 
 def audio_warning(row: Row, *, epochs: int) -> str:
-    """Return a warning if the model ignores the audio or memorised utterances, else an empty text."""
-    if uses_audio(row):
+    """Return a warning if the model ignores the audio or memorised utterances; an empty text after the last epoch."""
+    if uses_audio(row) or row["epoch"] >= epochs:  # the verdict follows the last epoch
         return ""
     if row["train_loss"] < MEMORISED * row["no_listening_loss"]:
         return "memorises the training utterances; it does not recognise other utterances"
-    normal = min(epochs, max(epochs // 2, -(-MIN_STEPS * row["epoch"] // row["step"])))
+    normal = max(epochs // 2, -(-MIN_STEPS * row["epoch"] // row["step"]))
+    if normal >= epochs:
+        steps = row["step"] * epochs // row["epoch"]
+        return f"does not use the audio yet; {MIN_STEPS} steps may be needed, this run has {steps}"
     return f"does not use the audio yet; this is normal until about epoch {normal}"
 
 

@@ -30,7 +30,7 @@ fsdd-speaker-id: runs/fsdd-speaker-id/test.accuracy ## who of the six speakers o
 	@cat $<
 
 runs/fsdd-seed%/model.safetensors: recipes/fsdd/config.yaml data/fsdd/train.jsonl | $(READY)
-	$(ASR) train $< --set training.seed=$* --out runs/fsdd-seed$*
+	$(ASR) train --overwrite $< --set training.seed=$* --out runs/fsdd-seed$*
 
 runs/fsdd-seed%/test.hyp.jsonl: runs/fsdd-seed%/model.safetensors
 	$(ASR) transcribe $< data/fsdd/test.jsonl -o $@
@@ -48,14 +48,14 @@ $(FSDD_RUNS:%=runs/%/test.phrases.hyp.jsonl): runs/%/test.phrases.hyp.jsonl: \
 # Classifiers train on the corpus of fsdd. They leave the accuracy, hypotheses and a picture of confusions.
 $(FSDD_CLASSIFIERS:%=runs/%/model.safetensors): runs/%/model.safetensors: \
   recipes/%/config.yaml data/fsdd/train.jsonl | $(READY)
-	$(ASR) train $<
+	$(ASR) train --overwrite $<
 
 $(FSDD_CLASSIFIERS:%=runs/%/test.accuracy): runs/%/test.accuracy: runs/%/model.safetensors
 	$(ASR) classify $< data/fsdd/test.jsonl -o $(@D)/test.hyp.jsonl --confusion $(@D)/test.confusion.png > $@
 
 # Half the epochs, and one dropout mask for all frames of an utterance, suit speakers that are not in training.
 runs/fsdd-without-%/model.safetensors: recipes/fsdd/config.yaml data/fsdd/train.jsonl | $(READY)
-	$(ASR) train $< --out runs/fsdd-without-$* --set features.equalize=true --set training.epochs=12 \
+	$(ASR) train --overwrite $< --out runs/fsdd-without-$* --set features.equalize=true --set training.epochs=12 \
 	  --set model.dropout_mask=utterance \
 	  --set data.train=data/fsdd/without-$*.train.jsonl --set data.validation=data/fsdd/without-$*.validation.jsonl
 

@@ -9,7 +9,7 @@ mboshi-translation: runs/mboshi-translation/test.hyp.jsonl ## Mboshi recordings 
 	@$(ASR) score --bleu --config recipes/mboshi-translation/config.yaml data/mboshi/test.jsonl $<
 
 runs/mboshi-translation/model.safetensors: recipes/mboshi-translation/config.yaml data/mboshi/train.jsonl | $(READY)
-	$(ASR) train $<
+	$(ASR) train --overwrite $<
 
 runs/mboshi-translation/test.hyp.jsonl: runs/mboshi-translation/model.safetensors
 	$(ASR) transcribe $< data/mboshi/test.jsonl -o $@
