@@ -28,6 +28,8 @@ def planted(tmp_path: Path) -> Corpus:
     plant("zero length", "train", "empty.wav", b"")
     plant("header only", "train", "header.wav", wav(b"", 0))
     plant("truncated", "train", "truncated.wav", wav(bytes(2 * round(3.1 * RATE)), 2 * 8 * RATE))
+    longer = encoded(speech(2.5, 1009), "WAV", "PCM_16")
+    plant("doubtful length", "train", "longer.wav", wav(longer[44:], 2 * 2 * RATE))
     plant("beyond the end", "train", "beyond.wav", healthy, offset=1.5, duration=8)
     plant("silent", "train", "silent.wav", np.zeros(2 * RATE))
     plant("clipped", "train", "clipped.wav", (20 * speech(2.0, 1000)).clip(-0.98, 0.98))

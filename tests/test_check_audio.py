@@ -71,6 +71,14 @@ def test_parts_before_damage_are_usable(tmp_path: Path) -> None:
     assert late.fault == all_of_it.fault and late.fault in ("truncated", "unreadable")
 
 
+def test_a_recording_longer_than_its_header_is_doubtful(tmp_path: Path) -> None:
+    """The doubt is a figure, so that a check that reads it from a cache still tells it."""
+    (tmp_path / "x.wav").write_bytes(wav(bytes(2 * 3 * RATE), 2 * 2 * RATE))
+    assert figures(tmp_path / "x.wav").doubt == "its header states 2.0 s, the file holds 3.0 s"
+    (tmp_path / "y.wav").write_bytes(wav(bytes(2 * 3 * RATE), 2 * 3 * RATE))
+    assert figures(tmp_path / "y.wav").doubt == ""
+
+
 def test_resampled_length_is_that_of_the_audio_loaded() -> None:
     generator = np.random.default_rng(0)
     for _ in range(300):

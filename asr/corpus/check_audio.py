@@ -7,7 +7,7 @@ length of the file.
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ class Figures:
     balance: float  # level of the quietest channel divided by the level of the loudest
     correlation: float  # correlation of two channels; 1 for any other number of channels
     content: str  # hash of the samples, equal in all lossless formats
+    doubt: str = ""  # a sign that the recording has another length
 
     @property
     def duration(self) -> float:
@@ -55,7 +56,7 @@ def inspect_file(path: Path, parts: Sequence[Part]) -> list[Inspection]:
 
     A part is usable if it ends before any damage, and at most 0.1 s beyond the end of the file.
     """
-    failure, position, rate = None, 0, 1
+    failure, position, rate, doubt = None, 0, 1, ""
     meters: list[_Meter] = []
     try:
         with open_recording(path) as recording:
@@ -67,15 +68,16 @@ def inspect_file(path: Path, parts: Sequence[Part]) -> list[Inspection]:
                 for meter in meters:
                     meter.add(block, position)
                 position += len(block)
+            doubt = recording.doubt
     except AudioError as error:
         message = str(error).removeprefix(f"{path}: ").removeprefix(f"{error.fault}: ")
         failure = Inspection(None, error.fault, message.rpartition("; ")[0])
     if failure and not meters:
         return [failure] * len(parts)
-    return [_judge(meter, position, rate, failure) for meter in meters]
+    return [_judge(meter, position, rate, failure, doubt) for meter in meters]
 
 
-def _judge(meter: "_Meter", end: int, rate: int, failure: Inspection | None) -> Inspection:
+def _judge(meter: "_Meter", end: int, rate: int, failure: Inspection | None, doubt: str) -> Inspection:
     if failure and meter.stop > end:
         return failure
     if meter.start >= end or end + TOLERANCE * rate < meter.stop < math.inf:
@@ -83,7 +85,7 @@ def _judge(meter: "_Meter", end: int, rate: int, failure: Inspection | None) -> 
         return Inspection(None, "beyond the end", f"the line asks for {asked}, the file ends at {end / rate:.2f} s")
     if not meter.count:
         return Inspection(None, "zero length", "the duration of the line is shorter than one sample")
-    return Inspection(meter.figures())
+    return Inspection(replace(meter.figures(), doubt=doubt))
 
 
 class _Meter:

@@ -18,7 +18,7 @@ from asr.files import write_whole
 from asr.progress import ProgressBar
 from asr.utterance import Utterance
 
-_FORMAT = 3  # version of the cache; a cache of another version is ignored
+_FORMAT = 4  # version of the cache; a cache of another version is ignored
 _FILES_PER_PROCESS = 50  # files, where each 0.5 MB counts as one more file; a new process is not worth less
 
 _START = f'{{"format": {_FORMAT}, "sha256": "'.encode()

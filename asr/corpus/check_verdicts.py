@@ -32,6 +32,7 @@ VERDICTS = {
     "audio without transcript": (UNUSABLE, "transcribe it, or remove the line"),
     "empty transcript": (UNUSABLE, "transcribe it, or remove the line"),
     "infeasible for CTC": (UNUSABLE, "check the text against the audio, or lower model.subsampling"),
+    "doubtful length": (SUSPECT, "compare it with its source; all that the file holds is used"),
     "clipped": (SUSPECT, "record it again with less gain, if you can"),
     "coarse steps": (SUSPECT, "use the 16-bit original, if there is one; the lost bits became noise"),
     "DC offset": (SUSPECT, "subtract the mean, and check the sound card"),
@@ -128,6 +129,8 @@ def audio_faults(entry: Entry, sample_rate: int) -> Iterator[tuple[str, str]]:
         return
     if figures.balance < DEAD_BALANCE:
         yield "dead channel", f"one of its {figures.channels} channels is at {decibels(figures.balance)} of the loudest"
+    if figures.doubt:
+        yield "doubtful length", figures.doubt
     if figures.clipped > CLIPPED_SHARE and figures.peak > CLIPPED_PEAK:
         yield "clipped", f"{100 * figures.clipped:.1f} % of its samples are cut off at {decibels(figures.peak)}"
     if figures.bits <= COARSE_BITS:
