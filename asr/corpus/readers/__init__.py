@@ -16,6 +16,17 @@ _MODULES = (
     "table",
     "eaf",
     "textgrid",
+    "trs",
+    "flextext",
+    "exb",
+    "chat",
+    "stm",
+    "subtitles",
+    "elan_text",
+    "labels",
+    "vctk",
+    "fairseq",
+    "id_list",
     "folder",
 )
 READERS: dict[str, Reader] = {

@@ -1,0 +1,229 @@
+"""Annotation files beside recordings: found by their content, read one by one, and made utterances with times."""
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from asr.corpus.readers.files import SourceError, is_audio, is_file, split_name, walk
+from asr.corpus.readers.reader import Splits
+from asr.corpus.readers.reading import note, read_each, source_lines
+from asr.corpus.readers.recordings import Recordings
+from asr.corpus.readers.tiers import Annotation, utterances_of_tier
+from asr.utterance import Utterance
+
+_LONGEST = 1e7  # seconds; a larger number is not a time
+_HEAD = 8192  # bytes of a file that show its kind
+_LARGEST = 1 << 26  # bytes of one annotation file; hours of speech take less than a tenth
+_LISTED = 15  # marks that the note on what is left out names
+_SAMPLED = 20  # files of each suffix that are opened to recognise a folder
+_CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,9}))?")
+_NUMBER = re.compile(r"[-+]?\d{1,12}(?:[.,]\d{0,20})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What reading one file needs: the recordings, and counts of the marks and lines that are left out."""
+
+    recordings: Recordings
+    left_out: Counter[str]
+
+    def recording_of(self, path: Path, *names: str | None) -> Path:
+        """Return the recording of a file: the first of `names` that exists, or else the recording with its name.
+
+        If the corpus has one recording only, this is taken, and noted. If there is none, a path that does not exist is
+        returned. Raises ValueError that names the candidates if several recordings fit equally well.
+        """
+        for name in filter(None, names):
+            found = self.recordings.find(name, path.parent)
+            if is_file(found) and found != path:
+                return found
+        found = self.recordings.find_for(path)
+        if not is_file(found) and len(self.recordings.paths) == 1:
+            note("{} files of another name are taken for the only recording", f"{path} for {self.recordings.paths[0]}")
+            return self.recordings.paths[0]
+        stated = next(filter(None, names), None)
+        return found if stated is None or is_file(found) else path.parent / re.split(r"[/\\]", stated)[-1]
+
+
+Parse = Callable[[Path, Context], Iterable[Annotation]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of annotation file: its name, the suffixes that no other program uses, and the look of its first lines.
+
+    `fits(head)` takes the beginning of a file and returns True if the file is of this kind. `needs_name(head)` returns
+    True if only the name of the file can tell its recording; a file without a recording is then not of this kind.
+    """
+
+    title: str
+    suffixes: tuple[str, ...]
+    fits: Callable[[str], bool]
+    needs_name: Callable[[str], bool] = lambda head: False
+
+
+def is_kind(source: Path, kind: Kind) -> bool:
+    """Return True if `source` is of a kind, or a folder that holds files of the kind.
+
+    Of each suffix, a few files are opened. A suffix that other programs use counts only if at least half of its opened
+    files with the name of a recording are of the kind.
+    """
+    if source.is_file():
+        return _is_kind(source, kind)
+    suffixes: dict[str, list[Path]] = defaultdict(list)
+    for path in _texts(source):
+        suffixes[path.suffix.lower()].append(path)
+    if any(suffix in kind.suffixes for suffix in suffixes):
+        return True
+    recordings = Recordings(source)
+    for paths in sorted(suffixes.values(), key=len, reverse=True)[:_SAMPLED]:
+        opened = paths[:: max(1, len(paths) // _SAMPLED)]
+        fitting = [path for path in opened if _is_kind(path, kind, recordings)]
+        if fitting and 2 * len(fitting) >= sum(path in fitting or _has_recording(path, recordings) for path in opened):
+            return True
+    return False
+
+
+def find(source: Path, kind: Kind, recordings: Recordings) -> tuple[list[Path], list[Path]]:
+    """Return all files of a kind in the folder `source`, and all other files with their suffixes; or `source` alone."""
+    if source.is_file():
+        return [source], []
+    texts = _texts(source)
+    found = [path for path in texts if _is_kind(path, kind, recordings)]
+    suffixes = {path.suffix.lower() for path in found}
+    return found, sorted({path for path in texts if path.suffix.lower() in suffixes} - set(found))
+
+
+def read_annotations(source: Path, kind: Kind, parse: Parse, tier: str | None, main: str = "*") -> Splits:
+    """Read all files of a kind. The utterances are the annotations of one tier.
+
+    `parse(path, context)` reads one file, and raises SourceError or ValueError. `tier` is a name or a pattern (default:
+    the only tier that fits the regular expression `main`). A file that cannot be read is named, and the others are
+    read. What `parse` left out is noted with counts. Recordings without annotations become utterances without text. If
+    each recording lies in a folder that is named after a split, these are the splits. Raises SourceError if no file can
+    be read, or the choice of a tier is not clear.
+    """
+    recordings = Recordings(source if source.is_dir() else source.parent)
+    paths, others = find(source, kind, recordings)
+    left_out: Counter[str] = Counter()
+    annotations = []
+    for found, marks in read_each(paths, lambda path: _parsed(path, parse, recordings)):
+        annotations += found
+        left_out += marks
+    if left_out:
+        listed = ", ".join(f"{name} {count}" for name, count in left_out.most_common(_LISTED))
+        more = f", and {len(left_out) - _LISTED} others" if len(left_out) > _LISTED else ""
+        note(f"left out of the texts in {kind.title}", listed + more)
+    for path in others:
+        note(f"{{}} files are not read, because they do not look like {kind.title}", str(path))
+    if tier is None and main != "*":
+        chosen = [annotation for annotation in annotations if re.fullmatch(main, annotation.tier)]
+        annotations = chosen or annotations
+    utterances = _with_unique_ids(utterances_of_tier(source, annotations, tier, recordings)[""])
+    unused = _unused(recordings, annotations) if source.is_dir() else []
+    return by_folder(utterances + [Utterance(recordings.identify(path), path) for path in unused], recordings)
+
+
+def _parsed(path: Path, parse: Parse, recordings: Recordings) -> tuple[list[Annotation], Counter[str]]:
+    """Return the annotations of one file, and counts of what is left out. Raises SourceError that names the file."""
+    left_out: Counter[str] = Counter()
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise ValueError(f"is larger than {_LARGEST >> 20} MB; divide it into a file for each recording")
+        return list(parse(path, Context(recordings, left_out))), left_out
+    except (ValueError, OverflowError) as error:
+        raise SourceError(f"{path}: {error}") from None
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}; check its permissions") from None
+
+
+def by_folder(utterances: list[Utterance], recordings: Recordings) -> Splits:
+    """Divide utterances by the folders of their recordings, if each recording is in a folder named after a split."""
+    splits: Splits = defaultdict(list)
+    for utterance in utterances:
+        folders = Path(recordings.identify(utterance.audio)).parts[:-1]
+        splits[next(filter(None, map(split_name, folders)), "")].append(utterance)
+    return {"": utterances} if "" in splits else dict(splits)
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text file with their numbers, without white space at their ends."""
+    for number, line in enumerate(source_lines(path), start=1):
+        yield number, line.rstrip()
+
+
+def head_lines(head: str) -> list[str]:
+    """Return the lines that are not empty in the beginning of a file, without a last line that may be cut."""
+    lines = re.split(r"\r\n|\n|\r", head)
+    return [line for line in (lines[:-1] if len(lines) > 1 and len(head) > _HEAD // 2 else lines) if line.strip()]
+
+
+def seconds(text: str, unit: float = 1.0) -> float:
+    """Return a time in seconds: a number times `unit`, or `hh:mm:ss.mmm`. Raises ValueError with the text."""
+    found = text.strip()
+    if match := _CLOCK.fullmatch(found):
+        hours, minutes, whole, part = match.groups()
+        value = 3600 * int(hours or 0) + 60 * int(minutes) + float(f"{whole}.{part or 0}")
+    elif _NUMBER.fullmatch(found):
+        value = float(found.replace(",", ".")) * unit
+    else:
+        raise ValueError(f"{text[:40]!r} is not a time; correct it")
+    if not 0.0 <= value < _LONGEST:
+        raise ValueError(f"{text[:40]!r} is not a time in a recording; correct it")
+    return round(value, 6)
+
+
+def _texts(folder: Path) -> list[Path]:
+    return [path for path in walk(folder) if not is_audio(path)]
+
+
+def _is_kind(path: Path, kind: Kind, recordings: Recordings | None = None) -> bool:
+    if path.suffix.lower() in kind.suffixes:
+        return True
+    head = beginning(path)
+    if not kind.fits(head):
+        return False
+    return recordings is None or not kind.needs_name(head) or _has_recording(path, recordings)
+
+
+def _has_recording(path: Path, recordings: Recordings) -> bool:
+    """Return True if a file has the name of a recording, or if there is only one recording."""
+    try:
+        return len(recordings.paths) == 1 or is_file(recordings.find_for(path))
+    except ValueError:  # several recordings with its name
+        return True
+
+
+def beginning(path: Path) -> str:
+    """Return the beginning of a text file; "" if it cannot be read or is binary."""
+    try:
+        if not path.is_file():  # a pipe would never end
+            return ""
+        with path.open("rb") as file:
+            content = file.read(_HEAD)
+    except (OSError, ValueError):
+        return ""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", "replace")
+    return "" if b"\0" in content else content.decode("utf-8-sig", "replace")
+
+
+def _with_unique_ids(utterances: list[Utterance]) -> list[Utterance]:
+    """Add a number to the ids of utterances that begin at one time, as overlapping speakers may."""
+    seen: Counter[str] = Counter()
+    unique = []
+    for utterance in utterances:
+        seen[utterance.id] += 1
+        count = seen[utterance.id]
+        unique.append(utterance if count == 1 else replace(utterance, id=f"{utterance.id}#{count}"))
+    return unique
+
+
+def _unused(recordings: Recordings, annotations: list[Annotation]) -> list[Path]:
+    """Return the recordings that no file annotates; a copy in another format does not count."""
+    used = {os.path.splitext(annotation.audio)[0] for annotation in annotations}  # noqa: PTH122  of a million files
+    found = {str(path.with_suffix("")): path for path in recordings.paths}
+    return [path for stem, path in sorted(found.items()) if stem not in used]

@@ -1,0 +1,261 @@
+"""Reader of lists without a header: the name of a recording and its text in each line, as many corpora have them.
+
+Examples are OpenSLR's `line_index.tsv`, the `transcripts.txt` of MLS, AISHELL's and VoxForge's lists, FLEURS,
+CSS10's `transcript.txt`, and Festvox's `txt.done.data`.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asr.corpus.readers.annotations import beginning, by_folder, head_lines
+from asr.corpus.readers.columns import fields, has_audio_and_text
+from asr.corpus.readers.fairseq import is_fairseq
+from asr.corpus.readers.files import SourceError, is_audio, split_name, walk
+from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.reading import note, source_lines
+from asr.corpus.readers.recordings import Recordings
+from asr.errors import raise_problems
+from asr.utterance import Utterance
+
+_SUFFIXES = ("", ".txt", ".tsv", ".csv", ".psv", ".tab", ".lst", ".list", ".text", ".trans", ".trn", ".data", ".label")
+_FESTVOX = re.compile(r'\(\s*(\S+)\s+"(.*)"\s*\)')
+_TRN = re.compile(r"(.*?)\s*\(([^\s()]+)\)")
+_GENDERS = frozenset(["m", "f", "male", "female", "other", "man", "woman"])
+_NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{0,15})?")
+_MANY = 0.3  # share of different values from which a column can be the text
+
+
+def _by_tab(line: str) -> list[str]:
+    return [cell.strip() for cell in line.split("\t")]
+
+
+def _by_bar(line: str) -> list[str]:
+    return [cell.strip() for cell in line.split("|")]
+
+
+def _by_space(line: str) -> list[str]:
+    return line.split(maxsplit=1)
+
+
+def _festvox(line: str) -> list[str]:
+    match = _FESTVOX.fullmatch(line.strip())
+    return [match[1], match[2].replace('\\"', '"')] if match else []
+
+
+def _trn(line: str) -> list[str]:
+    match = _TRN.fullmatch(line.strip())
+    return [match[2], match[1]] if match else []
+
+
+_SPLITTERS: tuple[Callable[[str], list[str]], ...] = (_by_tab, _by_bar, _festvox, _trn, _by_space)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a list is read: the function that splits a line, and the positions of the columns."""
+
+    split: Callable[[str], list[str]]
+    audio: int
+    text: int
+    speaker: int | None
+    raw: int | None  # the text as printed, if `text` is normalised
+    skip: int  # lines of the header
+
+
+def recognises(source: Path) -> bool:
+    """Return True for a list that names recordings, or a folder with such a list at any depth."""
+    folder = source if source.is_dir() else source.parent
+    names = _Names(folder)
+    if not names.stems or (source.is_dir() and names.have_own_texts):
+        return False
+    return any(_is_list(path, names) for path in _candidates(source, names))
+
+
+def read(source: Path) -> Splits:
+    """Read all lists of the folder.
+
+    The columns are found by what they hold: the recording, the text (the last one, if there are two versions of it),
+    and a speaker. Lists or folders that are named after splits are these splits. A recording that two lists name is
+    read once if the texts are equal. Raises SourceError that names the lines if the texts differ, or if it is not clear
+    which column is the text.
+    """
+    folder = source if source.is_dir() else source.parent
+    names, recordings = _Names(folder), Recordings(folder)
+    utterances: dict[Path, tuple[str, Utterance]] = {}
+    splits: dict[Path, str | None] = {}
+    problems: list[str] = []
+    for path in _candidates(source, names):
+        layout = _layout(path, names)
+        if layout is None:
+            continue
+        parts = [*path.relative_to(folder).parts[:-1], path.stem] if source.is_dir() else [path.stem]
+        split = next(filter(None, map(split_name, reversed(parts))), None)
+        for number, cells in _rows(path, layout):
+            place = f"{path}:{number}"
+            if len(cells) <= max(layout.audio, layout.text):
+                problems.append(f"{place}: has {len(cells)} columns, but the other lines have more; complete it")
+                continue
+            try:
+                audio = recordings.find(cells[layout.audio], path.parent)
+            except ValueError as error:
+                problems.append(f"{place}: {error}")
+                continue
+            utterance = Utterance(
+                id=recordings.identify(audio),
+                audio=audio,
+                text=" ".join(cells[layout.text].split()) or None,
+                speaker=(cells[layout.speaker] or None) if layout.speaker is not None else None,
+                extra={"raw_text": cells[layout.raw]} if layout.raw is not None else {},
+            )
+            known = utterances.setdefault(audio, (place, utterance))
+            if known[0] != place and known[1].text == utterance.text:
+                note("{} lines repeat a recording with the same text; each is read once", place)
+            elif known[0] != place:
+                problems.append(
+                    f"{place}: gives {audio.name} another text than {known[0]}; give one of the two lists as SOURCE"
+                )
+            splits.setdefault(audio, split)
+    raise_problems(problems, SourceError)
+    rows = [utterance for _, utterance in utterances.values()]
+    if source.is_dir():
+        rows += [Utterance(recordings.identify(path), path) for path in names.paths if path not in utterances]
+    if rows and all(splits.get(row.audio) for row in rows):
+        found: Splits = {}
+        for row in rows:
+            found.setdefault(str(splits[row.audio]), []).append(row)
+        return found
+    return by_folder(rows, recordings)
+
+
+READER = Reader("list of recordings and texts without a header", recognises, read, is_fallback=True)
+
+
+class _Names:
+    """The recordings of a folder, and their names without folders and suffixes, in one case."""
+
+    def __init__(self, folder: Path) -> None:
+        self.paths: list[Path] = []
+        others: list[Path] = []
+        for path in walk(folder):
+            (self.paths if is_audio(path) else others).append(path)
+        self.stems = {path.stem.casefold() for path in self.paths}
+        self.texts = [path for path in others if path.suffix.lower() in _SUFFIXES and not self._is_of_one(path)]
+        self._own = [path for path in others if self._is_of_one(path)]
+
+    def _is_of_one(self, path: Path) -> bool:
+        """Return True if a file has the name of a recording, up to one of its dots."""
+        parts = path.name.casefold().split(".")
+        return any(".".join(parts[:count]) in self.stems for count in range(1, len(parts)))
+
+    @property
+    def have_own_texts(self) -> bool:
+        """Return True if at least half of the recordings have a text file of their name."""
+        sample = self._own[:: max(1, len(self._own) // 20)]
+        texts = sum(map(bool, map(beginning, sample)))
+        return 2 * len(self._own) * texts >= len(self.stems) * len(sample) > 0
+
+    def has(self, cell: str) -> bool:
+        """Return True if a cell names a recording, with or without its folders and its suffix."""
+        last = re.split(r"[/\\]", cell.strip())[-1].casefold()
+        return last in self.stems or (is_audio(Path(last)) and last.rpartition(".")[0] in self.stems)
+
+
+def _candidates(source: Path, names: _Names) -> list[Path]:
+    """Return the files that may be lists."""
+    return [source] if source.is_file() else [path for path in names.texts if not is_fairseq(path)]
+
+
+def _is_list(path: Path, names: _Names) -> bool:
+    try:
+        return _layout(path, names) is not None
+    except SourceError:  # a list whose columns are not clear; `read` raises it again
+        return True
+
+
+def _layout(path: Path, names: _Names) -> _Layout | None:
+    """Return how a list is read, from its first lines; None if the file is no list of recordings with texts."""
+    lines = head_lines(beginning(path))
+    best: tuple[float, Callable[[str], list[str]], int, list[list[str]]] | None = None
+    for split in _SPLITTERS:
+        rows = [cells for cells in map(split, lines) if len(cells) >= 2]
+        if 2 * len(rows) < len(lines) or not rows:
+            continue
+        for column in range(min(map(len, rows))):
+            share = sum(names.has(row[column]) for row in rows) / len(lines)
+            if share >= 0.5 and (best is None or share > best[0]):
+                best = share, split, column, rows
+    if best is None:
+        return None
+    _, split, audio, rows = best
+    if len({row[audio] for row in rows}) < min(2, len(names.paths)):
+        return None
+    first = {} if names.has(rows[0][audio]) else fields(rows[0])
+    header = rows[0] if "text" in first else None
+    if "offset" in first:
+        return None  # a table with times
+    if header is not None and has_audio_and_text(header) and path.suffix.lower() in (".csv", ".tsv"):
+        return None  # a table
+    try:
+        return _columns(split, audio, rows[1:] if header else rows, header)
+    except ValueError as error:
+        raise SourceError(f"{path}: {error}") from None
+
+
+def _columns(
+    split: Callable[[str], list[str]], audio: int, rows: Sequence[Sequence[str]], header: Sequence[str] | None
+) -> _Layout | None:
+    """Find out which columns hold the text and the speaker. Raises ValueError if it is not clear."""
+    if header is not None:
+        named = {field: list(header).index(name) for field, name in fields(header).items()}
+        return _Layout(split, audio, named["text"], named.get("speaker"), None, skip=1)
+    width = min(map(len, rows))
+    columns = {place: [row[place] for row in rows] for place in range(width) if place != audio}
+    texts = list(columns)
+    speaker = None
+    if len(texts) > 1:
+        few = [place for place in texts if len(set(columns[place])) < max(2, _MANY * len(rows)) and len(rows) > 3]
+        numbers = [place for place in texts if all(_NUMBER.fullmatch(cell) or not cell for cell in columns[place])]
+        spelled = [place for place in texts if _is_spelled(columns[place])]
+        texts = [place for place in texts if place not in {*few, *numbers, *spelled}]
+        people = [place for place in few if place not in numbers and _are_names(columns[place])]
+        speaker = people[0] if people else None
+    if not texts:
+        return None
+    raw = None
+    if len(texts) == 2 and (split is _by_bar or _are_versions(columns[texts[0]], columns[texts[1]])):
+        raw, texts = texts[0], texts[1:]
+    if len(texts) > 1:
+        listed = "".join(f"\n  column {place + 1}: {columns[place][0][:60]}" for place in texts)
+        raise ValueError(
+            "it is not clear which column is the text; write the names of the columns in its first line, such as "
+            f"audio and text, and separate them as the other lines:{listed}"
+        )
+    return _Layout(split, audio, texts[0], speaker, raw, skip=0)
+
+
+def _is_spelled(cells: Sequence[str]) -> bool:
+    """Return True for texts that are spelled letter by letter, as in FLEURS."""
+    letters = [word for cell in cells for word in cell.split()]
+    return "|" in letters and sum(len(word) == 1 for word in letters) > 0.9 * len(letters)
+
+
+def _are_names(cells: Sequence[str]) -> bool:
+    return not any(" " in cell for cell in cells) and not {cell.lower() for cell in cells} <= _GENDERS
+
+
+def _are_versions(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Return True if two columns are one text, for example as printed and normalised."""
+    similar = 0
+    for one, other in zip(first, second, strict=True):
+        counts = [Counter(filter(str.isalnum, cell.casefold())) for cell in (one, other)]
+        shared = (counts[0] & counts[1]).total()
+        similar += 2 * shared >= 0.6 * (counts[0].total() + counts[1].total())
+    return similar >= 0.8 * len(first)
+
+
+def _rows(path: Path, layout: _Layout) -> list[tuple[int, list[str]]]:
+    lines = [(number, line) for number, line in enumerate(source_lines(path), start=1) if line.strip()]
+    return [(number, layout.split(line)) for number, line in lines[layout.skip :]]

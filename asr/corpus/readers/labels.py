@@ -1,0 +1,99 @@
+"""Reader of label files: a start, an end and a text on each line.
+
+Audacity's label tracks hold seconds and tabs. HTK's label files hold multiples of 100 ns, TIMIT's hold samples.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from asr.corpus.readers.annotations import (
+    Context,
+    Kind,
+    head_lines,
+    is_kind,
+    lines_of,
+    read_annotations,
+    seconds,
+)
+from asr.corpus.readers.files import SourceError, is_file
+from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.tiers import Annotation
+from asr.decoders import open_recording
+from asr.errors import AudioError, raise_problems
+
+_SECONDS = re.compile(r"(\d{1,8}[.,]\d{1,12})\t(\d{1,8}[.,]\d{1,12})(?:\t(.*))?")
+_UNITS = re.compile(r"(\d{1,15})\s+(\d{1,15})\s+(\S.*)")
+_FREQUENCIES = "\\"  # begins a line with the two frequencies of the label above
+_HTK = 1e-7  # seconds of one unit of HTK
+_SLACK = 0.5  # seconds that labels may end after their recording
+
+
+def _looks_like(head: str) -> bool:
+    lines = [line for line in head_lines(head) if not line.startswith(_FREQUENCIES)]
+    if not lines:
+        return False
+    if all(_SECONDS.fullmatch(line.rstrip()) for line in lines):
+        return True
+    matches = [_UNITS.fullmatch(line.strip()) for line in lines]
+    times = [(int(match[1]), int(match[2])) for match in matches if match]
+    # Digits that a person speaks also are numbers, but they do not grow to thousands.
+    return len(times) == len(lines) and all(start < end for start, end in times) and times[-1][1] >= 1000
+
+
+_KIND = Kind("label files (Audacity, HTK, TIMIT)", (), _looks_like, needs_name=lambda head: True)
+
+
+def recognises(source: Path) -> bool:
+    """Return True for a file of labels, or a folder with such files at any depth."""
+    return is_kind(source, _KIND)
+
+
+def read(source: Path, *, tier: str | None = None) -> Splits:
+    """Read the labels of every file, with the recording of its name.
+
+    If a recording has several files, the suffix of a file is its tier (`--tier wrd`). Times without a decimal point are
+    units of 100 ns if they then fit the length of the recording, or else samples. Raises SourceError that names each
+    line that is no label.
+    """
+    return read_annotations(source, _KIND, _read_file, tier)
+
+
+READER = Reader("label files (Audacity, HTK, TIMIT)", recognises, read)
+
+
+def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
+    audio = context.recording_of(path)
+    labels, problems = [], []
+    for number, line in lines_of(path):
+        if not line.strip() or line.startswith(_FREQUENCIES):
+            continue
+        if match := _SECONDS.fullmatch(line) or _UNITS.fullmatch(line.strip()):
+            labels.append((match[1], match[2], match[3] or ""))
+        else:
+            problems.append(f"{path}:{number}: {line[:60]!r} is no label; write start, end and text, with tabs between")
+    raise_problems(problems, SourceError)
+    unit = 1.0
+    if not any("." in end or "," in end for _, end, _ in labels):
+        unit = _unit(path, audio, max((int(end) for _, end, _ in labels), default=0))
+    tier = path.suffix.lstrip(".").lower() or "labels"
+    for start, end, text in labels:
+        yield Annotation(path, audio, tier, seconds(start, unit), seconds(end, unit), text.strip())
+
+
+def _unit(path: Path, audio: Path, last: int) -> float:
+    """Return the length of one unit of time in seconds, by the length of the recording. Raises ValueError."""
+    if not is_file(audio):
+        return _HTK
+    try:
+        with open_recording(audio) as recording:
+            rate, length = recording.sample_rate, recording.frames() / recording.sample_rate
+    except AudioError as error:
+        raise ValueError(f"its times have no unit, and the recording does not tell it ({error})") from None
+    fitting = [unit for unit in (_HTK, 1 / rate) if 0.05 * length <= last * unit <= length + _SLACK]
+    if len(fitting) != 1:
+        raise ValueError(
+            f"its last time is {last}, which is {last * _HTK:.2f} s in units of 100 ns and {last / rate:.2f} s in "
+            f"samples, but {audio.name} lasts {length:.2f} s; write seconds with a decimal point"
+        )
+    return fitting[0]

@@ -1,0 +1,140 @@
+"""Reader of SRT and VTT subtitles beside recordings: each cue is an utterance.
+
+Formats: the layout of SubRip, and WebVTT (https://www.w3.org/TR/webvtt1/).
+"""
+
+import html
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from asr.corpus.readers.annotations import (
+    Context,
+    Kind,
+    is_kind,
+    lines_of,
+    read_annotations,
+    seconds,
+)
+from asr.corpus.readers.files import SourceError
+from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.tiers import Annotation
+from asr.errors import raise_problems
+
+_TIME = r"(?:\d{1,4}:)?\d{1,2}:\d{1,2}[.,]\d{1,3}"
+_TIMING = re.compile(rf"\s*({_TIME})\s*-->\s*({_TIME})(?:\s.*)?")
+_LOOK = re.compile(rf"(?m)^\s*{_TIME}\s*-->\s*{_TIME}")
+_BLOCK = re.compile(r"(?:NOTE|STYLE|REGION)(?:\s|$)")  # blocks of a VTT file that are no cue
+_KARAOKE = re.compile(rf"<{_TIME}>")
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^<>]+)>")
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>|\{\\[^{}]*\}")
+_SOUND = re.compile(r"\[[^\[\]]*\]|[♪♫][^♪♫]*[♪♫]?")
+_TEXT = "subtitles"  # the tier of a file whose name has no language
+
+
+def _looks_like(head: str) -> bool:
+    return bool(_LOOK.search(head)) or head.startswith("WEBVTT")
+
+
+_KIND = Kind("SRT or VTT subtitles", (".srt", ".vtt"), _looks_like)
+
+
+class _Cue(NamedTuple):
+    line: int
+    start: float  # seconds
+    end: float
+    texts: list[str]
+
+
+def recognises(source: Path) -> bool:
+    """Return True for a file of subtitles, or a folder with such files at any depth."""
+    return is_kind(source, _KIND)
+
+
+def read(source: Path, *, tier: str | None = None) -> Splits:
+    """Read the cues of every file, with the recording of its name.
+
+    A file `a.en.srt` is the tier `en` of the recording `a`. Tags are removed, and `<v NAME>` is the speaker. Sounds in
+    square brackets and lines of songs between ♪ are left out. Lines that roll-up captions repeat are read once. The log
+    counts what was left out. Raises SourceError that names each line that is no cue.
+    """
+    return read_annotations(source, _KIND, _read_file, tier)
+
+
+READER = Reader("SRT or VTT subtitles", recognises, read)
+
+
+def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
+    audio = context.recording_of(path)
+    language = path.stem.removeprefix(audio.stem).strip("._- ") if path.stem.startswith(audio.stem) else ""
+    cues = list(_cues(path))
+    if any(_KARAOKE.search(text) for cue in cues for text in cue.texts):
+        cues = _unrolled(cues, context.left_out)
+    for cue in cues:
+        text = " ".join(cue.texts)
+        voice = _VOICE.search(text)
+        yield Annotation(
+            file=path,
+            audio=audio,
+            tier=language or _TEXT,
+            start=cue.start,
+            end=cue.end,
+            text=_plain(text, context.left_out),
+            speaker=" ".join(voice[1].split()) if voice else None,
+        )
+
+
+def _cues(path: Path) -> Iterator[_Cue]:
+    """Yield the cues of a file. Raises SourceError that lists the blocks without times."""
+    problems = []
+    for block in _blocks(path):
+        (first, head), *rest = block
+        if first == 1 and head.lstrip("\ufeff").startswith("WEBVTT"):
+            continue
+        if _BLOCK.match(head):
+            continue
+        timed = block if "-->" in head else rest  # a number or a name of the cue may come before its times
+        match = _TIMING.fullmatch(timed[0][1]) if timed else None
+        if match:
+            yield _Cue(timed[0][0], seconds(match[1]), seconds(match[2]), [text for _, text in timed[1:]])
+        elif not timed or "-->" in timed[0][1]:
+            problems.append(
+                f"{path}:{first}: {head[:60]!r} begins a block without times; "
+                "write 00:00:01,000 --> 00:00:02,500 above its text"
+            )
+        else:
+            problems.append(f"{path}:{timed[0][0]}: {timed[0][1][:60]!r} stands where the times of a cue must stand")
+    raise_problems(problems, SourceError)
+
+
+def _blocks(path: Path) -> Iterator[list[tuple[int, str]]]:
+    """Yield groups of lines. A line of times ends the text before it, even if the empty line between is missing."""
+    block: list[tuple[int, str]] = []
+    for number, line in [*lines_of(path), (0, "")]:
+        if line.strip():
+            block.append((number, line.strip()))
+        elif block:
+            yield block
+            block = []
+
+
+def _unrolled(cues: list[_Cue], left_out: Counter[str]) -> list[_Cue]:
+    """Leave out the lines that a roll-up caption shows again while the next line appears below them."""
+    shown: list[str] = []
+    kept = []
+    for cue in cues:
+        new = [text for text in cue.texts if _TAG.sub("", _KARAOKE.sub("", text)).strip() not in shown]
+        left_out["repeated lines of roll-up captions"] += len(cue.texts) - len(new)
+        shown = [_TAG.sub("", _KARAOKE.sub("", text)).strip() for text in cue.texts]
+        if any(new):
+            kept.append(cue._replace(texts=new))
+    return kept
+
+
+def _plain(text: str, left_out: Counter[str]) -> str:
+    text = html.unescape(_TAG.sub("", _KARAOKE.sub("", text)))
+    for sound in _SOUND.findall(text):
+        left_out["songs ♪" if sound[0] in "♪♫" else " ".join(sound.split())[:40]] += 1
+    return " ".join(_SOUND.sub(" ", text).split())
