@@ -14,12 +14,12 @@ from asr.corpus.readers.annotations import (
     Context,
     Kind,
     is_kind,
-    lines_of,
     read_annotations,
     seconds,
 )
 from asr.corpus.readers.files import SourceError
 from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.reading import source_lines
 from asr.corpus.readers.tiers import Annotation
 from asr.errors import raise_problems
 
@@ -31,6 +31,7 @@ _KARAOKE = re.compile(rf"<{_TIME}>")
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^<>]+)>")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|\{\\[^{}]*\}")
 _SOUND = re.compile(r"\[[^\[\]]*\]|[♪♫][^♪♫]*[♪♫]?")
+_CURE = "write 00:00:01,000 --> 00:00:02,500 above each text"
 _TEXT = "subtitles"  # the tier of a file whose name has no language
 
 
@@ -90,32 +91,35 @@ def _cues(path: Path) -> Iterator[_Cue]:
     """Yield the cues of a file. Raises SourceError that lists the blocks without times."""
     problems = []
     for block in _blocks(path):
-        (first, head), *rest = block
-        if first == 1 and head.lstrip("\ufeff").startswith("WEBVTT"):
+        number, head = block[0]
+        if _BLOCK.match(head) or (number == 1 and head.startswith("WEBVTT")):
             continue
-        if _BLOCK.match(head):
-            continue
-        timed = block if "-->" in head else rest  # a number or a name of the cue may come before its times
-        match = _TIMING.fullmatch(timed[0][1]) if timed else None
-        if match:
-            yield _Cue(timed[0][0], seconds(match[1]), seconds(match[2]), [text for _, text in timed[1:]])
-        elif not timed or "-->" in timed[0][1]:
-            problems.append(
-                f"{path}:{first}: {head[:60]!r} begins a block without times; "
-                "write 00:00:01,000 --> 00:00:02,500 above its text"
-            )
+        places = [place for place, (_, line) in enumerate(block) if "-->" in line]
+        if not places:
+            problems.append(f"{path}:{number}: {head[:60]!r} begins a block without times; {_CURE}")
+        elif places[0] > 1:  # one line, the number or the name of the cue, may stand above its times
+            problems.append(f"{path}:{block[1][0]}: {block[1][1][:60]!r} stands where times must stand; {_CURE}")
         else:
-            problems.append(f"{path}:{timed[0][0]}: {timed[0][1][:60]!r} stands where the times of a cue must stand")
+            for place, end in zip(places, [*places[1:], len(block)], strict=True):
+                number, line = block[place]
+                if end < len(block) and block[end - 1][1].isdigit():
+                    end -= 1  # the number of the next cue, above which an empty line is missing
+                if match := _TIMING.fullmatch(line):
+                    texts = [text for _, text in block[place + 1 : end]]
+                    yield _Cue(number, seconds(match[1]), seconds(match[2]), texts)
+                else:
+                    problems.append(f"{path}:{number}: {line[:60]!r} is no line of times; {_CURE}")
     raise_problems(problems, SourceError)
 
 
 def _blocks(path: Path) -> Iterator[list[tuple[int, str]]]:
-    """Yield groups of lines. A line of times ends the text before it, even if the empty line between is missing."""
+    """Yield groups of lines between empty lines. A line of spaces is part of a text unless a cue follows it."""
+    lines = source_lines(path)
     block: list[tuple[int, str]] = []
-    for number, line in [*lines_of(path), (0, "")]:
+    for number, line in enumerate([*lines, ""], start=1):
         if line.strip():
             block.append((number, line.strip()))
-        elif block:
+        elif block and (not line or any("-->" in near for near in lines[number : number + 2])):
             yield block
             block = []
 

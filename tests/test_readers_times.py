@@ -1,0 +1,337 @@
+"""Corpus readers of texts with times: subtitles, labels, ELAN's text export and STM, as their programs write them."""
+
+import wave
+from pathlib import Path
+
+import pytest
+from layouts import read, touch, write
+
+from asr.corpus.prepare import prepare
+from asr.corpus.readers.files import SourceError
+from asr.corpus.readers.reading import reading
+
+SRT = """1
+00:00:01,000 --> 00:00:02,500
+<i>Good</i> morning,
+{\\an8}all of you.
+
+2
+00:00:03,250 --> 00:00:04,000 X1:10 X2:20 Y1:1 Y2:2
+[door slams] Yes & no.
+
+3
+00:00:05,000 --> 00:00:06,000
+♪ la la la ♪
+"""
+VTT = """WEBVTT - made by hand
+Kind: captions
+
+NOTE a comment
+of two lines
+
+STYLE
+::cue { color: red }
+
+intro
+00:01.000 --> 00:02.500 align:start position:0%
+<v.loud Anna Smith>Good &amp; <b>bad</b></v>
+
+01:00:03.250 --> 01:00:04.000
+<c.yellow>ŋa</c>
+"""
+ROLL_UP = """WEBVTT
+Kind: captions
+Language: en
+
+00:00:00.000 --> 00:00:02.000 align:start position:0%
+ 
+one<00:00:00.500><c> two</c><00:00:01.000><c> three</c>
+
+00:00:02.000 --> 00:00:02.010 align:start position:0%
+one two three
+ 
+
+00:00:02.010 --> 00:00:04.000 align:start position:0%
+one two three
+four<00:00:03.000><c> five</c>
+"""
+
+
+def sound(path: Path, seconds: float, channels: int = 1, rate: int = 8000) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((channels, 2, rate, 0, "NONE", ""))
+        file.writeframes(bytes(2 * channels * int(rate * seconds)))
+
+
+def rows(source: Path, **options: str) -> list[tuple[str | None, float, float | None, str | None]]:
+    """Return text, offset, duration and speaker of all utterances."""
+    _, splits = read(source, **options)
+    return [(text, start, length, speaker) for part in splits.values() for _, _, text, start, length, speaker in part]
+
+
+def notes(source: Path, **options: str) -> list[str]:
+    with reading() as said:
+        read(source, **options)
+    return [*said.notes, *said.faults]
+
+
+def test_srt(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp3")
+    write(tmp_path / "a.srt", SRT.replace("\n", "\r\n"), "utf-8-sig")
+    assert read(tmp_path) == (
+        "subtitles",
+        {
+            "": [
+                ("a@1.000", "a.mp3", "Good morning, all of you.", 1.0, 1.5, None),
+                ("a@3.250", "a.mp3", "Yes & no.", 3.25, 0.75, None),
+            ]
+        },
+    )
+    assert notes(tmp_path) == [
+        "left out of the texts in SRT or VTT subtitles: [door slams] 1, songs ♪ 1",
+    ]
+
+
+def test_vtt(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    write(tmp_path / "a.vtt", VTT)
+    assert rows(tmp_path) == [("Good & bad", 1.0, 1.5, "Anna Smith"), ("ŋa", 3603.25, 0.75, None)]
+
+
+def test_roll_up_captions_are_read_once(tmp_path: Path) -> None:
+    touch(tmp_path / "a.webm")
+    write(tmp_path / "a.vtt", ROLL_UP)
+    assert rows(tmp_path) == [("one two three", 0.0, 2.0, None), ("four five", 2.01, 1.99, None)]
+    assert "repeated lines of roll-up captions 2" in notes(tmp_path)[0]
+
+
+def test_subtitles_are_recognised_by_their_content(tmp_path: Path) -> None:
+    touch(tmp_path / "a.wav")
+    write(tmp_path / "a.txt", SRT)
+    assert read(tmp_path)[0] == "subtitles" and len(rows(tmp_path)) == 2
+
+
+def test_the_language_of_subtitles_is_chosen_as_a_tier(tmp_path: Path) -> None:
+    touch(tmp_path / "a.b.wav")
+    write(tmp_path / "a.b.en.srt", SRT)
+    write(tmp_path / "a.b.fr.srt", SRT.replace("Yes & no", "Oui"))
+    with pytest.raises(SourceError, match=r"several tiers; choose the one to learn:(.|\n)*--tier 'en'"):
+        read(tmp_path)
+    assert [text for text, *_ in rows(tmp_path, tier="fr")] == ["Good morning, all of you.", "Oui."]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (SRT + "\nalone\n", r"bad.srt:14: 'alone' begins a block without times; write 00:00:01,000 -->"),
+        (SRT.replace("--> 00:00:02,500", "--> 0:2,5x"), r"bad.srt:2: '00:00:01,000 --> 0:2,5x' is no line of times"),
+        (SRT.replace("3\n00:00:05", "3\nx\n00:00:05"), r"bad.srt:11: 'x' stands where times must stand"),
+        ("é".encode("latin-1"), r"bad.srt:1: is not UTF-8"),
+        ("1\n" + "9" * 400 + ":00:00,000 --> 00:00:02,500\nx", r"bad.srt:2: '9{60}' is no line of times"),
+    ],
+)
+def test_a_broken_file_is_named_and_does_not_stop_the_others(
+    tmp_path: Path, content: str | bytes, message: str
+) -> None:
+    touch(tmp_path / "bad.wav", tmp_path / "good.wav")
+    (tmp_path / "bad.srt").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(SourceError, match=message):
+        read(tmp_path)
+    write(tmp_path / "good.srt", SRT)
+    with reading() as said:
+        found = rows(tmp_path)
+    assert [text for text, *_ in found] == ["Good morning, all of you.", "Yes & no.", None]
+    assert len(said.faults) == 1 and "bad.srt" in said.faults[0]
+
+
+def test_cues_that_begin_together_have_different_ids(tmp_path: Path) -> None:
+    touch(tmp_path / "a.wav")
+    write(tmp_path / "a.srt", "1\n00:00:01,000 --> 00:00:02,000\none\n\n2\n00:00:01,000 --> 00:00:03,000\ntwo\n")
+    assert [name for name, *_ in read(tmp_path)[1][""]] == ["a@1.000", "a@1.000#2"]
+
+
+def test_a_missing_line_between_cues_hides_no_cue(tmp_path: Path) -> None:
+    touch(tmp_path / "a.wav")
+    write(tmp_path / "a.srt", "1\n00:00:01,000 --> 00:00:02,000\none\n2\n00:00:02,000 --> 00:00:03,000\n7\n")
+    assert rows(tmp_path) == [("one", 1.0, 1.0, None), ("7", 2.0, 1.0, None)]
+
+
+def test_audacity_labels(tmp_path: Path) -> None:
+    touch(tmp_path / "a.wav", tmp_path / "b.wav", tmp_path / "c.wav")
+    write(
+        tmp_path / "a.txt", "1.000000\t2.500000\tgood morning\n\\\t100.000000\t4000.000000\n3.000000\t3.000000\tpoint\n"
+    )
+    write(tmp_path / "b.txt", "0,500000\t1,250000\tGrüß Gott\r\n2,000000\t3,000000\t\r\n")
+    write(tmp_path / "README.txt", "about this corpus")
+    assert read(tmp_path) == (
+        "labels",
+        {
+            "": [
+                ("a@1.000", "a.wav", "good morning", 1.0, 1.5, None),
+                ("b@0.500", "b.wav", "Grüß Gott", 0.5, 0.75, None),
+                ("c", "c.wav", None, 0.0, None, None),
+            ]
+        },
+    )
+    assert any("README.txt" in line for line in notes(tmp_path))
+
+
+def test_labels_of_another_name_belong_to_the_only_recording(tmp_path: Path) -> None:
+    touch(tmp_path / "interview.wav")
+    write(tmp_path / "Label Track.txt", "1.000000\t2.500000\tgood morning\n")
+    assert rows(tmp_path) == [("good morning", 1.0, 1.5, None)]
+    assert "are taken for the only recording" in notes(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.lab", "0 10000000 hello\n10000000 20000000 world\n"),  # HTK: 100 ns
+        ("a.wrd", "0 8000 hello\n8000 16000 world\n"),  # TIMIT: samples at 8 kHz
+    ],
+)
+def test_the_length_of_the_recording_tells_the_unit_of_whole_numbers(tmp_path: Path, name: str, content: str) -> None:
+    sound(tmp_path / "a.wav", 2.1)
+    write(tmp_path / name, content)
+    assert rows(tmp_path) == [("hello", 0.0, 1.0, None), ("world", 1.0, 1.0, None)]
+    sound(tmp_path / "a.wav", 400)
+    with pytest.raises(SourceError, match=r"but a.wav lasts 400.00 s; write seconds with a decimal point"):
+        read(tmp_path)
+
+
+def test_files_of_several_kinds_of_labels_are_chosen(tmp_path: Path) -> None:
+    sound(tmp_path / "a.wav", 2)
+    write(tmp_path / "a.wrd", "0 8000 hello\n8000 16000 world\n")
+    write(tmp_path / "a.phn", "0 4000 h\n4000 16000 e\n")
+    with pytest.raises(SourceError, match="several tiers"):
+        read(tmp_path)
+    assert [text for text, *_ in rows(tmp_path, tier="wrd")] == ["hello", "world"]
+
+
+def test_spoken_numbers_are_no_labels(tmp_path: Path) -> None:
+    touch(tmp_path / "a.wav", tmp_path / "b.wav")
+    write(tmp_path / "a.txt", "0 1 2")
+    write(tmp_path / "b.txt", "7 3 9 one")
+    assert read(tmp_path)[0] == "folder"
+
+
+HMS, SEC, MSEC = ("00:00:01.250", "00:00:02.500"), ("1.25", "2.5"), ("1250", "2500")
+DURATIONS = ("00:00:01.250", "1.25", "1250")
+
+
+def elan_line(units: list[tuple[str, str]], durations: list[str], text: str = "hé ŋa", tier: str = "tx@A\tAnna") -> str:
+    cells = [tier, *(begin for begin, _ in units), *(end for _, end in units), *durations, text]
+    return "\t".join(cells) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("units", "durations"),
+    [
+        ([HMS, SEC, MSEC], list(DURATIONS)),
+        ([HMS, SEC], list(DURATIONS[:2])),
+        ([HMS], []),
+        ([SEC], [DURATIONS[1]]),
+        ([MSEC], [DURATIONS[2]]),
+        ([HMS, MSEC], []),
+    ],
+)
+@pytest.mark.parametrize("with_header", [False, True])
+@pytest.mark.parametrize("text", ["hé ŋa", "7"])
+def test_elan_text_export(
+    tmp_path: Path, units: list[tuple[str, str]], durations: list[str], with_header: bool, text: str
+) -> None:
+    touch(tmp_path / "a.wav")
+    names = {id(HMS): "hh:mm:ss.ms", id(SEC): "ss.msec", id(MSEC): "msec"}
+    header = ["Tier", "Participant"]
+    header += [f"{what} Time - {names[id(unit)]}" for what in ("Begin", "End") for unit in units]
+    header += [f"Duration - {names[id(unit)]}" for unit in units][: len(durations)]
+    content = "\t".join([*header, "Annotation"]) + "\n" if with_header else ""
+    write(tmp_path / "a.txt", content + elan_line(units, durations, text) + elan_line(units, durations, tier="tx@A\t"))
+    assert read(tmp_path)[0] == "elan-text"
+    assert rows(tmp_path) == [(text, 1.25, 1.25, "Anna"), ("hé ŋa", 1.25, 1.25, None)]
+
+
+def test_elan_text_export_with_a_column_for_each_tier(tmp_path: Path) -> None:
+    touch(tmp_path / "a.wav")
+    header = "Begin Time - hh:mm:ss.ms\tEnd Time - hh:mm:ss.ms\ttx@A\tft@A\n"
+    write(tmp_path / "a.txt", header + "00:00:01.000\t00:00:02.000\tŋa\tyes\n00:00:03.000\t00:00:04.000\tmba\t\n")
+    with pytest.raises(SourceError, match="several tiers"):
+        read(tmp_path)
+    assert rows(tmp_path, tier="tx@A") == [("ŋa", 1.0, 1.0, None), ("mba", 3.0, 1.0, None)]
+
+
+def test_elan_text_export_of_several_files(tmp_path: Path) -> None:
+    """The column of the file tells the recording, and so does the line above the table."""
+    touch(tmp_path / "s1.wav", tmp_path / "s2.wav")
+    lines = [f"tx\t\t00:00:01.000\t00:00:02.000\t{text}\t{name}.eaf\n" for name, text in (("s1", "ŋa"), ("s2", "mba"))]
+    write(tmp_path / "export.txt", "".join(lines))
+    assert [(audio, text) for _, audio, text, *_ in read(tmp_path)[1][""]] == [("s1.wav", "ŋa"), ("s2.wav", "mba")]
+    (tmp_path / "s2.wav").unlink()
+    above = '"#file:///C:/x/s9.eaf"\n"#file:///C:/x/s1.wav -- offset: 500"\n'
+    write(tmp_path / "export.txt", above + "tx\t\t00:00:01.000\t00:00:02.000\tŋa\n")
+    assert rows(tmp_path) == [("ŋa", 1.5, 1.0, None)]
+
+
+def test_faulty_lines_of_an_elan_text_export_are_named(tmp_path: Path) -> None:
+    touch(tmp_path / "a.wav")
+    good = elan_line([HMS], [])
+    write(tmp_path / "a.txt", good * 3 + good.replace("00:00:02.500", "soon") + "tx\n")
+    with pytest.raises(SourceError, match=r"a.txt:4: 'soon' is not a time; correct it\n.*a.txt:5: lacks columns"):
+        read(tmp_path)
+
+
+STM = """;; a comment
+;; CATEGORY "0" "" ""
+talk 1 anna_f 0.00 0.50 <o,f0,female> ignore_time_segment_in_scoring
+talk 1 anna_f 0.50 2.00 <o,f0,female> it is { a / the } talk(2) (%uh) [NOISE] about (this)
+talk 1 ben 2.00 3.50 <unk> {SMACK} yes
+talk 1 inter_segment_gap 3.50 4.00 <o,,unknown> ignore_time_segment_in_scoring
+"""
+
+
+def test_stm(tmp_path: Path) -> None:
+    touch(tmp_path / "train" / "sph" / "talk.sph", tmp_path / "dev" / "sph" / "other.sph")
+    write(tmp_path / "train" / "stm" / "talk.stm", STM)
+    write(tmp_path / "dev" / "stm" / "other.stm", "other 1 cleo 1 2.5 no label\n")
+    format, splits = read(tmp_path)
+    assert format == "stm" and list(splits) == ["validation", "train"]
+    assert splits["train"] == [
+        ("train/stm/talk@0.500", "train/sph/talk.sph", "it is a talk about this", 0.5, 1.5, "anna_f"),
+        ("train/stm/talk@2.000", "train/sph/talk.sph", "yes", 2.0, 1.5, "ben"),
+    ]
+    said = notes(tmp_path)[0]
+    assert "segments that are not scored 2" in said and "alternatives but the first { a / b } 1" in said
+    assert "[NOISE] 1" in said and "%uh 1" in said and "{SMACK} 1" in said
+
+
+def test_stm_is_recognised_by_its_content(tmp_path: Path) -> None:
+    touch(tmp_path / "talk.wav")
+    write(tmp_path / "references.txt", STM)
+    assert read(tmp_path)[0] == "stm" and len(rows(tmp_path)) == 2
+
+
+def test_two_channels_of_an_stm_are_never_one_recording(tmp_path: Path) -> None:
+    sound(tmp_path / "call.wav", 3, channels=2)
+    write(tmp_path / "call.stm", "call A anna 0 1 hello\ncall B ben 1 2 hi\n")
+    with pytest.raises(SourceError, match=r"call has the channels A, B, .* called call-A.wav"):
+        read(tmp_path)
+    sound(tmp_path / "call-A.wav", 3)
+    sound(tmp_path / "call_B.wav", 3)
+    named = {text: audio for _, audio, text, *_ in read(tmp_path)[1][""]}
+    assert named["hello"] == "call-A.wav" and named["hi"] == "call_B.wav"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("talk 1 anna 2 1 x", r"talk.stm:1: ends at 1 s, where or before it starts \(2 s\)"),
+        ("talk 1 anna", "talk.stm:1: has 3 fields"),
+        ("talk 1 anna 0 " + "9" * 400 + " x", "talk.stm:1: '9999.*' is not a number of seconds"),
+    ],
+)
+def test_faulty_lines_of_an_stm_are_named(tmp_path: Path, line: str, message: str) -> None:
+    touch(tmp_path / "talk.wav")
+    write(tmp_path / "talk.stm", line)
+    with pytest.raises(SourceError, match=message):
+        prepare(tmp_path, tmp_path / "out")
