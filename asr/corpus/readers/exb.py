@@ -3,6 +3,7 @@
 Format: the basic transcription of the EXMARaLDA Partitur-Editor.
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -92,7 +93,7 @@ def _joined(events: list[_Event], times: dict[str, float | None]) -> Iterator[_E
     spaced = any(event.text.endswith(" ") for event in events)
     texts: list[str] = []
     first: _Event | None = None
-    for event, following in zip(events, [*events[1:], None], strict=True):
+    for event, following in itertools.zip_longest(events, events[1:]):
         first = first or event
         texts.append(event.text if spaced else event.text + " ")
         if following is not None and following.start == event.end:
