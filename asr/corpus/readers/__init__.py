@@ -13,6 +13,8 @@ _MODULES = (
     "lhotse",
     "json_list",
     "ljspeech",
+    "vctk",
+    "fairseq",
     "table",
     "eaf",
     "textgrid",
@@ -24,8 +26,6 @@ _MODULES = (
     "subtitles",
     "elan_text",
     "labels",
-    "vctk",
-    "fairseq",
     "id_list",
     "folder",
 )

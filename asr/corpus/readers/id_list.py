@@ -25,7 +25,6 @@ _FESTVOX = re.compile(r'\(\s*(\S+)\s+"(.*)"\s*\)')
 _TRN = re.compile(r"(.*?)\s*\(([^\s()]+)\)")
 _GENDERS = frozenset(["m", "f", "male", "female", "other", "man", "woman"])
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{0,15})?")
-_MANY = 0.3  # share of different values from which a column can be the text
 
 
 def _by_tab(line: str) -> list[str]:
@@ -190,8 +189,8 @@ def _layout(path: Path, names: _Names) -> _Layout | None:
     if best is None:
         return None
     _, split, audio, rows = best
-    if len({row[audio] for row in rows}) < min(2, len(names.paths)):
-        return None
+    if split is _by_space and len({row[audio] for row in rows}) < min(2, len(names.paths)):
+        return None  # a sentence that begins with the name of a recording
     first = {} if names.has(rows[0][audio]) else fields(rows[0])
     header = rows[0] if "text" in first else None
     if "offset" in first:
@@ -213,15 +212,14 @@ def _columns(
         return _Layout(split, audio, named["text"], named.get("speaker"), None, skip=1)
     width = min(map(len, rows))
     columns = {place: [row[place] for row in rows] for place in range(width) if place != audio}
-    texts = list(columns)
-    speaker = None
+    texts, speaker = list(columns), None
     if len(texts) > 1:
-        few = [place for place in texts if len(set(columns[place])) < max(2, _MANY * len(rows)) and len(rows) > 3]
-        numbers = [place for place in texts if all(_NUMBER.fullmatch(cell) or not cell for cell in columns[place])]
-        spelled = [place for place in texts if _is_spelled(columns[place])]
-        texts = [place for place in texts if place not in {*few, *numbers, *spelled}]
-        people = [place for place in few if place not in numbers and _are_names(columns[place])]
-        speaker = people[0] if people else None
+        words = [place for place in texts if not _holds_no_text(columns[place])]
+        # Texts have several words, or at least they differ from each other more than the names of speakers do.
+        texts = [place for place in words if 2 * sum(" " in cell for cell in columns[place]) >= len(rows)]
+        texts = texts or [place for place in words if 2 * len(set(columns[place])) > len(rows)]
+        people = [place for place in words if place not in texts and len(set(columns[place])) < len(rows)]
+        speaker = next(iter(people), None)
     if not texts:
         return None
     raw = None
@@ -236,14 +234,12 @@ def _columns(
     return _Layout(split, audio, texts[0], speaker, raw, skip=0)
 
 
-def _is_spelled(cells: Sequence[str]) -> bool:
-    """Return True for texts that are spelled letter by letter, as in FLEURS."""
+def _holds_no_text(cells: Sequence[str]) -> bool:
+    """Return True for a column of numbers, of genders, or of texts spelled letter by letter, as in FLEURS."""
+    if all(_NUMBER.fullmatch(cell) or cell.lower() in _GENDERS for cell in cells):
+        return True
     letters = [word for cell in cells for word in cell.split()]
     return "|" in letters and sum(len(word) == 1 for word in letters) > 0.9 * len(letters)
-
-
-def _are_names(cells: Sequence[str]) -> bool:
-    return not any(" " in cell for cell in cells) and not {cell.lower() for cell in cells} <= _GENDERS
 
 
 def _are_versions(first: Sequence[str], second: Sequence[str]) -> bool:

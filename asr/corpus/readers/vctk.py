@@ -64,13 +64,19 @@ def read(source: Path) -> Splits:
         utterances[path.parent, stem] = Utterance(
             id=recordings.identify(path),
             audio=path,
-            text=" ".join(source_text(text).split()) if text is not None else None,
+            text=_text(text) if text is not None else None,
             speaker=folder if folder and path.parent != source else None,
         )
     folders = {text.parent for text in used if text is not None}
     alone = [path for path in texts.values() if path not in used and path.parent in folders]
-    missing = [Utterance(recordings.identify(path.with_suffix("")), path.with_suffix(".wav")) for path in alone]
-    return {"": [*utterances.values(), *missing]}
+    for path in alone:
+        name = recordings.identify(path.with_suffix(""))
+        utterances[path, ""] = Utterance(name, path.with_suffix(".wav"), _text(path))
+    return {"": list(utterances.values())}
 
 
 READER = Reader("VCTK layout", recognises, read)
+
+
+def _text(path: Path) -> str:
+    return " ".join(source_text(path).split())
