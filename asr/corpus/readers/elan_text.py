@@ -29,6 +29,7 @@ _HEADER = re.compile(r"(?i)(?:hh:mm:ss|ss\.ms|msec)")
 # A line above the table names the .eaf file or a recording, and how far the recording is shifted.
 _MEDIA = re.compile(r'"?#(?:file:/*)?(?P<name>.+?)(?: -- offset: (?P<shift>\d{1,9}))?"?\s*')
 _FILE = re.compile(r"(?i).*\.eaf")
+_WHOLE = re.compile(r"\d{1,10} \d{1,10}")
 _SLACK = 0.002  # seconds: ELAN rounds each time to milliseconds
 
 
@@ -59,7 +60,7 @@ def _looks_like(head: str) -> bool:
         return True
     # Whole numbers are times only if each begin is smaller than its end, and the last end is a second or more.
     pairs = [(row[columns.begin], row[columns.end]) for row in rows if len(row) > columns.end]
-    times = [(int(first), int(second)) for first, second in pairs if first.isdigit() and second.isdigit()]
+    times = [(int(first), int(second)) for first, second in pairs if _WHOLE.fullmatch(f"{first} {second}")]
     return 2 * len(times) > len(rows) and times[-1][1] >= 1000 and all(first < second for first, second in times)
 
 
@@ -143,34 +144,21 @@ def _unit(cell: str) -> int | None:
 
 
 def _columns(header: list[str] | None, rows: Sequence[Sequence[str]]) -> _Columns | None:
-    """Find out which columns hold what, from the header and from all rows; None if these are not ELAN's columns."""
+    """Find out which columns hold what, from the header and from all rows; None if these are not ELAN's columns.
+
+    Raises ValueError for times that are frames of video only.
+    """
     width = max(map(len, rows), default=0)
-    kinds = [_kind_of([row[column] for row in rows if len(row) > column]) for column in range(width - 1)]
-    first = next((column for column, kind in enumerate(kinds) if kind is not None), width)
-    order = [kind for kind in itertools.takewhile(lambda kind: kind is not None, kinds[first:]) if kind is not None]
-    shapes = [
-        (size, times) for size in range(1, 5) for times in (3, 2) if order[: size * times] == order[:size] * times
-    ]
-    period, times = next(
-        ((s, t) for s, t in shapes if s * t <= len(order) and order[:s] == sorted(set(order[:s]))), (0, 0)
-    )
-    if not period:
+    names = [*(header or []), *[""] * width][:width]
+    times = _time_columns(rows, width)
+    if times is None:
         return None
-    run = range(first, first + period * times)
-    best = next((place for place in range(period) if _UNITS[order[place] or 0][1] is not None), None)
-    if best is None:
-        raise ValueError("has times as frames of video only; export seconds or milliseconds")
-    begin, end = run[best], run[best + period]
-    units = {column: float(_UNITS[kinds[column] or 0][1] or 1.0) for column in (begin, end)}
-    pairs = [
-        (seconds(row[begin], units[begin]), seconds(row[end], units[end]))
-        for row in rows
-        if len(row) > end and _is_time(row[begin]) and _is_time(row[end])
-    ]
-    is_duration = any(after < before - _SLACK for before, after in pairs)
-    if header is not None and len(header) > end and "duration" in header[end].lower():
-        is_duration = True
-    before, after = list(range(run[0])), list(range(run[-1] + 1, width))
+    groups, units = times
+    begin, end = groups[0][0], groups[1][0]
+    pairs = [(row[begin], row[end]) for row in rows if len(row) > end and _is_time(row[begin]) and _is_time(row[end])]
+    lengths = sum(seconds(second, units[end]) < seconds(first, units[begin]) - _SLACK for first, second in pairs)
+    is_duration = 2 * lengths > len(pairs) if header is None else "duration" in names[end].lower()
+    before, after = list(range(groups[0][0])), list(range(groups[-1][-1] + 1, width))
     files = [column for column in before + after if _all_match([row[column] for row in rows if len(row) > column])]
     before = [column for column in before if column not in files]
     after = [column for column in after if column not in files]
@@ -178,16 +166,36 @@ def _columns(header: list[str] | None, rows: Sequence[Sequence[str]]) -> _Column
         return None
     speakers = before[1:2]
     if header is not None:
-        speakers = [column for column in before if re.search("(?i)participant|speaker", header[column])]
-    own = len(after) > 1 or (not before and header is not None and not _is_text(header[after[0]]))
-    texts = {column: header[column].strip() if own and header and column < len(header) else None for column in after}
+        speakers = [column for column in before if re.search("(?i)participant|speaker", names[column])]
+    own = len(after) > 1 or (not before and header is not None and not _is_text(names[after[0]]))
     return _Columns(
         begin, end, is_duration, units,
         tier=next((column for column in before if column not in speakers), None),
         speaker=next(iter(speakers), None),
-        texts=texts,
+        texts={column: names[column].strip() or None if own else None for column in after},
         file=files[0] if files else None,
     )  # fmt: skip
+
+
+def _time_columns(rows: Sequence[Sequence[str]], width: int) -> tuple[list[range], dict[int, float]] | None:
+    """Return the columns of the begin, of the end or the duration, and of the duration if it is third; and the units.
+
+    The columns of each begin with the one whose unit, in seconds, is returned. None if there are no such columns.
+    """
+    kinds = [_kind_of([row[column] for row in rows if len(row) > column]) for column in range(width - 1)]
+    first = next((column for column, kind in enumerate(kinds) if kind is not None), width)
+    order = [kind for kind in itertools.takewhile(lambda kind: kind is not None, kinds[first:]) if kind is not None]
+    for size, times in itertools.product(range(1, len(_UNITS) + 1), (3, 2)):
+        units = order[:size]  # of one time, in ELAN's order; the other times repeat them
+        if len(order) < size * times or order[: size * times] != units * times or units != sorted(set(units)):
+            continue
+        place = next((place for place, unit in enumerate(units) if _UNITS[unit][1] is not None), None)
+        if place is None:
+            raise ValueError("has times as frames of video only; export seconds or milliseconds")
+        starts = [first + place + size * number for number in range(times)]
+        groups = [range(start, first + size * (number + 1)) for number, start in enumerate(starts)]
+        return groups, {start: float(_UNITS[units[place]][1] or 1.0) for start in starts}
+    return None
 
 
 def _kind_of(cells: Sequence[str]) -> int | None:

@@ -88,6 +88,8 @@ def read(source: Path) -> Splits:
     problems: list[str] = []
     for path in _candidates(source, names):
         layout = _layout(path, names)
+        if layout is None and source.is_file():
+            raise SourceError(f"{source}: is no list of recordings and texts; each line must name a recording first")
         if layout is None:
             continue
         parts = [*path.relative_to(folder).parts[:-1], path.stem] if source.is_dir() else [path.stem]
