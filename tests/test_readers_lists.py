@@ -52,6 +52,8 @@ PATHS = [f"./wavs/{name}.wav" for name in NAMES]
         ("PROMPTS", lines([f"x/mfc/{name}" for name in NAMES], TEXTS, mark=" "), PLAIN),  # VoxForge
         ("txt.done.data", lines([f'( {n} "{t}" )' for n, t in zip(NAMES, TEXTS, strict=True)]), PLAIN),  # Festvox
         ("all.trn", lines([f"{t} ({n})" for n, t in zip(NAMES, TEXTS, strict=True)]), PLAIN),
+        ("all.csv", lines([f"{n}.wav" for n in NAMES], TEXTS, mark=","), PLAIN),
+        ("all.csv", lines(NAMES, [f'"{t}"' for t in TEXTS], mark=";"), PLAIN),
         ("data.txt", "file\ttext\n" + lines(NAMES, TEXTS), PLAIN),
     ],
 )

@@ -151,6 +151,19 @@ def test_cues_that_begin_together_have_different_ids(tmp_path: Path) -> None:
     assert [name for name, *_ in read(tmp_path)[1][""]] == ["a@1.000", "a@1.000#2"]
 
 
+def test_names_before_colons_are_speakers_if_they_come_again(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    texts = ["Anna Smith: yes", "Ben: at 10:30", "Anna Smith: so: no", "and more"]
+    cues = [f"{n}\n00:00:0{n}.000 --> 00:00:0{n}.500\n{text}\n\n" for n, text in enumerate(texts, start=1)]
+    write(tmp_path / "a.vtt", "WEBVTT\n\n" + "".join(cues))
+    assert [(text, speaker) for text, _, _, speaker in rows(tmp_path)] == [
+        ("yes", "Anna Smith"), ("at 10:30", "Ben"), ("so: no", "Anna Smith"), ("and more", None)
+    ]  # fmt: skip
+    assert "names of speakers before colons" in notes(tmp_path)[0]
+    write(tmp_path / "a.vtt", "WEBVTT\n\n" + "".join(cues[1:]))
+    assert [text for text, *_ in rows(tmp_path)] == ["Ben: at 10:30", "Anna Smith: so: no", "and more"]
+
+
 def test_a_missing_line_between_cues_hides_no_cue(tmp_path: Path) -> None:
     touch(tmp_path / "a.wav")
     write(tmp_path / "a.srt", "1\n00:00:01,000 --> 00:00:02,000\none\n2\n00:00:02,000 --> 00:00:03,000\n7\n")
@@ -175,6 +188,12 @@ def test_audacity_labels(tmp_path: Path) -> None:
         },
     )
     assert any("README.txt" in line for line in notes(tmp_path))
+
+
+def test_wavesurfer_labels(tmp_path: Path) -> None:
+    touch(tmp_path / "a.wav")
+    write(tmp_path / "a.lab", "0.000 0.500 good\n0.500 1 morning all\n1 1.5\n")
+    assert rows(tmp_path) == [("good", 0.0, 0.5, None), ("morning all", 0.5, 0.5, None)]
 
 
 def test_labels_of_another_name_belong_to_the_only_recording(tmp_path: Path) -> None:

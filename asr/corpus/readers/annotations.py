@@ -20,7 +20,7 @@ _LARGEST = 1 << 26  # bytes of one annotation file; hours of speech take less th
 _LISTED = 15  # marks that the note on what is left out names
 _SAMPLED = 20  # files of each suffix that are opened to recognise a folder
 _CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,9}))?")
-_NUMBER = re.compile(r"[-+]?\d{1,12}(?:[.,]\d{0,20})?")
+_NUMBER = re.compile(r"\d{1,15}(?:[.,]\d{0,20})?")
 
 
 @dataclass(frozen=True, slots=True)

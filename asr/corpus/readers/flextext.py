@@ -28,7 +28,8 @@ def recognises(source: Path) -> bool:
 
 
 def read(source: Path, *, tier: str | None = None) -> Splits:
-    """Read the phrases of every file, with the recording that the phrase names, or the recording with the file's name.
+    """Read the phrases of every file, with the recording that the phrase names, or that has the name of the text or of
+    the file.
 
     Tiers are called after the type and the language of an item, such as `txt-qaa`, and `gls-en` for a free translation.
     The default is the only tier of the type `txt`. The words of a phrase without such an item are joined. Phrases
@@ -49,7 +50,8 @@ def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
             for element in text.iterfind("media-files/media")
         }
         only = next(iter(media.values())) if len(media) == 1 else None
-        audio = {name: context.recording_of(path, media.get(name, only)) for name in {None, *media}}
+        titles = [item.text for item in text.iterfind("item") if item.get("type") in ("title", "title-abbreviation")]
+        audio = {name: context.recording_of(path, media.get(name, only), *titles) for name in {None, *media}}
         for phrase in text.iter("phrase"):
             try:
                 start, end = _time(phrase, "begin-time-offset"), _time(phrase, "end-time-offset")

@@ -35,6 +35,23 @@ def _by_bar(line: str) -> list[str]:
     return [cell.strip() for cell in line.split("|")]
 
 
+def _by_semicolon(line: str) -> list[str]:
+    return _csv(line, ";")
+
+
+def _by_comma(line: str) -> list[str]:
+    return _csv(line, ",")
+
+
+def _csv(line: str, delimiter: str) -> list[str]:
+    """Split a line at its first delimiter, as no header says how many columns there are; quotes enclose the text."""
+    name, found, text = line.strip().partition(delimiter)
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1].replace('""', '"')
+    return [name.strip().strip('"'), text] if found else [line]
+
+
 def _by_space(line: str) -> list[str]:
     return line.split(maxsplit=1)
 
@@ -49,7 +66,15 @@ def _trn(line: str) -> list[str]:
     return [match[2], match[1]] if match else []
 
 
-_SPLITTERS: tuple[Callable[[str], list[str]], ...] = (_by_tab, _by_bar, _festvox, _trn, _by_space)
+_SPLITTERS: tuple[Callable[[str], list[str]], ...] = (
+    _by_tab,
+    _by_bar,
+    _festvox,
+    _trn,
+    _by_semicolon,
+    _by_comma,
+    _by_space,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +216,7 @@ def _layout(path: Path, names: _Names) -> _Layout | None:
     if best is None:
         return None
     _, split, audio, rows = best
-    if split is _by_space and len({row[audio] for row in rows}) < min(2, len(names.paths)):
+    if split in (_by_space, _by_comma, _by_semicolon) and len({row[audio] for row in rows}) < min(2, len(names.paths)):
         return None  # a sentence that begins with the name of a recording
     first = {} if names.has(rows[0][audio]) else fields(rows[0])
     header = rows[0] if "text" in first else None

@@ -1,6 +1,6 @@
 """Reader of label files: a start, an end and a text on each line.
 
-Audacity's label tracks hold seconds and tabs. HTK's label files hold multiples of 100 ns, TIMIT's hold samples.
+Label tracks of Audacity and labels of WaveSurfer hold seconds, those of HTK multiples of 100 ns, those of TIMIT samples.
 """
 
 import re
@@ -22,23 +22,25 @@ from asr.corpus.readers.tiers import Annotation
 from asr.decoders import open_recording
 from asr.errors import AudioError, raise_problems
 
-_SECONDS = re.compile(r"(\d{1,8}[.,]\d{1,12})\t(\d{1,8}[.,]\d{1,12})(?:\t(.*))?")
-_UNITS = re.compile(r"(\d{1,15})\s+(\d{1,15})\s+(\S.*)")
+_NUMBER = r"\d{1,15}(?:[.,]\d{1,15})?"
+_LABEL = re.compile(rf"({_NUMBER})\s+({_NUMBER})(?:\s+(\S.*))?")
 _FREQUENCIES = "\\"  # begins a line with the two frequencies of the label above
 _HTK = 1e-7  # seconds of one unit of HTK
 _SLACK = 0.5  # seconds that labels may end after their recording
 
 
 def _looks_like(head: str) -> bool:
-    lines = [line for line in head_lines(head) if not line.startswith(_FREQUENCIES)]
-    if not lines:
+    lines = [line.strip() for line in head_lines(head) if not line.startswith(_FREQUENCIES)]
+    labels = [match for line in lines if (match := _LABEL.fullmatch(line))]
+    if not labels or len(labels) < len(lines):
         return False
-    if all(_SECONDS.fullmatch(line.rstrip()) for line in lines):
-        return True
-    matches = [_UNITS.fullmatch(line.strip()) for line in lines]
-    times = [(int(match[1]), int(match[2])) for match in matches if match]
-    # Digits that a person speaks also are numbers, but they do not grow to thousands.
-    return len(times) == len(lines) and all(start < end for start, end in times) and times[-1][1] >= 1000
+    times = [(_value(match[1]), _value(match[2])) for match in labels]
+    if any(start > end for start, end in times):
+        return False
+    if any(_has_decimals(match) for match in labels):
+        return len(labels) > 1 or times[0][0] == 0.0 or all(line.count("\t") in (1, 2) for line in lines)
+    # Digits that a person speaks are numbers too, but they do not grow to thousands.
+    return times[-1][1] >= 1000 and all(start < end for start, end in times)
 
 
 _KIND = Kind("label files (Audacity, HTK, TIMIT)", (), _looks_like, needs_name=lambda head: True)
@@ -64,21 +66,30 @@ READER = Reader("label files (Audacity, HTK, TIMIT)", recognises, read)
 
 def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
     audio = context.recording_of(path)
-    labels, problems = [], []
+    labels: list[re.Match[str]] = []
+    problems = []
     for number, line in lines_of(path):
         if not line.strip() or line.startswith(_FREQUENCIES):
             continue
-        if match := _SECONDS.fullmatch(line) or _UNITS.fullmatch(line.strip()):
-            labels.append((match[1], match[2], match[3] or ""))
+        if match := _LABEL.fullmatch(line.strip()):
+            labels.append(match)
         else:
             problems.append(f"{path}:{number}: {line[:60]!r} is no label; write start, end and text, with tabs between")
     raise_problems(problems, SourceError)
     unit = 1.0
-    if not any("." in end or "," in end for _, end, _ in labels):
-        unit = _unit(path, audio, max((int(end) for _, end, _ in labels), default=0))
+    if not any(map(_has_decimals, labels)):
+        unit = _unit(path, audio, max((int(match[2]) for match in labels), default=0))
     tier = path.suffix.lstrip(".").lower() or "labels"
-    for start, end, text in labels:
-        yield Annotation(path, audio, tier, seconds(start, unit), seconds(end, unit), text.strip())
+    for match in labels:
+        yield Annotation(path, audio, tier, seconds(match[1], unit), seconds(match[2], unit), match[3] or "")
+
+
+def _has_decimals(label: re.Match[str]) -> bool:
+    return not (label[1] + label[2]).isdecimal()
+
+
+def _value(number: str) -> float:
+    return float(number.replace(",", "."))
 
 
 def _unit(path: Path, audio: Path, last: int) -> float:

@@ -138,6 +138,8 @@ def _of_cut(cut: dict[str, Any], found: Recordings) -> Iterator[Utterance]:
     if kind != "MonoCut":
         raise ValueError(f"{name} is a {kind}, not a part of one file; save the cuts with cuts.save_audios(…)")
     audio = _audio(f"{name}: its recording", cut["recording"], found, "save the cuts with cuts.save_audios(…)")
+    if not cut["supervisions"]:
+        note("{} cuts have no supervision, and are left out", str(name))
     for supervision in cut["supervisions"]:
         start = round(_seconds(cut["start"]) + max(0.0, float(supervision["start"])), 6)
         yield _utterance(supervision, audio, start, {})

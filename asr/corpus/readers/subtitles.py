@@ -19,7 +19,7 @@ from asr.corpus.readers.annotations import (
 )
 from asr.corpus.readers.files import SourceError
 from asr.corpus.readers.reader import Reader, Splits
-from asr.corpus.readers.reading import source_lines
+from asr.corpus.readers.reading import note, source_lines
 from asr.corpus.readers.tiers import Annotation
 from asr.errors import raise_problems
 
@@ -29,6 +29,7 @@ _LOOK = re.compile(rf"(?m)^\s*{_TIME}\s*-->\s*{_TIME}")
 _BLOCK = re.compile(r"(?:NOTE|STYLE|REGION)(?:\s|$)")  # blocks of a VTT file that are no cue
 _KARAOKE = re.compile(rf"<{_TIME}>")
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^<>]+)>")
+_NAME = re.compile(r"([^\W\d][\w .'()-]{0,40}):\s+")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|\{\\[^{}]*\}")
 _SOUND = re.compile(r"\[[^\[\]]*\]|[♪♫][^♪♫]*[♪♫]?")
 _CURE = "write 00:00:01,000 --> 00:00:02,500 above each text"
@@ -57,7 +58,8 @@ def recognises(source: Path) -> bool:
 def read(source: Path, *, tier: str | None = None) -> Splits:
     """Read the cues of every file, with the recording of its name.
 
-    A file `a.en.srt` is the tier `en` of the recording `a`. Tags are removed, and `<v NAME>` is the speaker. Sounds in
+    A file `a.en.srt` is the tier `en` of the recording `a`. Tags are removed, and `<v NAME>` is the speaker. So is
+    `NAME:` if most cues begin with such names, and a name comes again. Sounds in
     square brackets and lines of songs between ♪ are left out. Lines that roll-up captions repeat are read once. The log
     counts what was left out. Raises SourceError that names each line that is no cue.
     """
@@ -73,9 +75,15 @@ def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
     cues = list(_cues(path))
     if any(_KARAOKE.search(text) for cue in cues for text in cue.texts):
         cues = _unrolled(cues, context.left_out)
+    names = [match[1] for cue in cues if cue.texts and (match := _NAME.match(cue.texts[0]))]
+    named = 2 * len(names) > len(cues) and len(set(names)) < len(names)
+    if named:
+        note("{} files of subtitles have names of speakers before colons, such as Zoom's", str(path))
     for cue in cues:
         text = " ".join(cue.texts)
-        voice = _VOICE.search(text)
+        voice = _VOICE.search(text) or (_NAME.match(text) if named else None)
+        if voice is not None and voice.re is _NAME:
+            text = text[voice.end() :]
         yield Annotation(
             file=path,
             audio=audio,
