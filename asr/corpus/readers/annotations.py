@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from asr.audio import AUDIO_SUFFIXES
 from asr.corpus.readers.files import SourceError, is_audio, is_file, split_name, walk
 from asr.corpus.readers.reader import Splits
 from asr.corpus.readers.reading import note, read_each, source_lines
@@ -73,16 +74,13 @@ def is_kind(source: Path, kind: Kind) -> bool:
     """
     if source.is_file():
         return _is_kind(source, kind)
-    suffixes: dict[str, list[Path]] = defaultdict(list)
-    for path in _texts(source):
-        suffixes[path.suffix.lower()].append(path)
-    if any(suffix in kind.suffixes for suffix in suffixes):
+    samples = _samples(source)
+    if any(suffix in kind.suffixes for suffix in samples):
         return True
     recordings = Recordings(source)
-    for paths in sorted(suffixes.values(), key=len, reverse=True)[:_SAMPLED]:
-        opened = paths[:: max(1, len(paths) // _SAMPLED)]
-        fitting = [path for path in opened if _is_kind(path, kind, recordings)]
-        if fitting and 2 * len(fitting) >= sum(path in fitting or _has_recording(path, recordings) for path in opened):
+    for paths in samples.values():
+        fitting = [path for path in paths if _is_kind(path, kind, recordings)]
+        if fitting and 2 * len(fitting) >= sum(path in fitting or _has_recording(path, recordings) for path in paths):
             return True
     return False
 
@@ -178,6 +176,23 @@ def seconds(text: str, unit: float = 1.0) -> float:
 
 def _texts(folder: Path) -> list[Path]:
     return [path for path in walk(folder) if not is_audio(path)]
+
+
+def _samples(folder: Path) -> dict[str, list[Path]]:
+    """Return the suffixes under `folder`, without those of recordings, and a few files of each common one."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122  Path objects take longer than the search
+            if suffix not in AUDIO_SUFFIXES and not name.startswith("."):
+                names[suffix].append(os.path.join(parent, name))  # noqa: PTH118
+    most = sorted(names, key=lambda suffix: -len(names[suffix]))
+    return {
+        suffix: [Path(name) for name in sorted(names[suffix])[:: max(1, len(names[suffix]) // _SAMPLED)]]
+        if place < _SAMPLED
+        else []
+        for place, suffix in enumerate(most)
+    }
 
 
 def _is_kind(path: Path, kind: Kind, recordings: Recordings | None = None) -> bool:

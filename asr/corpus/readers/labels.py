@@ -1,6 +1,6 @@
 """Reader of label files: a start, an end and a text on each line.
 
-Label tracks of Audacity and labels of WaveSurfer hold seconds, those of HTK multiples of 100 ns, those of TIMIT samples.
+Those of Audacity and WaveSurfer hold seconds, those of HTK multiples of 100 ns, those of TIMIT samples.
 """
 
 import re
