@@ -54,7 +54,7 @@ PATHS = [f"./wavs/{name}.wav" for name in NAMES]
         ("all.trn", lines([f"{t} ({n})" for n, t in zip(NAMES, TEXTS, strict=True)]), PLAIN),
         ("all.csv", lines([f"{n}.wav" for n in NAMES], TEXTS, mark=","), PLAIN),
         ("all.csv", lines(NAMES, [f'"{t}"' for t in TEXTS], mark=";"), PLAIN),
-        ("data.txt", "file\ttext\n" + lines(NAMES, TEXTS), PLAIN),
+        ("data.txt", "speaker\tid\ttext\n" + lines(SPEAKERS, NAMES, TEXTS), SPOKEN),
     ],
 )
 def test_lists(tmp_path: Path, name: str, content: str, expected: list[tuple[str, str, str | None]]) -> None:

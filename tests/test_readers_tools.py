@@ -114,7 +114,6 @@ def test_flex(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
             "": [
                 ("x@0.500", "my story.wav", "ŋa mba.", 0.5, 1.25, "Anna"),
                 ("x@2.000", "my story.wav", "ŋa ku?", 2.0, 1.0, None),
-                ("other", "other.wav", None, 0.0, None, None),
             ]
         },
     )

@@ -10,13 +10,13 @@ from pathlib import Path
 from asr.audio import AUDIO_SUFFIXES
 from asr.corpus.readers.files import SourceError, is_audio, is_file, split_name, walk
 from asr.corpus.readers.reader import Splits
-from asr.corpus.readers.reading import note, read_each, source_lines
+from asr.corpus.readers.reading import first_text, note, read_each, source_lines
 from asr.corpus.readers.recordings import Recordings
 from asr.corpus.readers.tiers import Annotation, utterances_of_tier
 from asr.utterance import Utterance
 
 _LONGEST = 1e7  # seconds; a larger number is not a time
-_HEAD = 8192  # bytes of a file that show its kind
+_HEAD = 5000  # characters from which the last line of a beginning may be cut
 _LARGEST = 1 << 26  # bytes of one annotation file; hours of speech take less than a tenth
 _LISTED = 15  # marks that the note on what is left out names
 _SAMPLED = 20  # files of each suffix that are opened to recognise a folder
@@ -85,14 +85,9 @@ def is_kind(source: Path, kind: Kind) -> bool:
     return False
 
 
-def find(source: Path, kind: Kind, recordings: Recordings) -> tuple[list[Path], list[Path]]:
-    """Return all files of a kind in the folder `source`, and all other files with their suffixes; or `source` alone."""
-    if source.is_file():
-        return [source], []
-    texts = _texts(source)
-    found = [path for path in texts if _is_kind(path, kind, recordings)]
-    suffixes = {path.suffix.lower() for path in found}
-    return found, sorted({path for path in texts if path.suffix.lower() in suffixes} - set(found))
+def find(source: Path, kind: Kind, recordings: Recordings) -> list[Path]:
+    """Return `source`, or all files of a kind in the folder `source`."""
+    return [source] if source.is_file() else [path for path in _texts(source) if _is_kind(path, kind, recordings)]
 
 
 def read_annotations(source: Path, kind: Kind, parse: Parse, tier: str | None, main: str = "*") -> Splits:
@@ -100,12 +95,11 @@ def read_annotations(source: Path, kind: Kind, parse: Parse, tier: str | None, m
 
     `parse(path, context)` reads one file, and raises SourceError or ValueError. `tier` is a name or a pattern (default:
     the only tier that fits the regular expression `main`). A file that cannot be read is named, and the others are
-    read. What `parse` left out is noted with counts. Recordings without annotations become utterances without text. If
-    each recording lies in a folder that is named after a split, these are the splits. Raises SourceError if no file can
-    be read, or the choice of a tier is not clear.
+    read. What `parse` left out is noted with counts. If each recording lies in a folder that is named after a split,
+    these are the splits. Raises SourceError if no file can be read, or the choice of a tier is not clear.
     """
     recordings = Recordings(source if source.is_dir() else source.parent)
-    paths, others = find(source, kind, recordings)
+    paths = find(source, kind, recordings)
     left_out: Counter[str] = Counter()
     annotations = []
     for found, marks in read_each(paths, lambda path: _parsed(path, parse, recordings)):
@@ -115,14 +109,11 @@ def read_annotations(source: Path, kind: Kind, parse: Parse, tier: str | None, m
         listed = ", ".join(f"{name} {count}" for name, count in left_out.most_common(_LISTED))
         more = f", and {len(left_out) - _LISTED} others" if len(left_out) > _LISTED else ""
         note(f"left out of the texts in {kind.title}", listed + more)
-    for path in others:
-        note(f"{{}} files are not read, because they do not look like {kind.title}", str(path))
     if tier is None and main != "*":
         chosen = [annotation for annotation in annotations if re.fullmatch(main, annotation.tier)]
         annotations = chosen or annotations
     utterances = _with_unique_ids(utterances_of_tier(source, annotations, tier, recordings)[""])
-    unused = _unused(recordings, annotations) if source.is_dir() else []
-    return by_folder(utterances + [Utterance(recordings.identify(path), path) for path in unused], recordings)
+    return by_folder(utterances, recordings)
 
 
 def _parsed(path: Path, parse: Parse, recordings: Recordings) -> tuple[list[Annotation], Counter[str]]:
@@ -156,7 +147,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
 def head_lines(head: str) -> list[str]:
     """Return the lines that are not empty in the beginning of a file, without a last line that may be cut."""
     lines = re.split(r"\r\n|\n|\r", head)
-    return [line for line in (lines[:-1] if len(lines) > 1 and len(head) > _HEAD // 2 else lines) if line.strip()]
+    return [line for line in (lines[:-1] if len(lines) > 1 and len(head) > _HEAD else lines) if line.strip()]
 
 
 def seconds(text: str, unit: float = 1.0) -> float:
@@ -214,16 +205,8 @@ def _has_recording(path: Path, recordings: Recordings) -> bool:
 
 def beginning(path: Path) -> str:
     """Return the beginning of a text file; "" if it cannot be read or is binary."""
-    try:
-        if not path.is_file():  # a pipe would never end
-            return ""
-        with path.open("rb") as file:
-            content = file.read(_HEAD)
-    except (OSError, ValueError):
-        return ""
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return content.decode("utf-16", "replace")
-    return "" if b"\0" in content else content.decode("utf-8-sig", "replace")
+    head = first_text(path)
+    return "" if "\0" in head else head
 
 
 def _with_unique_ids(utterances: list[Utterance]) -> list[Utterance]:
@@ -235,10 +218,3 @@ def _with_unique_ids(utterances: list[Utterance]) -> list[Utterance]:
         count = seen[utterance.id]
         unique.append(utterance if count == 1 else replace(utterance, id=f"{utterance.id}#{count}"))
     return unique
-
-
-def _unused(recordings: Recordings, annotations: list[Annotation]) -> list[Path]:
-    """Return the recordings that no file annotates; a copy in another format does not count."""
-    used = {os.path.splitext(annotation.audio)[0] for annotation in annotations}  # noqa: PTH122  of a million files
-    found = {str(path.with_suffix("")): path for path in recordings.paths}
-    return [path for stem, path in sorted(found.items()) if stem not in used]

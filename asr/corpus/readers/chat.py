@@ -37,7 +37,7 @@ def read(source: Path, *, tier: str | None = None) -> Splits:
     return read_annotations(source, _KIND, lambda path, context: _read_file(path, context, tier), tier or "*")
 
 
-READER = Reader("CHAT transcripts (.cha)", recognises, read)
+READER = Reader("CHAT transcripts (.cha)", recognises, read, tracks_files=True)
 
 
 def _read_file(path: Path, context: Context, wanted: str | None) -> Iterator[Annotation]:

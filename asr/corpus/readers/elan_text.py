@@ -83,7 +83,7 @@ def read(source: Path, *, tier: str | None = None) -> Splits:
     return read_annotations(source, _KIND, _read_file, tier)
 
 
-READER = Reader("ELAN text export (tab-delimited)", recognises, read)
+READER = Reader("ELAN text export (tab-delimited)", recognises, read, tracks_files=True)
 
 
 def _read_file(path: Path, context: Context) -> Iterator[Annotation]:

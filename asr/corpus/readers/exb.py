@@ -47,7 +47,7 @@ def read(source: Path, *, tier: str | None = None) -> Splits:
     return read_annotations(source, _KIND, lambda path, context: _read_file(path, context, tier is None), tier or "*")
 
 
-READER = Reader("EXMARaLDA transcriptions (.exb)", recognises, read)
+READER = Reader("EXMARaLDA transcriptions (.exb)", recognises, read, tracks_files=True)
 
 
 def _read_file(path: Path, context: Context, only_transcripts: bool) -> Iterator[Annotation]:

@@ -38,7 +38,7 @@ def read(source: Path, *, tier: str | None = None) -> Splits:
     return read_annotations(source, _KIND, _read_file, tier, main="txt-.*")
 
 
-READER = Reader("FLEx texts (.flextext)", recognises, read)
+READER = Reader("FLEx texts (.flextext)", recognises, read, tracks_files=True)
 
 
 def _read_file(path: Path, context: Context) -> Iterator[Annotation]:

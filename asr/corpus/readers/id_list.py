@@ -156,7 +156,7 @@ def read(source: Path) -> Splits:
     return by_folder(rows, recordings)
 
 
-READER = Reader("list of recordings and texts without a header", recognises, read, is_fallback=True)
+READER = Reader("list of recordings and texts without a header", recognises, read, is_fallback=True, tracks_files=True)
 
 
 class _Names:

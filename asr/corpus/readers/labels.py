@@ -19,8 +19,8 @@ from asr.corpus.readers.annotations import (
 from asr.corpus.readers.files import SourceError, is_file
 from asr.corpus.readers.reader import Reader, Splits
 from asr.corpus.readers.tiers import Annotation
-from asr.decoders import open_recording
-from asr.errors import AudioError, raise_problems
+from asr.corpus.readers.times import length
+from asr.errors import raise_problems
 
 _NUMBER = r"\d{1,15}(?:[.,]\d{1,15})?"
 _LABEL = re.compile(rf"({_NUMBER})\s+({_NUMBER})(?:\s+(\S.*))?")
@@ -61,7 +61,7 @@ def read(source: Path, *, tier: str | None = None) -> Splits:
     return read_annotations(source, _KIND, _read_file, tier)
 
 
-READER = Reader("label files (Audacity, HTK, TIMIT)", recognises, read)
+READER = Reader("label files (Audacity, HTK, TIMIT)", recognises, read, tracks_files=True)
 
 
 def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
@@ -96,15 +96,14 @@ def _unit(path: Path, audio: Path, last: int) -> float:
     """Return the length of one unit of time in seconds, by the length of the recording. Raises ValueError."""
     if not is_file(audio):
         return _HTK
-    try:
-        with open_recording(audio) as recording:
-            rate, length = recording.sample_rate, recording.frames() / recording.sample_rate
-    except AudioError as error:
-        raise ValueError(f"its times have no unit, and the recording does not tell it ({error})") from None
-    fitting = [unit for unit in (_HTK, 1 / rate) if 0.05 * length <= last * unit <= length + _SLACK]
+    known = length(audio)
+    if known is None:
+        raise ValueError(f"its times have no unit, and {audio.name} does not tell how long it is")
+    duration, rate = known
+    fitting = [unit for unit in (_HTK, 1 / rate) if 0.05 * duration <= last * unit <= duration + _SLACK]
     if len(fitting) != 1:
         raise ValueError(
             f"its last time is {last}, which is {last * _HTK:.2f} s in units of 100 ns and {last / rate:.2f} s in "
-            f"samples, but {audio.name} lasts {length:.2f} s; write seconds with a decimal point"
+            f"samples, but {audio.name} lasts {duration:.2f} s; write seconds with a decimal point"
         )
     return fitting[0]

@@ -61,7 +61,7 @@ def read(source: Path) -> Splits:
     return read_annotations(source, _KIND, _read_file, None)
 
 
-READER = Reader("NIST STM", recognises, read)
+READER = Reader("NIST STM", recognises, read, tracks_files=True)
 
 
 def _read_file(path: Path, context: Context) -> Iterator[Annotation]:

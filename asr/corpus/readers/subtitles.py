@@ -66,7 +66,7 @@ def read(source: Path, *, tier: str | None = None) -> Splits:
     return read_annotations(source, _KIND, _read_file, tier)
 
 
-READER = Reader("SRT or VTT subtitles", recognises, read)
+READER = Reader("SRT or VTT subtitles", recognises, read, tracks_files=True)
 
 
 def _read_file(path: Path, context: Context) -> Iterator[Annotation]:

@@ -35,7 +35,7 @@ def read(source: Path) -> Splits:
     return read_annotations(source, _KIND, _read_file, None)
 
 
-READER = Reader("Transcriber files (.trs)", recognises, read)
+READER = Reader("Transcriber files (.trs)", recognises, read, tracks_files=True)
 
 
 def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
