@@ -7,6 +7,7 @@ import pytest
 from layouts import read, touch, write
 
 from asr.corpus.prepare import prepare
+from asr.corpus.readers import READERS
 from asr.corpus.readers.files import SourceError
 from asr.corpus.readers.reading import reading
 
@@ -104,6 +105,14 @@ def test_roll_up_captions_are_read_once(tmp_path: Path) -> None:
     write(tmp_path / "a.vtt", ROLL_UP)
     assert rows(tmp_path) == [("one two three", 0.0, 2.0, None), ("four five", 2.01, 1.99, None)]
     assert "repeated lines of roll-up captions 2" in notes(tmp_path)[0]
+
+
+def test_one_of_two_formats_of_subtitles_is_read(tmp_path: Path) -> None:
+    touch(tmp_path / "a.wav")
+    write(tmp_path / "a.srt", SRT)
+    write(tmp_path / "a.vtt", VTT)
+    assert [text for text, *_ in rows(tmp_path)] == ["Good & bad", "ŋa"]
+    assert any("1 .srt files are not read" in line for line in notes(tmp_path))
 
 
 def test_subtitles_are_recognised_by_their_content(tmp_path: Path) -> None:
@@ -225,6 +234,15 @@ def test_files_of_several_kinds_of_labels_are_chosen(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="several tiers"):
         read(tmp_path)
     assert [text for text, *_ in rows(tmp_path, tier="wrd")] == ["hello", "world"]
+
+
+def test_labels_beside_plain_transcripts_are_an_alignment(tmp_path: Path) -> None:
+    for name in "ab":
+        sound(tmp_path / f"{name}.wav", 1)
+        write(tmp_path / f"{name}.lab", "0 5000000 g\n5000000 9000000 uh\n")
+        write(tmp_path / f"{name}.txt", "good morning")
+    assert read(tmp_path)[0] == "folder" and [text for text, *_ in rows(tmp_path)] == ["good morning"] * 2
+    assert len(READERS["labels"].read(tmp_path)[""]) == 4
 
 
 def test_spoken_numbers_are_no_labels(tmp_path: Path) -> None:

@@ -5,19 +5,24 @@ Those of Audacity and WaveSurfer hold seconds, those of HTK multiples of 100 ns,
 
 import re
 from collections.abc import Iterator
+from glob import escape
 from pathlib import Path
 
 from asr.corpus.readers.annotations import (
     Context,
     Kind,
+    beginning,
+    find,
     head_lines,
     is_kind,
     lines_of,
     read_annotations,
     seconds,
 )
-from asr.corpus.readers.files import SourceError, is_file
+from asr.corpus.readers.files import SourceError, is_audio, is_file, matches
+from asr.corpus.readers.kinds import kind_of
 from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.recordings import Recordings
 from asr.corpus.readers.tiers import Annotation
 from asr.corpus.readers.times import length
 from asr.errors import raise_problems
@@ -26,6 +31,7 @@ _NUMBER = r"\d{1,15}(?:[.,]\d{1,15})?"
 _LABEL = re.compile(rf"({_NUMBER})\s+({_NUMBER})(?:\s+(\S.*))?")
 _FREQUENCIES = "\\"  # begins a line with the two frequencies of the label above
 _HTK = 1e-7  # seconds of one unit of HTK
+_SAMPLED = 20  # files of labels beside which transcripts are looked for
 _SLACK = 0.5  # seconds that labels may end after their recording
 
 
@@ -47,8 +53,15 @@ _KIND = Kind("label files (Audacity, HTK, TIMIT)", (), _looks_like, needs_name=l
 
 
 def recognises(source: Path) -> bool:
-    """Return True for a file of labels, or a folder with such files at any depth."""
-    return is_kind(source, _KIND)
+    """Return True for a file of labels, or a folder with such files at any depth.
+
+    If the same recordings have plain transcripts too, the labels are most often the words or sounds of an alignment,
+    and the folder is not recognised.
+    """
+    if not is_kind(source, _KIND):
+        return False
+    labels = find(source, _KIND, Recordings(source))[:_SAMPLED] if source.is_dir() else []
+    return not labels or 2 * sum(map(_has_transcript, labels)) < len(labels)
 
 
 def read(source: Path, *, tier: str | None = None) -> Splits:
@@ -62,6 +75,13 @@ def read(source: Path, *, tier: str | None = None) -> Splits:
 
 
 READER = Reader("label files (Audacity, HTK, TIMIT)", recognises, read, tracks_files=True)
+
+
+def _has_transcript(path: Path) -> bool:
+    """Return True if a plain text lies beside a file of labels."""
+    beside = matches(path.parent, f"{escape(path.stem)}.*")
+    texts = [beginning(other) for other in beside if other != path and not is_audio(other)]
+    return any(text.strip() and kind_of(text) is None for text in texts)
 
 
 def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
@@ -98,7 +118,9 @@ def _unit(path: Path, audio: Path, last: int) -> float:
         return _HTK
     known = length(audio)
     if known is None:
-        raise ValueError(f"its times have no unit, and {audio.name} does not tell how long it is")
+        raise ValueError(
+            f"its times have no unit, and {audio.name} does not tell how long it is; write seconds with a decimal point"
+        )
     duration, rate = known
     fitting = [unit for unit in (_HTK, 1 / rate) if 0.05 * duration <= last * unit <= duration + _SLACK]
     if len(fitting) != 1:

@@ -17,7 +17,7 @@ from asr.corpus.readers.annotations import (
     read_annotations,
     seconds,
 )
-from asr.corpus.readers.files import SourceError
+from asr.corpus.readers.files import SourceError, is_file
 from asr.corpus.readers.reader import Reader, Splits
 from asr.corpus.readers.reading import note, source_lines
 from asr.corpus.readers.tiers import Annotation
@@ -58,10 +58,10 @@ def recognises(source: Path) -> bool:
 def read(source: Path, *, tier: str | None = None) -> Splits:
     """Read the cues of every file, with the recording of its name.
 
-    A file `a.en.srt` is the tier `en` of the recording `a`. Tags are removed, and `<v NAME>` is the speaker. So is
-    `NAME:` if most cues begin with such names, and a name comes again. Sounds in
-    square brackets and lines of songs between ♪ are left out. Lines that roll-up captions repeat are read once. The log
-    counts what was left out. Raises SourceError that names each line that is no cue.
+    A file `a.en.srt` is the tier `en` of the recording `a`. Of `a.srt` and `a.vtt`, `a.vtt` is read. Tags are removed,
+    and `<v NAME>` is the speaker. So is `NAME:` if most cues begin with such names, and a name comes again. Sounds in
+    square brackets and songs between ♪ are left out, and counted. Lines that roll-up captions repeat are read once.
+    Raises SourceError that names each line that is no cue.
     """
     return read_annotations(source, _KIND, _read_file, tier)
 
@@ -70,6 +70,9 @@ READER = Reader("SRT or VTT subtitles", recognises, read, tracks_files=True)
 
 
 def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
+    if path.suffix.lower() == ".srt" and is_file(path.with_suffix(".vtt")):
+        note("{} .srt files are not read, because a .vtt file has the same name", str(path))
+        return
     audio = context.recording_of(path)
     language = path.stem.removeprefix(audio.stem).strip("._- ") if path.stem.startswith(audio.stem) else ""
     cues = list(_cues(path))
