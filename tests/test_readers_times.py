@@ -236,6 +236,14 @@ def test_files_of_several_kinds_of_labels_are_chosen(tmp_path: Path) -> None:
     assert [text for text, *_ in rows(tmp_path, tier="wrd")] == ["hello", "world"]
 
 
+def test_a_faulty_line_of_labels_is_named(tmp_path: Path) -> None:
+    touch(tmp_path / "a.wav")
+    good = "".join(f"{number}.000000\t{number}.500000\tyes\n" for number in range(9))
+    write(tmp_path / "a.txt", good + "and so on\n")
+    with pytest.raises(SourceError, match=r"a.txt:10: 'and so on' is no label; write start, end and text"):
+        read(tmp_path)
+
+
 def test_labels_beside_plain_transcripts_are_an_alignment(tmp_path: Path) -> None:
     for name in "ab":
         sound(tmp_path / f"{name}.wav", 1)
