@@ -12,6 +12,7 @@ from test_readers_times import notes
 from asr.corpus.prepare import prepare
 from asr.corpus.readers import READERS
 from asr.corpus.readers.files import SourceError
+from asr.corpus.readers.reading import reading
 
 TEXTS = ["the cat sat", "on the mat", "where is it", "it is there", "a dog barks", "no one came"]
 NAMES = [f"u_{number:03}" for number in range(6)]
@@ -123,6 +124,15 @@ def test_two_lists_with_other_texts_are_named(tmp_path: Path) -> None:
     assert [row.text for row in rows] == TEXTS
 
 
+def test_a_list_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path) -> None:
+    recordings(tmp_path)
+    write(tmp_path / "a.txt", lines(NAMES[:4], TEXTS[:4]))
+    write(tmp_path / "b.txt", lines(NAMES[4:], ["é", "è"]), "latin-1")
+    with reading() as said:
+        assert listed(tmp_path)[:4] == PLAIN[:4]
+    assert len(said.faults) == 1 and "b.txt:1: is not UTF-8" in said.faults[0]
+
+
 def test_an_unclear_column_and_a_short_line_are_named(tmp_path: Path) -> None:
     recordings(tmp_path)
     write(tmp_path / "list.txt", lines(NAMES, TEXTS, [f"word{number} other text" for number in range(6)]))
@@ -153,9 +163,19 @@ def test_vctk(tmp_path: Path) -> None:
     assert format == "vctk" and splits[""] == [
         whole(f"{folder}/p225/p225_001_mic1", f"{folder}/p225/p225_001_mic1.flac", "Please call Stella.", "p225"),
         whole(f"{folder}/p315/p315_001_mic2", f"{folder}/p315/p315_001_mic2.flac", None),
-        whole("txt/p225/p225_002", "txt/p225/p225_002.wav", "Ask her."),
+        whole("txt/p225/p225_002", "txt/p225/p225_002.wav", "Ask her.", "p225"),
     ]
     assert "1 recordings of a second microphone" in notes(base)[0].replace("{}", "1")
+
+
+def test_texts_of_vctk_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    for number, text in enumerate([b"good", b"caf\xe9", b"1\n00:00:01,000 --> 00:00:02,000\nx\n"]):
+        touch(tmp_path / f"{number}_mic1.wav")
+        (tmp_path / f"{number}.txt").write_bytes(text)
+    with reading() as said:
+        splits = READERS["vctk"].read(tmp_path)
+    assert [row.text for row in splits[""]] == ["good"]
+    assert "1.txt:1: is not UTF-8" in said.faults[0] and "2.txt: is subtitles, not a plain" in said.faults[1]
 
 
 def test_vctk_without_microphones_in_the_names(tmp_path: Path) -> None:

@@ -186,8 +186,8 @@ def _time_columns(rows: Sequence[Sequence[str]], width: int) -> tuple[list[range
     first = next((column for column, kind in enumerate(kinds) if kind is not None), width)
     order = [kind for kind in itertools.takewhile(lambda kind: kind is not None, kinds[first:]) if kind is not None]
     for size, times in itertools.product(range(1, len(_UNITS) + 1), (3, 2)):
-        units = order[:size]  # of one time, in ELAN's order; the other times repeat them
-        if len(order) < size * times or order[: size * times] != units * times or units != sorted(set(units)):
+        units = order[:size]  # of one time; the other times repeat them
+        if len(order) < size * times or order[: size * times] != units * times or len(set(units)) < size:
             continue
         place = next((place for place, unit in enumerate(units) if _UNITS[unit][1] is not None), None)
         if place is None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from asr.corpus.readers.annotations import Context, Kind, is_kind, read_annotations, seconds
 from asr.corpus.readers.files import SourceError
@@ -52,7 +53,7 @@ READER = Reader("EXMARaLDA transcriptions (.exb)", recognises, read, tracks_file
 
 def _read_file(path: Path, context: Context, only_transcripts: bool) -> Iterator[Annotation]:
     root = read_xml(path, "basic-transcription", _CURE)
-    named = [element.get("url") for element in root.iterfind("head/meta-information/referenced-file")]
+    named = [unquote(element.get("url", "")) for element in root.iterfind("head/meta-information/referenced-file")]
     audio = context.recording_of(path, *named)
     speakers = {
         speaker.get("id"): (speaker.findtext("abbreviation") or "").strip() or speaker.get("id")

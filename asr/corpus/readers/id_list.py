@@ -4,6 +4,7 @@ Examples are OpenSLR's `line_index.tsv`, the `transcripts.txt` of MLS, AISHELL's
 CSS10's `transcript.txt`, and Festvox's `txt.done.data`.
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from asr.corpus.readers.columns import fields, has_audio_and_text
 from asr.corpus.readers.fairseq import is_fairseq
 from asr.corpus.readers.files import SourceError, is_audio, split_name, walk
 from asr.corpus.readers.reader import Reader, Splits
-from asr.corpus.readers.reading import note, source_lines
+from asr.corpus.readers.reading import note, read_each, source_lines
 from asr.corpus.readers.recordings import Recordings
 from asr.errors import raise_problems
 from asr.utterance import Utterance
@@ -108,55 +109,67 @@ def read(source: Path) -> Splits:
     """
     folder = source if source.is_dir() else source.parent
     names, recordings = _Names(folder), Recordings(folder)
+    lists = read_each(_candidates(source, names), lambda path: _read_list(path, names, recordings))
+    if not any(lists) and source.is_file():
+        raise SourceError(f"{source}: is no list of recordings and texts; each line must name a recording first")
     utterances: dict[Path, tuple[str, Utterance]] = {}
     splits: dict[Path, str | None] = {}
     problems: list[str] = []
-    for path in _candidates(source, names):
-        layout = _layout(path, names)
-        if layout is None and source.is_file():
-            raise SourceError(f"{source}: is no list of recordings and texts; each line must name a recording first")
-        if layout is None:
-            continue
+    for path, place, utterance in itertools.chain.from_iterable(lists):
+        known = utterances.setdefault(utterance.audio, (place, utterance))
+        if known[0] != place and known[1].text == utterance.text:
+            note("{} lines repeat a recording with the same text; each is read once", place)
+        elif known[0] != place:
+            name = utterance.audio.name
+            problems.append(f"{place}: gives {name} another text than {known[0]}; give one of the two lists as SOURCE")
         parts = [*path.relative_to(folder).parts[:-1], path.stem] if source.is_dir() else [path.stem]
-        split = next(filter(None, map(split_name, reversed(parts))), None)
-        for number, cells in _rows(path, layout):
-            place = f"{path}:{number}"
-            if len(cells) <= max(layout.audio, layout.text):
-                problems.append(f"{place}: has {len(cells)} columns, but the other lines have more; complete it")
-                continue
-            try:
-                audio = recordings.find(cells[layout.audio], path.parent)
-            except ValueError as error:
-                problems.append(f"{place}: {error}")
-                continue
-            utterance = Utterance(
-                id=recordings.identify(audio),
-                audio=audio,
-                text=" ".join(cells[layout.text].split()) or None,
-                speaker=(cells[layout.speaker] or None) if layout.speaker is not None else None,
-                extra={"raw_text": cells[layout.raw]} if layout.raw is not None else {},
-            )
-            known = utterances.setdefault(audio, (place, utterance))
-            if known[0] != place and known[1].text == utterance.text:
-                note("{} lines repeat a recording with the same text; each is read once", place)
-            elif known[0] != place:
-                problems.append(
-                    f"{place}: gives {audio.name} another text than {known[0]}; give one of the two lists as SOURCE"
-                )
-            splits.setdefault(audio, split)
+        splits.setdefault(utterance.audio, next(filter(None, map(split_name, reversed(parts))), None))
     raise_problems(problems, SourceError)
     rows = [utterance for _, utterance in utterances.values()]
     if source.is_dir():
         rows += [Utterance(recordings.identify(path), path) for path in names.paths if path not in utterances]
-    if rows and all(splits.get(row.audio) for row in rows):
-        found: Splits = {}
-        for row in rows:
-            found.setdefault(str(splits[row.audio]), []).append(row)
-        return found
-    return by_folder(rows, recordings)
+    if not rows or not all(splits.get(row.audio) for row in rows):
+        return by_folder(rows, recordings)
+    found: Splits = {}
+    for row in rows:
+        found.setdefault(str(splits[row.audio]), []).append(row)
+    return found
 
 
 READER = Reader("list of recordings and texts without a header", recognises, read, is_fallback=True, tracks_files=True)
+
+
+def _read_list(path: Path, names: "_Names", recordings: Recordings) -> list[tuple[Path, str, Utterance]]:
+    """Return the path, the place in the file, and the utterance of each line; nothing for a file that is no list.
+
+    Raises SourceError that names the faulty lines.
+    """
+    layout = _layout(path, names)
+    if layout is None:
+        return []
+    lines = [(number, line) for number, line in enumerate(source_lines(path), start=1) if line.strip()]
+    rows = {f"{path}:{number}": layout.split(line) for number, line in lines[layout.skip :]}
+    last = max(layout.audio, layout.text)
+    found = recordings.find_all((cells[layout.audio] for cells in rows.values() if len(cells) > last), path.parent)
+    utterances, problems = [], []
+    for place, cells in rows.items():
+        if len(cells) <= last:
+            problems.append(f"{place}: has {len(cells)} columns, but the other lines have more; complete it")
+            continue
+        audio = found[cells[layout.audio]]
+        if isinstance(audio, ValueError):
+            problems.append(f"{place}: {audio}")
+            continue
+        utterance = Utterance(
+            id=recordings.identify(audio),
+            audio=audio,
+            text=" ".join(cells[layout.text].split()) or None,
+            speaker=(cells[layout.speaker] or None) if layout.speaker is not None else None,
+            extra={"raw_text": cells[layout.raw]} if layout.raw is not None else {},
+        )
+        utterances.append((path, place, utterance))
+    raise_problems(problems, SourceError)
+    return utterances
 
 
 class _Names:
@@ -277,8 +290,3 @@ def _are_versions(first: Sequence[str], second: Sequence[str]) -> bool:
         shared = (counts[0] & counts[1]).total()
         similar += 2 * shared >= 0.6 * (counts[0].total() + counts[1].total())
     return similar >= 0.8 * len(first)
-
-
-def _rows(path: Path, layout: _Layout) -> list[tuple[int, list[str]]]:
-    lines = [(number, line) for number, line in enumerate(source_lines(path), start=1) if line.strip()]
-    return [(number, layout.split(line)) for number, line in lines[layout.skip :]]

@@ -9,9 +9,10 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from asr.corpus.readers.files import is_audio, walk
+from asr.corpus.readers.files import SourceError, is_audio, walk
+from asr.corpus.readers.kinds import kind_of
 from asr.corpus.readers.reader import Reader, Splits
-from asr.corpus.readers.reading import note, source_text
+from asr.corpus.readers.reading import note, read_each, source_text
 from asr.corpus.readers.recordings import Recordings
 from asr.utterance import Utterance
 
@@ -42,41 +43,50 @@ def recognises(source: Path) -> bool:
 def read(source: Path) -> Splits:
     """Read each text with the recording of the first microphone, or of the second if there is no first.
 
-    The speaker is the folder of the recording, if the folder of the text has the same name. Recordings
-    of other microphones are left out.
+    The speaker is the folder of the recording, if the folder of the text has the same name. Recordings of other
+    microphones are left out, and so are the recordings of texts that cannot be read.
     """
     files = walk(source)
     recordings = Recordings(source)
     texts = {(path.parent.name, path.stem): path for path in files if path.suffix.lower() == ".txt"}
     by_stem = Counter(stem for _, stem in texts)
     anywhere = {stem: path for (_, stem), path in texts.items() if by_stem[stem] == 1}
-    utterances: dict[tuple[Path, str], Utterance] = {}
-    used = set()
+    chosen: dict[Path, Path | None] = {}
+    spoken: set[tuple[Path, str]] = set()
     for path in filter(is_audio, files):
         match = _MICROPHONE.fullmatch(path.stem)
         stem = match[1] if match else path.stem
-        if (path.parent, stem) in utterances:
+        if (path.parent, stem) in spoken:
             note("{} recordings of a second microphone are left out; the first is read", str(path))
-            continue
-        text = texts.get((path.parent.name, stem)) or anywhere.get(stem)
-        used.add(text)
-        folder = path.parent.name if text is not None and text.parent.name == path.parent.name else ""
-        utterances[path.parent, stem] = Utterance(
-            id=recordings.identify(path),
-            audio=path,
-            text=_text(text) if text is not None else None,
-            speaker=folder if folder and path.parent != source else None,
-        )
-    folders = {text.parent for text in used if text is not None}
+        else:
+            spoken.add((path.parent, stem))
+            chosen[path] = texts.get((path.parent.name, stem)) or anywhere.get(stem)
+    used = dict.fromkeys(text for text in chosen.values() if text is not None)
+    folders = {text.parent for text in used}
     alone = [path for path in texts.values() if path not in used and path.parent in folders]
-    for path in alone:
-        name = recordings.identify(path.with_suffix(""))
-        utterances[path, ""] = Utterance(name, path.with_suffix(".wav"), _text(path))
-    return {"": list(utterances.values())}
+    chosen |= {path.with_suffix(".wav"): path for path in alone}
+    contents = dict(read_each([*used, *alone], _transcript))
+    utterances = []
+    for path, text in chosen.items():
+        if text is None or text in contents:
+            is_speaker = text is not None and path.parent != source and text.parent.name == path.parent.name
+            utterances.append(
+                Utterance(
+                    id=recordings.identify(path),
+                    audio=path,
+                    text=contents[text] if text is not None else None,
+                    speaker=path.parent.name if is_speaker else None,
+                )
+            )
+    return {"": utterances}
 
 
 READER = Reader("VCTK layout", recognises, read)
 
 
-def _text(path: Path) -> str:
-    return " ".join(source_text(path).split())
+def _transcript(path: Path) -> tuple[Path, str]:
+    """Return a file with its text. Raises SourceError for a file of another kind than plain text."""
+    text = source_text(path)
+    if kind := kind_of(text):
+        raise SourceError(f"{path}: is {kind}, not a plain transcript; export it as plain text")
+    return path, " ".join(text.split())
