@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from layouts import read, touch, whole, write
-from test_readers_times import notes
+from layouts import notes, read, touch, whole, write
 
 from asr.corpus.prepare import prepare
 from asr.corpus.readers import READERS

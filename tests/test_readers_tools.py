@@ -5,8 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from layouts import read, touch, write
-from test_readers_times import notes, rows
+from layouts import notes, read, rows, touch, write
 
 from asr.corpus.prepare import prepare
 from asr.corpus.readers import READERS

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,29 +24,34 @@ _CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,9}))?")
 _NUMBER = re.compile(r"\d{1,15}(?:[.,]\d{0,20})?")
 
 
-@dataclass(frozen=True, slots=True)
 class Context:
-    """What reading one file needs: the recordings, and counts of the marks and lines that are left out."""
+    """What reading one file needs: its recording, and counts of the marks and lines that are left out."""
 
-    recordings: Recordings
-    left_out: Counter[str]
+    def __init__(self, recordings: Recordings, by_name: Mapping[Path, tuple[Path | ValueError | None, str]]) -> None:
+        """`by_name` are the recordings of all files by their names, from `Recordings.pair`."""
+        self.recordings, self._by_name = recordings, by_name
+        self.left_out: Counter[str] = Counter()
 
     def recording_of(self, path: Path, *names: str | None) -> Path:
         """Return the recording of a file: the first of `names` that exists, or else the recording with its name.
 
-        If the corpus has one recording only, this is taken, and noted. If there is none, a path that does not exist is
-        returned. Raises ValueError that names the candidates if several recordings fit equally well.
+        The only file belongs to the only recording, whatever their names, which is noted. If there is no recording, a
+        path that does not exist is returned. Raises ValueError that names the candidates if several fit equally well.
         """
-        for name in filter(None, names):
+        stated = [name for name in names if name]
+        for name in stated:
             found = self.recordings.find(name, path.parent)
             if is_file(found) and found != path:
-                return found
-        found = self.recordings.find_for(path)
-        if not is_file(found) and len(self.recordings.paths) == 1:
-            note("{} files of another name are taken for the only recording", f"{path} for {self.recordings.paths[0]}")
-            return self.recordings.paths[0]
-        stated = next(filter(None, names), None)
-        return found if stated is None or is_file(found) else path.parent / re.split(r"[/\\]", stated)[-1]
+                return self.recordings.best_format(found)
+        recording, _ = self._by_name[path]
+        if isinstance(recording, ValueError):
+            raise recording
+        if recording is not None:
+            return recording
+        if len(self._by_name) == len(only := self.recordings.in_one_format()) == 1:
+            note("the only file has another name than the only recording", f"{path} is read for {only[0]}")
+            return only[0]
+        return path.parent / re.split(r"[/\\]", stated[0])[-1] if stated else path.with_suffix(".wav")
 
 
 Parse = Callable[[Path, Context], Iterable[Annotation]]
@@ -100,11 +105,13 @@ def read_annotations(source: Path, kind: Kind, parse: Parse, tier: str | None, m
     """
     recordings = Recordings(source if source.is_dir() else source.parent)
     paths = find(source, kind, recordings)
+    by_name = recordings.pair(paths)
     left_out: Counter[str] = Counter()
-    annotations = []
-    for found, marks in read_each(paths, lambda path: _parsed(path, parse, recordings)):
+    annotations: list[Annotation] = []
+    for found, marks in read_each(paths, lambda path: _parsed(path, parse, Context(recordings, by_name))):
         annotations += found
         left_out += marks
+    _note_repeated(annotations)
     if left_out:
         listed = ", ".join(f"{name} {count}" for name, count in left_out.most_common(_LISTED))
         more = f", and {len(left_out) - _LISTED} others" if len(left_out) > _LISTED else ""
@@ -116,17 +123,29 @@ def read_annotations(source: Path, kind: Kind, parse: Parse, tier: str | None, m
     return by_folder(utterances, recordings)
 
 
-def _parsed(path: Path, parse: Parse, recordings: Recordings) -> tuple[list[Annotation], Counter[str]]:
+def _parsed(path: Path, parse: Parse, context: Context) -> tuple[list[Annotation], Counter[str]]:
     """Return the annotations of one file, and counts of what is left out. Raises SourceError that names the file."""
-    left_out: Counter[str] = Counter()
     try:
         if path.stat().st_size > _LARGEST:
             raise ValueError(f"is larger than {_LARGEST >> 20} MB; divide it into a file for each recording")
-        return list(parse(path, Context(recordings, left_out))), left_out
+        return list(parse(path, context)), context.left_out
     except (ValueError, OverflowError) as error:
         raise SourceError(f"{path}: {error}") from None
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}; check its permissions") from None
+
+
+def _note_repeated(annotations: Iterable[Annotation]) -> None:
+    """Note the recordings that several files annotate in one tier; copies would double the utterances."""
+    files: dict[tuple[Path, str], dict[Path, None]] = defaultdict(dict)
+    for annotation in annotations:
+        files[annotation.audio, annotation.tier][annotation.file] = None
+    for (audio, _), paths in files.items():
+        if len(paths) > 1:
+            note(
+                "{} recordings are annotated by several files, and all are read",
+                f"{audio}: {', '.join(map(str, paths))}",
+            )
 
 
 def by_folder(utterances: list[Utterance], recordings: Recordings) -> Splits:
