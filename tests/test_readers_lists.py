@@ -31,6 +31,8 @@ def listed(folder: Path, **options: str) -> list[tuple[str, str | None, str | No
 PLAIN = [(name, text, None) for name, text in zip(NAMES, TEXTS, strict=True)]
 SPOKEN = [(name, text, f"s{place % 2}") for place, (name, text) in enumerate(zip(NAMES, TEXTS, strict=True))]
 
+NAMED = [(name, text, ("Anna Smith", "Ben Ray")[place % 2]) for place, (name, text, _) in enumerate(PLAIN)]
+
 
 def lines(*columns: list[str], mark: str = "\t") -> str:
     return "".join(mark.join(cells) + "\n" for cells in zip(*columns, strict=True))
@@ -47,6 +49,7 @@ PATHS = [f"./wavs/{name}.wav" for name in NAMES]
         ("line_index.tsv", lines(NAMES, [f" {text}" for text in TEXTS]), PLAIN),  # OpenSLR
         ("utt_spk_text.tsv", lines(NAMES, SPEAKERS, TEXTS), SPOKEN),  # OpenSLR
         ("list", lines(NAMES, TEXTS, SPEAKERS), SPOKEN),
+        ("list.txt", lines(["1", "2", "3"] * 2, NAMES, ["Anna Smith", "Ben Ray"] * 3, TEXTS), NAMED),
         ("transcript.txt", lines(NAMES, TEXTS, mark=" "), PLAIN),  # AISHELL
         ("transcript.txt", lines(PATHS, [t.title() for t in TEXTS], TEXTS, SECONDS, mark="|"), PLAIN),  # CSS10
         ("PROMPTS", lines([f"x/mfc/{name}" for name in NAMES], TEXTS, mark=" "), PLAIN),  # VoxForge
@@ -134,12 +137,33 @@ def test_a_list_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path) -> 
 
 def test_an_unclear_column_and_a_short_line_are_named(tmp_path: Path) -> None:
     recordings(tmp_path)
-    write(tmp_path / "list.txt", lines(NAMES, TEXTS, [f"word{number} other text" for number in range(6)]))
-    with pytest.raises(SourceError, match=r"list.txt: it is not clear which column is the text(.|\n)*column 3: word0"):
+    others = [f"word{number} other text" for number in range(6)]
+    write(tmp_path / "list.txt", lines(NAMES, TEXTS, others))
+    with pytest.raises(SourceError, match=r"not clear .* such as --columns file=1,text=2:(.|\n)*column 3: word0"):
         read(tmp_path)
+    chosen = prepare(tmp_path, tmp_path / "out", columns="file=1,text=3", fractions=[1.0])
+    assert chosen.manifests["train"][0].text == "word0 other text"
     write(tmp_path / "list.txt", lines(NAMES, TEXTS) + "u_000\n")
     with pytest.raises(SourceError, match=r"list.txt:7: has 1 columns, but the other lines have more"):
         read(tmp_path)
+
+
+def test_lists_of_speakers_and_of_paths_are_no_texts(tmp_path: Path) -> None:
+    names = [f"u_{number:03}" for number in range(40)]
+    recordings(tmp_path, names)
+    write(tmp_path / "utt2spk", lines(names, ["s0", "s1"] * 20, mark=" "))
+    write(tmp_path / "paths.txt", lines(names, [f"wav/{name}.wav" for name in names], mark=" "))
+    write(tmp_path / "list.txt", lines(names, [f"text number {number}" for number in range(40)]))
+    assert [text for _, text, _ in listed(tmp_path)] == [f"text number {number}" for number in range(40)]
+    assert "1 lists have few values for recordings of another list" in notes(tmp_path)[0]
+
+
+def test_a_list_of_recordings_that_are_mostly_missing(tmp_path: Path) -> None:
+    recordings(tmp_path, ["u_007", "u_019"])
+    names = [f"u_{number:03}" for number in range(20)]
+    write(tmp_path / "list.tsv", lines(names, [f"text number {number}" for number in range(20)]))
+    prepared = prepare(tmp_path, tmp_path / "out", fractions=[1.0])
+    assert len(prepared.manifests["train"]) == 2 and prepared.missing == 18
 
 
 def test_a_text_that_begins_with_the_name_of_a_recording_is_no_list(tmp_path: Path) -> None:

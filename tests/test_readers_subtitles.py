@@ -7,6 +7,7 @@ from layouts import notes, read, rows, touch, write
 
 from asr.corpus.readers.files import SourceError
 from asr.corpus.readers.reading import reading
+from asr.transcript import Transcript, Word
 
 SRT = """1
 00:00:01,000 --> 00:00:02,500
@@ -132,6 +133,20 @@ def test_a_broken_file_is_named_and_does_not_stop_the_others(
     assert len(said.faults) == 1 and "bad.srt" in said.faults[0]
 
 
+def test_a_stray_file_does_not_decide_the_format(tmp_path: Path) -> None:
+    for name in "abc":
+        touch(tmp_path / f"{name}.wav")
+        write(tmp_path / f"{name}.txt", "good morning")
+    write(tmp_path / "x.srt", "no subtitles")
+    write(tmp_path / "y.trs", "no XML")
+    assert read(tmp_path)[0] == "folder"
+    for name in "abc":
+        write(tmp_path / f"{name}.srt", "no subtitles")
+        (tmp_path / f"{name}.txt").unlink()
+    with pytest.raises(SourceError, match=r"a.srt:1: 'no subtitles' begins a block without times"):
+        read(tmp_path)
+
+
 def test_cues_that_begin_together_have_different_ids(tmp_path: Path) -> None:
     touch(tmp_path / "a.wav")
     write(tmp_path / "a.srt", "1\n00:00:01,000 --> 00:00:02,000\none\n\n2\n00:00:01,000 --> 00:00:03,000\ntwo\n")
@@ -167,3 +182,11 @@ def test_a_missing_line_between_cues_hides_no_cue(tmp_path: Path) -> None:
     touch(tmp_path / "a.wav")
     write(tmp_path / "a.srt", "1\n00:00:01,000 --> 00:00:02,000\none\n2\n00:00:02,000 --> 00:00:03,000\n7\n")
     assert rows(tmp_path) == [("one", 1.0, 1.0, None), ("7", 2.0, 1.0, None)]
+
+
+@pytest.mark.parametrize("suffix", [".srt", ".vtt"])
+def test_subtitles_of_this_program_are_read_again(tmp_path: Path, suffix: str) -> None:
+    words = (Word("good", 0.5, 1.25, 0.9), Word("<&>", 1.25, 1.5, 0.9), Word("day", 3661.0, 3662.25, 0.9))
+    touch(tmp_path / "a.wav")
+    Transcript("good <&> day", 3700.0, words).save(tmp_path / f"a{suffix}")
+    assert rows(tmp_path) == [("good <&>", 0.5, 1.0, None), ("day", 3661.0, 1.25, None)]

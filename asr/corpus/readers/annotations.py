@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -75,16 +75,21 @@ def is_kind(source: Path, kind: Kind) -> bool:
     """Return True if `source` is of a kind, or a folder that holds files of the kind.
 
     Of each suffix, a few files are opened. A suffix that other programs use counts only if at least half of its opened
-    files with the name of a recording are of the kind.
+    files with the name of a recording are of the kind. Damaged files with a suffix of the kind count only if at least
+    half of all opened files with the name of a recording are such files.
     """
     if source.is_file():
         return _is_kind(source, kind)
-    samples = _samples(source)
-    if any(suffix in kind.suffixes for suffix in samples):
+    samples = _samples(source, kind.suffixes)
+    own = [path for suffix in kind.suffixes for path in samples.get(suffix, ())]
+    if any(kind.fits(beginning(path)) for path in own):
         return True
     recordings = Recordings(source)
+    named = [path for paths in samples.values() for path in paths if own and _has_recording(path, recordings)]
+    if own and 2 * len(own) >= len(named):  # damaged files; an error names them, and nothing else is read for them
+        return True
     for paths in samples.values():
-        fitting = [path for path in paths if _is_kind(path, kind, recordings)]
+        fitting = [path for path in paths if _fits(path, kind, recordings)]
         if fitting and 2 * len(fitting) >= sum(path in fitting or _has_recording(path, recordings) for path in paths):
             return True
     return False
@@ -95,11 +100,11 @@ def find(source: Path, kind: Kind, recordings: Recordings) -> list[Path]:
     return [source] if source.is_file() else [path for path in _texts(source) if _is_kind(path, kind, recordings)]
 
 
-def read_annotations(source: Path, kind: Kind, parse: Parse, tier: str | None, main: str = "*") -> Splits:
+def read_annotations(source: Path, kind: Kind, parse: Parse, tier: str | None, main: str = ".*") -> Splits:
     """Read all files of a kind. The utterances are the annotations of one tier.
 
     `parse(path, context)` reads one file, and raises SourceError or ValueError. `tier` is a name or a pattern (default:
-    the only tier that fits the regular expression `main`). A file that cannot be read is named, and the others are
+    the only tier that the regular expression `main` matches). A file that cannot be read is named, and the others are
     read. What `parse` left out is noted with counts. If each recording lies in a folder that is named after a split,
     these are the splits. Raises SourceError if no file can be read, or the choice of a tier is not clear.
     """
@@ -116,9 +121,8 @@ def read_annotations(source: Path, kind: Kind, parse: Parse, tier: str | None, m
         listed = ", ".join(f"{name} {count}" for name, count in left_out.most_common(_LISTED))
         more = f", and {len(left_out) - _LISTED} others" if len(left_out) > _LISTED else ""
         note(f"left out of the texts in {kind.title}", listed + more)
-    if tier is None and main != "*":
-        chosen = [annotation for annotation in annotations if re.fullmatch(main, annotation.tier)]
-        annotations = chosen or annotations
+    if tier is None:
+        annotations = [annotation for annotation in annotations if re.match(main, annotation.tier)] or annotations
     utterances = _with_unique_ids(utterances_of_tier(source, annotations, tier, recordings)[""])
     return by_folder(utterances, recordings)
 
@@ -188,30 +192,30 @@ def _texts(folder: Path) -> list[Path]:
     return [path for path in walk(folder) if not is_audio(path)]
 
 
-def _samples(folder: Path) -> dict[str, list[Path]]:
-    """Return the suffixes under `folder`, without those of recordings, and a few files of each common one."""
+def _samples(folder: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:
+    """Return a few files of `suffixes` and of each common suffix under `folder`, except recordings."""
     names: dict[str, list[str]] = defaultdict(list)
     for parent, _, files in os.walk(folder):
         for name in files:
             suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122  Path objects take longer than the search
             if suffix not in AUDIO_SUFFIXES and not name.startswith("."):
                 names[suffix].append(os.path.join(parent, name))  # noqa: PTH118
-    most = sorted(names, key=lambda suffix: -len(names[suffix]))
+    most = sorted(names, key=lambda suffix: -len(names[suffix]))[:_SAMPLED]
     return {
         suffix: [Path(name) for name in sorted(names[suffix])[:: max(1, len(names[suffix]) // _SAMPLED)]]
-        if place < _SAMPLED
-        else []
-        for place, suffix in enumerate(most)
+        for suffix in dict.fromkeys([*most, *suffixes])
+        if suffix in names
     }
 
 
 def _is_kind(path: Path, kind: Kind, recordings: Recordings | None = None) -> bool:
-    if path.suffix.lower() in kind.suffixes:
-        return True
+    return path.suffix.lower() in kind.suffixes or _fits(path, kind, recordings)
+
+
+def _fits(path: Path, kind: Kind, recordings: Recordings | None) -> bool:
+    """Return True if the beginning of a file is of a kind, and the file has a recording if its kind needs the name."""
     head = beginning(path)
-    if not kind.fits(head):
-        return False
-    return recordings is None or not kind.needs_name(head) or _has_recording(path, recordings)
+    return kind.fits(head) and (recordings is None or not kind.needs_name(head) or _has_recording(path, recordings))
 
 
 def _has_recording(path: Path, recordings: Recordings) -> bool:

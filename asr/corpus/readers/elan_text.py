@@ -47,7 +47,7 @@ class _Columns(NamedTuple):
 
 
 def _looks_like(head: str) -> bool:
-    rows = [line.split("\t") for line in head_lines(head) if not _MEDIA.fullmatch(line)]
+    rows = [line.split("\t") for line in head_lines(head) if not _media_line(line)]
     if rows and any(map(_HEADER.search, rows[0])) and not any(map(_is_time, rows[0])):
         return len(rows[0]) >= 3
     try:
@@ -94,7 +94,7 @@ def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
         cells = line.split("\t")
         if not line.strip():
             continue
-        if not rows and header is None and (match := _MEDIA.fullmatch(line)):
+        if not rows and header is None and (match := _media_line(line)):
             if not _FILE.fullmatch(match["name"]):
                 named[unquote(match["name"])] = int(match["shift"] or 0) / 1000
         elif not rows and header is None and any(map(_HEADER.search, cells)) and not any(map(_is_time, cells)):
@@ -132,6 +132,10 @@ def _annotations(
                 text=" ".join(text.split()),
                 speaker=(cells[columns.speaker].strip() or None) if columns.speaker is not None else None,
             )
+
+
+def _media_line(line: str) -> re.Match[str] | None:
+    return _MEDIA.fullmatch(line) if len(line) < 1000 else None  # a longer one would take a long time
 
 
 def _is_time(cell: str) -> bool:

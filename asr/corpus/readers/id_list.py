@@ -7,7 +7,7 @@ CSS10's `transcript.txt`, and Festvox's `txt.done.data`.
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from asr.corpus.readers.annotations import beginning, by_folder, head_lines
 from asr.corpus.readers.columns import fields, has_audio_and_text
 from asr.corpus.readers.fairseq import is_fairseq
 from asr.corpus.readers.files import SourceError, is_audio, split_name, walk
+from asr.corpus.readers.kinds import kind_of
 from asr.corpus.readers.reader import Reader, Splits
 from asr.corpus.readers.reading import note, read_each, source_lines
 from asr.corpus.readers.recordings import Recordings
@@ -22,8 +23,6 @@ from asr.errors import raise_problems
 from asr.utterance import Utterance
 
 _SUFFIXES = ("", ".txt", ".tsv", ".csv", ".psv", ".tab", ".lst", ".list", ".text", ".trans", ".trn", ".data", ".label")
-_FESTVOX = re.compile(r'\(\s*(\S+)\s+"(.*)"\s*\)')
-_TRN = re.compile(r"(.*?)\s*\(([^\s()]+)\)")
 _GENDERS = frozenset(["m", "f", "male", "female", "other", "man", "woman"])
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{0,15})?")
 
@@ -58,13 +57,19 @@ def _by_space(line: str) -> list[str]:
 
 
 def _festvox(line: str) -> list[str]:
-    match = _FESTVOX.fullmatch(line.strip())
-    return [match[1], match[2].replace('\\"', '"')] if match else []
+    """Split `( name "text" )`."""
+    line = line.strip()
+    name, _, text = line[1:-1].strip().partition(" ")
+    is_row = (
+        line[:1] == "(" and line[-1:] == ")" and len(text.strip()) > 1 and text.strip()[0] == text.strip()[-1] == '"'
+    )
+    return [name, text.strip()[1:-1].replace('\\"', '"')] if is_row else []
 
 
 def _trn(line: str) -> list[str]:
-    match = _TRN.fullmatch(line.strip())
-    return [match[2], match[1]] if match else []
+    """Split `text (name)`."""
+    text, found, name = line.strip().rpartition("(")
+    return [name[:-1], text.strip()] if found and name[-1:] == ")" else []
 
 
 _SPLITTERS: tuple[Callable[[str], list[str]], ...] = (
@@ -76,6 +81,9 @@ _SPLITTERS: tuple[Callable[[str], list[str]], ...] = (
     _by_comma,
     _by_space,
 )
+
+
+_Line = tuple[Path, str, Utterance]  # the list, the place in it, and the utterance
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +120,7 @@ def read(source: Path) -> Splits:
     lists = read_each(_candidates(source, names), lambda path: _read_list(path, names, recordings))
     if not any(lists) and source.is_file():
         raise SourceError(f"{source}: is no list of recordings and texts; each line must name a recording first")
+    lists = list(_without_labels(lists))
     utterances: dict[Path, tuple[str, Utterance]] = {}
     splits: dict[Path, str | None] = {}
     problems: list[str] = []
@@ -139,7 +148,7 @@ def read(source: Path) -> Splits:
 READER = Reader("list of recordings and texts without a header", recognises, read, is_fallback=True, tracks_files=True)
 
 
-def _read_list(path: Path, names: "_Names", recordings: Recordings) -> list[tuple[Path, str, Utterance]]:
+def _read_list(path: Path, names: "_Names", recordings: Recordings) -> list[_Line]:
     """Return the path, the place in the file, and the utterance of each line; nothing for a file that is no list.
 
     Raises SourceError that names the faulty lines.
@@ -172,6 +181,20 @@ def _read_list(path: Path, names: "_Names", recordings: Recordings) -> list[tupl
     return utterances
 
 
+def _without_labels(lists: Sequence[list[_Line]]) -> Iterator[list[_Line]]:
+    """Yield the lists, without those whose few values describe recordings of another list, such as speakers."""
+    different = [len({utterance.text for _, _, utterance in lines}) for lines in lists]
+    audio = [{utterance.audio for _, _, utterance in lines} for lines in lists]
+    for place, lines in enumerate(lists):
+        if any(
+            10 * different[place] < different[other] and not audio[place].isdisjoint(audio[other])
+            for other in range(len(lists))
+        ):
+            note("{} lists have few values for recordings of another list, and are not read as texts", str(lines[0][0]))
+        elif lines:
+            yield lines
+
+
 class _Names:
     """The recordings of a folder, and their names without folders and suffixes, in one case."""
 
@@ -191,9 +214,9 @@ class _Names:
 
     @property
     def have_own_texts(self) -> bool:
-        """Return True if at least half of the recordings have a text file of their name."""
+        """Return True if at least half of the recordings have a plain text of their name."""
         sample = self._own[:: max(1, len(self._own) // 20)]
-        texts = sum(map(bool, map(beginning, sample)))
+        texts = sum(bool(text.strip()) and kind_of(text) is None for text in map(beginning, sample))
         return 2 * len(self._own) * texts >= len(self.stems) * len(sample) > 0
 
     def has(self, cell: str) -> bool:
@@ -224,12 +247,13 @@ def _layout(path: Path, names: _Names) -> _Layout | None:
             continue
         for column in range(min(map(len, rows))):
             share = sum(names.has(row[column]) for row in rows) / len(lines)
-            if share >= 0.5 and (best is None or share > best[0]):
+            if share >= (0.1 if split in (_by_tab, _by_bar) else 0.5) and (best is None or share > best[0]):
                 best = share, split, column, rows
     if best is None:
         return None
     _, split, audio, rows = best
-    if split in (_by_space, _by_comma, _by_semicolon) and len({row[audio] for row in rows}) < min(2, len(names.paths)):
+    found = {row[audio] for row in rows if names.has(row[audio])}
+    if split not in (_by_tab, _by_bar) and len(found) < min(2, len(names.paths)):
         return None  # a sentence that begins with the name of a recording
     first = {} if names.has(rows[0][audio]) else fields(rows[0])
     header = rows[0] if "text" in first else None
@@ -238,9 +262,11 @@ def _layout(path: Path, names: _Names) -> _Layout | None:
     if header is not None and has_audio_and_text(header) and path.suffix.lower() in (".csv", ".tsv"):
         return None  # a table
     try:
-        return _columns(split, audio, rows[1:] if header else rows, header)
+        layout = _columns(split, audio, rows[1:] if header else rows, header)
     except ValueError as error:
         raise SourceError(f"{path}: {error}") from None
+    is_of_paths = layout is not None and 2 * sum(names.has(row[layout.text]) for row in rows) > len(rows)
+    return None if is_of_paths else layout
 
 
 def _columns(
@@ -255,9 +281,11 @@ def _columns(
     texts, speaker = list(columns), None
     if len(texts) > 1:
         words = [place for place in texts if not _holds_no_text(columns[place])]
-        # Texts have several words, or at least they differ from each other more than the names of speakers do.
+        # Most texts have several words, and they differ from each other more than the names of speakers do.
         texts = [place for place in words if 2 * sum(" " in cell for cell in columns[place]) >= len(rows)]
-        texts = texts or [place for place in words if 2 * len(set(columns[place])) > len(rows)]
+        texts = texts or words
+        different = {place: len(set(columns[place])) for place in texts}
+        texts = [place for place in texts if 2 * different[place] > max(different.values())]
         people = [place for place in words if place not in texts and len(set(columns[place])) < len(rows)]
         speaker = next(iter(people), None)
     if not texts:
@@ -268,8 +296,8 @@ def _columns(
     if len(texts) > 1:
         listed = "".join(f"\n  column {place + 1}: {columns[place][0][:60]}" for place in texts)
         raise ValueError(
-            "it is not clear which column is the text; write the names of the columns in its first line, such as "
-            f"audio and text, and separate them as the other lines:{listed}"
+            f"it is not clear which column is the text; choose one, such as --columns file={audio + 1},text="
+            f"{texts[0] + 1}:{listed}"
         )
     return _Layout(split, audio, texts[0], speaker, raw, skip=0)
 

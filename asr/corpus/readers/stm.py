@@ -24,7 +24,7 @@ _MOST = 0.8  # share of the lines of an STM that are segments
 _DECIMAL = re.compile(r"\d{1,7}\.\d{1,9}")
 _ALTERNATIVES = re.compile(r"\{([^{}/]*)(?:/[^{}]*)?\}")
 _OPTIONAL = re.compile(r"\(([^\s()]+)\)")
-_SOUND = re.compile(r"\[[^\[\]]*\]|<[^<>\s]*>|%\S+|\{\S+\}")
+_SOUND = re.compile(r"\[[^\[\]]*\]|<[^<>\s]*>|%\S+|\{[^\s{}]+\}")
 _VARIANT = re.compile(r"(?<=\S)\(\d\)")  # TED-LIUM: the pronunciation of the word before it
 
 
