@@ -225,7 +225,7 @@ def test_marks_of_chat(line: str, words: str) -> None:
     assert spoken(line, Counter()) == words
 
 
-@pytest.mark.parametrize("line", ["xxx .", "a yyy@s:eng b", "www", "a [x 99999999]", "so xxx."])
+@pytest.mark.parametrize("line", ["xxx .", "a yyy@s:eng b", "www", "a [x 99999999]", "so xxx.", "a" + " [x 20]" * 9])
 def test_lines_of_chat_that_are_not_whole_are_not_used(line: str) -> None:
     with pytest.raises(NotTranscribed):
         spoken(line, Counter())

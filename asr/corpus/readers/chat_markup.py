@@ -4,6 +4,7 @@ import re
 from collections import Counter
 
 _MOST_REPEATED = 20  # times that `[x 20]` may repeat a word
+_MOST_LETTERS = 100_000  # letters of a line after repetitions, which may repeat each other
 
 _UNTRANSCRIBED = {
     "xxx": "unintelligible speech (xxx)",
@@ -47,8 +48,8 @@ def spoken(line: str, left_out: Counter[str]) -> str:
         kind, text = match.lastgroup, match[0]
         if kind == "repeat":
             times = int(match["times"])
-            if times > _MOST_REPEATED:
-                raise NotTranscribed(f"a word that is repeated {times} times")
+            if times > _MOST_REPEATED or times * sum(map(len, words)) > _MOST_LETTERS:
+                raise NotTranscribed(f"words that are repeated {times} times")
             words += words[last:] * (times - 1)
         elif kind == "open":
             groups.append(len(words))

@@ -9,7 +9,7 @@ from xml.parsers import expat
 from asr.corpus.readers.files import SourceError
 
 _FIRST = re.compile(r"<([A-Za-z][\w:.-]*)")
-_MOST = 3_000_000  # elements, which take less than 2 GB
+_MOST = 2_000_000  # elements; a hundred hours of speech have fewer
 _DEEPEST = 100  # elements inside each other; the formats that are read here need about 15
 
 
