@@ -120,6 +120,8 @@ def read_annotations(source: Path, kind: Kind, parse: Parse, tier: str | None, m
     if left_out:
         listed = ", ".join(f"{name} {count}" for name, count in left_out.most_common(_LISTED))
         more = f", and {len(left_out) - _LISTED} others" if len(left_out) > _LISTED else ""
+        if not any(annotation.text for annotation in annotations):
+            raise SourceError(f"{source}: holds no text that was spoken and transcribed; left out: {listed}{more}")
         note(f"left out of the texts in {kind.title}", listed + more)
     if tier is None:
         annotations = [annotation for annotation in annotations if re.match(main, annotation.tier)] or annotations
