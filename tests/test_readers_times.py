@@ -136,6 +136,14 @@ def test_elan_text_export_with_a_column_for_each_tier(tmp_path: Path) -> None:
     assert rows(tmp_path, tier="tx@A") == [("ŋa", 1.0, 1.0, None), ("mba", 3.0, 1.0, None)]
 
 
+def test_elan_export_as_csv_and_in_another_language(tmp_path: Path) -> None:
+    touch(tmp_path / "a.wav")
+    header = "Acteur,Temps de départ - ss.msec,Durée - ss.msec,default\n"
+    write(tmp_path / "a.csv", header + 'tx,5.5,12.25,"oui, oui"\ntx,20.0,1.5,non\n')
+    assert read(tmp_path)[0] == "elan-text"
+    assert rows(tmp_path) == [("oui, oui", 5.5, 12.25, None), ("non", 20.0, 1.5, None)]
+
+
 def test_elan_text_export_of_several_files(tmp_path: Path) -> None:
     """The column of the file tells the recording, and so does the line above the table."""
     touch(tmp_path / "s1.wav", tmp_path / "s2.wav")

@@ -46,7 +46,7 @@ non
 </Turn>
 <Turn speaker="spk2" startTime="7" endTime="9">
 <Sync time="7"/>
-fin
+[b] fin
 </Turn>
 </Section>
 </Episode>
@@ -64,7 +64,12 @@ def test_transcriber(tmp_path: Path) -> None:
         ("fin", 7.0, 2.0, "Ben"),
     ]
     (said,) = notes(tmp_path)
-    assert "utterances of two speakers at once 1" in said and "Event rire 1" in said and "Background music 1" in said
+    assert (
+        "utterances of two speakers at once 1" in said
+        and "Event rire 1" in said
+        and "Background music 1" in said
+        and "[b] 1" in said
+    )
 
 
 FLEXTEXT = """<?xml version="1.0" encoding="utf-8"?>

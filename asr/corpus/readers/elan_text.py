@@ -1,10 +1,11 @@
-"""Reader of ELAN's tab-delimited export, with or without a header, in any choice of its columns.
+"""Reader of ELAN's tab-delimited export, with or without a header, in any choice of its columns; CSV with a header.
 
 ELAN writes the tier, the participant, the begin, the end, the duration and the text, in this order. Each of the three
 times has a column for each unit that was chosen: `hh:mm:ss.mmm`, seconds, milliseconds, and frames of video. If each
 tier has a column of its own, the columns of the tiers follow the times.
 """
 
+import csv
 import itertools
 import re
 from collections import Counter
@@ -47,7 +48,7 @@ class _Columns(NamedTuple):
 
 
 def _looks_like(head: str) -> bool:
-    rows = [line.split("\t") for line in head_lines(head) if not _media_line(line)]
+    rows = [_cells(line) for line in head_lines(head) if not _media_line(line)]
     if rows and any(map(_HEADER.search, rows[0])) and not any(map(_is_time, rows[0])):
         return len(rows[0]) >= 3
     try:
@@ -89,16 +90,17 @@ READER = Reader("ELAN text export (tab-delimited)", recognises, read, tracks_fil
 def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
     named: dict[str, float] = {}
     header: list[str] | None = None
+    commas = False
     rows: list[tuple[int, list[str]]] = []
     for number, line in lines_of(path):
-        cells = line.split("\t")
         if not line.strip():
             continue
+        cells = _cells(line) if header is None else _cells(line, "," if commas else "\t")
         if not rows and header is None and (match := _media_line(line)):
             if not _FILE.fullmatch(match["name"]):
                 named[unquote(match["name"])] = int(match["shift"] or 0) / 1000
         elif not rows and header is None and any(map(_HEADER.search, cells)) and not any(map(_is_time, cells)):
-            header = cells
+            header, commas = cells, "\t" not in line
         else:
             rows.append((number, cells))
     columns = _columns(header, [cells for _, cells in rows])
@@ -134,6 +136,16 @@ def _annotations(
             )
 
 
+def _cells(line: str, delimiter: str = "") -> list[str]:
+    """Split a line at its tabs, or at its commas if it is a header without tabs."""
+    if delimiter == "," or (not delimiter and "\t" not in line and _HEADER.search(line)):
+        try:
+            return next(csv.reader([line]), [])
+        except csv.Error:  # a cell of more than 100,000 characters
+            return [line]
+    return line.split("\t")
+
+
 def _media_line(line: str) -> re.Match[str] | None:
     return _MEDIA.fullmatch(line) if len(line) < 1000 else None  # a longer one would take a long time
 
@@ -161,7 +173,8 @@ def _columns(header: list[str] | None, rows: Sequence[Sequence[str]]) -> _Column
     begin, end = groups[0][0], groups[1][0]
     pairs = [(row[begin], row[end]) for row in rows if len(row) > end and _is_time(row[begin]) and _is_time(row[end])]
     lengths = sum(seconds(second, units[end]) < seconds(first, units[begin]) - _SLACK for first, second in pairs)
-    is_duration = 2 * lengths > len(pairs) if header is None else "duration" in names[end].lower()
+    name = names[end].lower()
+    is_duration = "end" not in name and ("dur" in name or 2 * lengths > len(pairs))
     before, after = list(range(groups[0][0])), list(range(groups[-1][-1] + 1, width))
     files = [column for column in before + after if _all_match([row[column] for row in rows if len(row) > column])]
     before = [column for column in before if column not in files]

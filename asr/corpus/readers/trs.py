@@ -3,6 +3,7 @@
 Format: the document type trans-14.dtd of Transcriber 1.5.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from asr.corpus.readers.xml_file import begins_with_root, line_of, read_xml
 from asr.errors import raise_problems
 
 _CURE = "open it in Transcriber and save it again"
+_BRACKETS = re.compile(r"\[[^\[\]]*\]")  # events that were typed as text
 _SILENT = ("Event", "Comment", "Background")  # marks in the text that are no speech
 
 _KIND = Kind("Transcriber files (.trs)", (".trs",), lambda head: begins_with_root(head, "Trans"))
@@ -29,8 +31,8 @@ def recognises(source: Path) -> bool:
 def read(source: Path) -> Splits:
     """Read the text after each `Sync`, with the recording that the file names, or the recording with its name.
 
-    Events, comments and backgrounds are left out of the texts. Where two speakers speak at once, the utterance is left
-    out. What is left out is counted. Raises SourceError that names the line of each time that is wrong.
+    Events, comments, backgrounds and `[events]` are left out of the texts, and so are utterances of two speakers at
+    once. What is left out is counted. Raises SourceError that names the line of each time that is wrong.
     """
     return read_annotations(source, _KIND, _read_file, None)
 
@@ -50,6 +52,9 @@ def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
                 if voices > 1:
                     context.left_out["utterances of two speakers at once"] += 1
                     continue
+                for mark in _BRACKETS.findall(text):
+                    context.left_out[mark[:40]] += 1
+                text = " ".join(_BRACKETS.sub(" ", text).split())
                 speaker = speakers.get(names[0], names[0]) if len(names) == 1 else None
                 yield Annotation(path, audio, "text", start, end, text, speaker)
         except ValueError as error:
