@@ -94,6 +94,17 @@ def test_one_of_two_formats_of_subtitles_is_read(tmp_path: Path) -> None:
     assert any("1 .srt files are not read" in line for line in notes(tmp_path))
 
 
+def test_empty_lines_below_times_and_a_missing_one_above(tmp_path: Path) -> None:
+    touch(tmp_path / "a.webm")
+    write(
+        tmp_path / "a.vtt", "WEBVTT\nKind: captions\n00:01.000 --> 00:02.000\n\none\n\n00:03.000 --> 00:04.000\ntwo\n"
+    )
+    assert rows(tmp_path) == [("one", 1.0, 1.0, None), ("two", 3.0, 1.0, None)]
+    write(tmp_path / "a.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000 one two\n")
+    with pytest.raises(SourceError, match=r"a.vtt:3: '00:01.000 --> 00:02.000 one two' is no line of times"):
+        read(tmp_path)
+
+
 def test_subtitles_are_recognised_by_their_content(tmp_path: Path) -> None:
     touch(tmp_path / "a.wav")
     write(tmp_path / "a.txt", SRT)

@@ -78,7 +78,7 @@ def _unfolded(path: Path) -> Iterator[tuple[int, str, str]]:
             current = None
         if match := _LINE.fullmatch(line):
             current = number, match[1].strip(), match[2].strip()
-        elif line.strip() and not line.startswith("@"):
+        elif line.strip() and not line.startswith(("@", "%")):
             problems.append(
                 f"{path}:{number}: {line[:60]!r} is no line of CHAT; begin it with @, *SPEAKER: or %tier:, "
                 "or with a tab if it continues the line above"

@@ -88,7 +88,7 @@ def _word(text: str, left_out: Counter[str]) -> str:
     if "(" in text:
         left_out["letters in parentheses, which were not spoken"] += 1
         text = re.sub(r"\([^()]*\)", "", text)
-    text = re.sub(r"@[a-z][\w:&+$-]*", "", text)  # word@s:spa
+    text = re.sub(r"@[\w:&+$-]*", "", text)  # word@s:spa
     text = re.sub(r"(?<=[^\W\d]):+", "", text)  # a long sound
     return text.replace("^", "").replace("+", "").replace("_", " ")
 

@@ -24,7 +24,7 @@ from asr.corpus.readers.tiers import Annotation
 from asr.errors import raise_problems
 
 _TIME = r"(?:\d{1,4}:)?\d{1,2}:\d{1,2}[.,]\d{1,3}"
-_TIMING = re.compile(rf"\s*({_TIME})\s*-->\s*({_TIME})(?:\s.*)?")
+_TIMING = re.compile(rf"({_TIME})\s*-->\s*({_TIME})(?:\s+\w+:\S+)*")  # settings such as align:start may follow
 _LOOK = re.compile(rf"(?m)^\s*{_TIME}\s*-->\s*{_TIME}")
 _BLOCK = re.compile(r"(?:NOTE|STYLE|REGION)(?:\s|$)")  # blocks of a VTT file that are no cue
 _KARAOKE = re.compile(rf"<{_TIME}>")
@@ -75,7 +75,7 @@ def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
         return
     audio = context.recording_of(path)
     language = path.stem.removeprefix(audio.stem).strip("._- ") if path.stem.startswith(audio.stem) else ""
-    cues = list(_cues(path))
+    cues = _cues(path)
     if any(_KARAOKE.search(text) for cue in cues for text in cue.texts):
         cues = _unrolled(cues, context.left_out)
     names = [match[1] for cue in cues if cue.texts and (match := _NAME.match(cue.texts[0]))]
@@ -98,29 +98,37 @@ def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
         )
 
 
-def _cues(path: Path) -> Iterator[_Cue]:
-    """Yield the cues of a file. Raises SourceError that lists the blocks without times."""
+def _cues(path: Path) -> list[_Cue]:
+    """Return the cues of a file. Raises SourceError that lists the blocks without times."""
+    cues: list[_Cue] = []
     problems = []
     for block in _blocks(path):
         number, head = block[0]
-        if _BLOCK.match(head) or (number == 1 and head.startswith("WEBVTT")):
-            continue
         places = [place for place, (_, line) in enumerate(block) if "-->" in line]
-        if not places:
+        if number == 1 and head.startswith("WEBVTT"):
+            block = block[places[0] :] if places else []
+            places = [place - places[0] for place in places]
+        elif _BLOCK.match(head):
+            continue
+        elif not places and cues and not cues[-1].texts:  # an empty line between the times and the text
+            cues[-1].texts.extend(text for _, text in block)
+        elif not places:
             problems.append(f"{path}:{number}: {head[:60]!r} begins a block without times; {_CURE}")
         elif places[0] > 1:  # one line, the number or the name of the cue, may stand above its times
             problems.append(f"{path}:{block[1][0]}: {block[1][1][:60]!r} stands where times must stand; {_CURE}")
-        else:
-            for place, end in zip(places, [*places[1:], len(block)], strict=True):
-                number, line = block[place]
-                if end < len(block) and block[end - 1][1].isdigit():
-                    end -= 1  # the number of the next cue, above which an empty line is missing
-                if match := _TIMING.fullmatch(line):
-                    texts = [text for _, text in block[place + 1 : end]]
-                    yield _Cue(number, seconds(match[1]), seconds(match[2]), texts)
-                else:
-                    problems.append(f"{path}:{number}: {line[:60]!r} is no line of times; {_CURE}")
+            continue
+        for place, end in zip(places, [*places[1:], len(block)], strict=False):
+            number, line = block[place]
+            if end < len(block) and block[end - 1][1].isdigit():
+                end -= 1  # the number of the next cue, above which an empty line is missing
+            if match := _TIMING.fullmatch(line):
+                cues.append(
+                    _Cue(number, seconds(match[1]), seconds(match[2]), [text for _, text in block[place + 1 : end]])
+                )
+            else:
+                problems.append(f"{path}:{number}: {line[:60]!r} is no line of times; {_CURE}")
     raise_problems(problems, SourceError)
+    return cues
 
 
 def _blocks(path: Path) -> Iterator[list[tuple[int, str]]]:
