@@ -71,6 +71,7 @@ def test_the_printed_text_of_a_list_is_kept(tmp_path: Path) -> None:
     recordings(tmp_path)
     write(tmp_path / "transcript.txt", lines(NAMES, [text.upper() for text in TEXTS], TEXTS, mark="|"))
     (first, *_) = READERS["id-list"].read(tmp_path)[""]
+    assert "column 3 is read as the text, and column 2 is kept as raw_text" in notes(tmp_path)[0]
     assert first.text == "the cat sat" and first.extra == {"raw_text": "THE CAT SAT"}
 
 

@@ -156,6 +156,12 @@ def _read_list(path: Path, names: "_Names", recordings: Recordings) -> list[_Lin
     layout = _layout(path, names)
     if layout is None:
         return []
+    if layout.speaker is not None:
+        note(f"column {layout.text + 1} is read as the text, and column {layout.speaker + 1} as the speaker", str(path))
+    if layout.raw is not None:
+        note(
+            f"column {layout.text + 1} is read as the text, and column {layout.raw + 1} is kept as raw_text", str(path)
+        )
     lines = [(number, line) for number, line in enumerate(source_lines(path), start=1) if line.strip()]
     rows = {f"{path}:{number}": layout.split(line) for number, line in lines[layout.skip :]}
     last = max(layout.audio, layout.text)
