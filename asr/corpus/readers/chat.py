@@ -29,10 +29,10 @@ def recognises(source: Path) -> bool:
 def read(source: Path, *, tier: str | None = None) -> Splits:
     """Read the main lines of every file, with the recording of `@Media`, or the recording with the name of the file.
 
-    `tier` is the line of one speaker, such as `*CHI`, or a dependent tier, such as `%eng` (default: all main lines).
+    `tier` is the code of one speaker, such as `CHI`, or a dependent tier, such as `%eng` (default: all main lines).
     The speaker is the name in `@Participants`, or else the code. Texts are what was spoken, see `chat_markup.py`. Marks
-    that are left out are counted, and so are lines that are not transcribed whole. Raises SourceError
-    that names each line that is not CHAT.
+    that are left out are counted, and so are lines that are not transcribed whole. Raises SourceError that names each
+    line that is not CHAT.
     """
     return read_annotations(source, _KIND, lambda path, context: _read_file(path, context, tier), tier or "*")
 
@@ -62,7 +62,9 @@ def _read_file(path: Path, context: Context, wanted: str | None) -> Iterator[Ann
                 continue
         if text.strip():
             start, end = times or (None, None)
-            yield Annotation(path, audio, name, start, end, " ".join(text.split()), names.get(speaker, speaker))
+            yield Annotation(
+                path, audio, name.lstrip("*"), start, end, " ".join(text.split()), names.get(speaker, speaker)
+            )
 
 
 def _unfolded(path: Path) -> Iterator[tuple[int, str, str]]:
