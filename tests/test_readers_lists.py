@@ -104,6 +104,20 @@ def test_splits_are_the_folders_of_the_lists(tmp_path: Path) -> None:
     assert {split: len(rows) for split, rows in read(tmp_path)[1].items()} == {"validation": 2, "train": 4}
 
 
+def test_splits_are_the_folders_of_the_recordings(tmp_path: Path) -> None:
+    """AISHELL has one list for all splits, and lists more texts than recordings."""
+    for split, part in (("train", NAMES[:3]), ("dev", NAMES[3:4]), ("test", NAMES[4:5])):
+        recordings(tmp_path / "wav" / split / "S0002", part)
+    write(tmp_path / "transcript" / "aishell.txt", lines(NAMES, TEXTS, mark=" "))
+    prepared = prepare(tmp_path, tmp_path / "out")
+    assert {name: len(rows) for name, rows in prepared.manifests.items()} == {
+        "train": 3,
+        "validation": 1,
+        "test": 1,
+        "missing": 1,
+    }
+
+
 def test_recordings_that_no_list_names_have_no_text_and_texts_may_lack_a_recording(tmp_path: Path) -> None:
     recordings(tmp_path, [*NAMES[:5], "extra"])
     write(tmp_path / "list.txt", lines(NAMES, TEXTS))

@@ -178,7 +178,7 @@ def test_stm(tmp_path: Path) -> None:
     write(tmp_path / "train" / "stm" / "talk.stm", STM)
     write(tmp_path / "dev" / "stm" / "other.stm", "other 1 cleo 1 2.5 no label\n")
     format, splits = read(tmp_path)
-    assert format == "stm" and list(splits) == ["validation", "train"]
+    assert format == "stm" and list(splits) == ["train", "validation"]
     assert splits["train"] == [
         ("train/stm/talk@0.500", "train/sph/talk.sph", "it is a talk about this", 0.5, 1.5, "anna_f"),
         ("train/stm/talk@2.000", "train/sph/talk.sph", "yes", 2.0, 1.5, "ben"),

@@ -155,12 +155,20 @@ def _note_repeated(annotations: Iterable[Annotation]) -> None:
 
 
 def by_folder(utterances: list[Utterance], recordings: Recordings) -> Splits:
-    """Divide utterances by the folders of their recordings, if each recording is in a folder named after a split."""
-    splits: Splits = defaultdict(list)
+    """Divide utterances by the folders of their recordings, if each recording is in a folder named after a split.
+
+    An utterance without a recording does not count, and goes to any split, since it cannot be used.
+    """
+    names: dict[Path, str] = {}
+    for path in {utterance.audio for utterance in utterances}.intersection(recordings.paths):
+        folders = Path(recordings.identify(path)).parts[:-1]
+        names[path] = next(filter(None, map(split_name, folders)), "")
+    if not names or "" in names.values():
+        return {"": utterances}
+    splits: Splits = {name: [] for name in sorted(set(names.values()))}
     for utterance in utterances:
-        folders = Path(recordings.identify(utterance.audio)).parts[:-1]
-        splits[next(filter(None, map(split_name, folders)), "")].append(utterance)
-    return {"": utterances} if "" in splits else dict(splits)
+        splits[names.get(utterance.audio, next(iter(splits)))].append(utterance)
+    return splits
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
