@@ -294,6 +294,11 @@ def test_lhotse_recordings_and_supervisions(tmp_path: Path, suffix: str) -> None
     )
     assert READERS["lhotse"].read(tmp_path)["train"][0].extra == {"language": "de"}
     assert notes(tmp_path) == ["1 recordings have no supervision, and are left out: c"]
+    (tmp_path / "manifests").mkdir()
+    for path in tmp_path.glob(f"x_*{suffix}"):
+        path.rename(tmp_path / "manifests" / path.name)
+    if suffix != ".json":
+        assert {split: len(found) for split, found in read(tmp_path)[1].items()} == {"validation": 1, "train": 2}
 
 
 @pytest.mark.parametrize(

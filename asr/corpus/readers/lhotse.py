@@ -23,22 +23,22 @@ _FAULTS = (ValueError, TypeError, AttributeError, OverflowError, IndexError)
 
 
 def recognises(source: Path) -> bool:
-    """Return True for a file of cuts or supervisions, or a folder with such files."""
+    """Return True for a file of cuts or supervisions, or a folder that holds such files, or a folder with them."""
     return any(kind in ("cuts", "supervisions") for kind in _kinds(source).values())
 
 
 def read(source: Path) -> Splits:
     """Read each supervision as an utterance, from cuts if there are any, or else with the recordings of its id.
 
-    Recordings without a supervision become utterances without text. Raises SourceError that lists the lines that are
-    not a part of one file.
+    Recordings and cuts without a supervision are noted. Raises SourceError that lists the lines that are not a part of
+    one file.
     """
     kinds = _kinds(source)
     folder = source if source.is_dir() else source.parent
     found = Recordings(folder)
     cuts = [path for path, kind in kinds.items() if kind == "cuts"]
     if cuts:
-        for path in kinds.keys() - set(cuts):
+        for path in sorted(kinds.keys() - set(cuts)):
             note("{} files of recordings or supervisions are not read, because there are cuts", str(path))
         return {split: _read_file(path, found, _of_cut) for split, path in split_files(cuts).items()}
     if source.is_file() and "supervisions" not in kinds.values() and "recordings" not in kinds.values():
@@ -49,12 +49,12 @@ def read(source: Path) -> Splits:
         recordings |= {recording["id"]: recording for recording in _read_file(path, found, _of_recording)}
     supervisions = [path for path, kind in kinds.items() if kind == "supervisions"]
 
-    def of_supervision(row: Any, recordings_found: Recordings) -> Iterator[Utterance]:
+    def of_supervision(row: Any, recordings_found: Recordings, _: Path) -> Iterator[Utterance]:
         return _of_supervision(row, recordings, recordings_found)
 
     splits = {split: _read_file(path, found, of_supervision) for split, path in split_files(supervisions).items()}
     used = {utterance.extra.pop("recording_id") for rows in splits.values() for utterance in rows}
-    for name in recordings.keys() - used:
+    for name in sorted(recordings.keys() - used):
         note("{} recordings have no supervision, and are left out", name)
     return splits
 
@@ -67,7 +67,7 @@ def _kinds(source: Path) -> dict[Path, _Kind]:
     if source.is_file():
         paths = [source] if source.name.endswith(_SUFFIXES) else []
     else:
-        paths = matches(source, *(f"*{suffix}" for suffix in _SUFFIXES))
+        paths = matches(source, *(f"*{suffix}" for suffix in _SUFFIXES), "*/*.jsonl", "*/*.jsonl.gz")
     return {path: kind for path in paths if (kind := _kind_of(path)) is not None}
 
 
@@ -122,7 +122,7 @@ def _read_file(path: Path, found: Recordings, of_row: Any) -> list[Any]:
                     raise row
                 if not isinstance(row, dict):
                     raise ValueError(f"is a {type(row).__name__}; each line must be one object of lhotse")
-                results += of_row(row, found)
+                results += of_row(row, found, path.parent)
             except KeyError as error:
                 problems.append(f"{path}:{number}: lacks {error}; export the list again")
             except _FAULTS as error:
@@ -133,11 +133,11 @@ def _read_file(path: Path, found: Recordings, of_row: Any) -> list[Any]:
     return results
 
 
-def _of_cut(cut: dict[str, Any], found: Recordings) -> Iterator[Utterance]:
+def _of_cut(cut: dict[str, Any], found: Recordings, folder: Path) -> Iterator[Utterance]:
     name, kind = cut["id"], cut.get("type", "MonoCut")
     if kind != "MonoCut":
         raise ValueError(f"{name} is a {kind}, not a part of one file; save the cuts with cuts.save_audios(…)")
-    audio = _audio(f"{name}: its recording", cut["recording"], found, "save the cuts with cuts.save_audios(…)")
+    audio = _audio(f"{name}: its recording", cut["recording"], found, folder, "save the cuts with cuts.save_audios(…)")
     if not cut["supervisions"]:
         note("{} cuts have no supervision, and are left out", str(name))
     for supervision in cut["supervisions"]:
@@ -145,9 +145,9 @@ def _of_cut(cut: dict[str, Any], found: Recordings) -> Iterator[Utterance]:
         yield _utterance(supervision, audio, start, {})
 
 
-def _of_recording(recording: dict[str, Any], found: Recordings) -> Iterator[dict[str, Any]]:
+def _of_recording(recording: dict[str, Any], found: Recordings, folder: Path) -> Iterator[dict[str, Any]]:
     cure = "write each recording to a file of its own with lhotse's recording.to_cut().save_audio(…)"
-    yield {"id": str(recording["id"]), "audio": _audio(f"{recording['id']}", recording, found, cure)}
+    yield {"id": str(recording["id"]), "audio": _audio(f"{recording['id']}", recording, found, folder, cure)}
 
 
 def _of_supervision(
@@ -174,7 +174,7 @@ def _utterance(supervision: dict[str, Any], audio: Path, start: float, extra: di
     )
 
 
-def _audio(what: str, recording: dict[str, Any], found: Recordings, cure: str) -> Path:
+def _audio(what: str, recording: dict[str, Any], found: Recordings, folder: Path, cure: str) -> Path:
     """Return the file of a recording. Raises ValueError for one that is no plain file of one channel."""
     source = recording["sources"][0]
     if source["type"] != "file" or recording.get("transforms"):
@@ -182,7 +182,7 @@ def _audio(what: str, recording: dict[str, Any], found: Recordings, cure: str) -
         raise ValueError(f"{what} {problem}; {cure}")
     if len(source["channels"]) > 1:
         raise ValueError(f"{what} is one channel of several; {cure}")
-    audio = find_from_above(found.folder, str(source["source"]))
+    audio = find_from_above(folder, str(source["source"]))
     return audio if is_file(audio) else found.find(str(source["source"]))
 
 
