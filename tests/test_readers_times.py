@@ -209,6 +209,9 @@ def test_two_channels_of_an_stm_are_never_one_recording(tmp_path: Path) -> None:
         read(tmp_path)
     sound(tmp_path / "call-A.wav", 3)
     sound(tmp_path / "call_B.wav", 3)
+    write(tmp_path / "call.stm", "call A anna 0 1 hello\n")
+    assert any("have more channels than their STM names" in line for line in notes(tmp_path))
+    write(tmp_path / "call.stm", "call A anna 0 1 hello\ncall B ben 1 2 { { hi / ho } / he }\n")
     named = {text: audio for _, audio, text, *_ in read(tmp_path)[1][""]}
     assert named["hello"] == "call-A.wav" and named["hi"] == "call_B.wav"
 

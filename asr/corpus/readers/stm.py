@@ -1,7 +1,7 @@
 """Reader of NIST's STM (segment time marks): each line is a segment of a recording and an utterance."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +15,14 @@ from asr.corpus.readers.annotations import (
 )
 from asr.corpus.readers.files import SourceError, is_file
 from asr.corpus.readers.reader import Reader, Splits
+from asr.corpus.readers.reading import note
 from asr.corpus.readers.tiers import Annotation
 from asr.corpus.stm import parse_seconds, parse_segment
 from asr.decoders import open_recording
 from asr.errors import AudioError, raise_problems
 
 _MOST = 0.8  # share of the lines of an STM that are segments
+_DEEPEST = 5  # alternatives inside each other
 _DECIMAL = re.compile(r"\d{1,7}\.\d{1,9}")
 _ALTERNATIVES = re.compile(r"\{([^{}/]*)(?:/[^{}]*)?\}")
 _OPTIONAL = re.compile(r"\(([^\s()]+)\)")
@@ -59,7 +61,7 @@ def read(source: Path) -> Splits:
     """Read the segments of every file, with the recordings that they name.
 
     Segments that are not scored are left out, and so are sounds in brackets. Of alternatives the first is taken, and a
-    word in parentheses loses them. The log counts these. Two channels are read only if each has a recording of its own
+    word in parentheses loses them. These are counted. Two channels are read only if each has a recording of its own
     (`NAME-A` or `NAME_A`), or if the recording has one channel. Raises SourceError that names each line that is no
     segment.
     """
@@ -89,25 +91,22 @@ def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
 
 def _recordings(channels: set[tuple[str, str]], path: Path, context: Context) -> dict[tuple[str, str], Path]:
     """Return the recording of each channel. Raises ValueError for two channels in one recording."""
-    found = {}
-    counts = Counter(name for name, _ in channels)
+    names: dict[str, list[str]] = defaultdict(list)
     for name, channel in sorted(channels):
-        own = (
-            [context.recordings.find(f"{name}{mark}{channel}", path.parent) for mark in "-_"]
-            if counts[name] > 1
-            else []
-        )
-        audio = next(filter(is_file, own), None)
-        if audio is None:
-            stated = context.recordings.find(name, path.parent)
-            audio = stated if is_file(stated) or counts[name] > 1 else context.recording_of(path, name)
-            if counts[name] > 1 and _has_channels(audio):
-                names = ", ".join(sorted(channel for other, channel in channels if other == name))
+        names[name].append(channel)
+    found = {}
+    for name, stated in names.items():
+        audio = context.recording_of(path, name) if len(stated) == 1 else context.recordings.find(name, path.parent)
+        for channel in stated:
+            own = [context.recordings.find(f"{name}{mark}{channel}", path.parent) for mark in "-_" if len(stated) > 1]
+            found[name, channel] = next(filter(is_file, own), audio)
+        if audio in (found[name, channel] for channel in stated) and _has_channels(audio):
+            if len(stated) > 1:
                 raise ValueError(
-                    f"{name} has the channels {names}, and a manifest cannot name a channel; write each channel to a "
-                    f"file of its own, called {name}-{channel}{audio.suffix}"
+                    f"{name} has the channels {', '.join(stated)}, and a manifest cannot name a channel; write each "
+                    f"channel to a file of its own, called {name}-{stated[0]}{audio.suffix}"
                 )
-        found[name, channel] = audio
+            note("{} recordings have more channels than their STM names; all channels are averaged", str(audio))
     return found
 
 
@@ -123,7 +122,8 @@ def _plain(text: str, left_out: Counter[str]) -> str:
     """Return the words to learn: the first of alternatives, no sounds, no marks of variants and optional words."""
     if count := text.count("/") if _ALTERNATIVES.search(text) else 0:
         left_out["alternatives but the first { a / b }"] += count
-        text = _ALTERNATIVES.sub(lambda match: match[1].replace("@", " ") if "/" in match[0] else match[0], text)
+        for _ in range(_DEEPEST):
+            text = _ALTERNATIVES.sub(lambda match: match[1].replace("@", " ") if "/" in match[0] else match[0], text)
     text = _VARIANT.sub("", text)
     text = _OPTIONAL.sub(r"\1", text)
     for sound in _SOUND.findall(text):
