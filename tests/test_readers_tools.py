@@ -94,6 +94,7 @@ FLEXTEXT = """<?xml version="1.0" encoding="utf-8"?>
             <item type="segnum" lang="en">2</item>
             <words>
               <word guid="w1"><item type="txt" lang="qaa">ŋa</item></word>
+              <word><item type="punct" lang="qaa">¿</item></word>
               <word guid="w2"><item type="txt" lang="qaa">ku</item></word>
               <word><item type="punct" lang="qaa">?</item></word>
             </words>
@@ -117,7 +118,7 @@ def test_flex(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         {
             "": [
                 ("x@0.500", "my story.wav", "ŋa mba.", 0.5, 1.25, "Anna"),
-                ("x@2.000", "my story.wav", "ŋa ku?", 2.0, 1.0, None),
+                ("x@2.000", "my story.wav", "ŋa ¿ku?", 2.0, 1.0, None),
             ]
         },
     )

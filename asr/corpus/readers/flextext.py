@@ -3,6 +3,7 @@
 Format: the schema FlexInterlinear.xsd of FieldWorks. Times are in milliseconds.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -16,6 +17,7 @@ from asr.corpus.readers.xml_file import begins_with_root, line_of, read_xml
 from asr.errors import raise_problems
 
 _CURE = "export it from FLEx again"
+_OPENING = re.compile(r"\s?([(\[{«“‘¿¡])\s")  # punctuation that belongs to the word after it
 
 _KIND = Kind(
     "FLEx texts (.flextext)", (".flextext",), lambda head: begins_with_root(head, "document", "<interlinear-t")
@@ -87,7 +89,7 @@ def _texts(phrase: Element) -> Iterator[tuple[str, str]]:
                 elif kind == "punct":
                     languages[language] = languages.get(language, "") + text
         for language, text in languages.items():
-            yield f"txt-{language}", text
+            yield f"txt-{language}", _OPENING.sub(r" \1", text).strip()
 
 
 def _time(phrase: Element, name: str) -> float | None:
