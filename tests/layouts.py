@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pympi
 
 from asr.corpus.prepare import recognise
 from asr.corpus.readers import READERS
+from asr.corpus.readers.reading import reading
 from asr.utterance import Utterance
 
 Row = tuple[str, str, str | None, float, float | None, str | None]
@@ -35,6 +37,25 @@ def read(source: Path, **options: str) -> tuple[str, dict[str, list[Row]]]:
     place, formats = recognise(source)
     splits = READERS[formats[0]].read(place, **options)
     return formats[0], {name: [row(u, source) for u in utterances] for name, utterances in splits.items()}
+
+
+def sound(path: Path, seconds: float, channels: int = 1, rate: int = 8000) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((channels, 2, rate, 0, "NONE", ""))
+        file.writeframes(bytes(2 * channels * int(rate * seconds)))
+
+
+def rows(source: Path, **options: str) -> list[tuple[str | None, float, float | None, str | None]]:
+    """Return text, offset, duration and speaker of all utterances."""
+    _, splits = read(source, **options)
+    return [(text, start, length, speaker) for part in splits.values() for _, _, text, start, length, speaker in part]
+
+
+def notes(source: Path, **options: str) -> list[str]:
+    with reading() as said:
+        read(source, **options)
+    return [*said.notes, *said.faults]
 
 
 def whole(name: str, audio: str, text: str | None, speaker: str | None = None) -> Row:

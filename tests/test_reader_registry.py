@@ -25,5 +25,5 @@ def test_the_command_line_has_the_options_of_every_reader() -> None:
 
 
 def test_a_fallback_is_tried_last() -> None:
-    assert [reader.is_fallback for reader in READERS.values()] == [False] * (len(READERS) - 1) + [True]
-    assert list(READERS)[-1] == "folder"
+    assert [reader.is_fallback for reader in READERS.values()] == [False] * (len(READERS) - 2) + [True] * 2
+    assert list(READERS)[-2:] == ["id-list", "folder"]

@@ -29,7 +29,7 @@ def prepare(
     tier: Annotated[
         str | None,
         typer.Option(
-            help="Tier with the transcript in ELAN or Praat files, or a pattern such as tx@* (default: the only tier)."
+            help="Tier with the transcript in annotations, or a pattern such as tx@* (default: the only tier)."
         ),
     ] = None,
     media: Annotated[

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asr.corpus.manifest import from_row, json_rows, parse_json, read_manifest
+from asr.corpus.stm import Segment, parse_seconds, parse_segment
 from asr.errors import ManifestError, raise_problems
 from asr.scoring.kinds import Kind, Source
 from asr.utterance import Utterance
-
-_IGNORED = "ignore_time_segment_in_scoring"  # the text of a segment that NIST's STM files leave out of the score
-_LONGEST = 1e7  # seconds; a larger number is not a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +32,6 @@ class TimedWord(NamedTuple):
     start: float
     duration: float
     word: str
-
-
-class Segment(NamedTuple):
-    """A segment of an STM file; its channel is (recording, channel), times are in seconds."""
-
-    channel: tuple[str, str]
-    speaker: str
-    start: float
-    end: float
-    text: str
-
-    @property
-    def id(self) -> str:
-        return f"{'-'.join(self.channel)}-{self.start:.2f}-{self.end:.2f}"
-
-    @property
-    def ignored(self) -> bool:
-        return self.text.lower() == _IGNORED
 
 
 def read_entries(
@@ -94,12 +74,13 @@ def read_entries(
 def read_ctm(source: Source) -> list[TimedWord]:
     """Read NIST's CTM: `recording channel start duration word [confidence]` in each line, `;;` before comments."""
     words, problems = [], []
-    for line, fields in _fields(source):
+    for line, content in _lines(source):
         try:
+            fields = content.split()
             if len(fields) not in (5, 6):
                 raise ValueError(f"has {len(fields)} fields, not `recording channel start duration word [confidence]`")
             recording, channel, start, duration, word = fields[:5]
-            words.append(TimedWord((recording, channel), _seconds(start), _seconds(duration), word))
+            words.append(TimedWord((recording, channel), parse_seconds(start), parse_seconds(duration), word))
         except ValueError as error:
             problems.append(f"{source.path}:{line}: {error}")
     raise_problems(problems, ManifestError)
@@ -109,15 +90,9 @@ def read_ctm(source: Source) -> list[TimedWord]:
 def read_stm(source: Source) -> list[Segment]:
     """Read NIST's STM: `recording channel speaker start end [<label>] text` in each line, `;;` before comments."""
     segments, problems = [], []
-    for line, fields in _fields(source):
+    for line, content in _lines(source):
         try:
-            if len(fields) < 5:
-                raise ValueError(f"has {len(fields)} fields, not `recording channel speaker start end [<label>] text`")
-            recording, channel, speaker, start, end = fields[:5]
-            text = fields[6:] if len(fields) > 5 and re.fullmatch("<[^<>]*>", fields[5]) else fields[5:]
-            segments.append(Segment((recording, channel), speaker, _seconds(start), _seconds(end), " ".join(text)))
-            if segments[-1].end <= segments[-1].start:
-                raise ValueError(f"ends at {end} s, where or before it starts ({start} s)")
+            segments.append(parse_segment(content))
         except ValueError as error:
             problems.append(f"{source.path}:{line}: {error}")
     raise_problems(problems, ManifestError)
@@ -169,8 +144,8 @@ def _hypothesis(path: Path, row: Utterance) -> Entry:
     return Entry(row.id, text, row.speaker, row, tuple(nbest))
 
 
-def _fields(source: Source) -> Iterator[tuple[int, list[str]]]:
-    return ((number, line.split()) for number, line in source.numbered() if not line.lstrip().startswith(";;"))
+def _lines(source: Source) -> Iterator[tuple[int, str]]:
+    return ((number, line) for number, line in source.numbered() if not line.lstrip().startswith(";;"))
 
 
 def _manifest_rows(source: Source, text_field: str) -> list[Utterance]:
@@ -227,13 +202,3 @@ def _json_entries(source: Source, hypotheses: bool, text_field: str) -> list[Ent
             problems.append(f"{path}:{number}: {error}")
     raise_problems(problems, ManifestError)
     return entries
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0.0 <= seconds < _LONGEST:
-        raise ValueError(f"{text!r} is not a number of seconds")
-    return seconds

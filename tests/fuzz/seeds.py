@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
+import annotations as texts
 import numpy as np
 
 from asr.config import Config
@@ -125,6 +126,8 @@ def _read_phrases(path: Path) -> None:
 
 
 def _read_corpus(path: Path, format: str, **options: str) -> None:
+    for reader in READERS.values():
+        reader.recognises(path)
     READERS[format].read(path, **options)
 
 
@@ -208,6 +211,21 @@ KINDS: dict[str, Kind] = {
     "lhotse": Kind(_seeds(CUT), "cuts.jsonl", partial(_read_corpus, format="lhotse")),
     "eaf": Kind(_seeds(EAF), "x.eaf", partial(_read_corpus, format="eaf", tier="tx")),
     "textgrid": Kind(_seeds(TEXTGRID), "x.TextGrid", partial(_read_corpus, format="textgrid")),
+    "subtitles": Kind(_seeds(texts.SRT, texts.VTT), "a.srt", partial(_read_corpus, format="subtitles")),
+    "labels": Kind(_seeds(texts.LABELS), "a.txt", partial(_read_corpus, format="labels")),
+    "elan-text": Kind(
+        _seeds(texts.ELAN, texts.ELAN_HEADER), "a.txt", partial(_read_corpus, format="elan-text", tier="*")
+    ),
+    "stm-corpus": Kind(_seeds(texts.STM), "x.stm", partial(_read_corpus, format="stm")),
+    "trs": Kind(_seeds(texts.TRS), "x.trs", partial(_read_corpus, format="trs")),
+    "flextext": Kind(_seeds(texts.FLEXTEXT), "x.flextext", partial(_read_corpus, format="flextext", tier="*")),
+    "exb": Kind(_seeds(texts.EXB), "x.exb", partial(_read_corpus, format="exb")),
+    "chat": Kind(_seeds(texts.CHAT), "x.cha", partial(_read_corpus, format="chat")),
+    "id-list": Kind(
+        _seeds(texts.LIST, texts.LIST_OF_FOUR, texts.FESTVOX), "list.txt", partial(_read_corpus, format="id-list")
+    ),
+    "fairseq": Kind(_seeds(texts.FAIRSEQ), "x.tsv", partial(_read_corpus, format="fairseq")),
+    "supervisions": Kind(_seeds(texts.SUPERVISION), "x.jsonl", partial(_read_corpus, format="lhotse")),
 }
 
 

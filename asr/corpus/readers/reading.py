@@ -141,6 +141,8 @@ def first_text(path: Path) -> str:
     Readers recognise their files by it, so that the reading of a file in another encoding can name the fault.
     """
     try:
+        if not path.is_file():  # a pipe would never end
+            return ""
         with path.open("rb") as file:
             content = file.read(10_000)
     except (OSError, ValueError):

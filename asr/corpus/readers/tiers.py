@@ -46,7 +46,7 @@ def utterances_of_tier(
     for annotation in sorted(chosen, key=lambda a: (a.file, a.start or 0.0)):
         start, end = annotation.start, annotation.end
         if start is None or end is None or not 0.0 <= start < end:
-            case = f"{annotation.file} {annotation.tier} {annotation.text!r}"
+            case = f"{annotation.file} {annotation.tier} {annotation.text[:40]!r}"
             note("left out {} annotations that span no time", case)
             continue
         if annotation.parts > 1:
