@@ -251,10 +251,10 @@ def test_models_from_before_there_were_decoders_are_ctc(tmp_path: Path) -> None:
     ("setting", "message"),
     [
         ("model.decoder=transformer", "'ctc', 'attention' or 'joint'"),
-        ("model.ctc_weight=0", "greater than 0"),
+        ("model.ctc_weight=0", "must be more than 0"),
         ("model.ctc_weight=1", "less than 1"),
-        ("data.text_field=", "string"),
-        ("data.text_field=''", "at least 1 character"),
+        ("data.text_field=", "must be a text"),
+        ("data.text_field=''", "must not be empty"),
     ],
 )
 def test_settings_that_make_no_sense(setting: str, message: str, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def excluding(tones: Path, path: Path) -> Config:
 def test_no_model_judges_what_it_has_seen(tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained: list[set[str]] = []
 
-    def train(config: Config, out: Path) -> Recognizer:
+    def train(config: Config, out: Path, *, overwrite: bool) -> Recognizer:
         trained.append({u.id for u in open_data(config, lambda line: None).training.utterances})
         recognizer = fresh_recognizer("abc")
         recognizer.save(out / folds.MODEL_FILE)
