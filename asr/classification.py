@@ -17,7 +17,7 @@ from asr.batching import pad
 from asr.config import Config, ModelConfig
 from asr.equalize import Equalizer, equalize
 from asr.errors import AudioError, audio_error
-from asr.model import SpeechModel
+from asr.model import SpeechModel, require_numbers
 from asr.nn.classifier import UtteranceClassifier
 from asr.nn.rnn import Kernels
 from asr.utterance import Utterance
@@ -65,7 +65,9 @@ class Classifier(SpeechModel[UtteranceClassifier]):
 
     def decide(self, waveforms: Sequence[np.ndarray]) -> list[Classification]:
         """Classify waveforms as `classify` does, but without equalising them first."""
-        best = self.log_probs([len(waveform) for waveform in waveforms], waveforms.__getitem__).exp().max(1)
+        log_probs = self.log_probs([len(waveform) for waveform in waveforms], waveforms.__getitem__)
+        require_numbers(log_probs)
+        best = log_probs.exp().max(1)
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [Classification(self.classes[index], probability) for index, probability in pairs]
 

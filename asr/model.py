@@ -1,7 +1,7 @@
 """The base of all speech models: features, a network on them, batches of waveforms, and their model file."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -49,9 +49,12 @@ def build_features(config: FeaturesConfig) -> Spectrogram:
     return Spectrogram(**common)
 
 
-def require_numbers(outputs: Iterable[Tensor]) -> None:
-    """Raise ModelFileError if an output of the network is not a number (NaN), as very large weights make it."""
-    if any(output.isnan().any() for output in outputs):
+def require_numbers(outputs: Tensor) -> None:
+    """Raise ModelFileError if an output of the network is not a number (NaN), as very large weights make it.
+
+    No decoder gives such outputs a meaning. Training alone goes on without this test: it tells the reason itself.
+    """
+    if outputs.isnan().any():
         raise ModelFileError(
             "the outputs of the network are not numbers (NaN): the weights of the model are damaged or too large; "
             "copy the model file again, or train the model with a lower training.learning_rate"
@@ -129,15 +132,10 @@ class SpeechModel(ABC, Generic[Network]):
 
     @torch.inference_mode()
     def compute(self, audio: Tensor, lengths: Tensor, part: Callable[..., Any] | None = None) -> Any:
-        """Run the network, or a `part` of it, in evaluation on audio `(B, N)`, lengths `(B,)` in samples.
-
-        Raises ModelFileError if the outputs are not numbers (NaN): no decoder gives such outputs a meaning.
-        """
+        """Run the network, or a `part` of it, in evaluation on audio `(B, N)`, lengths `(B,)` in samples."""
         self.acoustic_model.eval()
         with _without_tf32():
-            outputs = (part or self.acoustic_model)(*self.features(audio.to(self.device), lengths.to(self.device)))
-        require_numbers(outputs)
-        return outputs
+            return (part or self.acoustic_model)(*self.features(audio.to(self.device), lengths.to(self.device)))
 
     def read_batches(
         self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]

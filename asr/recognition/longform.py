@@ -24,6 +24,7 @@ from asr.audio import load_audio
 from asr.decoders import TOLERANCE, open_recording
 from asr.equalize import Equalizer
 from asr.errors import AudioError, audio_error
+from asr.model import require_numbers
 from asr.recognition.interface import FrameModel
 from asr.utterance import Utterance
 
@@ -295,6 +296,7 @@ def _frames(model: FrameModel, waveforms: list[np.ndarray]) -> list[Tensor]:
     """Compute the frames of each waveform."""
     rows = [torch.empty(0)] * len(waveforms)
     for indices, frames, lengths in model.batches([len(w) for w in waveforms], waveforms.__getitem__):
+        require_numbers(frames)
         for index, row, length in zip(indices, frames.cpu(), lengths.tolist(), strict=True):
             rows[index] = row[:length].clone()  # a view would keep the padded batch in memory
     return rows

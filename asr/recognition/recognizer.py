@@ -24,7 +24,7 @@ from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.times import words_on_path
 from asr.equalize import equalize
 from asr.errors import AudioError, ConfigError
-from asr.model import SpeechModel
+from asr.model import SpeechModel, require_numbers
 from asr.nn.attention import EncoderDecoder
 from asr.nn.ctc import ctc_loss
 from asr.nn.encoder import AcousticModel
@@ -229,6 +229,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
             waveforms = equalize(waveforms, self.sample_rate)
         texts = [""] * len(waveforms)
         for indices, log_probs, lengths in self.batches([len(w) for w in waveforms], waveforms.__getitem__):
+            require_numbers(log_probs)
             for index, text in zip(indices, self.texts(log_probs, lengths), strict=True):
                 texts[index] = text
         return texts

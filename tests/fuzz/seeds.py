@@ -170,7 +170,11 @@ def _models() -> list[bytes]:
     plain.save(folder / "all")
     joint = {**SETTINGS, "model": {**SETTINGS["model"], "decoder": "joint", "cell": "lstm"}}
     Recognizer(Config.model_validate(joint), UNITS).save(folder / "joint")
-    classes = {**SETTINGS, "task": "classification", "features": {**SETTINGS["features"], "kind": "mfcc"}}
+    classes = {
+        **SETTINGS,
+        "task": "classification",
+        "features": {**SETTINGS["features"], "kind": "mfcc", "coefficients": 8},
+    }
     Classifier(Config.model_validate(classes), ["x", "y"]).save(folder / "classes")
     return [path.read_bytes() for path in sorted(folder.iterdir())]
 
