@@ -75,7 +75,10 @@ class DataConfig(_Section):
         description="field of a manifest line that holds the transcript or the class (default: text)",
     )
 
-    _one_or_many = field_validator("train", "validation", mode="before")(_one_or_many)
+    @field_validator("train", "validation", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return _one_or_many(value)
 
 
 class FeaturesConfig(_Section):
@@ -362,7 +365,10 @@ class TrainingConfig(_Section):
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of all random numbers (default: 0)")
 
-    _one_or_many = field_validator("trackers", mode="before")(_one_or_many)
+    @field_validator("trackers", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return _one_or_many(value)
 
 
 class Config(_Section):
