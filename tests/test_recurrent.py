@@ -96,6 +96,15 @@ def test_generated_text_follows_the_seed_and_the_probabilities() -> None:
     assert first.count("ab") / 200 == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 200))
 
 
+def test_generation_at_the_ends_of_its_range() -> None:
+    """A very small temperature takes the likeliest token, as 0 does; weights that overflow are named."""
+    lm = random_lm("words")
+    assert lm.generate(length=30, temperature=1e-44) == lm.generate(length=30, temperature=0)
+    randomise(lm.network, 0, 1e38)
+    with pytest.raises(LanguageModelError, match="not numbers"):
+        lm.generate(length=3)
+
+
 def test_a_prompt_with_unknown_tokens_is_refused() -> None:
     with pytest.raises(LanguageModelError, match="does not know 'é'"):
         random_lm().generate("bé")

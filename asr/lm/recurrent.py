@@ -164,7 +164,7 @@ class RecurrentLM(TokenModel):
 
         Probabilities are raised to the power 1 / `temperature`: below 1, likely tokens are drawn more often; at 0, the
         most likely token is always taken. A conditional model needs a `vector (C,)`. Raises LanguageModelError for a
-        prompt with unknown tokens, and for a missing vector.
+        prompt with unknown tokens, for a missing vector, and if the outputs of the network are not numbers (NaN).
         """
         given = self.condition(None if vector is None else np.asarray(vector)[None], 1)
         self.network.eval()
@@ -180,8 +180,14 @@ class RecurrentLM(TokenModel):
         for _ in range(length):
             log_probs, states = self.network(torch.tensor([tokens], device=self.device), states, given)
             scores = log_probs[0, -1].cpu()
+            if scores.isnan().any():
+                raise LanguageModelError(
+                    "the outputs of the language model are not numbers (NaN): its weights are damaged or too large; "
+                    "copy its file again, or train it with a lower learning rate"
+                )
             scores[[UNKNOWN, BEGIN]] = -torch.inf
             if temperature > 0:
+                scores -= scores.max()  # so that a small temperature does not turn all of them into -inf
                 token = int(torch.multinomial((scores / temperature).softmax(0), 1, generator=generator))
             else:
                 token = int(scores.argmax())

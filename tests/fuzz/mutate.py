@@ -47,7 +47,8 @@ def damaged_model(content: bytes, draw: random.Random) -> bytes:
     names = [name for name in header if name != "__metadata__"]
     for _ in range(draw.randint(1, 3)):
         tensor = header[draw.choice(names)]
-        start, end = tensor["data_offsets"] if isinstance(tensor.get("data_offsets"), list) else (0, 0)
+        offsets = tensor.get("data_offsets")
+        start, end = offsets if isinstance(offsets, list) and len(offsets) == 2 else (0, 0)  # damaged before
         if how == 1:
             description = json.loads(header["__metadata__"]["asr"])
             _change(description, draw)
