@@ -99,6 +99,7 @@ def test_annotations_without_time_are_left_out_by_name(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("x.csv", "c,d\n1,2\n", "x.csv:1: no column for the recordings and one for the texts in: c, d"),
+        ("x.csv", ",".join(["y" * 60_000, "z"] * 2) + "\n1,2,3,4\n", "texts in: y{300}; the first line must name them"),
         ("x.csv", "path,text\na.wav,b,c\nb.wav,d\n", "x.csv:2: has 3 cells, but the first line has 2"),
         ("x.csv", "", "x.csv: is empty"),
         ("x.csv", 'path,text,x\na.wav,"b\n', "x.csv:2: "),

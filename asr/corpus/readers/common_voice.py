@@ -28,7 +28,7 @@ def read(source: Path) -> Splits:
         (_, header), *rows = parse(path, source_text(path), "\t", quoted=False)
         if not {"path", "sentence"} <= set(header):
             raise SourceError(
-                f"{path}:1: has the columns {', '.join(header)}, but not both of path and sentence; "
+                f"{path}:1: has the columns {', '.join(header)[:300]}, but not both of path and sentence; "
                 "download the corpus again"
             )
         named = [(line, named_row(header, [_unquoted(cell) for cell in cells])) for line, cells in rows]

@@ -113,7 +113,7 @@ def table_rows(path: Path, recordings: Recordings, chosen: Mapping[str, str] | N
     else:
         named = f", as --columns {','.join(f'{field}={column}' for field, column in chosen.items())}" if chosen else ""
         raise SourceError(
-            f"{path}:1: no column for the recordings and one for the texts in: {', '.join(header)}{named}; "
+            f"{path}:1: no column for the recordings and one for the texts in: {', '.join(header)[:300]}{named}; "
             "the first line must name them: audio (or path, file, …) and text (or sentence, transcript, …); "
             f"or name them: {suggest_columns(header, rows, recordings)}"
         )
