@@ -66,11 +66,11 @@ STEPS = [
         ["data", "model.safetensors"],
         ["tuned.safetensors"],
     ),
-    Step(
+    Step(  # not as ELAN files, which hold the date
         "transcribe",
-        "asr transcribe model.safetensors recordings -f txt,json,eaf -o out",
+        "asr transcribe model.safetensors recordings -f txt,json,TextGrid -o out",
         ["recordings", "model.safetensors"],
-        ["out/*.txt", "out/*.json", "out/*.eaf"],
+        ["out/*.txt", "out/*.json", "out/*.TextGrid"],
         again=("--skip-existing",),
     ),
     Step(
