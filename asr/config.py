@@ -9,41 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from asr.cells import Cell
+from asr.config_text import apply, explain, parse, to_yaml
 from asr.errors import ConfigError
 from asr.files import read_text
 from asr.text import Normalizer, UnitKind, is_punctuation
 
-_LONGEST = 300  # characters of a value that a message quotes
 _LARGEST_FILE = 1_000_000  # bytes
-_DEEPEST = 10  # levels of a YAML file
-_RULES = {  # types of pydantic's errors -> what a value must be
-    "missing": "has too few values",
-    "too_long": "has more than {max_length} values",
-    "too_short": "has fewer than {min_length} values",
-    "greater_than": "must be more than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
-    "finite_number": "must be a finite number",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_parsing_size": "must be a smaller whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "string_type": "must be a text; put it in quotes",
-    "string_too_short": "must not be empty",
-    "tuple_type": "must be a list, such as [a, b]",
-    "literal_error": "must be {expected}",
-    "model_type": "must be a section with settings",
-    "invalid_key": "is not the name of a setting, which is a text",
-}
 _ADDED = {"training": ("kernels",)}  # settings younger than the first checkpoints: see `Config.fingerprint`
 
 
@@ -397,22 +371,22 @@ class Config(_Section):
             raise ConfigError(f"{path}: no such configuration file; recipes/fsdd/config.yaml is an example")
         if path.stat().st_size > _LARGEST_FILE:
             raise ConfigError(f"{path}: has more than {_LARGEST_FILE // 1000} kB, and is no configuration")
-        tree = _parse(read_text(path, ConfigError), str(path))
+        tree = parse(read_text(path, ConfigError), str(path))
         if not isinstance(tree, dict):
             raise ConfigError(
                 f"{path}: must contain sections such as `data:` and `model:`, found {type(tree).__name__}"
             )
         set_by = {}
         for override in overrides:
-            set_by[_apply(tree, override)] = f"--set {override}"
+            set_by[apply(tree, override)] = f"--set {override}"
         try:
             return cls.model_validate(tree)
         except ValidationError as error:
-            raise ConfigError(_explain(error, str(path), set_by)) from None
+            raise ConfigError(explain(error, cls, str(path), set_by)) from None
 
     def to_yaml(self) -> str:
         """Return the configuration as YAML, with every default written out; `Config.load` reads it back equal."""
-        return _to_yaml(self.model_dump(mode="json"))
+        return to_yaml(self.model_dump(mode="json"))
 
     def fingerprint(self) -> str:
         """Return YAML that is equal for equal runs, also for a run that an older version of the program began.
@@ -424,105 +398,4 @@ class Config(_Section):
             for name in names:
                 if tree[section][name] == type(getattr(self, section)).model_fields[name].default:
                     del tree[section][name]
-        return _to_yaml(tree)
-
-
-class _Loader(yaml.SafeLoader):
-    """A loader of plain YAML: no aliases, which can grow without bounds, no deep nesting, and no key twice."""
-
-    depth = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        mark = self.peek_event().start_mark
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="has an alias (*name); write the value out", problem_mark=mark)
-        if self.depth >= _DEEPEST:
-            raise yaml.MarkedYAMLError(problem=f"is nested deeper than {_DEEPEST} levels", problem_mark=mark)
-        self.depth += 1
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key.value, str):
-                raise yaml.MarkedYAMLError(problem="the name of a setting is no text", problem_mark=key.start_mark)
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"{key.value} is set twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _parse(content: str, source: str) -> Any:
-    """Parse YAML. Raises ConfigError that names `source`, and the line if there are several."""
-    try:
-        return yaml.load(content, _Loader)
-    except yaml.MarkedYAMLError as error:
-        mark, several = error.problem_mark, "\n" in content.strip()
-        place = f"{source}:{mark.line + 1}" if mark and several else source
-        raise ConfigError(f"{place}: is not valid YAML: {str(error.problem)[:_LONGEST]}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{source}: is not valid YAML: {str(error).partition(chr(10))[0][:_LONGEST]}") from None
-
-
-def _to_yaml(tree: dict[str, Any]) -> str:
-    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
-
-
-def _apply(tree: dict[str, Any], override: str) -> str:
-    key, separator, value = override.partition("=")
-    path = key.strip().split(".")
-    if not separator or not all(path):
-        raise ConfigError(f"--set {override}: must have the form SECTION.SETTING=VALUE, such as training.epochs=20")
-    parsed = _parse(value, f"--set {override[:_LONGEST]}")
-    for name in path[:-1]:
-        section = tree.setdefault(name, {})
-        if not isinstance(section, dict):
-            raise ConfigError(f"--set {override}: {name} is a setting, not a section")
-        tree = section
-    tree[path[-1]] = parsed
-    return key.strip()
-
-
-def _explain(error: ValidationError, path: str, set_by: dict[str, str]) -> str:
-    """Return one line for each fault: who set the setting, its name, what it must be, and what was found."""
-    lines: dict[str, str] = {}  # the first fault of each setting
-    for fault in error.errors():
-        location = fault["loc"]
-        while len(location) > 1 and isinstance(location[-1], int):  # one of several values
-            location = location[:-1]
-        field = ".".join(str(part) for part in location)
-        is_rule = fault["type"] == "value_error" and isinstance(fault["input"], dict)  # about settings of a section
-        source = next(
-            (
-                flag
-                for key, flag in set_by.items()
-                if f"{field}.".startswith(f"{key}.") or (is_rule and key.startswith(f"{field}."))
-            ),
-            path,
-        )
-        found = f" (found {repr(fault['input'])[:_LONGEST]})"
-        if fault["type"] == "extra_forbidden":
-            problem, found = f"is not a setting; {_settings(location)}", ""
-        elif fault["type"] == "missing" and len(location) == len(fault["loc"]):
-            problem, found = "is required", ""
-        elif fault["type"] == "value_error":
-            problem = str(fault["ctx"]["error"])
-            found = "" if is_rule else found  # a rule quotes what it found
-        else:
-            limits = {
-                k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in fault.get("ctx", {}).items()
-            }
-            problem = _RULES.get(fault["type"], "has a value of a wrong kind").format(**limits)
-        lines.setdefault(field, f"{source}: {field[:_LONGEST]} {problem}{found}")
-    return "\n".join(lines.values())
-
-
-def _settings(location: tuple[int | str, ...]) -> str:
-    section: Any = Config
-    for part in location[:-1]:
-        section = section.model_fields[str(part)].annotation
-        if not hasattr(section, "model_fields"):
-            return "its value has no options of its own"
-    return "the settings there are " + ", ".join(section.model_fields)
+        return to_yaml(tree)

@@ -13,7 +13,9 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     if name is None:
         return torch.device("cuda" if gpus else "cpu")
-    there = ["cpu", "cpu:0", *(["cuda"] if gpus else []), *gpus]  # accelerate calls the CPU of a process `cpu:0`
+    if isinstance(name, torch.device) and name.type == "cpu":  # accelerate numbers the CPUs of its processes
+        return name
+    there = ["cpu", *(["cuda"] if gpus else []), *gpus]
     if str(name) not in there:
         found = ", ".join(there) if gpus else "cpu, and no GPU that CUDA can use"
         raise AsrError(f"--device {str(name)!r}: models compute on cpu or cuda; this machine has {found}")

@@ -45,7 +45,7 @@ def suspects(
     The output folder gets suspects.html, a page on which the recordings can be played, and exclude.txt, a list of ids
     for `asr train --set data.exclude=…`.
     """
-    if judge.is_dir():  # of a run, which has both
+    if judge.is_dir():  # the folder of a run holds a configuration and a model
         judge = (config_file if manifest is None else model_file)(judge) or judge
     is_config = judge.suffix in (".yaml", ".yml")
     if is_config and manifest is not None:

@@ -1,4 +1,4 @@
-"""What `asr prepare` remarks on a corpus: marks of silence, overlaps, ends beyond recordings, and what was not used."""
+"""Remarks of `asr prepare`: marks of silence, overlaps, utterances that end after their recording, unused files."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

@@ -194,7 +194,7 @@ def first_words(lines: Sequence[str]) -> list[str] | None:
 def _kind_by_times(lines: Sequence[str]) -> Kind | None:
     """Return `ctm` or `stm` if every line has the fields of one; times must have a point, unlike spoken digits."""
     rows = [line.split() for line in lines if not line.startswith(";;")]
-    if any(row[0] in ("SPEAKER", "SPKR-INFO") for row in rows):  # of RTTM
+    if any(row[0] in ("SPEAKER", "SPKR-INFO") for row in rows):  # lines of RTTM
         return None
     if rows and all(len(row) in (5, 6) and all(map(_SECONDS.fullmatch, row[2:4])) for row in rows):
         return "ctm"

@@ -15,7 +15,7 @@ from asr.training.build import data_summary
 from asr.training.checkpoint import Checkpoints
 from asr.training.hardware import in_main_process
 from asr.training.loop import BEST_FILE, LOG_FILE, MODEL_FILE, Position, run_fingerprint
-from asr.training.speech import SpeechTask
+from asr.training.speech import PAGE_FILE, PICTURE_FILE, SpeechTask
 from asr.training.watch import say
 
 CONFIG_FILE = "config.yaml"
@@ -27,11 +27,19 @@ _RESULTS = (
     CONFIG_FILE,
     "checkpoint-*.pt",
     "not-finite-*",
-    "training.png",
-    "training.html",
+    PICTURE_FILE,
+    PAGE_FILE,
 )
-_NAMES = "epochs learning_rate warmup weight_decay gradient_clip patience checkpoint_minutes trackers"
-_EXTENDABLE = {f"training.{name}" for name in _NAMES.split()}  # settings that may change when a run is extended
+_EXTENDABLE = {  # settings that may change when a run is extended
+    "training.epochs",
+    "training.learning_rate",
+    "training.warmup",
+    "training.weight_decay",
+    "training.gradient_clip",
+    "training.patience",
+    "training.checkpoint_minutes",
+    "training.trackers",
+}
 _CHOICES = "--extend continues it with the settings given, --overwrite starts over, --out names another folder"
 
 

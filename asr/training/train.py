@@ -7,6 +7,7 @@ from typing import Any
 from accelerate.utils import broadcast_object_list, set_seed
 
 from asr.config import Config
+from asr.files import write_whole
 from asr.model import SpeechModel
 from asr.training.budget import forecast, within_budget
 from asr.training.build import describe
@@ -64,7 +65,7 @@ def train(
             in_main_process(lambda: settle(checkpoints, overwrite=overwrite, config=config))
         process = processes()
         if process.is_main_process:
-            (out / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
+            write_whole(out / CONFIG_FILE, config.to_yaml().encode())
         log = fit(task, config.training, out)
         task.model = type(task.model).from_file(out / MODEL_FILE, process.device)
         if process.is_main_process:

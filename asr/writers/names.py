@@ -12,8 +12,8 @@ from asr.errors import AsrError
 from asr.utterance import Utterance
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control characters, ends of lines, no UTF-8
-_MOST_BYTES = 220  # of a name; file systems allow 255, and `-12.TextGrid` follows
-_MOST_PATH = 2000  # bytes of a name with its folders; Linux allows 4096 for a whole path
+_MOST_BYTES = 220  # bytes of a safe name; file systems allow 255, and an ending such as `-12.TextGrid` follows
+_MOST_PATH = 2000  # bytes of a safe name with its folders; Linux allows 4096 for a whole path
 _EXAMPLES = 3  # names shown of those that were changed
 _log = logging.getLogger(__name__)
 

@@ -112,7 +112,7 @@ def main() -> None:
         source = Path(folder) / "source"
         prepare_source(options.recordings, options.utterances, source)
         for step in STEPS:
-            reference, seconds = undisturbed(step, source, Path(folder))
+            reference, seconds = undisturbed(step, source, Path(folder))  # always: later steps need its results
             if options.step and step.name not in options.step:
                 continue
             draw = random.Random(f"{options.seed} {step.name}")

@@ -13,6 +13,7 @@ from asr.corpus.readers.reader import Splits
 from asr.corpus.readers.reading import first_text, note, read_each, source_lines
 from asr.corpus.readers.recordings import Recordings
 from asr.corpus.readers.tiers import Annotation, utterances_of_tier
+from asr.files import lines_of
 from asr.utterance import Utterance
 
 _LONGEST = 1e7  # seconds; a larger number is not a time
@@ -25,7 +26,7 @@ _NUMBER = re.compile(r"\d{1,15}(?:[.,]\d{0,20})?")
 
 
 class Context:
-    """What reading one file needs: its recording, and counts of the marks and lines that are left out."""
+    """Find the recording of one annotation file, and count the marks and lines that its parser leaves out."""
 
     def __init__(self, recordings: Recordings, by_name: Mapping[Path, tuple[Path | ValueError | None, str]]) -> None:
         """`by_name` are the recordings of all files by their names, from `Recordings.pair`."""
@@ -171,7 +172,7 @@ def by_folder(utterances: list[Utterance], recordings: Recordings) -> Splits:
     return splits
 
 
-def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+def each_line(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines of a text file with their numbers, without white space at their ends."""
     for number, line in enumerate(source_lines(path), start=1):
         yield number, line.rstrip()
@@ -179,7 +180,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
 
 def head_lines(head: str) -> list[str]:
     """Return the lines that are not empty in the beginning of a file, without a last line that may be cut."""
-    lines = re.split(r"\r\n|\n|\r", head)
+    lines = lines_of(head)
     return [line for line in (lines[:-1] if len(lines) > 1 and len(head) > _HEAD else lines) if line.strip()]
 
 

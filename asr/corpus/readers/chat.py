@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from asr.corpus.readers.annotations import Context, Kind, is_kind, lines_of, read_annotations, seconds
+from asr.corpus.readers.annotations import Context, Kind, each_line, is_kind, read_annotations, seconds
 from asr.corpus.readers.chat_markup import NotTranscribed, spoken
 from asr.corpus.readers.files import SourceError
 from asr.corpus.readers.reader import Reader, Splits
@@ -71,7 +71,7 @@ def _unfolded(path: Path) -> Iterator[tuple[int, str, str]]:
     """Yield number, name and text of each line, with the lines that continue it. Raises SourceError for other lines."""
     problems = []
     current: tuple[int, str, str] | None = None
-    for number, line in lines_of(path):
+    for number, line in each_line(path):
         if line.startswith(("\t", " ")) and current is not None:
             current = (*current[:2], f"{current[2]} {line.strip()}")
             continue

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from asr.corpus.readers.annotations import Context, Kind, head_lines, is_kind, lines_of, read_annotations, seconds
+from asr.corpus.readers.annotations import Context, Kind, each_line, head_lines, is_kind, read_annotations, seconds
 from asr.corpus.readers.files import SourceError
 from asr.corpus.readers.reader import Reader, Splits
 from asr.corpus.readers.tiers import Annotation
 from asr.errors import raise_problems
 
-_UNITS = (  # of a time: how it looks, and the seconds of one unit; in the order of ELAN's columns
+_UNITS = (  # the pattern of a time in each unit, and the seconds of one unit; in the order of ELAN's columns
     (re.compile(r"\d{1,4}:\d\d:\d\d[.,]\d{1,3}"), 1.0),
     (re.compile(r"\d{1,8}[.,]\d{1,3}"), 1.0),
     (re.compile(r"\d{1,10}"), 0.001),
@@ -35,7 +35,10 @@ _SLACK = 0.002  # seconds: ELAN rounds each time to milliseconds
 
 
 class _Columns(NamedTuple):
-    """Which columns hold what; `texts` has the tier of each column with text, None if a column names it."""
+    """The columns of a table, counted from 0.
+
+    `texts` maps each column of texts to its tier, or to None if the column `tier` names it.
+    """
 
     begin: int
     end: int
@@ -92,7 +95,7 @@ def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
     header: list[str] | None = None
     commas = False
     rows: list[tuple[int, list[str]]] = []
-    for number, line in lines_of(path):
+    for number, line in each_line(path):
         if not line.strip():
             continue
         cells = _cells(line) if header is None else _cells(line, "," if commas else "\t")
@@ -176,7 +179,7 @@ def _columns(header: list[str] | None, rows: Sequence[Sequence[str]]) -> _Column
     name = names[end].lower()
     is_duration = "end" not in name and ("dur" in name or 2 * lengths > len(pairs))
     before, after = list(range(groups[0][0])), list(range(groups[-1][-1] + 1, width))
-    files = [column for column in before + after if _all_match([row[column] for row in rows if len(row) > column])]
+    files = [column for column in before + after if _are_eaf_files([row[column] for row in rows if len(row) > column])]
     before = [column for column in before if column not in files]
     after = [column for column in after if column not in files]
     if not after or (header is None and len(after) > 1):
@@ -203,7 +206,7 @@ def _time_columns(rows: Sequence[Sequence[str]], width: int) -> tuple[list[range
     first = next((column for column, kind in enumerate(kinds) if kind is not None), width)
     order = [kind for kind in itertools.takewhile(lambda kind: kind is not None, kinds[first:]) if kind is not None]
     for size, times in itertools.product(range(1, len(_UNITS) + 1), (3, 2)):
-        units = order[:size]  # of one time; the other times repeat them
+        units = order[:size]  # the columns of the begin; the columns of the other times have the same units
         if len(order) < size * times or order[: size * times] != units * times or len(set(units)) < size:
             continue
         place = next((place for place, unit in enumerate(units) if _UNITS[unit][1] is not None), None)
@@ -221,7 +224,7 @@ def _kind_of(cells: Sequence[str]) -> int | None:
     return unit if 2 * count > len(cells) else None
 
 
-def _all_match(cells: Sequence[str]) -> bool:
+def _are_eaf_files(cells: Sequence[str]) -> bool:
     return bool(cells) and all(_FILE.fullmatch(cell.strip()) for cell in cells)
 
 

@@ -12,10 +12,10 @@ from asr.corpus.readers.annotations import (
     Context,
     Kind,
     beginning,
+    each_line,
     find,
     head_lines,
     is_kind,
-    lines_of,
     read_annotations,
     seconds,
 )
@@ -88,7 +88,7 @@ def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
     audio = context.recording_of(path)
     labels: list[re.Match[str]] = []
     problems = []
-    for number, line in lines_of(path):
+    for number, line in each_line(path):
         if not line.strip() or line.startswith(_FREQUENCIES):
             continue
         if match := _LABEL.fullmatch(line.strip()):

@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 class Reading:
     """The options of one reading, and what readers found. Without a `with reading()` block, the log says it."""
 
-    encoding: str | None = None  # of the texts that are not UTF-8
+    encoding: str | None = None  # the encoding of texts that are not UTF-8
     pairs: tuple[str, ...] = ()  # patterns of names: see `pairs.py`
     faults: list[str] = field(default_factory=list)  # the files that could not be read, with the reasons
     used: set[Path] = field(default_factory=set)  # the files with texts that were read

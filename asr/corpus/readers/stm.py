@@ -8,9 +8,9 @@ from pathlib import Path
 from asr.corpus.readers.annotations import (
     Context,
     Kind,
+    each_line,
     head_lines,
     is_kind,
-    lines_of,
     read_annotations,
 )
 from asr.corpus.readers.files import SourceError, is_file
@@ -73,7 +73,7 @@ READER = Reader("NIST STM", recognises, read, tracks_files=True)
 
 def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
     segments, problems = [], []
-    for number, line in lines_of(path):
+    for number, line in each_line(path):
         if line.strip() and not line.lstrip().startswith(";;"):
             try:
                 segments.append(parse_segment(line))
