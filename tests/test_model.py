@@ -228,7 +228,7 @@ def test_any_json_in_the_description_is_a_model_file_error(
     metadata, tensors = read_metadata(tmp_path / "good"), safetensors.torch.load_file(tmp_path / "good")
     config = metadata["config"]
     variants: list[object] = [value, {**metadata, "config": value}, {**metadata, "format": value}]
-    variants += [{**metadata, name: value} for name in ("decoding", "confidence", "task", "units")]
+    variants += [{**metadata, name: value} for name in ("decoding", "confidence", "lengths", "task", "units")]
     if not isinstance(value, dict):  # all settings of phrases have defaults
         variants.append({**metadata, "phrases": value})
     variants += [{**metadata, "config": {**config, name: value}} for name in ("data", "features", "model", "task")]

@@ -33,6 +33,7 @@ from asr.progress import ProgressBar
 from asr.recognition.sources import Channel, is_recording, transcribe_recordings
 from asr.recognition.steady import blank, is_steady, silence
 from asr.recognition.stream import Stream
+from asr.recognition.trained_lengths import TrainedLengths
 from asr.text import Units
 from asr.transcript import Transcript, Word, text_of
 
@@ -71,7 +72,8 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
     """A speech recogniser: an acoustic model, the units it emits, and the decoder that makes texts of them.
 
     `decoder` is None for best path; `asr tune` sets it where a language model helps. `asr tune` also sets `confidence`,
-    the calibration of word confidences, and `rejection`, how sure a phrase of a closed set must be.
+    the calibration of word confidences, and `rejection`, how sure a phrase of a closed set must be. `trained_lengths`
+    is None for model files that do not state them.
     """
 
     task, outputs, outputs_before = "recognition", "units", 1
@@ -84,6 +86,7 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
         self.decoder: Decoder | None = None
         self.confidence: Calibration | None = None
         self.rejection: Rejection | None = None
+        self.trained_lengths: TrainedLengths | None = None
 
     def facts(self) -> list[str]:
         decoder = self.config.model.decoder
@@ -341,6 +344,8 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
     def parts(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         tensors: dict[str, np.ndarray] = {}
         metadata: dict[str, Any] = {"units": self.units.symbols}
+        if self.trained_lengths is not None:
+            metadata["lengths"] = self.trained_lengths.model_dump()
         if self.confidence is not None:
             metadata["confidence"] = self.confidence.model_dump()
         if self.rejection is not None:
@@ -363,6 +368,8 @@ class Recognizer(SpeechModel[RecognitionNetwork]):
             from asr.decoding.decoder import Decoder  # imports numba, which best path does not need
 
             recognizer.decoder = Decoder.from_parts(recognizer.units, arrays, metadata["decoding"])
+        if "lengths" in metadata:
+            recognizer.trained_lengths = TrainedLengths.model_validate(metadata["lengths"])
         if "confidence" in metadata:
             recognizer.confidence = Calibration.model_validate(metadata["confidence"])
         if "phrases" in metadata:
