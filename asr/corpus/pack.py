@@ -1,4 +1,4 @@
-"""Packed audio: every utterance decoded and resampled once, as int16, in one memory-mapped Arrow file.
+"""Packed audio: every utterance and its context decoded and resampled once, as int16, in one memory-mapped Arrow file.
 
 No epoch of training decodes a file. The memory does not grow with the corpus, neither while packing nor while reading.
 After the Arrow file follow two keys, which tell what was packed, and a digest, which reveals damage.
@@ -21,22 +21,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from filelock import FileLock
 
-from asr.audio import load_audio
+from asr.corpus.context import NO_ROOM, Excerpt, Room, read_excerpt
 from asr.equalize import Equalizer, source_of
 from asr.errors import AudioError, ManifestError
 from asr.progress import ProgressBar
 from asr.utterance import Utterance
 
-_SCHEMA = pa.schema([("audio", pa.large_list(pa.int16())), ("error", pa.string())])
+_COLUMNS = ("audio", "before", "after")  # samples of the utterance, and of the pauses before and after it
+_SCHEMA = pa.schema([*((name, pa.large_list(pa.int16())) for name in _COLUMNS), ("error", pa.string())])
 _SAMPLES_PER_BATCH = 4_000_000  # samples held in memory before they are written, about four minutes of speech
 _READ_AHEAD = 16  # recordings
-_FORMAT = 4  # version of the file and of the output of `load_audio`; a new number packs every corpus again
+_FORMAT = 5  # version of the file and of the output of `read_excerpt`; a new number packs every corpus again
 _PIECE = 1_000_000  # bytes of which one thread computes the digest at a time
 _KEY, _DIGEST = 64, 32  # bytes
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Row = tuple[np.ndarray, str | None]  # samples, and the error if the recording cannot be read
+Part = tuple[Utterance, Room]
+Row = tuple[Excerpt, str | None]  # int16 samples, and the error if the recording cannot be read
+_NOTHING = Excerpt(*[np.zeros(0, np.int16)] * 3)
 
 
 class PackedCorpus:
@@ -48,10 +51,12 @@ class PackedCorpus:
         errors = table["error"].to_pylist()
         self.errors = [(utterance, e) for utterance, e in zip(utterances, errors, strict=True) if e is not None]
         self.utterances = list(utterances)
-        self._audio = table["audio"]  # memory-mapped
+        self._audio, self._before, self._after = (table[name] for name in _COLUMNS)  # memory-mapped
         self._rows = np.arange(len(errors))  # row of the table for each utterance
         self._equalizer: Equalizer | None = None
-        self.num_samples: np.ndarray = pc.list_value_length(self._audio).to_numpy()
+        self.num_samples, self.num_before, self.num_after = (
+            pc.list_value_length(column).to_numpy() for column in (self._audio, self._before, self._after)
+        )
         self.select([row for row, error in enumerate(errors) if error is None])
 
     def __len__(self) -> int:
@@ -63,49 +68,76 @@ class PackedCorpus:
 
     def audio(self, index: int) -> np.ndarray:
         """Return the samples `(N,)` of utterance `index`, float32; in [-1, 1] unless the corpus is equalised."""
-        samples = self._recorded(index)
-        return samples if self._equalizer is None else self._equalizer(index, samples)
+        return self._waveform(index, self._audio)
+
+    def before(self, index: int) -> np.ndarray:
+        """Return the samples `(N,)` of the pause before utterance `index`, as `audio` does; see `num_before`."""
+        return self._waveform(index, self._before)
+
+    def after(self, index: int) -> np.ndarray:
+        """Return the samples `(N,)` of the pause after utterance `index`, as `audio` does; see `num_after`."""
+        return self._waveform(index, self._after)
 
     def samples(self, index: int) -> np.ndarray:
         """Return the recorded samples `(N,)` of utterance `index`, int16, memory-mapped and not equalised."""
-        samples: np.ndarray = self._audio[int(self._rows[index])].values.to_numpy()
-        return samples
+        return self._packed(index, self._audio)
 
     @property
     def is_equalized(self) -> bool:
         return self._equalizer is not None
 
-    def _recorded(self, index: int) -> np.ndarray:
-        return self.samples(index).astype(np.float32) / np.float32(32768)
+    def _packed(self, index: int, column: pa.ChunkedArray) -> np.ndarray:
+        samples: np.ndarray = column[int(self._rows[index])].values.to_numpy()
+        return samples
+
+    def _recorded(self, index: int, column: pa.ChunkedArray) -> np.ndarray:
+        return self._packed(index, column).astype(np.float32) / np.float32(32768)
+
+    def _waveform(self, index: int, column: pa.ChunkedArray) -> np.ndarray:
+        samples = self._recorded(index, column)
+        return samples if self._equalizer is None else self._equalizer(index, samples)
 
     def equalize(self) -> None:
         """Filter each utterance by its source (see `Equalizer`), from now on; filters use only the utterances kept."""
-        self._equalizer = Equalizer(list(map(source_of, self.utterances)), self._recorded, self.sample_rate)
+        self._equalizer = Equalizer(
+            list(map(source_of, self.utterances)), lambda index: self._recorded(index, self._audio), self.sample_rate
+        )
 
     def select(self, indices: Sequence[int]) -> None:
         """Keep only the utterances at `indices`, in this order."""
         self.utterances = [self.utterances[index] for index in indices]
-        self._rows = self._rows[np.asarray(indices, dtype=np.int64)]
-        self.num_samples = self.num_samples[np.asarray(indices, dtype=np.int64)]
+        kept = np.asarray(indices, dtype=np.int64)
+        self._rows, self.num_samples, self.num_before, self.num_after = (
+            column[kept] for column in (self._rows, self.num_samples, self.num_before, self.num_after)
+        )
         if self._equalizer is not None:
             self.equalize()
 
 
-def pack(utterances: Sequence[Utterance], sample_rate: int, path: Path, *, also: Path | None = None) -> PackedCorpus:
+def pack(
+    utterances: Sequence[Utterance],
+    sample_rate: int,
+    path: Path,
+    *,
+    also: Path | None = None,
+    rooms: Sequence[Room] | None = None,
+) -> PackedCorpus:
     """Pack the audio of `utterances` at `sample_rate` Hz into `path`, or open `path` or `also` if it is up to date.
 
-    The file is up to date if all recordings hold the bytes, and all utterances the parts, that were packed. Recordings
-    with unchanged paths, sizes and times of change are not read for this test. A file that is damaged is logged, and
-    packed again. A recording that cannot be read does not stop the others: see `PackedCorpus.errors`. Packing starts
-    again after an interruption.
+    `rooms` state how far the context of each utterance may reach (default: no context). The file is up to date if all
+    recordings hold the bytes, and all utterances the parts and rooms, that were packed. Recordings with unchanged
+    paths, sizes and times of change are not read for this test. A file that is damaged is logged, and packed again. A
+    recording that cannot be read does not stop the others: see `PackedCorpus.errors`. Packing starts again after an
+    interruption.
 
     Raises ManifestError if `path` cannot be written, for example on a full disk; a file is never left half written.
     """
     places = [path] if also in (None, path) else [path, also]
-    state = _state_key(utterances, sample_rate)
+    parts = list(zip(utterances, rooms or [NO_ROOM] * len(utterances), strict=True))
+    state = _state_key(parts, sample_rate)
     table = _open(places, state)
     if table is None:
-        content = _content_key(utterances, sample_rate)
+        content = _content_key(parts, sample_rate)
         table = _open(places, content)
     if table is None:
         try:
@@ -113,7 +145,7 @@ def pack(utterances: Sequence[Utterance], sample_rate: int, path: Path, *, also:
             with FileLock(path.with_name(path.name + ".lock")):  # one run packs, other runs wait for it
                 table = _open([path], content)
                 if table is None:
-                    _write(utterances, sample_rate, path, state + content)
+                    _write(parts, sample_rate, path, state + content)
                     table = _open([path], content)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -126,29 +158,30 @@ def pack(utterances: Sequence[Utterance], sample_rate: int, path: Path, *, also:
     return PackedCorpus(table, utterances, sample_rate)
 
 
-def _write(utterances: Sequence[Utterance], sample_rate: int, path: Path, keys: bytes) -> None:
+def _write(parts: Sequence[Part], sample_rate: int, path: Path, keys: bytes) -> None:
     """Write `path`, whole or not at all."""
 
-    def read(utterance: Utterance) -> Row:
+    def read(part: Part) -> Row:
+        utterance, room = part
         try:
-            samples = load_audio(utterance.audio, sample_rate, offset=utterance.offset, duration=utterance.duration)
-            return (samples * 32768).clip(-32768, 32767).astype(np.int16), None
+            excerpt = read_excerpt(utterance, sample_rate, room)
         except (AudioError, OSError) as error:
-            return np.zeros(0, np.int16), str(error)
+            return _NOTHING, str(error)
+        return Excerpt(*((samples * 32768).clip(-32768, 32767).astype(np.int16) for samples in excerpt)), None
 
     draft = path.with_name(path.name + ".part")
     try:
         with draft.open("wb") as file:
             with (
-                ProgressBar(f"packing {path.name}", len(utterances)) as bar,
+                ProgressBar(f"packing {path.name}", len(parts)) as bar,
                 ThreadPoolExecutor(os.cpu_count()) as pool,
                 pa.ipc.new_file(file, _SCHEMA) as writer,
             ):
                 rows: list[Row] = []
                 held = 0  # samples
-                for row in _map_in_order(pool, read, utterances):
+                for row in _map_in_order(pool, read, parts):
                     rows.append(row)
-                    held += len(row[0])
+                    held += sum(map(len, row[0]))
                     if held >= _SAMPLES_PER_BATCH:
                         writer.write_batch(_batch(rows))
                         rows, held = [], 0
@@ -177,10 +210,14 @@ def _map_in_order(
 
 
 def _batch(rows: Sequence[Row]) -> pa.RecordBatch:
-    offsets = np.cumsum([0, *(len(samples) for samples, _ in rows)])
-    samples = np.concatenate([np.zeros(0, np.int16), *(samples for samples, _ in rows)])
-    audio = pa.LargeListArray.from_arrays(offsets, samples)
-    return pa.record_batch([audio, pa.array([error for _, error in rows], pa.string())], schema=_SCHEMA)
+    columns = zip(*(excerpt for excerpt, _ in rows), strict=True) if rows else ((),) * len(_COLUMNS)
+    lists = [
+        pa.LargeListArray.from_arrays(
+            np.cumsum([0, *map(len, column)]), np.concatenate([np.zeros(0, np.int16), *column])
+        )
+        for column in columns
+    ]
+    return pa.record_batch([*lists, pa.array([error for _, error in rows], pa.string())], schema=_SCHEMA)
 
 
 def _open(paths: Sequence[Path], key: bytes) -> pa.Table | None:
@@ -218,7 +255,7 @@ def _digest(path: Path, size: int, keys: bytes) -> bytes:
         return hashlib.sha256(b"".join([*_map_in_order(pool, checksum, range(0, size, _PIECE)), keys])).digest()
 
 
-def _state_key(utterances: Sequence[Utterance], sample_rate: int) -> bytes:
+def _state_key(parts: Sequence[Part], sample_rate: int) -> bytes:
     """Return a key that changes if any file was touched; no file is read."""
 
     def state(path: Path) -> object:
@@ -229,10 +266,10 @@ def _state_key(utterances: Sequence[Utterance], sample_rate: int) -> bytes:
         # A copy may keep the modification time of its source, but not the time of change of the inode.
         return path.absolute(), found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
-    return _key(utterances, sample_rate, state)
+    return _key(parts, sample_rate, state)
 
 
-def _content_key(utterances: Sequence[Utterance], sample_rate: int) -> bytes:
+def _content_key(parts: Sequence[Part], sample_rate: int) -> bytes:
     """Return a key that changes if any file holds other bytes, whatever its name; every file is read."""
 
     def digest(path: Path) -> object:
@@ -244,17 +281,17 @@ def _content_key(utterances: Sequence[Utterance], sample_rate: int) -> bytes:
         except OSError:
             return None
 
-    return _key(utterances, sample_rate, digest)
+    return _key(parts, sample_rate, digest)
 
 
-def _key(utterances: Sequence[Utterance], sample_rate: int, identify: Callable[[Path], object]) -> bytes:
+def _key(parts: Sequence[Part], sample_rate: int, identify: Callable[[Path], object]) -> bytes:
     def digest(path: Path) -> bytes:
         return hashlib.sha256(repr(identify(path)).encode()).digest()
 
-    paths = list(dict.fromkeys(utterance.audio for utterance in utterances))
+    paths = list(dict.fromkeys(utterance.audio for utterance, _ in parts))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         digests = dict(zip(paths, _map_in_order(pool, digest, paths), strict=True))
     key = hashlib.sha256(repr((_FORMAT, sample_rate)).encode())
-    for utterance in utterances:
-        key.update(repr((digests[utterance.audio], utterance.offset, utterance.duration)).encode())
+    for utterance, room in parts:
+        key.update(repr((digests[utterance.audio], utterance.offset, utterance.duration, *room)).encode())
     return key.hexdigest().encode()
