@@ -1,14 +1,20 @@
 """Batches: which utterances go into which batch, and padding."""
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Joined = tuple[int, ...]  # indices of utterances joined into one recording, with pauses; mostly a single utterance
-
 _LENGTH_JITTER = 0.1  # largest random relative change of a length before sorting, so that batches vary
+
+
+class Joined(NamedTuple):
+    """A recording to train on: the indices of its utterances, mostly one, and whether it keeps the pauses around."""
+
+    parts: tuple[int, ...]
+    in_context: bool = False
 
 
 def plan_batches(
@@ -48,30 +54,63 @@ def plan_joined(
     *,
     probability: float,
     pause: int,
+    around: np.ndarray,
+    following: np.ndarray,
+    most_parts: int,
     max_samples: int,
     max_utterances: int,
     generator: np.random.Generator,
 ) -> list[list[Joined]]:
-    """Plan batches as `plan_batches` does, and join some utterances in pairs, in batches of their own.
+    """Plan batches as `plan_batches` does; join some of the `U` utterances, and keep the context of some others.
 
-    `probability` is the probability that an utterance is joined. `pause` is the number of samples added to each
-    utterance of a pair. A pair that would exceed `max_samples` is not joined.
+    `probability` is the share of utterances that are joined, and the share of the others that keep their context.
+    `pause` is the most samples that joining adds to each utterance. `around (U,)` is the most samples that the context
+    of an utterance has, 0 for an utterance without context. `following (U,)` is the next utterance in the recording, or
+    -1. A joined recording has 2 to `most_parts` utterances. A joined recording that would exceed `max_samples` stays
+    apart. Utterances as they were cut, in context, and joined go to batches of their own.
     """
-    drawn = generator.permutation(np.flatnonzero(generator.random(len(num_samples)) < probability))
-    pairs = drawn[: len(drawn) // 2 * 2].reshape(-1, 2)
-    lengths = num_samples[pairs].sum(1) + 2 * pause
-    pairs, lengths = pairs[lengths <= max_samples], lengths[lengths <= max_samples]
-    single = np.setdiff1d(np.arange(len(num_samples)), pairs)[:, None]
+    groups = _groups(following, round(probability * len(num_samples)), most_parts, generator)
+    lengths = np.array([num_samples[group].sum() + pause * len(group) for group in groups], dtype=np.int64)
+    groups = [group for group, length in zip(groups, lengths.tolist(), strict=True) if length <= max_samples]
+    lengths = lengths[lengths <= max_samples]
+    joined = [index for group in groups for index in group]
+    single = np.setdiff1d(np.arange(len(num_samples)), joined)
+    kept = (around[single] > 0) & (generator.random(len(single)) < probability)
+    apart, in_context = single[~kept].tolist(), single[kept].tolist()
     batches = [
-        [tuple(joined) for joined in parts[batch].tolist()]
-        for parts, sizes, most in (
-            (single, num_samples[single[:, 0]], max_utterances),
-            (pairs, lengths, max(1, max_utterances // 2)),
+        [recordings[place] for place in batch]
+        for recordings, sizes, most in (
+            ([Joined((index,)) for index in apart], num_samples[apart], max_utterances),
+            ([Joined((index,), True) for index in in_context], (num_samples + around)[in_context], max_utterances),
+            (
+                [Joined(tuple(group), True) for group in groups],
+                lengths,
+                max(1, round(max_utterances * len(groups) / max(1, len(joined)))),
+            ),
         )
         for batch in plan_batches(sizes, max_samples=max_samples, max_utterances=most, generator=generator)
     ]
     generator.shuffle(batches)
     return batches
+
+
+def _groups(following: np.ndarray, count: int, most_parts: int, generator: np.random.Generator) -> list[list[int]]:
+    """Draw `count` utterances into groups of 2 to `most_parts`; an utterance is followed by its next one, if free."""
+    order = iter(generator.permutation(len(following)).tolist())
+    free = np.ones(len(following), dtype=bool)
+    groups: list[list[int]] = []
+    while count > 1:
+        size = min(int(generator.integers(2, most_parts + 1)), count)
+        group: list[int] = []
+        while len(group) < size:
+            index = int(following[group[-1]]) if group else -1
+            if index < 0 or not free[index]:
+                index = next(other for other in order if free[other])
+            free[index] = False
+            group.append(index)
+        groups.append(group)
+        count -= size
+    return groups
 
 
 def pad(waveforms: Iterable[np.ndarray]) -> tuple[Tensor, Tensor]:

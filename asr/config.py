@@ -219,13 +219,14 @@ class ModelConfig(_Section):
 
 
 class AugmentConfig(_Section):
-    """Changes to each training utterance, drawn anew in every epoch; the defaults switch all of them off."""
+    """Changes to each training utterance, drawn anew in every epoch; the defaults switch all but `join` off."""
 
-    join: float = Field(
-        default=0.0,
+    join: float | None = Field(
+        default=None,
         ge=0,
         le=1,
-        description="probability that an utterance is joined with another one, with pauses of faint noise (default: 0)",
+        description="share of utterances that are joined with others, or else keep the pauses around them (default: "
+        "chosen so that pauses add at most 8 % of audio; 0 for classifiers)",
     )
     noise_snr_db: tuple[float, float] | None = Field(
         default=None,

@@ -162,4 +162,4 @@ def with_augment(config: Config, **changes: object) -> Config:
 def without_chance(config: Config) -> Config:
     """Return the configuration without dropout and augmentation, for runs that must be equal."""
     model = config.model.model_copy(update={"dropout": 0.0})
-    return config.model_copy(update={"augment": AugmentConfig(), "model": model})
+    return config.model_copy(update={"augment": AugmentConfig(join=0), "model": model})

@@ -61,8 +61,8 @@ def subsampling(texts: list[str], seconds: float, **sections: Any) -> int:
     samples, corpus = round(16000 * seconds), Corpus(len(texts), len(texts) * seconds / 3600)
     corpus.num_samples, corpus.utterances = [samples] * len(texts), [SimpleNamespace(text=text) for text in texts]
     data = TrainingData(corpus, corpus, Units("ab"))  # type: ignore[arg-type]
-    config = Config.model_validate({"data": {"train": "t", "validation": "v"}, **sections})
-    return sized(config, data, lambda _: None).model.subsampling
+    settings = {"data": {"train": "t", "validation": "v"}, "augment": {"join": 0}}
+    return sized(Config.model_validate({**settings, **sections}), data, lambda _: None).model.subsampling
 
 
 def test_slow_speech_gets_long_frames() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from conftest import RATE, train_config, with_augment, without_chance
 
+from asr.batching import Joined
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, TrainingError
 from asr.lengths import required_frames
@@ -35,16 +36,16 @@ def test_joined_utterances_have_joined_texts_and_stay_feasible(space: str, tones
     task = RecognitionTask(config, data, torch.device("cpu"))
     (batches,) = task.plans()
     texts = [utterance.text or "" for utterance in data.training.utterances]
-    assert sorted(index for batch in batches for pair in batch for index in pair) == list(range(len(texts)))
+    assert sorted(index for batch in batches for joined in batch for index in joined.parts) == list(range(len(texts)))
     for batch in batches:
         audio, lengths, targets = task.load(batch)
         written = [data.units.decode(target) for target in targets]
-        assert written == [space.join(texts[index] for index in pair) for pair in batch]
+        assert written == [space.join(texts[index] for index in joined.parts) for joined in batch]
         assert task.num_targets(batch) == sum(map(len, targets))
         assert audio.numel() <= task.padded_samples(batch) <= config.training.batch_seconds * RATE
-        for pair, length, target in zip(batch, lengths.tolist(), targets, strict=True):
-            pauses = length - data.training.num_samples[list(pair)].sum()
-            assert 2 * 0.24 * RATE <= pauses <= 3 * RATE
+        for joined, length, target in zip(batch, lengths.tolist(), targets, strict=True):
+            pauses = length - data.training.num_samples[list(joined.parts)].sum()
+            assert 0.24 * RATE <= pauses / len(joined.parts) <= 1.5 * RATE
             assert task.model.num_output_frames(length) >= required_frames(target)
         assert task.loss(task.module, (audio, lengths, targets)).isfinite()
 
@@ -61,7 +62,9 @@ def test_two_equal_views_cost_what_one_does(tones: Path) -> None:
         config = train_config(tones, consistency=weight)
         config = config if chance else without_chance(config)
         task = RecognitionTask(config, open_data(config, lambda line: None), torch.device("cpu"))
-        losses.append(float(task.loss(task.module.train(), task.load([(0,), (1,), (2,)])).detach()))
+        losses.append(
+            float(task.loss(task.module.train(), task.load([Joined((0,)), Joined((1,)), Joined((2,))])).detach())
+        )
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
     assert losses[3] > losses[2] * 1.001
 
@@ -73,7 +76,7 @@ def test_batches_have_few_sizes_and_little_padding(tones: Path) -> None:
     config = with_augment(train_config(tones), tempo=0.3)
     task = RecognitionTask(config, open_data(config, lambda line: None), torch.device("cpu"))
     for _ in range(5):  # several tempos
-        features, frames = task.features(*task.load_audio([(0,), (1,)]), torch.zeros(2))
+        features, frames = task.features(*task.load_audio([Joined((0,)), Joined((1,))]), torch.zeros(2))
         assert features.shape[1] == few_sizes(int(frames.max()))
         assert not any(rows[frame:].any() for rows, frame in zip(features, frames.tolist(), strict=True))
 

@@ -80,9 +80,8 @@ def read_excerpt(utterance: Utterance, sample_rate: int, room: Room) -> Excerpt:
     cannot be read. A context that cannot be read is empty.
     """
     with open_recording(utterance.audio) as recording:
-        part = {"offset": utterance.offset, "duration": utterance.duration}
         # The utterance comes first: a quiet recording is raised by the gain that its utterance needs.
-        samples = load_audio(recording, sample_rate, **part)
+        samples = load_audio(recording, sample_rate, offset=utterance.offset, duration=utterance.duration)
         end = utterance.offset + (utterance.duration or 0.0)
         before = _read(recording, sample_rate, utterance.offset - room.before, room.before)
         after = _read(recording, sample_rate, end, room.after)

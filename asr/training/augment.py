@@ -3,36 +3,11 @@
 All random numbers come from torch's default generator on the CPU, so that a seed gives equal results on all devices.
 """
 
-from collections.abc import Sequence
-from itertools import chain
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from asr.features import frame_mask
-
-PAUSE_SECONDS = 0.2, 1.5  # shortest and longest pause between joined utterances
-_PAUSE_DB = 30.0, 60.0  # smallest and largest difference between the levels of speech and pause
-
-
-def join(waveforms: Sequence[np.ndarray], pause: tuple[int, int]) -> np.ndarray:
-    """Join waveforms `(N,)` with pauses of faint noise between them, before the first and after the last.
-
-    There are as many pauses as waveforms; one of them is divided between the start and the end. Each pause has
-    `pause[0]` to `pause[1]` samples; its logarithm is uniform, so short pauses are more frequent. The noise level is
-    drawn once, 30 to 60 dB below the speech.
-    """
-    fewest, most = pause
-    *between, around = (fewest * (most / fewest) ** torch.rand(len(waveforms))).round().int().tolist()
-    before = int(torch.randint(around + 1, ()))
-    pauses = [before, *between, around - before]
-    low, high = _PAUSE_DB
-    power = np.square(np.concatenate(waveforms)).mean() * 10 ** -((low + (high - low) * torch.rand(()).item()) / 10)
-    noise = np.float32(np.sqrt(power)) * torch.randn(sum(pauses)).numpy()
-    first, *rest = np.split(noise, np.cumsum(pauses)[:-1])
-    return np.concatenate([first, *chain.from_iterable(zip(waveforms, rest, strict=True))])
 
 
 def add_noise(audio: Tensor, lengths: Tensor, snr_db: tuple[float, float]) -> Tensor:

@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from asr.batching import Joined, plan_batches, plan_joined
+from asr.batching import Joined
 from asr.classification import Classifier
 from asr.config import Config
+from asr.corpus.pack import PackedCorpus
 from asr.errors import ConfigError
 from asr.lengths import hop_samples
 from asr.model import SpeechModel
 from asr.model_file import read_metadata, task_of
 from asr.recognition.recognizer import Recognizer
 from asr.run_log import Row
-from asr.training.augment import PAUSE_SECONDS, Augment
+from asr.training.augment import Augment
 from asr.training.data import Corpora
 from asr.training.hardware import processes, use_bf16
+from asr.training.recordings import Recordings
 from asr.version import __version__
 
 _MODELS: dict[str, type[SpeechModel[Any]]] = {model.task: model for model in (Recognizer, Classifier)}
@@ -95,35 +97,29 @@ def start_from(model: SpeechModel[Any], path: str | Path) -> str:
     return f"starting from {path}: {model.outputs} {len(shared)} kept, {added} new, {dropped} dropped"
 
 
-def plan_epochs(config: Config, data: Corpora) -> list[list[list[Joined]]]:
-    """Plan the batches of every epoch; the learning-rate schedule needs their number before the first step."""
-    generator = np.random.default_rng(config.training.seed)
-    limits = {
-        "max_samples": round(config.training.batch_seconds * data.training.sample_rate),
-        "max_utterances": config.training.batch_utterances,
-    }
-    join, pause = config.augment.join, pause_range(config)[1]
-    plans: list[list[list[Joined]]] = []
-    for _ in range(config.training.epochs):
-        if join:
-            plan = plan_joined(data.training.num_samples, probability=join, pause=pause, generator=generator, **limits)
-        else:
-            batches = plan_batches(data.training.num_samples, generator=generator, **limits)
-            plan = [[(index,) for index in batch] for batch in batches]
-        plans.append(plan)
-    return plans
-
-
-def pause_range(config: Config) -> tuple[int, int]:
-    """Return the fewest and most samples of a pause between joined utterances.
+def build_recordings(config: Config, corpus: PackedCorpus) -> Recordings:
+    """Build the recordings of a training corpus.
 
     A pause of three encoder frames keeps the joined text feasible for CTC, if both texts are. One frame is for the
     space, or for the blank between equal units; two frames are for rounding.
     """
-    rate = config.features.sample_rate
-    stride = hop_samples(rate, config.features.hop_ms) * config.model.subsampling
-    low, high = (max(round(seconds * rate), 3 * stride) for seconds in PAUSE_SECONDS)
-    return low, high
+    stride = hop_samples(config.features.sample_rate, config.features.hop_ms) * config.model.subsampling
+    return Recordings(corpus, shortest_pause=3 * stride)
+
+
+def plan_epochs(config: Config, data: Corpora, epochs: int | None = None) -> list[list[list[Joined]]]:
+    """Plan the batches of every epoch, or of the first `epochs`.
+
+    The learning-rate schedule needs their number before the first step.
+    """
+    generator = np.random.default_rng(config.training.seed)
+    recordings = build_recordings(config, data.training)
+    limits = {
+        "max_samples": round(config.training.batch_seconds * data.training.sample_rate),
+        "max_utterances": config.training.batch_utterances,
+    }
+    join = config.augment.join or 0.0
+    return [recordings.plan(join, generator=generator, **limits) for _ in range(epochs or config.training.epochs)]
 
 
 def describe(model: SpeechModel[Any], data: Corpora) -> str:

@@ -66,7 +66,7 @@ class ClassificationTask(SpeechTask[Classifier, Corpora]):
 
     def load(self, batch: list[Joined]) -> tuple[Tensor, Tensor, Tensor]:
         """Load audio `(B, N)`, lengths `(B,)` in samples, and classes `(B,)`."""
-        return *self.load_audio(batch), self.targets[[index for (index,) in batch]].to(self.model.device)
+        return *self.load_audio(batch), self.targets[[joined.parts[0] for joined in batch]].to(self.model.device)
 
     def loss(self, model: nn.Module, data: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         audio, lengths, targets = data

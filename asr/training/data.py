@@ -11,6 +11,7 @@ from asr.config import Config, TextConfig
 from asr.corpus.cache import cached
 from asr.corpus.check import check, settings_of
 from asr.corpus.check_verdicts import SUSPECT
+from asr.corpus.context import rooms
 from asr.corpus.pack import PackedCorpus, pack
 from asr.errors import ConfigError, TextError, TrainingError
 from asr.files import read_lines
@@ -82,7 +83,9 @@ def open_corpora(config: Config, say: Callable[[str], None], *, strict: bool = F
             faulty = {(f.manifest, f.line): f for f in report.unusable if f.manifest in [Path(path) for path in paths]}
             first = next(iter(faulty.values()), "the manifest is empty")
             raise TrainingError(f"{', '.join(paths)}: none of its {len(faulty)} utterances can be used; {first}")
-    training, validation = (_pack(paths, report.usable(split), config, say) for split, paths in splits.items())
+    lines = [entry.utterance for entries in report.splits.values() for entry in entries]
+    training = _pack(config.data.train, report.usable("train"), config, say, lines)
+    validation = _pack(config.data.validation, report.usable("validation"), config, say)
     if config.data.exclude is not None:
         _exclude(training, config.data.exclude, say)
     if config.features.equalize:
@@ -92,13 +95,19 @@ def open_corpora(config: Config, say: Callable[[str], None], *, strict: bool = F
 
 
 def _pack(
-    paths: Sequence[str], utterances: Sequence[Utterance], config: Config, say: Callable[[str], None]
+    paths: Sequence[str],
+    utterances: Sequence[Utterance],
+    config: Config,
+    say: Callable[[str], None],
+    lines: Sequence[Utterance] | None = None,
 ) -> PackedCorpus:
+    """Pack utterances with normalised texts; with the `lines` of all manifests, pack also the pauses around them."""
     normalizer, rate = config.text.normalizer, config.features.sample_rate
     normalized = [replace(utterance, text=normalizer(utterance.text or "")) for utterance in utterances]
     name = "+".join(Path(path).stem for path in paths)
     beside = Path(paths[0]).with_name(f"{name}.{rate}.arrow")
-    corpus = pack(normalized, rate, cached(beside), also=beside)
+    room = None if lines is None else rooms(utterances, lines)
+    corpus = pack(normalized, rate, cached(beside), also=beside, rooms=room)
     if corpus.errors:  # changed since the check
         _say_left_out([error for _, error in corpus.errors], "unreadable", say)
     return corpus

@@ -16,6 +16,7 @@ from asr.nn.ctc import ctc_loss, disagreement
 from asr.recognition.recognizer import Recognizer
 from asr.run_log import Row
 from asr.training import watch
+from asr.training.build import plan_epochs
 from asr.training.data import TrainingData
 from asr.training.evaluate import evaluate
 from asr.training.speech import SAMPLES, SpeechTask
@@ -37,6 +38,7 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
         corpus = data.training
         self.targets = [data.units.encode(utterance.text or "") for utterance in corpus.utterances]
         self.space = data.units.encode(" ") if " " in data.units.symbols else []
+        self.model.trained_lengths = self.recordings.lengths(*plan_epochs(config, data, epochs=1))
         frames = [self.model.num_output_frames(int(samples)) for samples in corpus.num_samples]
         by_ctc, by_attention = config.model.loss_weights
         self.baseline_loss = 0.0
@@ -51,7 +53,7 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
     def spell(self, joined: Joined) -> list[int]:
         """Return the units of joined utterances, with a space between them if the units include a space."""
         units: list[int] = []
-        for index in joined:
+        for index in joined.parts:
             units += (self.space if units and self.targets[index] else []) + self.targets[index]
         return units
 

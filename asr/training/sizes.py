@@ -6,6 +6,7 @@ from collections.abc import Callable
 from asr.config import Config
 from asr.lengths import hop_samples, num_frames, required_frames, subsampled_length
 from asr.training.data import Corpora, TrainingData
+from asr.training.joining import choose_join
 
 SIZES = ((2, 96), (2, 128), (2, 192), (3, 256), (3, 320), (4, 384), (4, 512))  # layers, hidden
 HOURS = (0.0, 0.1, 0.5, 1.0, 3.0, 20.0, 60.0)  # hours of training data from which each size is useful
@@ -61,6 +62,7 @@ def sized(config: Config, data: Corpora, say: Callable[[str], None]) -> Config:
         left_open = {name: value for name, value in values.items() if name not in settings.model_fields_set}
         chosen_settings += [f"{section}.{name}={value}" for name, value in left_open.items()]
         config = config.model_copy(update={section: settings.model_copy(update=left_open)})
+    config = choose_join(config, data, say)
     if chosen_settings:
         say(f"settings chosen for {number} utterances ({hours:.2f} h): {' '.join(chosen_settings)}")
     return config

@@ -3,7 +3,6 @@
 import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -18,8 +17,7 @@ from asr.figures.training import write_training_page
 from asr.model import SpeechModel
 from asr.run_log import Row
 from asr.training import watch
-from asr.training.augment import join
-from asr.training.build import build_augment, check_bands, pause_range, plan_epochs, start_from, summary
+from asr.training.build import build_augment, build_recordings, check_bands, plan_epochs, start_from, summary
 from asr.training.data import Corpora
 from asr.training.resident import resident
 from asr.training.task import Task
@@ -32,7 +30,7 @@ Data = TypeVar("Data", bound=Corpora)
 
 
 class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
-    """A task on recordings. A batch is a list of recordings: tuples of indices of joined training utterances."""
+    """A task on recordings. A batch is a list of recordings, each of one training utterance or of several."""
 
     target: str  # name of what the loss is divided by
     errors: tuple[str, ...]  # error rates in percent, fields of the log, that the model file states for its epoch
@@ -51,7 +49,7 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         some = range(0, len(corpus), len(corpus) // 1000 + 1)
         model.features.fit(pad([corpus.audio(index)]) for index in some)
         self.augment = build_augment(config, model)
-        self.pause = pause_range(config)  # samples between joined utterances
+        self.recordings = build_recordings(config, corpus)
         self.resident = resident(corpus, model.device)
 
     def plans(self) -> list[list[list[Joined]]]:
@@ -59,9 +57,7 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
 
     def padded_samples(self, batch: list[Joined]) -> int:
         """Return the number of samples of a batch with padding and the longest possible pauses."""
-        num_samples = self.data.training.num_samples
-        longest = max(num_samples[list(parts)].sum() + 2 * self.pause[1] * (len(parts) > 1) for parts in batch)
-        return len(batch) * int(longest)
+        return len(batch) * max(map(self.recordings.most_samples, batch))
 
     def heaviest(self, batches: Sequence[list[Joined]]) -> list[Joined]:
         """Return the batch with the most audio, which needs most memory."""
@@ -69,10 +65,9 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
 
     def load_audio(self, batch: list[Joined]) -> tuple[Tensor, Tensor]:
         """Load audio `(B, N)` and lengths `(B,)` in samples, on the device of the model."""
-        if self.resident is not None and all(len(parts) == 1 for parts in batch):
-            return self.resident.batch([index for (index,) in batch])
-        recordings = ([self.data.training.audio(index) for index in parts] for parts in batch)
-        audio, lengths = pad(join(parts, self.pause) if parts[1:] else parts[0] for parts in recordings)
+        if self.resident is not None and not any(joined.in_context for joined in batch):
+            return self.resident.batch([joined.parts[0] for joined in batch])
+        audio, lengths = pad(map(self.recordings.read, batch))
         return audio.to(self.model.device), lengths.to(self.model.device)
 
     def features(self, audio: Tensor, lengths: Tensor, shortest: Tensor, views: int = 1) -> tuple[Tensor, Tensor]:
@@ -120,7 +115,7 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         )
 
     def leave_out(self, batch: list[Joined], path: Path) -> str:
-        utterances = [self.data.training.utterances[index] for index in chain.from_iterable(batch)]
+        utterances = [self.data.training.utterances[index] for joined in batch for index in joined.parts]
         write_manifest(path.with_suffix(".jsonl"), utterances)
         return ", ".join(utterance.id for utterance in utterances[:5]) + f", … ({path.with_suffix('.jsonl')})"
 
@@ -132,6 +127,8 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         for corpus in (self.data.training, self.data.validation):
             digest.update(corpus.num_samples.tobytes())
             digest.update(repr([(utterance.id, utterance.text) for utterance in corpus.utterances]).encode())
+        if self.config.augment.join:
+            digest.update(self.recordings.state())
         return digest.hexdigest()
 
 

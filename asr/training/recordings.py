@@ -1,0 +1,198 @@
+"""The recordings that a run trains on: utterances as they were cut, in their context, or joined with pauses."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from asr.batching import Joined, plan_batches, plan_joined
+from asr.corpus.context import REACH
+from asr.corpus.pack import PackedCorpus
+from asr.recognition.trained_lengths import TrainedLengths
+from asr.training.pauses import make_pause
+
+_SHORTEST, _LONGEST = 0.2, 1.5  # seconds of a pause between joined utterances
+_SHARES = 0.25, 1.0  # of a mean utterance; short utterances get pauses that are no longer
+_GAP = 2.0  # seconds; longest real pause between two utterances that are joined
+_ROUNDING = 0.005  # seconds
+_JOINED = 6.0  # seconds; short utterances are joined up to about this length
+_MOST_JOIN, _MOST_ADDED = 0.5, 0.08  # largest share that is chosen; share of frames that pauses and context may add
+_LONGEST_PERCENTILE, _LEAST_LONGEST = 99, 5.0  # of the lengths of recordings; seconds
+_PAUSE_PERCENTILE, _FEWEST_PAUSES = 5, 20  # of the gaps between utterances
+_PAUSES, _USUAL_PAUSE = (0.2, 1.0), 0.5  # seconds
+
+
+class Recordings:
+    """The utterances of a packed corpus, and how they are joined.
+
+    A recording of several utterances has a pause between them, and one pause that is divided between its start and its
+    end. If an utterance follows another one in their recording after a pause, the real pause stands between them. All
+    other pauses begin and end with the context of the utterances, and are filled up with pauses made of their quiet
+    frames. The logarithm of their length is uniform, so short pauses are more frequent.
+    """
+
+    def __init__(self, corpus: PackedCorpus, *, shortest_pause: int) -> None:
+        """`shortest_pause` is the fewest samples that keep the text of joined utterances feasible."""
+        self.corpus = corpus
+        rate, mean = corpus.sample_rate, float(corpus.num_samples.mean())
+        low, high = (
+            max(shortest_pause, round(min(seconds * rate, share * mean)))
+            for seconds, share in zip((_SHORTEST, _LONGEST), _SHARES, strict=True)
+        )
+        self.pause = low, high  # samples of the shortest and the longest pause
+        self.around = corpus.num_before + corpus.num_after
+        self.following, self.gaps = _neighbours(corpus, shortest_pause)
+        self.most_parts = max(2, int(_JOINED * rate / (mean + self._mean_pause)))
+
+    @property
+    def _mean_pause(self) -> float:
+        low, high = self.pause
+        return (high - low) / math.log(high / low) if high > low else float(low)
+
+    @property
+    def _longest_pause(self) -> int:
+        return max(self.pause[1], int(self.gaps.max(initial=0)))
+
+    def plan(
+        self, join: float, *, max_samples: int, max_utterances: int, generator: np.random.Generator
+    ) -> list[list[Joined]]:
+        """Plan the batches of an epoch; `join` is the share of utterances that are joined, or else in context."""
+        num_samples = self.corpus.num_samples
+        if not join:
+            batches = plan_batches(
+                num_samples, max_samples=max_samples, max_utterances=max_utterances, generator=generator
+            )
+            return [[Joined((index,)) for index in batch] for batch in batches]
+        return plan_joined(
+            num_samples,
+            probability=join,
+            pause=self._longest_pause,
+            around=self.around,
+            following=self.following,
+            most_parts=self.most_parts,
+            max_samples=max_samples,
+            max_utterances=max_utterances,
+            generator=generator,
+        )
+
+    def state(self) -> bytes:
+        """Return what decides joined recordings beside the utterances: pauses, context, and who follows whom."""
+        arrays = np.array(self.pause), self.corpus.num_before, self.corpus.num_after, self.following, self.gaps
+        return b"".join(array.astype(np.int64).tobytes() for array in arrays)
+
+    def most_samples(self, joined: Joined) -> int:
+        """Return the most samples that `read` may return."""
+        return self._samples(joined, self._longest_pause, 1.0)
+
+    def _samples(self, joined: Joined, pause: float, share: float) -> int:
+        """Count the samples of a recording with pauses of `pause` samples, or with a share of the context of one."""
+        parts = list(joined.parts)
+        added = pause * len(parts) if parts[1:] else share * self.around[parts].sum() * joined.in_context
+        return int(self.corpus.num_samples[parts].sum() + added)
+
+    def read(self, joined: Joined) -> np.ndarray:
+        """Return the samples `(N,)` of a recording; pauses and context are drawn from torch's default generator."""
+        first, *others = joined.parts
+        if not joined.in_context:
+            return self.corpus.audio(first)
+        if not others:
+            numbers = (int(self.corpus.num_before[first]), int(self.corpus.num_after[first]))
+            before, after = (int(torch.randint(number + 1, ())) for number in numbers)
+            return np.concatenate([self._before(first, before), self.corpus.audio(first), self._after(first, after)])
+        low, high = self.pause
+        *between, around = (low * (high / low) ** torch.rand(len(joined.parts))).round().int().tolist()
+        start = int(torch.randint(around + 1, ()))
+        pieces = [self._before(first, start), self.corpus.audio(first)]
+        for (left, right), pause in zip(pairwise(joined.parts), between, strict=True):
+            pieces += [*self._between(left, right, pause), self.corpus.audio(right)]
+        return np.concatenate([*pieces, self._after(joined.parts[-1], around - start)])
+
+    def _between(self, left: int, right: int, length: int) -> list[np.ndarray]:
+        """Return the real pause between two utterances of a recording, or else a pause of `length` samples."""
+        if self.following[left] == right:
+            gap = int(self.gaps[left])
+            begun = self.corpus.after(left)[:gap]
+            return [begun, self._before(right, gap - len(begun))]
+        split = int(torch.randint(length + 1, ()))
+        return [self._after(left, split), self._before(right, length - split)]
+
+    def _before(self, index: int, length: int) -> np.ndarray:
+        """Return a pause of `length` samples that ends with the context before an utterance."""
+        context = self.corpus.before(index)
+        if length <= len(context):
+            return context[len(context) - length :]
+        return np.concatenate([self._made(index, length - len(context)), context])
+
+    def _after(self, index: int, length: int) -> np.ndarray:
+        """Return a pause of `length` samples that begins with the context after an utterance."""
+        context = self.corpus.after(index)[:length]
+        if len(context) == length:
+            return context
+        return np.concatenate([context, self._made(index, length - len(context))])
+
+    def _made(self, index: int, length: int) -> np.ndarray:
+        return make_pause(self.corpus.audio(index), length, self.corpus.sample_rate)
+
+    def __str__(self) -> str:
+        """Describe how utterances are joined, in one line."""
+        low, high = (seconds / self.corpus.sample_rate for seconds in self.pause)
+        return (
+            f"recordings of up to {self.most_parts} joined utterances, with pauses of {low:.2f} to {high:.2f} s; "
+            f"{int((self.around > 0).sum())} utterances have pauses around them in their recordings, "
+            f"{int((self.following >= 0).sum())} are followed by another one after a pause"
+        )
+
+    def choose_join(self) -> float:
+        """Return the share of utterances to join at which pauses and context add at most 8 % of frames; at most 0.5."""
+        real = self.gaps[self.following >= 0]
+        pause = max(self._mean_pause, float(real.mean()) if len(real) else 0.0)
+        added = pause + float(self.around.mean()) / 2  # samples, for an utterance
+        share = min(_MOST_JOIN, _MOST_ADDED * float(self.corpus.num_samples.mean()) / added)
+        return math.floor(100 * share) / 100
+
+    def lengths(self, plan: Sequence[Sequence[Joined]]) -> TrainedLengths:
+        """Return the lengths that a model learns from the batches of an epoch.
+
+        `longest` is the 99th percentile of recordings with usual pauses, because a few long recordings teach little. It
+        is at least 5 s: a recurrent model trained on single words still reads short sentences. `pause` is the 5th
+        percentile of the pauses between the utterances of a recording, from 0.2 to 1 s; 0.5 s if there are few pauses.
+        """
+        rate = self.corpus.sample_rate
+        samples = [self._samples(joined, self._mean_pause, 0.5) for batch in plan for joined in batch]
+        longest = max(_LEAST_LONGEST, float(np.percentile(samples, _LONGEST_PERCENTILE)) / rate)
+        gaps = [gap / rate for _, _, gap in _in_order(self.corpus) if gap > _ROUNDING * rate]
+        pause = _USUAL_PAUSE
+        if len(gaps) >= _FEWEST_PAUSES:
+            pause = float(np.percentile(gaps, _PAUSE_PERCENTILE).clip(*_PAUSES))
+        return TrainedLengths(longest=round(longest, 2), pause=round(pause, 2))
+
+
+def _in_order(corpus: PackedCorpus) -> Iterator[tuple[int, int, int]]:
+    """Yield each utterance, the next one of its recording, and the samples from its end to the start of the next."""
+    recordings: dict[Path, list[int]] = defaultdict(list)
+    for index, utterance in enumerate(corpus.utterances):
+        recordings[utterance.audio].append(index)
+    starts = np.array([round(utterance.offset * corpus.sample_rate) for utterance in corpus.utterances], dtype=np.int64)
+    ends = starts + corpus.num_samples
+    for indices in recordings.values():
+        for left, right in pairwise(sorted(indices, key=starts.__getitem__)):
+            yield left, right, int(starts[right] - ends[left])
+
+
+def _neighbours(corpus: PackedCorpus, shortest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the utterance that follows each one after nothing but a pause, or -1, and the samples of that pause, or 0.
+
+    The pause has at least `shortest` samples and at most 2 s. All of it is in the context of the two utterances.
+    """
+    rate = corpus.sample_rate
+    following, gaps = np.full(len(corpus), -1), np.zeros(len(corpus), dtype=np.int64)
+    for left, right, gap in _in_order(corpus):
+        needed = min(gap, REACH * rate) - _ROUNDING * rate
+        is_pause = corpus.num_after[left] >= needed and corpus.num_before[right] >= needed
+        if shortest <= gap <= _GAP * rate and is_pause:
+            following[left], gaps[left] = right, gap
+    return following, gaps
