@@ -18,7 +18,10 @@ from asr.files import read_text
 from asr.text import Normalizer, UnitKind, is_punctuation
 
 _LARGEST_FILE = 1_000_000  # bytes
-_ADDED = {"training": ("kernels",)}  # settings younger than the first checkpoints: see `Config.fingerprint`
+_ADDED = {
+    "data": ("train_on_empty",),
+    "training": ("kernels",),
+}  # settings younger than the first checkpoints: see `Config.fingerprint`
 
 
 def _one_or_many(value: Any) -> Any:
@@ -47,6 +50,12 @@ class DataConfig(_Section):
         default="text",
         min_length=1,
         description="field of a manifest line that holds the transcript or the class (default: text)",
+    )
+
+    train_on_empty: bool = Field(
+        default=False,
+        description="use utterances with an empty text as recordings without speech, such as noise and silence "
+        "(default: false, which leaves them out)",
     )
 
     @field_validator("train", "validation", mode="before")

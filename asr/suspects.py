@@ -146,7 +146,8 @@ def explain(
 
 def open_corpus(recognizer: Recognizer, manifest: Path, folder: Path, say: Callable[[str], None]) -> PackedCorpus:
     """Read the utterances of a manifest for `recognizer`, packed in `folder`; `say` gets each unreadable one."""
-    utterances = read_manifest(manifest, require_text=True, text_field=recognizer.config.data.text_field)
+    data = recognizer.config.data
+    utterances = read_manifest(manifest, require_text=True, text_field=data.text_field, allow_empty=data.train_on_empty)
     normalized = [replace(u, text=recognizer.normalizer(u.text or "")) for u in utterances]
     corpus = pack(normalized, recognizer.sample_rate, folder / "judged.arrow")
     if recognizer.config.features.equalize:

@@ -1,12 +1,10 @@
-"""Augmentations: noise ratio, warping, masks, joining, and seeds; all of them off change nothing."""
+"""Augmentations: noise ratio, warping, masks, and seeds; all of them off change nothing."""
 
-import numpy as np
 import pytest
 import torch
-from oracles import random_waveforms
 
 from asr.features import LogMel, frame_mask
-from asr.training.augment import Augment, add_noise, join, mask_bands, mask_times, warp
+from asr.training.augment import Augment, add_noise, mask_bands, mask_times, warp
 
 LENGTHS = torch.tensor([50, 31, 8])
 
@@ -86,34 +84,3 @@ def test_everything_off_changes_nothing() -> None:
     result, lengths = augment.features(x, LENGTHS, LENGTHS)
     assert result is x and lengths is LENGTHS
     assert augment.masks(x, LENGTHS) is x
-
-
-def test_joined_audio_holds_each_utterance_whole_between_pauses_of_faint_noise() -> None:
-    """Where each begins is told from the drawn pauses: everything but the utterances is noise of one level."""
-    speech = random_waveforms(1, 2)
-    for _ in range(20):
-        joined = join(speech, (300, 900))
-        begins = [find(part, joined) for part in speech]
-        before, between = begins[0], begins[1] - begins[0] - len(speech[0])
-        after = len(joined) - begins[1] - len(speech[1])
-        assert joined.dtype == np.float32
-        assert 300 <= between <= 900 and 300 <= before + after <= 900 and before >= 0
-        noise = np.delete(joined, [i for b, s in zip(begins, speech, strict=True) for i in range(b, b + len(s))])
-        faint = 10 * np.log10(np.square(np.concatenate(speech)).mean() / np.square(noise).mean())
-        assert 29 < faint < 61
-
-
-def find(part: np.ndarray, whole: np.ndarray) -> int:
-    """Where an utterance stands, sample by sample."""
-    return next(start for start in range(len(whole)) if np.array_equal(whole[start : start + len(part)], part))
-
-
-def test_joining_is_drawn_from_torch() -> None:
-    speech = random_waveforms(0, 2)
-    first, second = join(speech, (10, 99)), join(speech, (10, 99))
-    torch.manual_seed(0)
-    np.testing.assert_array_equal(join(speech, (10, 99)), first)
-    assert len(first) != len(second) or (first != second).any()
-    assert join(speech, (50, 50)).shape == (sum(map(len, speech)) + 100,)
-    silent = join([np.zeros(50, np.float32)] * 2, (10, 10))
-    np.testing.assert_array_equal(silent, np.zeros(120))

@@ -1,9 +1,9 @@
 """Batches: every utterance once, limits kept, joined pairs, padding; and the schedule of the learning rate."""
 
-from itertools import chain
 from typing import Any
 
 import numpy as np
+import pytest
 from oracles import random_waveforms
 
 from asr.batching import Joined, pad, plan_batches, plan_joined
@@ -58,30 +58,61 @@ def test_schedule_rises_then_falls() -> None:
 
 
 def plan(lengths: np.ndarray, seed: int, **changes: Any) -> list[list[Joined]]:
-    options = {"probability": 0.5, "pause": 300, "max_samples": 5000, "max_utterances": 12, **changes}
+    options = {
+        "probability": 0.5,
+        "pause": 300,
+        "around": np.zeros(len(lengths), np.int64),
+        "following": np.full(len(lengths), -1),
+        "most_parts": 2,
+        "max_samples": 5000,
+        "max_utterances": 12,
+        **changes,
+    }
     return plan_joined(lengths, generator=np.random.default_rng(seed), **options)
 
 
-def test_joined_every_utterance_once_and_no_batch_too_large() -> None:
-    lengths = np.random.default_rng(0).integers(1, 3000, 501)
+@pytest.mark.parametrize("most_parts", [2, 5])
+def test_joined_every_utterance_once_and_no_batch_too_large(most_parts: int) -> None:
+    lengths = np.random.default_rng(0).integers(1, 1500, 501)
     for probability in (0.3, 1.0):
-        batches = plan(lengths, 1, probability=probability)
-        assert sorted(chain.from_iterable(chain.from_iterable(batches))) == list(range(501))
+        batches = plan(lengths, 1, probability=probability, most_parts=most_parts)
+        assert sorted(index for batch in batches for joined in batch for index in joined.parts) == list(range(501))
         for batch in batches:
-            longest = max(sum(lengths[index] + 300 * (len(parts) - 1) for index in parts) for parts in batch)
+            longest = max(sum(lengths[index] + 300 * joined.in_context for index in joined.parts) for joined in batch)
             assert len(batch) == 1 or len(batch) * longest <= 5000
-            assert sum(map(len, batch)) <= 12
-        share = sum(len(parts) for batch in batches for parts in batch if len(parts) == 2) / 501
-        assert probability * 0.5 < share < probability  # the longest fit in no pair
+            assert len(batch) <= 12 and len({joined.in_context for joined in batch}) == 1
+        groups = [joined for batch in batches for joined in batch if len(joined.parts) > 1]
+        assert {len(joined.parts) for joined in groups} == set(range(2, most_parts + 1))
+        share = sum(len(joined.parts) for joined in groups) / 501
+        assert probability * 0.5 < share <= probability  # the longest fit in no group
     assert plan(lengths, 1) == plan(lengths, 1) != plan(lengths, 2)
 
 
 def test_joined_partners_differ_in_every_epoch_and_none_need_exist() -> None:
-    generator = np.random.default_rng(0)
-    lengths = generator.integers(100, 200, 100)
-    options = {"probability": 1.0, "pause": 10, "max_samples": 5000, "max_utterances": 10, "generator": generator}
-    epochs = [{tuple(sorted(parts)) for batch in plan_joined(lengths, **options) for parts in batch} for _ in "ab"]
+    lengths = np.random.default_rng(0).integers(100, 200, 100)
+    epochs = [{joined for batch in plan(lengths, seed, probability=1.0) for joined in batch} for seed in (1, 2)]
     assert len(epochs[0]) == 50 and len(epochs[0] & epochs[1]) < 10
-    assert sorted(len(parts) for batch in plan(np.array([7, 7, 7]), 0, probability=1.0) for parts in batch) == [1, 2]
-    assert plan(np.array([7]), 0, probability=1.0) == [[(0,)]]
-    assert sorted(plan(np.array([4000, 4000]), 0, probability=1.0)) == [[(0,)], [(1,)]]
+    assert sorted(len(one.parts) for batch in plan(np.array([7, 7, 7]), 0, probability=1.0) for one in batch) == [1, 2]
+    assert plan(np.array([7]), 0, probability=1.0) == [[Joined((0,))]]
+    assert sorted(plan(np.array([4000, 4000]), 0, probability=1.0)) == [[Joined((0,))], [Joined((1,))]]
+
+
+def test_an_utterance_is_joined_with_the_next_one_of_its_recording() -> None:
+    """Ten recordings of ten utterances each: most joins go on in the recording, as far as the next one is free."""
+    lengths, following = np.full(100, 100), np.arange(1, 101)
+    following[9::10] = -1
+    pairs = [j.parts for batch in plan(lengths, 0, following=following) for j in batch if len(j.parts) > 1]
+    real = sum(following[left] == right for left, right in pairs)
+    assert len(pairs) == 25 and 15 <= real < 25
+    longer = plan(lengths, 0, following=following, most_parts=4)
+    assert any(len(j.parts) == 4 and list(following[list(j.parts[:3])]) == list(j.parts[1:]) for b in longer for j in b)
+
+
+def test_utterances_in_context_get_batches_that_hold_their_context() -> None:
+    lengths, around = np.full(200, 500), np.tile([0, 400], 100)
+    batches = plan(lengths, 0, probability=0.4, around=around)
+    kept = [joined.parts[0] for batch in batches for joined in batch if joined.in_context and len(joined.parts) == 1]
+    assert 10 < len(kept) < 40 and all(around[index] for index in kept)  # 0.4 of 0.6 of 100
+    for batch in batches:
+        if batch[0].in_context and len(batch[0].parts) == 1:
+            assert len(batch) * 900 <= 5000

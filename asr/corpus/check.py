@@ -64,13 +64,15 @@ def check(
     normalizer: Callable[[str], str],
     segment: Callable[[str], Sequence[str]],
     classes: bool = False,
+    allow_empty: bool = False,
 ) -> Report:
     """Check the manifests of each split for a model with these settings.
 
     `training` is the name of the training split. `text_field` is the field of a line that the model learns to write.
     `normalizer` turns a text into a normalised text, and `segment` turns a normalised text into units. `subsampling` is
     None for a model without CTC, which has no limit on the length of a text. With `classes`, the field holds the class
-    of an utterance: every line must have it, and it is not checked as a text.
+    of an utterance: every line must have it, and it is not checked as a text. With `allow_empty`, lines with an empty
+    text are usable, as recordings without speech.
 
     No fault in a recording or a line stops the check. Recordings are decoded in parallel, once (see `inspect_files`).
     Raises ManifestError for a manifest that cannot be read at all.
@@ -94,7 +96,9 @@ def check(
     scripts = Scripts(entry.text for entry in entries)
     slowest, fastest = usual_speeds([entry.speed for entry in entries if entry.speed])
     for entry in entries:
-        faults = [*audio_faults(entry, sample_rate), *(() if classes else text_faults(entry, scripts, text_field))]
+        faults = list(audio_faults(entry, sample_rate))
+        if not classes:
+            faults += text_faults(entry, scripts, text_field, allow_empty=allow_empty)
         if entry.speed and not slowest <= entry.speed <= fastest:
             usual = f"usual are {slowest:.1f} to {fastest:.1f}"
             faults.append(("unusual speed", f"{entry.speed:.1f} characters per second, {usual}"))
@@ -133,6 +137,7 @@ def settings_of(config: Config) -> dict[str, Any]:
         "normalizer": text.normalizer,
         "segment": Units(symbols, text.units).split,
         "classes": config.task == "classification",
+        "allow_empty": config.data.train_on_empty,
     }
 
 

@@ -30,7 +30,10 @@ VERDICTS = {
     "silent": (UNUSABLE, "record it again, or remove the line"),
     "inverted channel": (UNUSABLE, "keep one channel, or invert one of them"),
     "audio without transcript": (UNUSABLE, "transcribe it, or remove the line"),
-    "empty transcript": (UNUSABLE, "transcribe it, or remove the line"),
+    "empty transcript": (
+        UNUSABLE,
+        "transcribe it, or remove the line; if it has no speech, data.train_on_empty=true uses it",
+    ),
     "infeasible for CTC": (UNUSABLE, "check the text against the audio, or lower model.subsampling"),
     "doubtful length": (SUSPECT, "compare it with its source; all that the file holds is used"),
     "clipped": (SUSPECT, "record it again with less gain, if you can"),
@@ -41,6 +44,7 @@ VERDICTS = {
     "hidden characters": (SUSPECT, "delete them from the text"),
     "look-alike letters": (SUSPECT, "replace the letter by the one of the other script that looks like it"),
     "unusual speed": (SUSPECT, "check the text against the audio"),
+    "no words": (SUSPECT, "transcribe it, if it has speech: data.train_on_empty takes it for noise or silence"),
     "overlapping speech": (SUSPECT, "expect one text for two voices: leave one out, or keep it knowingly"),
     "duplicate audio": (SUSPECT, "keep it in one place"),
     "duplicate text": (SUSPECT, "keep each text in one split, or report it with the score"),
@@ -141,14 +145,16 @@ def audio_faults(entry: Entry, sample_rate: int) -> Iterator[tuple[str, str]]:
         yield "low sample rate", f"{figures.sample_rate} Hz, but the model needs {sample_rate} Hz"
 
 
-def text_faults(entry: Entry, scripts: Scripts, text_field: str) -> Iterator[tuple[str, str]]:
-    """Yield `(verdict, found)` for the transcript of a line."""
+def text_faults(
+    entry: Entry, scripts: Scripts, text_field: str, *, allow_empty: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Yield `(verdict, found)` for the transcript of a line; with `allow_empty`, an empty text is that of noise."""
     text = entry.utterance.text
     if text is None:
         yield "audio without transcript", f"the line has no {text_field}"
         return
     if not entry.text:
-        yield "empty transcript", f"the text is {text!r}"
+        yield "no words" if allow_empty else "empty transcript", f"the text is {text!r}"
     if hidden := hidden_characters(text):
         yield "hidden characters", f"the text holds {describe_characters(hidden)}"
     mixed = {word: letter for word, letter in scripts.foreign_letters(entry.text) if scripts.is_look_alike(letter)}

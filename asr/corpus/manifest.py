@@ -18,13 +18,18 @@ SUFFIXES = (".jsonl", ".csv", ".tsv")
 _FIELDS = ("id", "audio_filepath", "text", "offset", "duration", "speaker")  # all other fields are kept in `extra`
 
 
-def read_manifest(path: str | Path, *, require_text: bool = False, text_field: str = "text") -> list[Utterance]:
+def read_manifest(
+    path: str | Path, *, require_text: bool = False, text_field: str = "text", allow_empty: bool = False
+) -> list[Utterance]:
     """Read a `.jsonl`, `.csv` or `.tsv` manifest; audio paths are relative to the folder of the manifest.
 
-    With `require_text`, a line without text is faulty. `text_field` is the field that becomes the text of an utterance.
-    Raises ManifestError that lists the first ten faulty lines and counts all further ones.
+    With `require_text`, a line without text is faulty; with `allow_empty`, only a line without the field is faulty.
+    `text_field` is the field that becomes the text of an utterance. Raises ManifestError that lists the first ten
+    faulty lines and counts all further ones.
     """
-    utterances, problems = scan_manifest(path, require_text=require_text, text_field=text_field)
+    utterances, problems = scan_manifest(
+        path, require_text=require_text, text_field=text_field, allow_empty=allow_empty
+    )
     raise_problems([f"{path}:{line}: {fault}" for line, fault in problems], ManifestError)
     if not utterances:
         raise ManifestError(f"{path}: holds no utterances; prepare the corpus again")
@@ -32,7 +37,7 @@ def read_manifest(path: str | Path, *, require_text: bool = False, text_field: s
 
 
 def scan_manifest(
-    path: str | Path, *, require_text: bool = False, text_field: str = "text"
+    path: str | Path, *, require_text: bool = False, text_field: str = "text", allow_empty: bool = False
 ) -> tuple[list[tuple[int, Utterance]], list[tuple[int, str]]]:
     """Read a manifest; return the utterances and the faults, each with its line number.
 
@@ -50,7 +55,7 @@ def scan_manifest(
     lines_of_ids: dict[str, int] = {}
     for line, row in rows:
         try:
-            utterance = from_row(row, path.parent, require_text, text_field)
+            utterance = from_row(row, path.parent, require_text, text_field, allow_empty)
             if utterance.id in lines_of_ids:
                 raise ValueError(f"id {utterance.id!r} repeats line {lines_of_ids[utterance.id]}; ids must differ")
             lines_of_ids[utterance.id] = line
@@ -168,7 +173,9 @@ def _csv_rows(path: Path, content: str) -> Iterable[tuple[int, Any]]:
         raise ManifestError(f"{path}:{reader.line_num}: is not CSV ({error}); export the table again") from None
 
 
-def from_row(row: Any, folder: Path, require_text: bool = False, text_field: str = "text") -> Utterance:
+def from_row(
+    row: Any, folder: Path, require_text: bool = False, text_field: str = "text", allow_empty: bool = False
+) -> Utterance:
     """Return the utterance of a manifest row, the inverse of `to_row`. Raises ValueError for a faulty row."""
     if isinstance(row, ValueError):
         raise row
@@ -181,7 +188,7 @@ def from_row(row: Any, folder: Path, require_text: bool = False, text_field: str
         text = str(text)  # such as the number of a speaker
     if text is not None and not isinstance(text, str):
         raise ValueError(f"{text_field} is {text!r}, not a string; put it in quotes")
-    if require_text and not (text or "").strip():
+    if require_text and not (text or "").strip() and not (allow_empty and text is not None):
         cure = "transcribe it" if text_field == "text" else "add it"
         raise ValueError(f"{name} has no {text_field}; {cure} or remove the line")
     offset, duration = _seconds(row, "offset"), _seconds(row, "duration")

@@ -46,6 +46,11 @@ def open_data(config: Config, say: Callable[[str], None], *, strict: bool = Fals
     units = _units(config.text, corpora.training.utterances, say)
     say(f"texts: {config.text.normalizer}; units: {len(units.symbols)} {units.kind}")
     validation = corpora.validation.utterances
+    if not any(utterance.text for utterance in validation):
+        raise TextError(
+            f"{', '.join(config.data.validation)}: all of its {len(validation)} texts are empty, so there is no error "
+            "rate; add utterances with words"
+        )
     if unknown := _count(validation, units.unknown):
         foreign, characters = sum(bool(units.unknown(u.text or "")) for u in validation), describe_characters(unknown)
         if foreign == len(validation):

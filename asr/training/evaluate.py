@@ -16,8 +16,8 @@ from asr.text import BLANK
 class Evaluation:
     """The result of an evaluation: loss in nats per unit, score, hypotheses, and the share of blank frames.
 
-    The loss is NaN if no utterance has one, or if the model computes NaN. A frame is blank if CTC's best unit for it is
-    blank.
+    An empty text counts as one unit. The loss is NaN if no utterance has one, or if the model computes NaN. A frame is
+    blank if CTC's best unit for it is blank.
     """
 
     loss: float
@@ -47,7 +47,7 @@ def evaluate(recognizer: Recognizer, corpus: PackedCorpus) -> Evaluation:
         losses = recognizer.losses(frames[known], lengths[known], targets).cpu() if known else torch.empty(0)
         possible = ~torch.isposinf(losses)  # NaN stays: it shows a model that is broken
         nats += losses[possible].sum().item()
-        num_units += sum(len(target) for target, keep in zip(targets, possible.tolist(), strict=True) if keep)
+        num_units += sum(max(1, len(target)) for target, keep in zip(targets, possible.tolist(), strict=True) if keep)
     return Evaluation(
         loss=nats / num_units if num_units else math.nan,
         score=score(references, hypotheses, interval=False),

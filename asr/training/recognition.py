@@ -58,7 +58,8 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
         return units
 
     def num_targets(self, batch: list[Joined]) -> int:
-        return sum(len(self.spell(joined)) for joined in batch)
+        """Return the number of units of a batch. An empty text counts as one, so that its loss has a weight."""
+        return sum(max(1, len(self.spell(joined))) for joined in batch)
 
     def load(self, batch: list[Joined]) -> tuple[Tensor, Tensor, list[list[int]]]:
         """Load audio `(B, N)`, lengths `(B,)` in samples, and the units of each utterance."""

@@ -23,6 +23,7 @@ _JOINED = 6.0  # seconds; short utterances are joined up to about this length
 _MOST_JOIN, _MOST_ADDED = 0.5, 0.08  # largest share that is chosen; share of frames that pauses and context may add
 _LONGEST_PERCENTILE, _LEAST_LONGEST = 99, 5.0  # of the lengths of recordings; seconds
 _PAUSE_PERCENTILE, _FEWEST_PAUSES = 5, 20  # of the gaps between utterances
+_TOUCHING = 0.05  # seconds; lines that are nearer touch, and tell nothing of pauses
 _PAUSES, _USUAL_PAUSE = (0.2, 1.0), 0.5  # seconds
 
 
@@ -164,7 +165,7 @@ class Recordings:
         rate = self.corpus.sample_rate
         samples = [self._samples(joined, self._mean_pause, 0.5) for batch in plan for joined in batch]
         longest = max(_LEAST_LONGEST, float(np.percentile(samples, _LONGEST_PERCENTILE)) / rate)
-        gaps = [gap / rate for _, _, gap in _in_order(self.corpus) if gap > _ROUNDING * rate]
+        gaps = [gap / rate for _, _, gap in _in_order(self.corpus) if gap > _TOUCHING * rate]
         pause = _USUAL_PAUSE
         if len(gaps) >= _FEWEST_PAUSES:
             pause = float(np.percentile(gaps, _PAUSE_PERCENTILE).clip(*_PAUSES))

@@ -56,7 +56,7 @@ def ctc_baseline_loss(frames: Sequence[int], targets: Sequence[Sequence[int]], n
         before, nats = nats, min(nats, loss.item())
         if before - nats < _CONVERGED * nats:
             break
-    return nats / max(1, sum(map(len, targets)))
+    return nats / sum(max(1, len(target)) for target in targets)
 
 
 def attention_baseline_loss(training: Sequence[str], validation: Sequence[str], units: Units) -> float:
@@ -66,7 +66,7 @@ def attention_baseline_loss(training: Sequence[str], validation: Sequence[str], 
     to write the language without the recordings. The texts are normalised; the ends of texts count.
     """
     model = estimate(training, units="words" if units.kind == "phones" else "characters").model
-    return -model.perplexity(validation).log_prob / sum(len(units.split(text)) for text in validation)
+    return -model.perplexity(validation).log_prob / sum(max(1, len(units.split(text))) for text in validation)
 
 
 def gradient_norms(model: torch.nn.Module, *, scale: float) -> dict[str, float]:

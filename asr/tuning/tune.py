@@ -52,8 +52,8 @@ def tune(
         raise AsrError("--closed allows only words of a word model; give one with --lm, or --lm-text to learn it from")
     if (lm or character_lm) is not None and lm_text:
         raise AsrError("--lm-text estimates both language models; leave out --lm and --character-lm, or --lm-text")
-    field = recognizer.config.data.text_field
-    utterances = read_manifest(manifest, require_text=True, text_field=field)
+    field, allow_empty = recognizer.config.data.text_field, recognizer.config.data.train_on_empty
+    utterances = read_manifest(manifest, require_text=True, text_field=field, allow_empty=allow_empty)
     words: NGram | None = None
     characters: NGram | None = None
     if lm_text:
