@@ -11,6 +11,7 @@ from conftest import RATE, spell
 from asr.audio import load_audio
 from asr.corpus.context import NO_ROOM, Room, read_excerpt, rooms
 from asr.corpus.pack import pack
+from asr.decoders import Recording
 from asr.utterance import Utterance
 
 HOUR = Path("hour.wav")
@@ -80,6 +81,23 @@ def test_context_at_another_rate_and_beyond_the_end(session: Session) -> None:
     assert len(read_excerpt(last, RATE, Room(0.0, 1.0)).after) <= 0.02 * RATE
     noise = part(9.5, 11.0, path)  # an utterance without speech keeps the noise around it
     assert len(read_excerpt(noise, RATE, Room(0.2, 0.5)).after) == RATE // 2
+
+
+def test_a_line_that_ends_with_its_file_costs_no_second_decoding(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Manifests of whole files often state durations; the length of an MP3 is known only after decoding it."""
+    samples, _ = soundfile.read(session[0], dtype="float32")
+    mp3 = session[0].with_suffix(".mp3")
+    soundfile.write(mp3, samples, RATE)
+    seconds = len(load_audio(mp3, RATE)) / RATE
+    monkeypatch.setattr(Recording, "frames", lambda recording: pytest.fail("decoded to its end once more"))
+    line = part(0.0, seconds, mp3)
+    assert rooms([line], [line]) == [Room(0.0, 1.0)]
+    assert len(read_excerpt(line, RATE, Room(0.0, 1.0)).after) == 0
+    loop = session[0].with_name("loop.wav")
+    loop.symlink_to(loop)
+    assert rooms([part(1.0, 2.0, loop)], [part(1.0, 2.0, loop)]) == [Room(1.0, 1.0)]
 
 
 def test_packed_once_for_equal_rooms(session: Session, tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ A context ends at the edge of the recording, at any other line of the recording,
 is as loud as the speech of the utterance, because a recording may hold speech that no line covers.
 """
 
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,14 +42,14 @@ class Excerpt(NamedTuple):
     after: np.ndarray
 
 
-def rooms(utterances: Sequence[Utterance], lines: Iterable[Utterance]) -> list[Room]:
+def rooms(utterances: Sequence[Utterance], lines: Sequence[Utterance]) -> list[Room]:
     """Return how far the context of each utterance may reach: at most REACH, and no further than the next line.
 
     `lines` are all lines of all manifests, in any order, also lines that are left out. A line that overlaps the border
     of an utterance leaves no room there. Lines that are equal to the utterance are the utterance.
     """
-    places = {path: path.resolve() for path in {row.audio for row in (*utterances, *lines)}}
-    parts: dict[Path, set[tuple[float, float]]] = defaultdict(set)
+    places = {path: os.path.realpath(path) for path in {row.audio for row in (*utterances, *lines)}}
+    parts: dict[str, set[tuple[float, float]]] = defaultdict(set)
     for row in lines:
         parts[places[row.audio]].add(_span(row))
     spans = {path: np.array(sorted(found)).reshape(-1, 2) for path, found in parts.items()}
@@ -64,6 +64,8 @@ def _span(utterance: Utterance) -> tuple[float, float]:
 
 def _room(own: tuple[float, float], spans: np.ndarray) -> Room:
     start, end = own
+    if own == (0.0, np.inf):  # the whole recording
+        return NO_ROOM
     starts, ends = spans[:, 0], spans[:, 1]
     others = ~((starts == start) & (ends == end))
     before = start - ends[others & (starts < start)].clip(max=start).max(initial=max(0.0, start - REACH))
@@ -82,22 +84,23 @@ def read_excerpt(utterance: Utterance, sample_rate: int, room: Room) -> Excerpt:
     with open_recording(utterance.audio) as recording:
         # The utterance comes first: a quiet recording is raised by the gain that its utterance needs.
         samples = load_audio(recording, sample_rate, offset=utterance.offset, duration=utterance.duration)
-        end = utterance.offset + (utterance.duration or 0.0)
         before = _read(recording, sample_rate, utterance.offset - room.before, room.before)
-        after = _read(recording, sample_rate, end, room.after)
+        # The last frame of the utterance is read again: the recording may end there.
+        end = utterance.offset + (utterance.duration or 0.0)
+        after = _read(recording, sample_rate, end - _FRAME, _FRAME + room.after)[round(_FRAME * sample_rate) :]
     threshold = speech_threshold(samples, sample_rate)
     before = before[len(before) - pause_length(before[::-1], sample_rate, threshold) :]
     return Excerpt(samples, before, after[: pause_length(after, sample_rate, threshold)])
 
 
 def _read(recording: Recording, sample_rate: int, offset: float, duration: float) -> np.ndarray:
-    """Read a part of an open recording, up to its end; return `(N,)`, without samples if there is nothing to read."""
-    if duration >= _FRAME:
-        try:
-            return load_audio(recording, sample_rate, offset=offset, duration=duration, allow_short=True)
-        except AudioError:  # beyond the end, or damaged: the utterance itself can be read
-            pass
-    return np.zeros(0, np.float32)
+    """Read a part of an open recording, up to its end; return `(N,)`, without samples if it cannot be read."""
+    if offset < 0 or duration <= _FRAME:
+        return np.zeros(0, np.float32)
+    try:
+        return load_audio(recording, sample_rate, offset=offset, duration=duration, allow_short=True)
+    except AudioError:  # damaged; the utterance itself can be read
+        return np.zeros(0, np.float32)
 
 
 def speech_threshold(samples: np.ndarray, sample_rate: int) -> float:
