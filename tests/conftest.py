@@ -131,7 +131,7 @@ def train_config(folder: Path, **training: object) -> Config:
             "data": {"train": str(folder / "train.jsonl"), "validation": str(folder / "validation.jsonl")},
             "features": {"sample_rate": RATE, "bins": 24},
             "model": {"hidden": 32, "layers": 2, "channels": 4, "subsampling": 2, "dropout": 0.1},
-            "augment": {"noise_snr_db": [20, 40], "tempo": 0.1, "frequency_warp": 0.05, "frequency_masks": 1,
+            "augment": {"join": 0, "noise_snr_db": [20, 40], "tempo": 0.1, "frequency_warp": 0.05, "frequency_masks": 1,
                         "frequency_mask_bins": 2, "time_masks_per_second": 1, "time_mask_ms": 20},
             "training": {"epochs": 12, "batch_seconds": 8, "batch_utterances": 64, "learning_rate": 1e-2, **training},
         }
