@@ -66,8 +66,8 @@ def plan_joined(
     `probability` is the share of utterances that are joined, and the share of the others that keep their context.
     `pause` is the most samples that joining adds to each utterance. `around (U,)` is the most samples that the context
     of an utterance has, 0 for an utterance without context. `following (U,)` is the next utterance in the recording, or
-    -1. A joined recording has 2 to `most_parts` utterances. A joined recording that would exceed `max_samples` stays
-    apart. Utterances as they were cut, in context, and joined go to batches of their own.
+    -1. A joined recording has 2 to `most_parts` utterances. Utterances that exceed `max_samples` when they are joined,
+    or with their context, stay as they were cut. Each of the three kinds goes to batches of its own.
     """
     groups = _groups(following, round(probability * len(num_samples)), most_parts, generator)
     lengths = np.array([num_samples[group].sum() + pause * len(group) for group in groups], dtype=np.int64)
@@ -75,7 +75,8 @@ def plan_joined(
     lengths = lengths[lengths <= max_samples]
     joined = [index for group in groups for index in group]
     single = np.setdiff1d(np.arange(len(num_samples)), joined)
-    kept = (around[single] > 0) & (generator.random(len(single)) < probability)
+    fits = (around > 0) & (num_samples + around <= max_samples)
+    kept = fits[single] & (generator.random(len(single)) < probability)
     apart, in_context = single[~kept].tolist(), single[kept].tolist()
     batches = [
         [recordings[place] for place in batch]

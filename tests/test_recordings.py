@@ -15,6 +15,7 @@ from asr.corpus.manifest import write_manifest
 from asr.model_file import read_metadata
 from asr.training.data import open_data
 from asr.training.joining import choose_join
+from asr.training.lengths import measure_lengths
 from asr.training.pauses import make_pause
 from asr.training.recognition import RecognitionTask
 from asr.training.recordings import Recordings
@@ -151,15 +152,15 @@ def test_the_share_that_is_chosen_adds_at_most_8_percent(sessions: Path, tones: 
 def test_lengths_are_those_of_the_plans(sessions: Path, tones: Path) -> None:
     found = recordings(train_config(sessions))
     plan = found.plan(1.0, max_samples=10**9, max_utterances=8, generator=np.random.default_rng(0))
-    lengths = found.lengths(plan)
+    lengths = measure_lengths(found, plan)
     assert 5.0 < lengths.longest < 6.5  # short utterances are joined up to about 6 s
     assert lengths.pause == 0.5  # the shortest gap that is no touching of lines
     singles = found.plan(0.0, max_samples=10**9, max_utterances=8, generator=np.random.default_rng(0))
-    assert found.lengths(singles).longest == 5.0  # utterances of half a second; 5 s are never cut
+    assert measure_lengths(found, singles).longest == 5.0  # utterances of half a second; 5 s are never cut
     alone = recordings(train_config(tones))
-    assert alone.lengths([[Joined((0,))]]).pause == 0.5
+    assert measure_lengths(alone, [[Joined((0,))]]).pause == 0.5
     long = Joined(tuple(range(40)), True)
-    assert alone.lengths([[long]]).longest > 5 + alone.corpus.num_samples[:40].sum() / RATE / 2
+    assert measure_lengths(alone, [[long]]).longest > 5 + alone.corpus.num_samples[:40].sum() / RATE / 2
 
 
 def test_a_run_on_sessions_resumes_to_the_same_bytes_and_keeps_its_lengths(

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import torch
 from asr.batching import Joined, plan_batches, plan_joined
 from asr.corpus.context import REACH
 from asr.corpus.pack import PackedCorpus
-from asr.recognition.trained_lengths import TrainedLengths
 from asr.training.pauses import make_pause
 
 _SHORTEST, _LONGEST = 0.2, 1.5  # seconds of a pause between joined utterances
@@ -20,11 +19,6 @@ _SHARES = 0.25, 1.0  # of a mean utterance; short utterances get pauses that are
 _GAP = 2.0  # seconds; longest real pause between two utterances that are joined
 _ROUNDING = 0.005  # seconds
 _JOINED = 6.0  # seconds; short utterances are joined up to about this length
-_MOST_JOIN, _MOST_ADDED = 0.5, 0.08  # largest share that is chosen; share of frames that pauses and context may add
-_LONGEST_PERCENTILE, _LEAST_LONGEST = 99, 5.0  # of the lengths of recordings; seconds
-_PAUSE_PERCENTILE, _FEWEST_PAUSES = 5, 20  # of the gaps between utterances
-_TOUCHING = 0.05  # seconds; lines that are nearer touch, and tell nothing of pauses
-_PAUSES, _USUAL_PAUSE = (0.2, 1.0), 0.5  # seconds
 
 
 class Recordings:
@@ -47,10 +41,11 @@ class Recordings:
         self.pause = low, high  # samples of the shortest and the longest pause
         self.around = corpus.num_before + corpus.num_after
         self.following, self.gaps = _neighbours(corpus, shortest_pause)
-        self.most_parts = max(2, int(_JOINED * rate / (mean + self._mean_pause)))
+        self.most_parts = max(2, int(_JOINED * rate / (mean + self.mean_pause)))
 
     @property
-    def _mean_pause(self) -> float:
+    def mean_pause(self) -> float:
+        """Samples of a pause that is drawn, on average."""
         low, high = self.pause
         return (high - low) / math.log(high / low) if high > low else float(low)
 
@@ -88,6 +83,10 @@ class Recordings:
     def most_samples(self, joined: Joined) -> int:
         """Return the most samples that `read` may return."""
         return self._samples(joined, self._longest_pause, 1.0)
+
+    def usual_samples(self, joined: Joined) -> int:
+        """Return about as many samples as `read` returns on average."""
+        return self._samples(joined, self.mean_pause, 0.5)
 
     def _samples(self, joined: Joined, pause: float, share: float) -> int:
         """Count the samples of a recording with pauses of `pause` samples, or with a share of the context of one."""
@@ -147,32 +146,8 @@ class Recordings:
             f"{int((self.following >= 0).sum())} are followed by another one after a pause"
         )
 
-    def choose_join(self) -> float:
-        """Return the share of utterances to join at which pauses and context add at most 8 % of frames; at most 0.5."""
-        real = self.gaps[self.following >= 0]
-        pause = max(self._mean_pause, float(real.mean()) if len(real) else 0.0)
-        added = pause + float(self.around.mean()) / 2  # samples, for an utterance
-        share = min(_MOST_JOIN, _MOST_ADDED * float(self.corpus.num_samples.mean()) / added)
-        return math.floor(100 * share) / 100
 
-    def lengths(self, plan: Sequence[Sequence[Joined]]) -> TrainedLengths:
-        """Return the lengths that a model learns from the batches of an epoch.
-
-        `longest` is the 99th percentile of recordings with usual pauses, because a few long recordings teach little. It
-        is at least 5 s: a recurrent model trained on single words still reads short sentences. `pause` is the 5th
-        percentile of the pauses between the utterances of a recording, from 0.2 to 1 s; 0.5 s if there are few pauses.
-        """
-        rate = self.corpus.sample_rate
-        samples = [self._samples(joined, self._mean_pause, 0.5) for batch in plan for joined in batch]
-        longest = max(_LEAST_LONGEST, float(np.percentile(samples, _LONGEST_PERCENTILE)) / rate)
-        gaps = [gap / rate for _, _, gap in _in_order(self.corpus) if gap > _TOUCHING * rate]
-        pause = _USUAL_PAUSE
-        if len(gaps) >= _FEWEST_PAUSES:
-            pause = float(np.percentile(gaps, _PAUSE_PERCENTILE).clip(*_PAUSES))
-        return TrainedLengths(longest=round(longest, 2), pause=round(pause, 2))
-
-
-def _in_order(corpus: PackedCorpus) -> Iterator[tuple[int, int, int]]:
+def in_order(corpus: PackedCorpus) -> Iterator[tuple[int, int, int]]:
     """Yield each utterance, the next one of its recording, and the samples from its end to the start of the next."""
     recordings: dict[Path, list[int]] = defaultdict(list)
     for index, utterance in enumerate(corpus.utterances):
@@ -191,7 +166,7 @@ def _neighbours(corpus: PackedCorpus, shortest: int) -> tuple[np.ndarray, np.nda
     """
     rate = corpus.sample_rate
     following, gaps = np.full(len(corpus), -1), np.zeros(len(corpus), dtype=np.int64)
-    for left, right, gap in _in_order(corpus):
+    for left, right, gap in in_order(corpus):
         needed = min(gap, REACH * rate) - _ROUNDING * rate
         is_pause = corpus.num_after[left] >= needed and corpus.num_before[right] >= needed
         if shortest <= gap <= _GAP * rate and is_pause:
