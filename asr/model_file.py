@@ -132,8 +132,11 @@ def _sizes(numbers: Any) -> list[int]:
 
 
 def _parse(description: Any) -> dict[str, Any]:
-    """Return the description in a header. Raises ValueError unless it is a JSON object that is not nested deeply."""
-    metadata = json.loads(description)
+    """Return the description in a header.
+
+    Raises ValueError unless it is a JSON object that is not nested deeply, with whole numbers of at most 64 bits.
+    """
+    metadata = json.loads(description, parse_int=_number)
     if not isinstance(metadata, dict):
         raise ValueError("the description is no object")
     json.dumps(metadata, ensure_ascii=False).encode()  # a lone surrogate is a ValueError: no output can hold it
@@ -148,6 +151,13 @@ def _parse(description: Any) -> dict[str, Any]:
         if not level:
             return metadata
     raise ValueError("the description is nested too deeply")
+
+
+def _number(digits: str) -> int:
+    """Return a whole number. Raises ValueError if it has more than 64 bits, which no float can stand for later."""
+    if not -(2**63) <= (number := int(digits)) < 2**63:
+        raise ValueError("a number is too large")
+    return number
 
 
 def _fault(metadata: Mapping[str, Any]) -> str | None:
