@@ -19,7 +19,7 @@ from asr.device import choose_device
 from asr.errors import AsrError, ConfigError, ModelFileError
 from asr.features import MFCC, LogMel, Spectrogram
 from asr.lengths import window_samples
-from asr.model_file import COMMANDS, read_metadata, task_of, write_model_file
+from asr.model_file import COMMANDS, EXPORTED_SUFFIX, read_metadata, task_of, write_model_file
 from asr.nn.encoder import Encoder
 from asr.nn.weights import TENSORS_PER_LAYER, require_weights
 
@@ -163,10 +163,12 @@ class SpeechModel(ABC, Generic[Network]):
 
     def save(self, path: str | Path) -> None:
         """Write the model file, whole or not at all. Equal models give equal bytes."""
-        tensors, metadata = self.parts()
         weights = {name: tensor.cpu().contiguous().numpy() for name, tensor in self.modules.state_dict().items()}
-        config = self.config.model_dump(mode="json")
-        write_model_file(path, {**weights, **tensors}, {"config": config, **metadata, "training": self.summary})
+        write_model_file(path, {**weights, **self.parts()[0]}, self.description())
+
+    def description(self) -> dict[str, Any]:
+        """Return what a file says of the model beside its tensors: configuration, units, decoding, training."""
+        return {"config": self.config.model_dump(mode="json"), **self.parts()[1], "training": self.summary}
 
     @classmethod
     def from_file(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
@@ -177,6 +179,8 @@ class SpeechModel(ABC, Generic[Network]):
         """
         device = choose_device(device)
         metadata = read_metadata(path)
+        if Path(path).suffix == EXPORTED_SUFFIX:
+            raise ModelFileError(f"{path}: is an exported model; this needs the file that it was exported from")
         if (task := task_of(metadata)) != cls.task:
             raise ModelFileError(f"{path}: was trained for {task}; use it with `{COMMANDS[task]}`")
         try:

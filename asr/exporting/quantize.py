@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import onnx
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from asr.errors import ConfigError
@@ -34,4 +35,7 @@ def quantize(content: bytes) -> bytes:
             weight_type=QuantType.QInt8,
         )
         quantized = onnx.load(path)
+    for tensor in quantized.graph.initializer:  # all in one way, which `asr.onnx_file` compares with their shapes
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
+    helper.set_model_props(quantized, {entry.key: entry.value for entry in model.metadata_props})
     return quantized.SerializeToString(deterministic=True)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnxruntime
 
+from asr.onnx_file import require_own_graph
+
 _ERRORS_ONLY = 3  # severity: ONNX Runtime warns of inputs that have defaults, which only streams give
 
 
@@ -12,7 +14,11 @@ class Session:
     """An exported model that computes on the CPU."""
 
     def __init__(self, content: bytes, *, threads: int = 0) -> None:
-        """Load the bytes of an exported file. `threads` of 0 are as many as the processor has cores."""
+        """Load the bytes of an exported file. `threads` of 0 are as many as the processor has cores.
+
+        Raises ValueError for a file that holds anything that `asr export` does not write.
+        """
+        require_own_graph(content)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _ERRORS_ONLY
