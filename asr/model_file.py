@@ -26,6 +26,7 @@ COMMANDS = {  # the command that uses a model of each task
     "language model": "asr lm generate",
 }
 DESCRIPTION_KEY = "asr"  # of the description among the metadata of a file
+TENSORS_KEY = "asr.tensors"  # in an exported model: the tensors of language models, base64 of safetensors
 _LATER_SETTINGS: dict[str, dict[str, Any]] = {
     "features": {"level": "utterance", "equalize": False},
     "model": {"frontend": "conv", "decoder": "ctc", "projection": True},

@@ -12,10 +12,9 @@ from asr.exporting.features import log_spectrum, normalize_bins, running_level, 
 from asr.exporting.graph import Graph
 from asr.files import to_json
 from asr.model import SpeechModel
-from asr.model_file import DESCRIPTION_KEY, FORMAT
+from asr.model_file import DESCRIPTION_KEY, FORMAT, TENSORS_KEY
 from asr.nn.attention import EncoderDecoder
 
-TENSORS_KEY = "asr.tensors"  # of the tensors of language models among the metadata: base64 of safetensors
 _ALL = np.array([np.iinfo(np.int64).max])
 
 

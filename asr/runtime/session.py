@@ -22,8 +22,17 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _ERRORS_ONLY
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime has a class of errors for each status, without a base of its own
+            raise ValueError(f"ONNX Runtime {onnxruntime.__version__} cannot load it: {error}") from None
         self.outputs = [output.name for output in self._session.get_outputs()]
+
+    def require_outputs(self, units: int) -> None:
+        """Raise ValueError unless the file computes log-probabilities of so many units, blank included."""
+        shapes = {output.name: output.shape for output in self._session.get_outputs()}
+        if shapes.get("log_probs", [None])[-1] != units or "frames" not in shapes:
+            raise ValueError(f"it does not compute log-probabilities of {units} units")
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Compute all outputs of the file, by name, from its inputs."""
