@@ -6,13 +6,15 @@ TIMES is a table with tabs and the columns utterance, start, end (in seconds) an
 one whose times are exact. Words are compared without case and accents, and matched by edit distance. An utterance is
 left out if TIMES does not hold the words of its text.
 
-Prints a JSON line for each task and border, in milliseconds: `median` and `p90` of the distance, `bias` (the median of
-our time minus the time in TIMES, so positive is late), and the shares of distances within 20, 50 and 100 ms.
+Prints JSON lines for each task and border: all words, those beside another word, and those beside a pause in TIMES. In
+milliseconds: `median` and `p90` of the distance, `bias` (the median of our time minus the time in TIMES: positive is
+late), and `spread`, the median distance without the bias. Then the shares of distances within 20, 50 and 100 ms.
 """
 
 import argparse
 import csv
 import json
+import math
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -31,15 +33,18 @@ from asr.transcript import Word
 from asr.utterance import Utterance
 
 WITHIN = (20, 50, 100)  # milliseconds
+PAUSE = 0.02  # seconds; a shorter gap between two words in TIMES is rounding
 SILENCE = "XSIL"  # marks a pause in the table of Mboshi's authors
 
 
 class Timed(NamedTuple):
-    """A word of TIMES, its start and end in seconds."""
+    """A word of TIMES: its start and end in seconds, and the pauses before and after it."""
 
     text: str
     start: float
     end: float
+    before: float
+    after: float
 
 
 def main() -> None:
@@ -64,19 +69,27 @@ def main() -> None:
     }
     for task, words_of in tasks.items():
         pairs = [pair for one in kept for pair in matched(words_of(one), times[one.id])]
-        for border in ("start", "end"):
-            ours, theirs = (np.array([getattr(pair[side], border) for pair in pairs]) for side in (0, 1))
-            print(json.dumps({"task": task, "border": border, **distances(1000 * (ours - theirs))}), flush=True)
+        for border, pause in (("start", "before"), ("end", "after")):
+            late = np.array([1000 * (getattr(ours, border) - getattr(theirs, border)) for ours, theirs in pairs])
+            beside_pause = np.array([getattr(theirs, pause) > PAUSE for _, theirs in pairs])
+            for beside, chosen in (("any", late), ("word", late[~beside_pause]), ("pause", late[beside_pause])):
+                print(json.dumps({"task": task, "border": border, "beside": beside, **distances(chosen)}), flush=True)
     print(json.dumps({"utterances": len(kept), "left_out": len(utterances) - len(kept)}))
 
 
 def read_times(path: Path) -> dict[str, list[Timed]]:
     """Read TIMES: the words of each utterance, without silences."""
-    times: dict[str, list[Timed]] = defaultdict(list)
+    rows: dict[str, list[tuple[str, float, float]]] = defaultdict(list)
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
             if row["word"] != SILENCE:
-                times[row["utterance"]].append(Timed(fold(row["word"]), float(row["start"]), float(row["end"])))
+                rows[row["utterance"]].append((fold(row["word"]), float(row["start"]), float(row["end"])))
+    times: dict[str, list[Timed]] = defaultdict(list)
+    for utterance, words in rows.items():
+        ends = [-math.inf, *(end for _, _, end in words)]
+        starts = [*(start for _, start, _ in words[1:]), math.inf]
+        for (text, start, end), before, after in zip(words, ends, starts, strict=False):
+            times[utterance].append(Timed(text, start, end, start - before, after - end))
     return times
 
 
@@ -105,6 +118,7 @@ def distances(differences: np.ndarray) -> dict[str, float]:
         "median": round(float(np.median(absolute)), 1),
         "p90": round(float(np.percentile(absolute, 90)), 1),
         "bias": round(float(np.median(differences)), 1),
+        "spread": round(float(np.median(np.abs(differences - np.median(differences)))), 1),
         **{f"within_{limit}": round(float((absolute <= limit).mean()), 3) for limit in WITHIN},
     }
 

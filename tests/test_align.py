@@ -9,6 +9,7 @@ import torch
 from conftest import fresh_recognizer
 
 import asr.recognition.align
+from asr.decoding.times import LINGER
 from asr.errors import AsrError
 from asr.recognition.align import align, spell, well_aligned
 from asr.recognition.longform import RecordingEnd, SegmentFrames
@@ -50,7 +51,8 @@ def test_words_stand_where_they_are_said(monkeypatch: pytest.MonkeyPatch, recogn
     words = found.transcript.words
     assert [word.text for word in words] == ["Abc,", "de", "fgh", "bad —", "cafe!"]
     assert [round(word.start / STRIDE + 0.5) for word in words] == [frame for _, frame in SAID]
-    assert [round((word.end - word.start) / STRIDE) for word in words] == [2 * len(text) for text, _ in SAID]
+    ends = [(frame + 2 * len(text) - 0.5) * STRIDE + LINGER for text, frame in SAID]
+    assert [word.end for word in words] == pytest.approx(ends)
     assert all(word.confidence > 0.8 for word in words)
     assert (found.unspoken, found.unwritten) == ((), ())
     assert found.report() == ["5 of 5 words found"]
