@@ -18,7 +18,7 @@ from asr.files import read_text
 from asr.text import Normalizer, UnitKind, is_punctuation
 
 _LARGEST_FILE = 1_000_000  # bytes
-_ADDED = {"training": ("kernels", "label_prior")}  # younger than the first checkpoints: see `Config.fingerprint`
+_ADDED = {"training": ("kernels",)}  # settings younger than the first checkpoints: see `Config.fingerprint`
 
 
 def _one_or_many(value: Any) -> Any:
@@ -309,13 +309,6 @@ class TrainingConfig(_Section):
         le=1000,
         description="weight of the consistency loss between two masked views of each utterance (CR-CTC); 0.2 is usual, "
         "0 disables it (default: 0)",
-    )
-    label_prior: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="share of the log prior of each unit that the CTC loss takes off, so that units last longer and "
-        "words end later; 0.3 is usual, 0 disables it (default: 0)",
     )
     gradient_clip: float = Field(
         default=1.0, gt=0, description="largest norm of the gradient; larger gradients are scaled down (default: 1)"

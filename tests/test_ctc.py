@@ -1,6 +1,5 @@
 """The CTC loss and its gradient against enumeration and PyTorch, infeasible targets, and the consistency loss."""
 
-import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +9,7 @@ from oracles import collapse, ctc_loss_by_enumeration
 
 from asr.decoding.greedy import best_path
 from asr.lengths import required_frames
-from asr.nn.ctc import ctc_loss, disagreement, prior_ctc_loss, steady_ctc_loss
+from asr.nn.ctc import ctc_loss, disagreement, steady_ctc_loss
 
 
 @pytest.mark.parametrize("target", [(), (1,), (1, 2), (1, 1), (2, 1, 2), (1, 1, 2), (2, 2, 2)])
@@ -56,36 +55,6 @@ def test_the_steady_gradient_is_the_gradient(device: torch.device) -> None:
     assert not any(steady[1][row, length:].any() for row, length in enumerate(lengths)), "padding"
     again = losses_and_gradient(steady_ctc_loss, device)
     assert torch.equal(again[1], steady[1])
-
-
-@pytest.mark.parametrize("target", [(1,), (1, 2), (1, 1), (2, 1, 2)])
-def test_a_prior_weighs_paths_in_the_gradient_and_not_in_the_value(
-    target: tuple[int, ...], device: torch.device
-) -> None:
-    """The gradient is that of the sum over all paths, enumerated; without a bonus it is the gradient of plain CTC."""
-    scores = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(len(target)))
-    lengths, bonus = torch.tensor([5, 4]), torch.tensor([-0.2, 1.5, 0.7])
-
-    def gradient(loss: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        x = scores.clone().requires_grad_()
-        return torch.autograd.grad(loss(x.log_softmax(-1)), x)[0]
-
-    def enumerated(log_probs: torch.Tensor) -> torch.Tensor:
-        nats = torch.zeros(())
-        for row, frames in enumerate(lengths.tolist()):
-            paths = [path for path in itertools.product(range(3), repeat=frames) if collapse(path) == target]
-            weighed = (log_probs[row] + bonus)[torch.arange(frames), torch.tensor(paths)].sum(1)
-            nats = nats - weighed.logsumexp(0)
-        return nats
-
-    def ours(log_probs: torch.Tensor, by: torch.Tensor = bonus) -> torch.Tensor:
-        losses = prior_ctc_loss(log_probs.to(device), lengths.to(device), [target, target], by.to(device)).cpu()
-        torch.testing.assert_close(losses, ctc_loss(log_probs, lengths, [target, target]))
-        return losses.sum()
-
-    torch.testing.assert_close(gradient(ours), gradient(enumerated), atol=1e-5, rtol=1e-4)
-    plain = gradient(lambda log_probs: ctc_loss(log_probs, lengths, [target, target]).sum())
-    torch.testing.assert_close(gradient(lambda log_probs: ours(log_probs, torch.zeros(3))), plain, atol=1e-5, rtol=1e-4)
 
 
 def test_a_steady_loss_that_no_path_has_is_infinite(device: torch.device) -> None:

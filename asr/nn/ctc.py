@@ -1,4 +1,4 @@
-"""Connectionist temporal classification (CTC): the loss, its gradient on CUDA, label priors, and the loss of CR-CTC.
+"""Connectionist temporal classification (CTC): the loss, its gradient on CUDA, and the consistency loss of CR-CTC.
 
 Graves et al. 2006, https://www.cs.toronto.edu/~graves/icml_2006.pdf
 
@@ -89,17 +89,6 @@ class _SteadyCTC(torch.autograd.Function):
     def backward(context: Any, gradients: Tensor) -> tuple[Tensor, None, None]:
         (occupied,) = context.saved_tensors  # (B, S, V)
         return -gradients[:, None, None] * occupied, None, None
-
-
-def prior_ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]], bonus: Tensor) -> Tensor:
-    """Compute `ctc_loss`, `(B,)` in nats, with a gradient that prefers paths of rare units.
-
-    In the gradient, paths are weighed by `log_probs + bonus`, where `bonus (V,)` is in nats: minus a share of the log
-    prior of each unit. Else CTC learns short peaks between blanks, because the blank fits everywhere (Huang et al.
-    2024, https://arxiv.org/abs/2406.02560). The value is that of plain CTC, to compare with validation.
-    """
-    weighed = steady_ctc_loss(log_probs.float() + bonus, lengths, targets)  # PyTorch's gradient takes normalised input
-    return ctc_loss(log_probs.detach(), lengths, targets) + (weighed - weighed.detach())
 
 
 def disagreement(log_probs: Tensor, lengths: Tensor) -> Tensor:

@@ -41,8 +41,6 @@ def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
         raise ConfigError(
             "training.consistency: is for recognisers with model.decoder=ctc, because it compares frames; set it to 0"
         )
-    if config.training.label_prior and (model.task == Classifier.task or config.model.decoder != "ctc"):
-        raise ConfigError("training.label_prior: is for recognisers with model.decoder=ctc; set it to 0")
     return Augment(
         hop_seconds=features.hop / features.sample_rate,
         bin_frequencies=frequencies,

@@ -14,17 +14,16 @@ from asr.text import BLANK
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The result of an evaluation: loss in nats per unit, score, hypotheses, share of blank frames, mean posteriors.
+    """The result of an evaluation: loss in nats per unit, score, hypotheses, and the share of blank frames.
 
     The loss is NaN if no utterance has one, or if the model computes NaN. A frame is blank if CTC's best unit for it is
-    blank. `mean_posterior (V,)` is the mean of CTC's posteriors over all frames.
+    blank.
     """
 
     loss: float
     score: Score
     hypotheses: list[str]
     blank_share: float | None  # None without CTC
-    mean_posterior: list[float] | None  # None without CTC
 
 
 def evaluate(recognizer: Recognizer, corpus: PackedCorpus) -> Evaluation:
@@ -36,15 +35,12 @@ def evaluate(recognizer: Recognizer, corpus: PackedCorpus) -> Evaluation:
     references = [utterance.text or "" for utterance in corpus.utterances]
     hypotheses = [""] * len(corpus)
     nats, num_units, blanks, num_frames = 0.0, 0, 0, 0
-    posteriors = torch.zeros(len(recognizer.units), dtype=torch.float64)  # summed over frames
     for indices, frames, lengths in recognizer.batches(corpus.num_samples, corpus.audio):
         for index, text in zip(indices, recognizer.texts(frames, lengths), strict=True):
             hypotheses[index] = text
         if recognizer.has_ctc:
-            log_probs = recognizer.ctc(frames).cpu()
-            real = frame_mask(lengths.cpu(), log_probs.shape[1])
-            blanks += int(((log_probs.argmax(-1) == BLANK) & real).sum())
-            posteriors += log_probs.exp()[real].sum(0, dtype=torch.float64)
+            best = recognizer.ctc(frames).argmax(-1)
+            blanks += int(((best == BLANK) & frame_mask(lengths, best.shape[1])).sum())
         num_frames += int(lengths.sum())
         known = [row for row, i in enumerate(indices) if not recognizer.units.unknown(references[i])]
         targets = [recognizer.units.encode(references[indices[row]]) for row in known]
@@ -57,5 +53,4 @@ def evaluate(recognizer: Recognizer, corpus: PackedCorpus) -> Evaluation:
         score=score(references, hypotheses, interval=False),
         hypotheses=hypotheses,
         blank_share=blanks / num_frames if recognizer.has_ctc else None,
-        mean_posterior=(posteriors / num_frames).tolist() if recognizer.has_ctc else None,
     )

@@ -131,7 +131,6 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
             task.load_state(carried)
         while reason() is None:
             model.train()
-            task.begin_epoch(at.log)
             plan = plans[at.epoch - 1]
             epoch_started, gradients.loading = time.monotonic(), 0.0
             for batch in plan[at.batch :]:

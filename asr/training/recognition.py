@@ -12,7 +12,7 @@ from asr.figures.attention import attention_picture
 from asr.figures.training import training_picture
 from asr.lengths import required_frames
 from asr.nn.attention import EncoderDecoder
-from asr.nn.ctc import ctc_loss, disagreement, prior_ctc_loss
+from asr.nn.ctc import ctc_loss, disagreement
 from asr.recognition.recognizer import Recognizer
 from asr.run_log import Row
 from asr.training import watch
@@ -22,7 +22,6 @@ from asr.training.speech import SAMPLES, SpeechTask
 from asr.training.verdict import comparison
 
 ATTENTION_FILE = "attention.png"
-LEAST_PRIOR = 1e-5  # a unit that validation lacks is not preferred without limit
 
 
 class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
@@ -39,7 +38,6 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
         self.targets = [data.units.encode(utterance.text or "") for utterance in corpus.utterances]
         self.space = data.units.encode(" ") if " " in data.units.symbols else []
         frames = [self.model.num_output_frames(int(samples)) for samples in corpus.num_samples]
-        self.bonus: Tensor | None = None  # nats by which the loss prefers each unit, `(V,)`; None weighs all alike
         by_ctc, by_attention = config.model.loss_weights
         self.baseline_loss = 0.0
         if by_ctc:
@@ -64,18 +62,6 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
         """Load audio `(B, N)`, lengths `(B,)` in samples, and the units of each utterance."""
         return *self.load_audio(batch), [self.spell(joined) for joined in batch]
 
-    def begin_epoch(self, log: Sequence[Row]) -> None:
-        """Set the prior of the units to the mean posteriors of the epoch before; the first epoch has no prior."""
-        if self.config.training.label_prior and log:
-            prior = torch.tensor(log[-1]["mean_posterior"], device=self.model.device)
-            self.bonus = -self.config.training.label_prior * prior.clamp_min(LEAST_PRIOR).log()
-
-    def ctc_loss(self, log_probs: Tensor, frames: Tensor, targets: list[list[int]]) -> Tensor:
-        """Compute the CTC loss of each target, `(B,)` in nats, with the prior of the units if there is one."""
-        if self.bonus is None:
-            return ctc_loss(log_probs, frames, targets)
-        return prior_ctc_loss(log_probs, frames, targets, self.bonus)
-
     def loss(self, model: nn.Module, data: tuple[Tensor, Tensor, list[list[int]]]) -> Tensor:
         audio, lengths, targets = data
         shortest = torch.tensor([required_frames(target) for target in targets], device=audio.device)
@@ -83,13 +69,13 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
         if consistency:
             log_probs, frames = model(*self.features(audio, lengths, shortest, views=2))
             divergence = disagreement(log_probs, frames).sum()
-            return (self.ctc_loss(log_probs, frames, targets * 2).sum() + consistency * divergence) / 2
+            return (ctc_loss(log_probs, frames, targets * 2).sum() + consistency * divergence) / 2
         features, frames = self.features(audio, lengths, shortest)
         if isinstance(self.module, EncoderDecoder):
             nats: Tensor = model(features, frames, targets)
             return nats.sum()
         log_probs, frames = model(features, frames)
-        return self.ctc_loss(log_probs, frames, targets).sum()
+        return ctc_loss(log_probs, frames, targets).sum()
 
     def evaluate(self) -> Row:
         result = evaluate(self.model, self.data.validation)
@@ -100,7 +86,6 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
             "cer": result.score.cer.percent,
             "wer": result.score.wer.percent,
             "blank_share": result.blank_share,
-            "mean_posterior": result.mean_posterior,
             "samples": [[utterance.text, hypothesis] for utterance, hypothesis in pairs][:SAMPLES],
         }
 

@@ -69,9 +69,6 @@ class Task(ABC, Generic[Batch]):
         """Return a warning about the epoch of `row` for the person who watches, or an empty text."""
         return ""
 
-    def begin_epoch(self, log: Sequence[Row]) -> None:
-        """Take from the rows of earlier epochs what the loss of the next epoch needs."""
-
     def verdict(self, log: Sequence[Row], kept: Row) -> list[str]:
         """Return lines about what a finished run has learned; `kept` is the row of the epoch that is kept."""
         return []
