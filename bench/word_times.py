@@ -71,9 +71,11 @@ def main() -> None:
         pairs = [pair for one in kept for pair in matched(words_of(one), times[one.id])]
         for border, pause in (("start", "before"), ("end", "after")):
             late = np.array([1000 * (getattr(ours, border) - getattr(theirs, border)) for ours, theirs in pairs])
-            beside_pause = np.array([getattr(theirs, pause) > PAUSE for _, theirs in pairs])
+            beside_pause = np.array([getattr(theirs, pause) > PAUSE for _, theirs in pairs], bool)
             for beside, chosen in (("any", late), ("word", late[~beside_pause]), ("pause", late[beside_pause])):
-                print(json.dumps({"task": task, "border": border, "beside": beside, **distances(chosen)}), flush=True)
+                if len(chosen):
+                    result = {"task": task, "border": border, "beside": beside, **distances(chosen)}
+                    print(json.dumps(result), flush=True)
     print(json.dumps({"utterances": len(kept), "left_out": len(utterances) - len(kept)}))
 
 
