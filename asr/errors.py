@@ -54,6 +54,10 @@ class OutputError(AsrError, OSError):
         return self.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
+class ExportError(AsrError):
+    """An exported file would not give the answers of its model, so it was not written."""
+
+
 class ConfigError(AsrError):
     """A configuration file or a `--set` override is wrong."""
 

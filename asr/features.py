@@ -18,7 +18,7 @@ from asr.lengths import Count, hop_samples, num_frames, window_samples
 
 LOG_FLOOR = 1e-6  # power below that of one 16-bit step of noise: the logarithm of digital silence stays finite
 LEVEL_SECONDS = 4.0  # seconds after which the weight of a frame in a running level is 1/e
-_LEAST_VARIANCE = 1.0  # least variance of a running level; limits the features of speech that follows digital silence
+LEAST_VARIANCE = 1.0  # least variance of a running level; limits the features of speech that follows digital silence
 
 
 Level = Literal["utterance", "running"]
@@ -218,5 +218,5 @@ def running_level(features: Tensor, sums: Tensor | None = None, *, decay: float)
         total = total + sums[:, :, None] * decay**steps
     count, features_sum, squares = total
     mean = features_sum / count
-    deviation = (squares / count - mean.square()).clamp_min(_LEAST_VARIANCE).sqrt()
+    deviation = (squares / count - mean.square()).clamp_min(LEAST_VARIANCE).sqrt()
     return (features - mean.to(features)[:, :, None]) / deviation.to(features)[:, :, None], total[:, :, -1]

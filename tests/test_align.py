@@ -9,6 +9,7 @@ import torch
 from conftest import fresh_recognizer
 
 import asr.recognition.align
+from asr.decoding.times import LINGER
 from asr.errors import AsrError
 from asr.recognition.align import align, spell, well_aligned
 from asr.recognition.longform import RecordingEnd, SegmentFrames
@@ -37,10 +38,15 @@ def recognizer() -> Recognizer:
 SAID = [("abc", 10), ("de", 30), ("fgh", 60), ("bad", 80), ("cafe", 120)]
 
 
-def hear(monkeypatch: pytest.MonkeyPatch, recognizer: Recognizer, said: list[tuple[str, int]] = SAID) -> None:
-    """A recording of 150 frames in two segments with a pause between that no segment covers."""
+def hear(
+    monkeypatch: pytest.MonkeyPatch,
+    recognizer: Recognizer,
+    said: list[tuple[str, int]] = SAID,
+    seconds: float = 150 * STRIDE,
+) -> None:
+    """A recording of `seconds` in two segments of 150 frames, with a pause between that no segment covers."""
     rows = say(recognizer, said, 150)
-    parts = [SegmentFrames(rows[2:100], 2), SegmentFrames(rows[110:], 110), RecordingEnd(150 * STRIDE)]
+    parts = [SegmentFrames(rows[2:100], 2), SegmentFrames(rows[110:], 110), RecordingEnd(seconds)]
     monkeypatch.setattr(asr.recognition.align, "compute", lambda *_: iter([(None, part) for part in parts]))
 
 
@@ -50,10 +56,18 @@ def test_words_stand_where_they_are_said(monkeypatch: pytest.MonkeyPatch, recogn
     words = found.transcript.words
     assert [word.text for word in words] == ["Abc,", "de", "fgh", "bad —", "cafe!"]
     assert [round(word.start / STRIDE + 0.5) for word in words] == [frame for _, frame in SAID]
-    assert [round((word.end - word.start) / STRIDE) for word in words] == [2 * len(text) for text, _ in SAID]
+    ends = [(frame + 2 * len(text) - 0.5) * STRIDE + LINGER for text, frame in SAID]
+    assert [word.end for word in words] == pytest.approx(ends)
     assert all(word.confidence > 0.8 for word in words)
     assert (found.unspoken, found.unwritten) == ((), ())
     assert found.report() == ["5 of 5 words found"]
+
+
+def test_the_last_word_ends_with_the_recording(monkeypatch: pytest.MonkeyPatch, recognizer: Recognizer) -> None:
+    hear(monkeypatch, recognizer, seconds=5.12)  # 0.02 s after the last frame of "cafe"
+    found = align(recognizer, "x.wav", "abc de fgh bad cafe")
+    assert found.transcript.words[-1].end == 5.12
+    assert well_aligned(found, Path("x.wav"), "x")[-1].offset < 5.12
 
 
 def test_what_is_not_said_and_not_written_is_passed_over(

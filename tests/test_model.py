@@ -245,10 +245,12 @@ def test_deep_descriptions_and_false_headers_are_refused(recognizer: Recognizer,
     content = (tmp_path / "good").read_bytes()
     length = int.from_bytes(content[:8], "little")
     header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
+    large = {**read_metadata(tmp_path / "good"), "training": {"training_hours": 10**400}}
     deep = {"format": 1, "config": {}, "x": json.loads("[" * 500 + "]" * 500)}
     name = next(name for name in header if name != "__metadata__")
     cases = [
         {**header, "__metadata__": {"asr": json.dumps(deep)}},
+        {**header, "__metadata__": {"asr": json.dumps(large)}},
         {**header, "__metadata__": []},
         {**header, name: 3},
         {**header, name: {**header[name], "shape": [-1]}},

@@ -13,6 +13,7 @@ from asr.cli import (
     classification,
     corpus,
     doctor,
+    exporting,
     gradients,
     language,
     models,
@@ -30,7 +31,13 @@ from asr.extras import missing_package
 SECTIONS = {
     "Data": (corpus.prepare, corpus.check, reports.suspects),
     "Train": (training.train, training.selftest, tuning.tune, language.lm),
-    "Use": (transcription.transcribe, transcription.align, classification.classify, models.info),
+    "Use": (
+        transcription.transcribe,
+        transcription.align,
+        classification.classify,
+        exporting.export,
+        models.info,
+    ),
     "Evaluate": (scoring.score, reports.reports),
     "Help": (doctor.doctor,),
 }

@@ -1,13 +1,15 @@
 """Times and confidences of words, read off a CTC path: the unit of each frame."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
 
 from asr.text import BLANK, Units
 from asr.transcript import Word
+
+LINGER = 0.1  # seconds that the last unit of a word sounds on after its last frame, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,23 @@ def words_on_path(
         spaced = groupby(spelled, key=lambda run: units.decode([run.unit]).isspace())
         groups = [list(group) for is_space, group in spaced if not is_space]
     texts = [spell([run.unit for run in group]) for group in groups]
-    return tuple(
+    words = [
         word(text, group, start=start, seconds_per_frame=seconds_per_frame)
         for text, group in zip(texts, groups, strict=True)
         if text
+    ]
+    return lingering(words, until=(start + len(path) - 0.5) * seconds_per_frame)
+
+
+def lingering(words: Sequence[Word], *, until: float) -> tuple[Word, ...]:
+    """Extend each word to the start of the next word, or the last to `until` in seconds, by at most `LINGER`.
+
+    CTC emits a unit near its start, and then blanks while the unit still sounds. No word ends after `until`.
+    """
+    nexts = [*(word.start for word in words[1:]), until]
+    return tuple(
+        replace(word, end=min(word.end + LINGER, following))
+        for word, following in zip(words, nexts, strict=False)  # without words, `until` is left over
     )
 
 

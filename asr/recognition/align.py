@@ -1,15 +1,14 @@
 """A recording and its text -> the times of words, although words are missing and speech is not in the text."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from torch import Tensor
 
 from asr.decoding.forced import ANY_SOUND, best_states, words_target
-from asr.decoding.times import Run, word
+from asr.decoding.times import Run, lingering, word
 from asr.errors import AsrError, AudioError
 from asr.recognition.interface import FrameModel
 from asr.recognition.longform import SegmentFrames, compute
@@ -33,7 +32,7 @@ class AlignmentModel(FrameModel, Protocol):
     units: Units
     normalizer: Normalizer
 
-    def ctc(self, frames: Tensor) -> Tensor:
+    def unit_rows(self, frames: np.ndarray) -> np.ndarray:
         """Return CTC's log-probabilities `(S, V)` of frames; raise ConfigError for attention without CTC."""
 
     def num_output_frames(self, num_samples: int) -> int:
@@ -78,6 +77,7 @@ def align(model: AlignmentModel, recording: Any, text: str, sample_rate: int | N
     texts, spelled = spell(model, text)
     log_probs, duration, audio = _log_probs(model, recording, sample_rate)
     words, unwritten = find_words(model, log_probs, texts, spelled)
+    words = [one and replace(one, end=min(one.end, duration)) for one in words]  # the last frame reaches beyond the end
     found = [one for one in words if one is not None]
     return Alignment(
         Transcript(text_of(found), duration, tuple(found), audio=audio),
@@ -111,6 +111,8 @@ def find_words(
             if first < beyond
         ]
         words.append(word(texts[index], runs, seconds_per_frame=seconds) if runs else None)
+    found = iter(lingering([one for one in words if one], until=(len(path) - 0.5) * seconds))
+    words = [one and next(found) for one in words]
     any_sound = log_probs[:, BLANK + 1 :].max(axis=1) - ANY_SOUND
     frames = np.flatnonzero(np.isin(states, target.boundaries) & (any_sound > log_probs[:, BLANK]))
     return words, _spans(frames, seconds)
@@ -174,11 +176,11 @@ def _log_probs(model: AlignmentModel, recording: Any, sample_rate: int | None) -
             raise part
         if isinstance(part, SegmentFrames):
             pause = blank(part.start - frames, len(model.units))
-            parts += [pause.numpy(), model.ctc(part.frames).cpu().numpy()]
+            parts += [pause, model.unit_rows(part.frames)]
             frames = part.start + len(part.frames)
         else:
             total = model.num_output_frames(round(part.seconds * model.sample_rate))
-            parts.append(blank(max(0, total - frames), len(model.units)).numpy())
+            parts.append(blank(max(0, total - frames), len(model.units)))
             duration = part.seconds
     return np.concatenate(parts), duration, audio
 

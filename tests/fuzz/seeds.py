@@ -146,6 +146,7 @@ def _models() -> list[bytes]:
     from asr.lm.estimate import estimate
     from asr.lm.recurrent import Given, RecurrentLM
     from asr.recognition.recognizer import Recognizer
+    from asr.recognition.trained_lengths import TrainedLengths
 
     torch.manual_seed(0)
     folder = Path(tempfile.mkdtemp())
@@ -167,6 +168,7 @@ def _models() -> list[bytes]:
     plain.decoder.rescorer = Rescorer(recurrent, UNITS, 0.5, 0.1, {"tuned": "x"})
     plain.confidence = Calibration(slope=1, intercept=0, words=5, right=4, error=0.1, error_before=0.2)
     plain.rejection = Rejection()
+    plain.trained_lengths = TrainedLengths(longest=12, pause=0.4)
     plain.save(folder / "all")
     joint = {**SETTINGS, "model": {**SETTINGS["model"], "decoder": "joint", "cell": "lstm"}}
     Recognizer(Config.model_validate(joint), UNITS).save(folder / "joint")

@@ -1,0 +1,85 @@
+"""The command `asr export`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asr.cli.log import show_log, tell
+from asr.cli.options import Model
+from asr.errors import AsrError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from asr.model import SpeechModel
+
+_MOST = 200  # validation utterances that are compared
+TARGETS = ("onnxruntime", "sherpa-onnx")
+
+
+def export(
+    model: Model,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="PATH", help="File to write: NAME.onnx; with --for sherpa-onnx, a folder."
+        ),
+    ],
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Store weights as 8-bit integers: a quarter of the size, and faster.")
+    ] = False,
+    target: Annotated[
+        str, typer.Option("--for", metavar="NAME", help="Program to export for: onnxruntime or sherpa-onnx (phones).")
+    ] = "onnxruntime",
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MANIFEST",
+            help="Recordings on which both must agree (default: the validation data of the model where it is there, "
+            "else synthetic sounds).",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write 8-bit weights even if they cost more than 0.3 points of CER.")
+    ] = False,
+) -> None:
+    """Write a model as an ONNX file, which runs without PyTorch.
+
+    The file holds all that transcription needs: units, text rules, language models. After writing, the command computes
+    recordings with the model and with the file, alone and in batches. It leaves no file that gives other answers.
+    """
+    if target not in TARGETS:
+        raise AsrError(f"--for {target}: must be one of {', '.join(TARGETS)}")
+    show_log()
+    from asr.api import load
+    from asr.files import require_file
+    from asr.recognition.recognizer import Recognizer
+
+    loaded = load(model, "cpu")
+    waveforms, texts = _recordings(loaded, check)
+    if target == "sherpa-onnx":
+        if not isinstance(loaded, Recognizer):
+            raise AsrError(f"{model}: sherpa-onnx runs recognisers; this is a {loaded.task} model")
+        from asr.exporting.sherpa import export_for_sherpa
+
+        export_for_sherpa(loaded, output, waveforms=waveforms, int8=int8, report=tell)
+        return
+    from asr.exporting.export import export as export_model
+
+    require_file(output)
+    export_model(loaded, output, waveforms=waveforms, texts=texts, int8=int8, force=force, report=tell)
+
+
+def _recordings(model: "SpeechModel[Any]", manifest: Path | None) -> "tuple[list[np.ndarray] | None, list[str] | None]":
+    """Load validation utterances and their texts; None where there are none."""
+    from asr.audio import load_audio
+    from asr.corpus.manifest import read_manifest
+
+    paths = [manifest] if manifest else [path for path in map(Path, model.config.data.validation) if path.is_file()]
+    utterances = [utterance for path in paths for utterance in read_manifest(path)]
+    if not utterances:
+        return None, None
+    some = utterances[:: -(-len(utterances) // _MOST)]
+    waveforms = [load_audio(u.audio, model.sample_rate, offset=u.offset, duration=u.duration) for u in some]
+    return waveforms, [model.normalizer(utterance.text or "") for utterance in some]

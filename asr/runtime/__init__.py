@@ -1,0 +1,1 @@
+"""Use of an exported model on ONNX Runtime, without PyTorch."""
