@@ -1,5 +1,6 @@
 """A training run from its configuration to its results, for every task."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def train(
     Raises ManifestError, TextError, ConfigError or TrainingError if training on the data is impossible, and
     TrainingError if another training uses `out`, or if `out` holds another or a finished run.
     """
-    out = Path(out)
+    begun, out = time.monotonic(), Path(out)
     with claimed(out):
         if extend:
             before, config = extended(out, config)
@@ -66,7 +67,7 @@ def train(
         process = processes()
         if process.is_main_process:
             write_whole(out / CONFIG_FILE, config.to_yaml().encode())
-        log = fit(task, config.training, out)
+        log = fit(task, config.training, out, begun=None if config.training.budget_minutes is None else begun)
         task.model = type(task.model).from_file(out / MODEL_FILE, process.device)
         if process.is_main_process:
             task.draw(out, log, done=True)
