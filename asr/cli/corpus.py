@@ -104,6 +104,7 @@ def prepare(
     )
     for line in describe(prepared, output):
         print(line)
+    after_preparing(output, source, prepared.config, list(prepared.manifests))
     problems = []
     if prepared.faults:
         shown = [*prepared.faults[:10], *(["…"] if len(prepared.faults) > 10 else [])]
@@ -116,7 +117,11 @@ def prepare(
 
 def check(
     manifests: Annotated[
-        list[Path], typer.Argument(metavar="MANIFEST…", help="One manifest per split: train.jsonl test.jsonl …")
+        list[Path],
+        typer.Argument(
+            metavar="MANIFEST…",
+            help="Folder that asr prepare wrote, or one manifest per split: train.jsonl test.jsonl …",
+        ),
     ],
     config: Annotated[
         Path | None,
@@ -135,14 +140,20 @@ def check(
     """Check a corpus before training.
 
     Every recording is decoded to its end, and every text is inspected. The manifest whose name begins with train is the
-    training split, or else the first manifest. The exit status is 1 if a line is unusable; training leaves it out.
+    training split, or else the first manifest. A folder stands for its splits and its config.yaml. The exit status is 1
+    if a line is unusable; training leaves it out.
     """
+    from asr.cli.next_step import after_checking
     from asr.config import Config
     from asr.corpus.cache import use_cache
     from asr.corpus.check import check as check_corpus
     from asr.corpus.check import name_splits, settings_of
     from asr.corpus.check_report import summary, write_table
+    from asr.corpus.prepare import splits_in
 
+    beside = manifests[0] / "config.yaml"
+    config = config or (beside if beside.is_file() else None)
+    manifests = [file for path in manifests for file in (splits_in(path) if path.is_dir() else [path])]
     show_log()
     use_cache(cache)
     settings = Config.load(config) if config else Config.model_validate({"data": {"train": "", "validation": ""}})
@@ -153,6 +164,7 @@ def check(
     features = f"{settings.features.sample_rate} Hz, {settings.features.hop_ms:g} ms, subsampling"
     for line in summary(report, f"{config or 'the default model'} ({features} {settings.model.subsampling})"):
         print(line.encode("utf-8", "backslashreplace").decode())  # a name may hold what UTF-8 cannot
+    after_checking(manifests, config)
     if report.unusable:
         lines = {(finding.manifest, finding.line) for finding in report.unusable}
         raise AsrError(f"{len(lines)} lines are unusable; training leaves them out")

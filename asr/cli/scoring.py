@@ -62,6 +62,7 @@ def score(
     """
     import logging
 
+    from asr.cli.next_step import after_scoring
     from asr.config import Config
     from asr.files import require_file
     from asr.scoring.summary import summarise
@@ -95,3 +96,5 @@ def score(
     if alignments:
         print("\n".join(summary.alignment_lines()))
     print("\n".join(summary.lines()))
+    if other is None:
+        after_scoring(reference, hypothesis, errors=errors)

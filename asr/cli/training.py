@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from asr.cli.log import show_log
-from asr.cli.options import Cache, Set, config_file, model_file
+from asr.cli.options import Cache, Device, Set, config_file, model_file
 from asr.errors import AsrError
 
 
@@ -17,7 +17,7 @@ def train(
         typer.Argument(
             metavar="CONFIG",
             callback=config_file,
-            help="Configuration (YAML) such as recipes/fsdd/config.yaml, or a folder with config.yaml.",
+            help="Folder that asr prepare wrote, or a configuration (YAML) such as recipes/fsdd/config.yaml.",
         ),
     ],
     out: Annotated[
@@ -34,6 +34,10 @@ def train(
         ),
     ] = None,
     override: Set = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Seed of all random numbers (default: 0).")
+    ] = None,
+    device: Device = None,
     cache: Cache = None,
     budget: Annotated[
         str | None,
@@ -82,18 +86,25 @@ def train(
     overrides = list(override or [])
     if start is not None:
         overrides.append(f"training.start_from={start}")
+    if seed is not None:
+        overrides.append(f"training.seed={seed}")
     if budget is not None:
         overrides.append(f"training.budget_minutes={_minutes(budget)}")
     settings = Config.load(config, overrides)
+    from asr.cli.next_step import after_training
+    from asr.training.hardware import use_device
     from asr.training.train import dry_run as forecast
     from asr.training.train import train as train_model
 
+    if device is not None:
+        use_device(device)
     name = config.resolve().parent.name if config.stem == "config" else config.stem
     folder, options = out or Path("runs") / name, {"strict": strict, "overwrite": overwrite, "extend": extend}
     if dry_run:
         print("\n".join(forecast(settings, folder, **options)))
     else:
         train_model(settings, folder, **options)
+        after_training(settings, folder)
 
 
 def selftest(
@@ -106,9 +117,11 @@ def selftest(
     """
     _shorten_busy_waiting()
     show_log()
+    from asr.cli.next_step import after_testing
     from asr.training.selftest import selftest as run_selftest
 
     run_selftest(manifest, print)
+    after_testing(manifest)
 
 
 def _shorten_busy_waiting() -> None:
