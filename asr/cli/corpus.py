@@ -74,14 +74,16 @@ def prepare(
         ),
     ] = None,
 ) -> None:
-    """Make manifests from recordings and texts in any common format.
+    """Make manifests and a configuration from recordings and texts in any common format.
 
     The command recognises the format, shows three utterances, and writes one manifest per split. It copies and cuts no
     recording. Splits of the source are kept. Otherwise, a hash assigns each utterance to a split, so that new data
-    moves no utterance. Recordings without a text go to untranscribed.jsonl. Texts without a recording go to
-    missing.jsonl. The exit status is 1 if there are any, or if a file cannot be read. docs/prepare.md lists the
-    formats.
+    moves no utterance. The sample rate and the rules for texts that suit the data are written to config.yaml, with
+    reasons; a config.yaml that you changed is never replaced. Recordings without a text go to untranscribed.jsonl.
+    Texts without a recording go to missing.jsonl. The exit status is 1 if there are any, or if a file cannot be read.
+    docs/prepare.md lists the formats.
     """
+    from asr.cli.next_step import after_preparing
     from asr.corpus.prepare import describe, parse_fractions
     from asr.corpus.prepare import prepare as prepare_corpus
 

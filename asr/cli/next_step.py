@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ _SHOWN = 3  # recordings that a command may name
 
 def show_next(*words: str | Path, after: str = "") -> None:
     """Print the command `asr WORDS…`, quoted for a shell; `after` says what to do before."""
+    sys.stdout.flush()  # results come before this line also where both go to one log
     tell(f"next: {after}{shlex.join(['asr', *map(str, words)])}")
 
 

@@ -24,7 +24,7 @@ class Amount:
         hours = self.hours or 0.0
         speech = f"{hours * 60:.1f} minutes" if hours < 1 else f"{hours:.1f} hours"
         by = f" by {self.speakers} speaker{'s' * (self.speakers > 1)}" if self.speakers else ""
-        return f"speech: {speech}{by}"
+        return f"{speech} of speech{by}"
 
 
 def measure(utterances: Sequence[Utterance]) -> Amount:

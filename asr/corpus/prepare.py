@@ -11,6 +11,7 @@ from shlex import quote
 
 from asr.corpus.amount import Amount, measure
 from asr.corpus.config_file import describe_config, write_config
+from asr.corpus.expectation import comparison
 from asr.corpus.manifest import write_manifest
 from asr.corpus.readers import READERS
 from asr.corpus.readers.files import SourceError, is_file
@@ -54,7 +55,7 @@ class Prepared:
     divided: bool  # True if utterances were divided by hash, False if all splits are those of the source
     manifests: Splits
     stale: tuple[str, ...]  # manifests in the output folder that another run wrote
-    amount: Amount  # speech of all splits
+    amount: Amount  # speech of the training split
     config: Path | None = None  # configuration beside the manifests, if there are train and validation splits
     notes: tuple[str, ...] = ()  # what was guessed, left out, matched loosely, or not used
     faults: tuple[str, ...] = ()  # files that could not be read, with the reasons; all others are in the manifests
@@ -110,7 +111,7 @@ def prepare(
         manifests = divide(splits, fractions, by)
         usable = [row for name, rows in manifests.items() if name not in ASIDE for row in rows]
         notes = [*found.notes, *remarks(usable), *advice(place, reader, found, usable)]
-    amount = measure(usable)
+    amount = measure(manifests.get("train", ()))
     order = [*SPLITS, *(name for name in manifests if name not in (*SPLITS, *ASIDE)), *ASIDE]
     manifests = {name: manifests[name] for name in order if manifests.get(name)}
     try:
@@ -178,7 +179,8 @@ def divide(splits: Splits, fractions: Sequence[float] | None, by: str) -> Splits
     All other splits are kept. The hash of the key `by` (see SPLIT_KEYS) decides, so that new data never moves an
     utterance to another split. Only a split that would be empty gets the nearest utterances, which is noted. If no
     shares were asked for, fewer than SMALL keys have no test split, and validation gets utterances of train until it
-    has ENOUGH or a fifth of all: with more data they move back. Raises SourceError if there are too few keys for the
+    has ENOUGH or a fifth of all: with more data they move back, and no utterance ever moves from train to test. Raises
+    SourceError if there are too few keys for the
     splits that are asked for, or if a split is already there.
     """
     if fractions is None and "" not in splits:
@@ -245,8 +247,9 @@ def describe(prepared: Prepared, out: Path) -> Iterator[str]:
         if name in ASIDE:
             what = "recordings without a text" if name == UNTRANSCRIBED else "texts without a recording"
             yield f"  {what}: {', '.join(row.id for row in rows[:3])}{', …' if len(rows) > 3 else ''}"
-    if prepared.amount.hours is not None:
-        yield f"{prepared.amount}; {len(samples)} utterances"
+    if prepared.amount.hours is not None and "train" in splits:
+        yield f"train has {prepared.amount}"
+        yield f"  {comparison(prepared.amount.hours, [row.text or '' for row in splits['train']])}"
     for by in ("speaker", "text"):
         places = defaultdict(set)
         for name, rows in splits.items():

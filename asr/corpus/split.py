@@ -31,8 +31,8 @@ def split(
 def top_up(parts: list[list[Utterance]], index: int, least: int, by: Callable[[Utterance], str]) -> None:
     """Move utterances from the part before `index` to the part `index` until it has `least` of them.
 
-    All utterances of one key are moved, the keys of the highest hashes first. So an utterance that is not moved stays
-    where its hash puts it, and with more data utterances only ever move back.
+    All utterances of one key are moved, the keys of the highest hashes first. With more data and an equal `least`,
+    utterances only ever move back.
     """
     keys = sorted(dict.fromkeys(map(by, parts[index - 1])), key=hash_fraction)
     while len(parts[index]) < least and len(keys) > 1:

@@ -7,9 +7,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
-from asr.text import TYPEWRITTEN, Normalizer, UnitKind, is_punctuation
+from asr.text import TYPEWRITTEN, Normalizer, is_punctuation
 
 _APOSTROPHE = "'"
 _MIXED = 0.25  # share of words with capitals; if more have a capital after a small letter, capitals are letters
@@ -88,7 +89,7 @@ def _is_capital(character: str) -> bool:
 
 def _has_inner_capital(word: str) -> bool:
     """Return whether a capital follows a small letter; not in parts such as O'Neil and Nord-Ost."""
-    return any(a.islower() and _is_capital(b) for a, b in zip(word, word[1:], strict=False))
+    return any(a.islower() and _is_capital(b) for a, b in pairwise(word))
 
 
 def _punctuation(texts: Sequence[str]) -> list[Rule]:
@@ -176,10 +177,6 @@ def _names(marks: Iterable[str]) -> str:
 
 
 def _units(texts: Sequence[str]) -> Rule:
-    kind: UnitKind = "characters"
     if any("HANGUL SYLLABLE" in unicodedata.name(character, "") for character in set("".join(texts))):
-        kind = "decomposed"
-        return Rule("units", kind, "the syllables of Hangul are many, their letters are few")
-    return Rule(
-        "units", kind, "each character is one; docs/text.md tells when graphemes, phones or digraphs are better"
-    )
+        return Rule("units", "decomposed", "the syllables of Hangul are many, their letters are few")
+    return Rule("units", "characters", "docs/text.md tells when graphemes, phones or a list of digraphs are better")

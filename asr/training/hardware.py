@@ -35,8 +35,8 @@ def use_device(name: str) -> None:
     if device.index is not None:
         if state.num_processes > 1:
             raise AsrError(
-                f"--device {name}: {state.num_processes} processes would share this GPU; leave --device out, and choose "
-                "GPUs with the environment variable CUDA_VISIBLE_DEVICES"
+                f"--device {name}: {state.num_processes} processes would share this GPU; leave --device out, and "
+                "choose GPUs with the environment variable CUDA_VISIBLE_DEVICES"
             )
         torch.cuda.set_device(device)
         state.device = device
