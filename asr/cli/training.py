@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from asr.cli.log import show_log
+from asr.cli.log import show_log, tell
 from asr.cli.options import Cache, Device, Set, config_file, model_file
 from asr.errors import AsrError
 
@@ -47,6 +47,15 @@ def train(
             "(default: no limit).",
         ),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=2,
+            help="With little data: train a model without each of N parts, which it recognises, and then a model on "
+            "all; takes N + 1 trainings (default: validate on the validation split).",
+        ),
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Stop if any utterance is unusable (default: leave unusable utterances out)."),
@@ -83,6 +92,8 @@ def train(
     use_cache(cache)
     if extend and (overwrite or budget is not None):
         raise AsrError("--extend: leave --overwrite and --budget out; set training.epochs to the number of all epochs")
+    if folds is not None and (extend or dry_run or strict or budget is not None):
+        raise AsrError("--folds: leave --budget, --extend, --strict and --dry-run out")
     overrides = list(override or [])
     if start is not None:
         overrides.append(f"training.start_from={start}")
@@ -102,6 +113,11 @@ def train(
     folder, options = out or Path("runs") / name, {"strict": strict, "overwrite": overwrite, "extend": extend}
     if dry_run:
         print("\n".join(forecast(settings, folder, **options)))
+    elif folds is not None:
+        from asr.training.cross_validation import train_on_folds
+
+        train_on_folds(settings, folder, folds=folds, say=tell, overwrite=overwrite)
+        after_training(settings, folder)
     else:
         train_model(settings, folder, **options)
         after_training(settings, folder)
