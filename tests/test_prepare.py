@@ -191,7 +191,7 @@ def speak(folder: Path, *, count: int = 60, rate: int = 8000, text: str = "Ja, {
 def test_the_configuration_is_what_the_data_tells_and_serves_from_any_folder(tmp_path: Path) -> None:
     done = run_asr("prepare", speak(tmp_path / "in"), "-o", "data/mine it is", cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "next: asr train 'data/mine it is'\n"
-    assert "train has 0.4 minutes of speech\n  for comparison: 5 minutes of" in done.stdout
+    assert "train has 24.0 seconds of speech\n  for comparison: 5 minutes of" in done.stdout
     path = tmp_path / "data/mine it is/config.yaml"
     config = Config.load(path)
     assert config.features.sample_rate == 8000

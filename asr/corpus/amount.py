@@ -1,5 +1,6 @@
 """The amount of speech in a corpus, and its sample rates, by the headers of its recordings."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ class Amount:
 
     def __str__(self) -> str:
         """Return the amount for people."""
-        hours = self.hours or 0.0
-        speech = f"{hours * 60:.1f} minutes" if hours < 1 else f"{hours:.1f} hours"
+        seconds = 3600 * (self.hours or 0.0)
+        limits = ((60, 1, "seconds"), (3600, 60, "minutes"), (math.inf, 3600, "hours"))
+        speech = next(f"{seconds / unit:.1f} {name}" for limit, unit, name in limits if seconds < limit)
         by = f" by {self.speakers} speaker{'s' * (self.speakers > 1)}" if self.speakers else ""
         return f"{speech} of speech{by}"
 

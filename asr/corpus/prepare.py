@@ -222,8 +222,8 @@ def divide(splits: Splits, fractions: Sequence[float] | None, by: str) -> Splits
         top_up(parts, 1, min(ENOUGH, len(splits[origin]) // 5), key)
     if len(parts) > 1 and len(parts[1]) < ENOUGH:
         note(
-            f"{len(parts[1])} utterances are few for validation",
-            "asr train --folds 5 validates on every utterance, and then learns from all",
+            "validation has few utterances",
+            f"{len(parts[1])}; asr train --folds 5 validates on every utterance, and then learns from all",
         )
     return kept | {name: part for name, part in zip(SPLITS, parts, strict=False) if name in wanted}
 
