@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from asr.cli.log import tell
@@ -68,9 +68,8 @@ def after_transcribing(
             config = ["--config", str(_short(model.parent / CONFIG))] if (model.parent / CONFIG).is_file() else []
             show_next("score", inputs[0], manifest, *config)
     elif set(formats) & set(_ANNOTATED.values()):
-        folder = output if output is not None and output.is_dir() else (output or Path("x")).parent
-        corrected = ["prepare", str(folder), "-o", str(Path("data") / "corrected"), "--tier", _TIER]
-        show_next(*corrected, after="correct the files, then ")
+        folder = Path() if output is None else output if output.is_dir() else output.parent
+        show_next("prepare", folder, "-o", "data/corrected", "--tier", _TIER, after="correct the files, then ")
     elif not formats and len(inputs) <= _SHOWN and "-" not in inputs:
         show_next("transcribe", _short(model), *inputs, "-f", _format_of(map(Path, inputs)), "-o", "transcripts")
 
@@ -100,13 +99,11 @@ def _use(command: str, model: Path, validation: Path, hypotheses: Path) -> None:
     show_next(command, model, folder, *formats, "-o", "transcripts")
 
 
-def _format_of(recordings: "Sequence[Path] | map[Path]") -> str:
-    """Return the format of the annotations beside recordings or in their folders, or else txt."""
-    folders = list(dict.fromkeys(path if path.is_dir() else path.parent for path in recordings))
-    for suffix, format in _ANNOTATED.items():
-        if any(next(folder.glob(f"*{suffix}"), None) for folder in folders[:_SHOWN]):
-            return format
-    return "txt"
+def _format_of(places: Iterable[Path]) -> str:
+    """Return the format of the annotations in folders or beside recordings, or else txt."""
+    folders = dict.fromkeys(path if path.is_dir() else path.parent for path in places)
+    found = (format for suffix, format in _ANNOTATED.items() if any(any(f.glob(f"*{suffix}")) for f in folders))
+    return next(found, "txt")
 
 
 def _short(path: Path) -> Path:

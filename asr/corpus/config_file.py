@@ -25,7 +25,7 @@ def write_config(folder: Path, training: Sequence[Utterance], amount: Amount, no
     """
     path = folder / NAME
     if path.exists() and not _is_own(path):
-        note(f"{path}: was changed by hand, and stays as it is; delete it to have it written anew")
+        note(f"{path}: was written or changed by hand, and stays as it is; delete it to have it written anew")
         return path
     body = "".join(f"{line}\n" for line in _lines(training, amount))
     write_whole(path, f"{_HEAD.format(_digest(body))}\n{body}".encode())

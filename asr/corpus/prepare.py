@@ -82,10 +82,11 @@ def prepare(
 
     Recordings without a text go to `untranscribed.jsonl`, and texts without a recording to `missing.jsonl`. `format`
     is a key of READERS (default: the format that is recognised). Splits of the source are kept; `divide` makes the
-    others from `fractions` and `by`. A configuration of the training is written beside the manifests: see
-    `write_config`. `encoding` is that of texts that are not UTF-8. `pair` holds patterns for names
-    that differ (see `pairs.py`). Utterances with a text in `drop` are left out. `options` go to the reader: `tier`,
-    `media`, `text_suffix`, `pattern`, `columns`. Raises SourceError.
+    others from `fractions` and `by`. `write_config` writes a configuration for training beside the manifests.
+
+    `encoding` is that of texts that are not UTF-8. `pair` holds patterns for names that differ (see `pairs.py`).
+    Utterances with a text in `drop` are left out. `options` go to the reader: `tier`, `media`, `text_suffix`,
+    `pattern`, `columns`. Raises SourceError.
     """
     if not source.exists():
         raise SourceError(f"{source}: no such file or folder; correct the path")
@@ -179,9 +180,9 @@ def divide(splits: Splits, fractions: Sequence[float] | None, by: str) -> Splits
     All other splits are kept. The hash of the key `by` (see SPLIT_KEYS) decides, so that new data never moves an
     utterance to another split. Only a split that would be empty gets the nearest utterances, which is noted. If no
     shares were asked for, fewer than SMALL keys have no test split, and validation gets utterances of train until it
-    has ENOUGH or a fifth of all: with more data they move back, and no utterance ever moves from train to test. Raises
-    SourceError if there are too few keys for the
-    splits that are asked for, or if a split is already there.
+    has ENOUGH or a fifth of all: with more data they move back, and no utterance ever moves from train to test.
+
+    Raises SourceError if there are too few keys for the splits that are asked for, or if a split is already there.
     """
     if fractions is None and "" not in splits:
         return splits
