@@ -52,7 +52,7 @@ def test_what_is_printed_leads_from_recordings_to_a_tuned_model(place: Path) -> 
     step, _ = follow(*step)
     assert step[:3] == ["score", "data/my words/test.jsonl", "runs/my words/tuned.test.hyp.jsonl"]
     step, _ = follow(*step)
-    assert step[-1] == "--errors"
+    assert step[-3:] == ["--config", "runs/my words/config.yaml", "--errors"]
     assert CliRunner().invoke(app, step).stderr == ""  # the end of the path
 
 

@@ -74,14 +74,17 @@ def after_transcribing(
         show_next("transcribe", _short(model), *inputs, "-f", _format_of(map(Path, inputs)), "-o", "transcripts")
 
 
-def after_scoring(reference: Path, hypothesis: Path, *, errors: bool) -> None:
-    """Show how to add language models to the model beside the hypotheses, or how to see the errors."""
+def after_scoring(reference: Path, hypothesis: Path, options: Sequence[str], *, analysed: bool) -> None:
+    """Show how to add language models to the model beside the hypotheses, or how to see the errors with `options`.
+
+    Nothing is shown after a score that was `analysed` already.
+    """
     run, tuned = hypothesis.parent / MODEL, hypothesis.parent / "model.tuned.safetensors"
     training, validation = (reference.parent / f"{name}.jsonl" for name in ("train", "validation"))
     if run.is_file() and not tuned.exists() and training.is_file() and validation.is_file():
         show_next("tune", run.parent, validation, "--lm-text", training)
-    elif not errors and "-" not in (str(reference), str(hypothesis)):
-        show_next("score", reference, hypothesis, "--errors")
+    elif not analysed and "-" not in (str(reference), str(hypothesis)):
+        show_next("score", reference, hypothesis, *options, "--errors")
 
 
 def _use(command: str, model: Path, validation: Path, hypotheses: Path) -> None:

@@ -97,4 +97,6 @@ def score(
         print("\n".join(summary.alignment_lines()))
     print("\n".join(summary.lines()))
     if other is None:
-        after_scoring(reference, hypothesis, errors=errors)
+        analysed = any((by, tones, errors, anatomy, training, bleu, alignments, output, html))
+        options = [*(["--lower"] if lower else []), *(["--config", str(config)] if config else [])]
+        after_scoring(reference, hypothesis, options, analysed=analysed)
