@@ -371,8 +371,8 @@ class Config(_Section):
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Config":
         """Read a YAML file and apply overrides such as `training.epochs=20`.
 
-        A relative path in the file is looked up beside the file, then in the current folder. Raises ConfigError, which
-        names the file or the override, the setting, the value found and the values allowed.
+        A relative path in the file is looked up beside the file, then in the current folder; see `locate`. Raises
+        ConfigError, which names the file or the override, the setting, the value found and the values allowed.
         """
         path = Path(path)
         if not path.is_file():

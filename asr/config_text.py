@@ -85,7 +85,7 @@ def locate(tree: dict[str, Any], settings: Sequence[tuple[str, str]], config: Pa
     """Lead the relative paths of some settings, as (section, name), to the files beside the configuration `config`.
 
     A path that leads to no file there stays relative to the current folder. Raises ConfigError for a path that leads
-    to a file in either folder, and not to the same file.
+    to a file in either folder, and not to the same file, unless it begins with `./`, the folder of the configuration.
     """
     for section, name in settings:
         values = tree.get(section)
@@ -102,10 +102,10 @@ def _located(value: Any, setting: str, config: Path) -> Any:
         beside, here = config.parent / value, Path(value)
         if not beside.is_file():
             return value
-        if here.is_file() and not here.samefile(beside):
+        if not value.startswith("./") and here.is_file() and not here.samefile(beside):
             raise ConfigError(
                 f"{config}: {setting}: {value} is a file beside the configuration, {beside}, and another one in the "
-                "current folder; write its absolute path, or run the command in another folder"
+                f"current folder; write ./{value} for the first, or its absolute path"
             )
     except (OSError, ValueError):  # not a name of a file
         return value

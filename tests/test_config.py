@@ -40,6 +40,10 @@ def test_paths_lead_beside_the_file_or_from_the_current_folder(tmp_path: Path, m
     (tmp_path / "train.jsonl").write_text("")
     with pytest.raises(ConfigError, match=r"data\.train: train\.jsonl is a file beside the configuration, data.train"):
         Config.load("data/config.yaml")
+    (data / "config.yaml").write_text("data: {train: ./train.jsonl, validation: ./old.jsonl}\n")
+    (tmp_path / "old.jsonl").write_text("")
+    config = Config.load("data/config.yaml")
+    assert config.data.train == (str(Path("data/train.jsonl")),) and config.data.validation == ("./old.jsonl",)
     monkeypatch.chdir(data)
     assert Config.load("config.yaml").data.train[0] == "train.jsonl"
 

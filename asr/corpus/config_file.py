@@ -44,7 +44,7 @@ def describe_config(path: Path) -> Iterator[str]:
 
 def _lines(training: Sequence[Utterance], amount: Amount) -> Iterator[str]:
     rate, reason = choose_rate(amount)
-    yield from ("data:", "  train: train.jsonl", "  validation: validation.jsonl")
+    yield from ("data:", "  train: ./train.jsonl", "  validation: ./validation.jsonl")
     yield from ("features:", f"  sample_rate: {rate}  # {reason}", "text:")
     for rule in find_rules(utterance.text or "" for utterance in training):
         yield f"  {rule.setting}: {json.dumps(rule.value, ensure_ascii=False)}  # {printable(rule.reason)}"
