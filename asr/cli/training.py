@@ -1,6 +1,7 @@
 """`asr train` and `asr selftest`."""
 
 import os
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -84,6 +85,7 @@ def train(
     checked first; unusable utterances are named and left out. If training was interrupted, repeat the command to
     resume it. Results of another run are never replaced without --overwrite.
     """
+    begun = time.monotonic()  # before PyTorch is loaded, which counts in a budget
     _shorten_busy_waiting()
     show_log()
     from asr.config import Config
@@ -119,7 +121,7 @@ def train(
         train_on_folds(settings, folder, folds=folds, say=tell, overwrite=overwrite)
         after_training(settings, folder)
     else:
-        train_model(settings, folder, **options)
+        train_model(settings, folder, **options, begun=begun)
         after_training(settings, folder)
 
 

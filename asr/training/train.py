@@ -31,7 +31,13 @@ _TASKS: dict[str, tuple[Callable[..., Any], Callable[..., SpeechTask[Any, Any]]]
 
 @steady_numbers()
 def train(
-    config: Config, out: str | Path, *, strict: bool = False, overwrite: bool = False, extend: bool = False
+    config: Config,
+    out: str | Path,
+    *,
+    strict: bool = False,
+    overwrite: bool = False,
+    extend: bool = False,
+    begun: float | None = None,
 ) -> SpeechModel[Any]:
     """Train a model, and write `model.safetensors`, `config.yaml`, `log.jsonl`, `training.png` and a page to `out`.
 
@@ -47,11 +53,13 @@ def train(
         overwrite: Replace the results of another run, or of a finished run, in `out`.
         extend: Continue the run in `out` with more epochs or another learning rate. Settings that `config` leaves open
             stay as they are in the run.
+        begun: The value of `time.monotonic()` from which a time budget counts (default: the time of the call).
 
     Raises ManifestError, TextError, ConfigError or TrainingError if training on the data is impossible, and
     TrainingError if another training uses `out`, or if `out` holds another or a finished run.
     """
-    begun, out = time.monotonic(), Path(out)
+    out = Path(out)
+    begun = time.monotonic() if begun is None else begun
     with claimed(out):
         if extend:
             before, config = extended(out, config)
