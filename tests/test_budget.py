@@ -163,7 +163,7 @@ def test_a_plan_is_that_of_the_log_in_every_process_and_after_a_kill(
 
 def test_plans_that_nearly_fit_stay() -> None:
     log = [{"seconds": 30.0}, *({"seconds": 40.0 + 10 * n} for n in range(5))]
-    assert budget.epochs_within(log, epochs=9, seconds=110.0) == 9  # 110 s
+    assert budget.epochs_within(log, epochs=9, seconds=118.0) == 9  # 110 s, and some for the last pictures
     assert budget.epochs_within(log, epochs=9, seconds=200.0) == 17  # 11 epochs more
     assert budget.epochs_within(log, epochs=90, seconds=200.0) == 17
     assert budget.epochs_within(log, epochs=90, seconds=50.0) == 7  # the time is over: one epoch to end well

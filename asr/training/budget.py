@@ -20,7 +20,8 @@ from asr.training.speech import SpeechTask
 MIN_EPOCHS, MIN_STEPS = 8, 3000  # with fewer, a larger model is worse than a smaller one
 MAX_EPOCHS = 100
 MIN_UTTERANCES = 8  # utterances in a batch; smaller batches waste the processor
-_SHARE = 0.97  # planned share of the budget; the rest is for the last pictures
+_SHARE = 0.97  # planned share of the budget
+_CLOSING = 6.0  # seconds that a plan leaves, at least, for the last pictures
 _EVALUATION = 0.35  # time to recognise audio, as a share of the time to train on it
 _MEASURED = 3  # steps that are timed
 _RECENT = 3  # epochs whose mean time is expected of all that are left
@@ -66,10 +67,11 @@ def epochs_within(log: Sequence[Row], *, epochs: int, seconds: float) -> int:
         return epochs
     first = max(0, len(ends) - 1 - _RECENT)
     each = (ends[-1] - ends[first]) / (len(ends) - 1 - first)
-    missed = ends[-1] + (epochs - len(ends)) * each - _SHARE * seconds
+    end = min(_SHARE * seconds, seconds - _CLOSING)
+    missed = ends[-1] + (epochs - len(ends)) * each - end
     if each <= 0 or abs(missed) <= _TOLERANCE * seconds:
         return epochs
-    left = max(1, round((_SHARE * seconds - ends[-1]) / each))
+    left = max(1, round((end - ends[-1]) / each))
     return min(max(MAX_EPOCHS, epochs), len(ends) + left)
 
 
