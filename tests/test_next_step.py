@@ -63,7 +63,10 @@ def test_commands_that_lead_to_training(place: Path) -> None:
     Path("data/mine/config.yaml").unlink()
     assert follow("selftest", "data/mine/train.jsonl")[0] == ["check", "data/mine/train.jsonl"]
     assert follow("check", "data/mine/train.jsonl")[0] == ["selftest", "data/mine/train.jsonl"]
-    assert follow("prepare", "my words", "-o", "data/all", "--split", "1")[0][-2:] == ["--split", "0.9,0.1"]
+    again = follow("prepare", "my words", "-o", "data/all", "--split", "1", "--drop", "a.", "--text-suffix", ".txt")[0]
+    wanted = ["--by", "id", "--drop", "a.", "--text-suffix", ".txt", "--split", "0.9,0.1"]
+    assert again == ["prepare", "my words", "-o", "data/all", *wanted]
+    assert follow(*again)[0] == ["train", "data/all"]
 
 
 def test_transcripts_lead_to_files_and_corrected_files_to_training(

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -89,24 +89,22 @@ def prepare(
 
     show_log(logging.WARNING)
     fractions = None if split is None else parse_fractions(split)
-    prepared = prepare_corpus(
-        source,
-        output,
-        format=format,
-        fractions=fractions,
-        by=by,
-        encoding=encoding,
-        pair=pair or (),
-        drop=drop or (),
-        tier=tier,
-        media=media,
-        columns=columns,
-        text_suffix=text_suffix,
-        pattern=pattern,
-    )
+    options: dict[str, Any] = {
+        "format": format,
+        "by": by,
+        "encoding": encoding,
+        "pair": pair or (),
+        "drop": drop or (),
+        "tier": tier,
+        "media": media,
+        "columns": columns,
+        "text_suffix": text_suffix,
+        "pattern": pattern,
+    }
+    prepared = prepare_corpus(source, output, fractions=fractions, **options)
     for line in describe(prepared, output):
         print(line)
-    after_preparing(output, source, prepared.config, list(prepared.manifests))
+    after_preparing(output, source, prepared.config, list(prepared.manifests), options)
     problems = []
     if prepared.faults:
         shown = [*prepared.faults[:10], *(["…"] if len(prepared.faults) > 10 else [])]

@@ -3,7 +3,8 @@
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from asr.cli.log import tell
@@ -23,12 +24,23 @@ def show_next(*words: str | Path, after: str = "") -> None:
     tell(f"next: {after}{shlex.join(['asr', *map(str, words)])}")
 
 
-def after_preparing(folder: Path, source: Path, config: Path | None, splits: Sequence[str]) -> None:
-    """Show how to train on what `asr prepare` wrote, or how to prepare again if there is no validation split."""
+def after_preparing(
+    folder: Path,
+    source: Path,
+    config: Path | None,
+    splits: Sequence[str],
+    options: Mapping[str, str | Sequence[str] | None],
+) -> None:
+    """Show how to train on what `asr prepare` wrote, or how to prepare again if there is no validation split.
+
+    `options` are those of the command, by name: a text, several texts, or None.
+    """
     if config is not None:
         show_next("train", folder)
     elif "train" in splits and "validation" not in splits:
-        show_next("prepare", source, "-o", folder, "--split", "0.9,0.1")
+        several = {name: [value] if isinstance(value, str) else value or () for name, value in options.items()}
+        given = [(f"--{name.replace('_', '-')}", text) for name, texts in several.items() for text in texts]
+        show_next("prepare", source, "-o", folder, *chain.from_iterable(given), "--split", "0.9,0.1")
 
 
 def after_checking(manifests: Sequence[Path], config: Path | None) -> None:
