@@ -95,8 +95,8 @@ def start_from(model: SpeechModel[Any], path: str | Path) -> str:
     return f"starting from {path}: {model.outputs} {len(shared)} kept, {added} new, {dropped} dropped"
 
 
-def plan_epochs(config: Config, data: Corpora) -> list[list[list[Joined]]]:
-    """Plan the batches of every epoch; the learning-rate schedule needs their number before the first step."""
+def plan_epochs(config: Config, data: Corpora, epochs: int | None = None) -> list[list[list[Joined]]]:
+    """Plan the batches of each of `epochs` epochs (default: `training.epochs`); see `Task.plans`."""
     generator = np.random.default_rng(config.training.seed)
     limits = {
         "max_samples": round(config.training.batch_seconds * data.training.sample_rate),
@@ -104,7 +104,7 @@ def plan_epochs(config: Config, data: Corpora) -> list[list[list[Joined]]]:
     }
     join, pause = config.augment.join, pause_range(config)[1]
     plans: list[list[list[Joined]]] = []
-    for _ in range(config.training.epochs):
+    for _ in range(epochs or config.training.epochs):
         if join:
             plan = plan_joined(data.training.num_samples, probability=join, pause=pause, generator=generator, **limits)
         else:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from asr.batching import Joined
 from asr.config import Config
+from asr.corpus.expectation import comparison
 from asr.figures.attention import attention_picture
 from asr.figures.training import training_picture
 from asr.lengths import required_frames
@@ -19,7 +20,6 @@ from asr.training import watch
 from asr.training.data import TrainingData
 from asr.training.evaluate import evaluate
 from asr.training.speech import SAMPLES, SpeechTask
-from asr.training.verdict import comparison
 
 ATTENTION_FILE = "attention.png"
 
