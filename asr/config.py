@@ -12,12 +12,19 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from asr.cells import Cell
-from asr.config_text import apply, explain, parse, to_yaml
+from asr.config_text import apply, explain, locate, parse, to_yaml
 from asr.errors import ConfigError
 from asr.files import read_text
 from asr.text import Normalizer, UnitKind, is_punctuation
 
 _LARGEST_FILE = 1_000_000  # bytes
+_PATHS = (
+    ("data", "train"),
+    ("data", "validation"),
+    ("data", "exclude"),
+    ("text", "units_file"),
+    ("training", "start_from"),
+)
 _ADDED = {
     "data": ("train_on_empty",),
     "training": ("kernels",),
@@ -34,7 +41,7 @@ class _Section(BaseModel):
 
 
 class DataConfig(_Section):
-    """Manifests, with paths relative to the folder in which the command runs."""
+    """Manifests, with paths relative to the folder of the configuration, or to that in which the command runs."""
 
     train: tuple[str, ...] = Field(min_length=1, description="one or more manifests of training utterances (required)")
     validation: tuple[str, ...] = Field(
@@ -374,7 +381,8 @@ class Config(_Section):
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> "Config":
         """Read a YAML file and apply overrides such as `training.epochs=20`.
 
-        Raises ConfigError, which names the file or the override, the setting, the value found and the values allowed.
+        A relative path in the file is looked up beside the file, then in the current folder; see `locate`. Raises
+        ConfigError, which names the file or the override, the setting, the value found and the values allowed.
         """
         path = Path(path)
         if not path.is_file():
@@ -386,6 +394,7 @@ class Config(_Section):
             raise ConfigError(
                 f"{path}: must contain sections such as `data:` and `model:`, found {type(tree).__name__}"
             )
+        locate(tree, _PATHS, path)
         set_by = {}
         for override in overrides:
             set_by[apply(tree, override)] = f"--set {override}"

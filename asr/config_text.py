@@ -1,5 +1,7 @@
 """The text of a configuration: plain YAML, overrides, and errors that say in plain words what a value must be."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -77,6 +79,37 @@ def parse(content: str, source: str) -> Any:
 def to_yaml(tree: dict[str, Any]) -> str:
     """Return a tree of settings as YAML, in the order of the settings."""
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def locate(tree: dict[str, Any], settings: Sequence[tuple[str, str]], config: Path) -> None:
+    """Lead the relative paths of some settings, as (section, name), to the files beside the configuration `config`.
+
+    A path that leads to no file there stays relative to the current folder. Raises ConfigError for a path that leads
+    to a file in either folder, and not to the same file, unless it begins with `./`, the folder of the configuration.
+    """
+    for section, name in settings:
+        values = tree.get(section)
+        if isinstance(values, dict) and isinstance(values.get(name), list):
+            values[name] = [_located(value, f"{section}.{name}", config) for value in values[name]]
+        elif isinstance(values, dict) and name in values:
+            values[name] = _located(values[name], f"{section}.{name}", config)
+
+
+def _located(value: Any, setting: str, config: Path) -> Any:
+    if not isinstance(value, str):  # a fault that `explain` names
+        return value
+    try:
+        beside, here = config.parent / value, Path(value)
+        if not beside.is_file():
+            return value
+        if not value.startswith("./") and here.is_file() and not here.samefile(beside):
+            raise ConfigError(
+                f"{config}: {setting}: {value} is a file beside the configuration, {beside}, and another one in the "
+                f"current folder; write ./{value} for the first, or its absolute path"
+            )
+    except (OSError, ValueError):  # not a name of a file
+        return value
+    return str(beside)
 
 
 def apply(tree: dict[str, Any], override: str) -> str:

@@ -45,6 +45,10 @@ class RemainingTime:
         self._first: float | None = None  # time of the first step
         self._samples: deque[tuple[float, float]] = deque()  # time, steps done until then
 
+    def expect(self, total: float) -> None:
+        """Change the number of steps of the task."""
+        self._total = total
+
     def advance(self, steps: float) -> None:
         """Count `steps` more steps as done now."""
         self._done += steps
@@ -110,6 +114,13 @@ class ProgressBar:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    def expect(self, total: int) -> None:
+        """Change the number of steps of the task."""
+        self._total = total
+        self._remaining.expect(total)
+        if self._bar is not None:
+            self._bar.update(self._task, total=total)
 
     def advance(self, steps: float = 1, *, note: str = "") -> None:
         """Count `steps` more steps as done, and show `note` (such as a loss) beside the count."""

@@ -15,7 +15,7 @@ UnitKind = Literal["characters", "graphemes", "decomposed", "phones"]
 # The joiners U+200C and U+200D stay, because they spell words in Persian and in Indic scripts.
 _INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u2060\u00ad"))
 _JOINERS = "\u200c\u200d"
-_TYPEWRITTEN = str.maketrans("’‐‑", "'--")  # text editors replace the ASCII apostrophe and hyphen
+TYPEWRITTEN = str.maketrans("’‐‑", "'--")  # text editors replace the ASCII apostrophe and hyphen
 _TURKIC = str.maketrans("Iİ", "ıi")
 
 
@@ -42,7 +42,7 @@ class Normalizer:
     def __call__(self, text: str) -> str:
         text = unicodedata.normalize("NFC", text.translate(_INVISIBLE))
         if self.strip_punctuation:
-            text = _strip_punctuation(text.translate(_TYPEWRITTEN), self.keep_inside_words)
+            text = _strip_punctuation(text.translate(TYPEWRITTEN), self.keep_inside_words)
         if self.lower == "turkic":
             text = text.translate(_TURKIC)
         if self.lower:

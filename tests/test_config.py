@@ -25,6 +25,29 @@ def test_no_recipe_has_a_training_program() -> None:
     assert not list(REPOSITORY.glob("recipes/*/train.py"))
 
 
+def test_paths_lead_beside_the_file_or_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "config.yaml").write_text("data: {train: [train.jsonl, data/more.jsonl], validation: v.jsonl}\n")
+    for name in ("train.jsonl", "more.jsonl"):
+        (data / name).write_text("")
+    config = Config.load("data/config.yaml")
+    assert config.data.train == (str(Path("data/train.jsonl")), "data/more.jsonl")  # the second as in old files
+    assert config.data.validation == ("v.jsonl",)  # nowhere: reading it names it
+    assert Config.load(data / "config.yaml").data.train[0] == str(data / "train.jsonl")
+    assert Config.load("data/config.yaml", ["data.train=train.jsonl"]).data.train == ("train.jsonl",)
+    (tmp_path / "train.jsonl").write_text("")
+    with pytest.raises(ConfigError, match=r"data\.train: train\.jsonl is a file beside the configuration, data.train"):
+        Config.load("data/config.yaml")
+    (data / "config.yaml").write_text("data: {train: ./train.jsonl, validation: ./old.jsonl}\n")
+    (tmp_path / "old.jsonl").write_text("")
+    config = Config.load("data/config.yaml")
+    assert config.data.train == (str(Path("data/train.jsonl")),) and config.data.validation == ("./old.jsonl",)
+    monkeypatch.chdir(data)
+    assert Config.load("config.yaml").data.train[0] == "train.jsonl"
+
+
 def test_overrides() -> None:
     config = Config.load(
         SHIPPED[0], ["training.epochs=3", "data.train=[a.jsonl, b.jsonl]", "training.learning_rate=1e-3"]

@@ -50,6 +50,14 @@ def test_two_processes_train_as_one(tones: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(models[1][name], weights, atol=2e-3, rtol=0, msg=name)
 
 
+def test_processes_plan_a_budget_together(tones: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(train_config(tones, budget_minutes=0.5, patience=1000).to_yaml())
+    finish(torchrun(config, tmp_path / "out", "--standalone"))  # a process with another plan would wait for ever
+    log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["epoch"] == log[-1]["epochs"] == len(log)
+
+
 def test_a_killed_process_ends_the_job_and_it_resumes(tones: Path, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(with_augment(train_config(tones, epochs=3, checkpoint_minutes=1e-6), join=0.5).to_yaml())

@@ -52,9 +52,11 @@ def test_a_machine_that_is_too_slow_gives_no_result(tones: Path, monkeypatch: py
         selftest(tones / "train.jsonl", lambda line: None)
 
 
-def test_the_command_prints_two_lines(tones: Path) -> None:
+def test_the_command_prints_two_lines_and_the_next_one(tones: Path) -> None:
     done = run_asr("selftest", tones / "train.jsonl")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 2
-    assert all(line.startswith("memorising ") for line in done.stderr.splitlines())  # only on slow machines
+    *progress, last = done.stderr.splitlines()
+    assert all(line.startswith("memorising ") for line in progress)  # only on slow machines
+    assert last.startswith("next: asr check '")
     assert not [path for path in tones.iterdir() if path.name.startswith("run")]

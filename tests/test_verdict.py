@@ -5,7 +5,8 @@ import re
 import pytest
 from conftest import REPOSITORY
 
-from asr.training.verdict import MEASURED, comparison, verdict
+from asr.corpus.expectation import MEASURED, comparison
+from asr.training.verdict import verdict
 from asr.training.watch import MIN_STEPS
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -74,36 +74,37 @@ def prepare(
         ),
     ] = None,
 ) -> None:
-    """Make manifests from recordings and texts in any common format.
+    """Make manifests and a configuration from recordings and texts in any common format.
 
     The command recognises the format, shows three utterances, and writes one manifest per split. It copies and cuts no
     recording. Splits of the source are kept. Otherwise, a hash assigns each utterance to a split, so that new data
-    moves no utterance. Recordings without a text go to untranscribed.jsonl. Texts without a recording go to
-    missing.jsonl. The exit status is 1 if there are any, or if a file cannot be read. docs/prepare.md lists the
-    formats.
+    moves no utterance. The sample rate and the rules for texts that suit the data are written to config.yaml, with
+    reasons; a config.yaml that you changed is never replaced. Recordings without a text go to untranscribed.jsonl.
+    Texts without a recording go to missing.jsonl. The exit status is 1 if there are any, or if a file cannot be read.
+    docs/prepare.md lists the formats.
     """
+    from asr.cli.next_step import after_preparing
     from asr.corpus.prepare import describe, parse_fractions
     from asr.corpus.prepare import prepare as prepare_corpus
 
     show_log(logging.WARNING)
     fractions = None if split is None else parse_fractions(split)
-    prepared = prepare_corpus(
-        source,
-        output,
-        format=format,
-        fractions=fractions,
-        by=by,
-        encoding=encoding,
-        pair=pair or (),
-        drop=drop or (),
-        tier=tier,
-        media=media,
-        columns=columns,
-        text_suffix=text_suffix,
-        pattern=pattern,
-    )
+    options: dict[str, Any] = {
+        "format": format,
+        "by": by,
+        "encoding": encoding,
+        "pair": pair or (),
+        "drop": drop or (),
+        "tier": tier,
+        "media": media,
+        "columns": columns,
+        "text_suffix": text_suffix,
+        "pattern": pattern,
+    }
+    prepared = prepare_corpus(source, output, fractions=fractions, **options)
     for line in describe(prepared, output):
         print(line)
+    after_preparing(output, source, prepared.config, list(prepared.manifests), options)
     problems = []
     if prepared.faults:
         shown = [*prepared.faults[:10], *(["…"] if len(prepared.faults) > 10 else [])]
@@ -116,7 +117,11 @@ def prepare(
 
 def check(
     manifests: Annotated[
-        list[Path], typer.Argument(metavar="MANIFEST…", help="One manifest per split: train.jsonl test.jsonl …")
+        list[Path],
+        typer.Argument(
+            metavar="MANIFEST…",
+            help="Folder that asr prepare wrote, or one manifest per split: train.jsonl test.jsonl …",
+        ),
     ],
     config: Annotated[
         Path | None,
@@ -135,14 +140,20 @@ def check(
     """Check a corpus before training.
 
     Every recording is decoded to its end, and every text is inspected. The manifest whose name begins with train is the
-    training split, or else the first manifest. The exit status is 1 if a line is unusable; training leaves it out.
+    training split, or else the first manifest. A folder stands for its splits and its config.yaml. The exit status is 1
+    if a line is unusable; training leaves it out.
     """
+    from asr.cli.next_step import after_checking
     from asr.config import Config
     from asr.corpus.cache import use_cache
     from asr.corpus.check import check as check_corpus
     from asr.corpus.check import name_splits, settings_of
     from asr.corpus.check_report import summary, write_table
+    from asr.corpus.prepare import splits_in
 
+    beside = manifests[0] / "config.yaml"
+    config = config or (beside if beside.is_file() else None)
+    manifests = [file for path in manifests for file in (splits_in(path) if path.is_dir() else [path])]
     show_log()
     use_cache(cache)
     settings = Config.load(config) if config else Config.model_validate({"data": {"train": "", "validation": ""}})
@@ -153,6 +164,7 @@ def check(
     features = f"{settings.features.sample_rate} Hz, {settings.features.hop_ms:g} ms, subsampling"
     for line in summary(report, f"{config or 'the default model'} ({features} {settings.model.subsampling})"):
         print(line.encode("utf-8", "backslashreplace").decode())  # a name may hold what UTF-8 cannot
+    after_checking(manifests, config)
     if report.unusable:
         lines = {(finding.manifest, finding.line) for finding in report.unusable}
         raise AsrError(f"{len(lines)} lines are unusable; training leaves them out")

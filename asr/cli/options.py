@@ -1,6 +1,7 @@
 """Arguments and options that several commands share."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -31,7 +32,7 @@ def config_file(path: Path | None) -> Path | None:
     others = ", ".join(sorted(file.name for file in path.glob("*.y*ml"))[:5])
     raise AsrError(
         f"{path}: is a folder without config.yaml{f', it holds {others}' if others else ''}; name a configuration, or "
-        "write one there, as docs/train.md shows"
+        f"let asr prepare write one: asr prepare {quote(str(path))} -o data/NAME"
     )
 
 

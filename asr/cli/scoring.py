@@ -62,6 +62,7 @@ def score(
     """
     import logging
 
+    from asr.cli.next_step import after_scoring
     from asr.config import Config
     from asr.files import require_file
     from asr.scoring.summary import summarise
@@ -95,3 +96,7 @@ def score(
     if alignments:
         print("\n".join(summary.alignment_lines()))
     print("\n".join(summary.lines()))
+    if other is None:
+        analysed = any((by, tones, errors, anatomy, training, bleu, alignments, output, html))
+        options = [*(["--lower"] if lower else []), *(["--config", str(config)] if config else [])]
+        after_scoring(reference, hypothesis, options, analysed=analysed)

@@ -1,13 +1,14 @@
 """`asr train` and `asr selftest`."""
 
 import os
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from asr.cli.log import show_log
-from asr.cli.options import Cache, Set, config_file, model_file
+from asr.cli.log import show_log, tell
+from asr.cli.options import Cache, Device, Set, config_file, model_file
 from asr.errors import AsrError
 
 
@@ -17,7 +18,7 @@ def train(
         typer.Argument(
             metavar="CONFIG",
             callback=config_file,
-            help="Configuration (YAML) such as recipes/fsdd/config.yaml, or a folder with config.yaml.",
+            help="Folder that asr prepare wrote, or a configuration (YAML) such as recipes/fsdd/config.yaml.",
         ),
     ],
     out: Annotated[
@@ -34,6 +35,10 @@ def train(
         ),
     ] = None,
     override: Set = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Seed of all random numbers (default: 0).")
+    ] = None,
+    device: Device = None,
     cache: Cache = None,
     budget: Annotated[
         str | None,
@@ -41,6 +46,15 @@ def train(
             metavar="TIME",
             help="Training time, such as 20m or 2h; chooses model size and epochs to fit it on this machine "
             "(default: no limit).",
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=2,
+            help="With little data: train a model without each of N parts, which it recognises, and then a model on "
+            "all; takes N + 1 trainings (default: validate on the validation split).",
         ),
     ] = None,
     strict: Annotated[
@@ -71,6 +85,7 @@ def train(
     checked first; unusable utterances are named and left out. If training was interrupted, repeat the command to
     resume it. Results of another run are never replaced without --overwrite.
     """
+    begun = time.monotonic()  # before PyTorch is loaded, which counts in a budget
     _shorten_busy_waiting()
     show_log()
     from asr.config import Config
@@ -79,21 +94,35 @@ def train(
     use_cache(cache)
     if extend and (overwrite or budget is not None):
         raise AsrError("--extend: leave --overwrite and --budget out; set training.epochs to the number of all epochs")
+    if folds is not None and (extend or dry_run or strict or budget is not None):
+        raise AsrError("--folds: leave --budget, --extend, --strict and --dry-run out")
     overrides = list(override or [])
     if start is not None:
         overrides.append(f"training.start_from={start}")
+    if seed is not None:
+        overrides.append(f"training.seed={seed}")
     if budget is not None:
         overrides.append(f"training.budget_minutes={_minutes(budget)}")
     settings = Config.load(config, overrides)
+    from asr.cli.next_step import after_training
+    from asr.training.hardware import use_device
     from asr.training.train import dry_run as forecast
     from asr.training.train import train as train_model
 
+    if device is not None:
+        use_device(device)
     name = config.resolve().parent.name if config.stem == "config" else config.stem
     folder, options = out or Path("runs") / name, {"strict": strict, "overwrite": overwrite, "extend": extend}
     if dry_run:
         print("\n".join(forecast(settings, folder, **options)))
+    elif folds is not None:
+        from asr.training.cross_validation import train_on_folds
+
+        train_on_folds(settings, folder, folds=folds, say=tell, overwrite=overwrite)
+        after_training(settings, folder)
     else:
-        train_model(settings, folder, **options)
+        train_model(settings, folder, **options, begun=begun)
+        after_training(settings, folder)
 
 
 def selftest(
@@ -106,9 +135,11 @@ def selftest(
     """
     _shorten_busy_waiting()
     show_log()
+    from asr.cli.next_step import after_testing
     from asr.training.selftest import selftest as run_selftest
 
     run_selftest(manifest, print)
+    after_testing(manifest)
 
 
 def _shorten_busy_waiting() -> None:

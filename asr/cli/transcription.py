@@ -73,6 +73,7 @@ def transcribe(
     import tempfile
 
     from asr.cli.inputs import find_recordings, parse_channels, require_no_input
+    from asr.cli.next_step import after_transcribing
     from asr.writers.outputs import Outputs
 
     show_log()  # tells of names changed, channels averaged, levels scaled
@@ -124,6 +125,7 @@ def transcribe(
         tell(outputs.written)
     if hotwords is not None:
         tell(f"hotwords changed {changed} of {total} texts")
+    after_transcribing(model, inputs, manifest=outputs.manifest, formats=outputs.formats, output=output)
     if failed:
         names = "\n  ".join(failed)
         raise AsrError(f"{len(failed)} of {total} recordings could not be transcribed:\n  {names}")

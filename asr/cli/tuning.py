@@ -53,6 +53,7 @@ def tune(
     model does not have stay possible: they are scored by their characters. Word confidences are calibrated in any case:
     of the words with confidence 0.8, eight in ten shall be right. MODEL itself stays as it is, unless -o names it.
     """
+    from asr.cli.next_step import after_tuning
     from asr.files import require_file
     from asr.recognition.recognizer import load
     from asr.tuning.tune import tune as tune_recognizer
@@ -76,3 +77,4 @@ def tune(
     )
     recognizer.save(output)
     tell(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+    after_tuning(output, manifest)

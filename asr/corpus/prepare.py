@@ -9,18 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
+from asr.corpus.amount import Amount, measure
+from asr.corpus.config_file import describe_config, write_config
+from asr.corpus.expectation import comparison
 from asr.corpus.manifest import write_manifest
 from asr.corpus.readers import READERS
 from asr.corpus.readers.files import SourceError, is_file
 from asr.corpus.readers.reader import Reader, Splits
 from asr.corpus.readers.reading import note, reading
 from asr.corpus.remarks import advice, remarks
-from asr.corpus.split import fill, split
+from asr.corpus.split import fill, split, top_up
 from asr.errors import raise_problems
 from asr.utterance import Utterance
 
 SPLITS = ("train", "validation", "test")
 DEFAULT_FRACTIONS = (0.8, 0.1, 0.1)  # shares of train, validation and test
+SMALL_FRACTIONS = (0.8, 0.2)  # shares of train and validation
+SMALL = 100  # utterances; fewer have no test split by default
+ENOUGH = 20  # utterances of validation, which choose the epoch of a model
 ASIDE = UNTRANSCRIBED, MISSING = "untranscribed", "missing"  # manifests of utterances that cannot be trained on
 
 
@@ -49,6 +55,8 @@ class Prepared:
     divided: bool  # True if utterances were divided by hash, False if all splits are those of the source
     manifests: Splits
     stale: tuple[str, ...]  # manifests in the output folder that another run wrote
+    amount: Amount  # speech of the training split
+    config: Path | None = None  # configuration beside the manifests, if there are train and validation splits
     notes: tuple[str, ...] = ()  # what was guessed, left out, matched loosely, or not used
     faults: tuple[str, ...] = ()  # files that could not be read, with the reasons; all others are in the manifests
 
@@ -74,9 +82,11 @@ def prepare(
 
     Recordings without a text go to `untranscribed.jsonl`, and texts without a recording to `missing.jsonl`. `format`
     is a key of READERS (default: the format that is recognised). Splits of the source are kept; `divide` makes the
-    others from `fractions` and `by`. `encoding` is that of texts that are not UTF-8. `pair` holds patterns for names
-    that differ (see `pairs.py`). Utterances with a text in `drop` are left out. `options` go to the reader: `tier`,
-    `media`, `text_suffix`, `pattern`, `columns`. Raises SourceError.
+    others from `fractions` and `by`. `write_config` writes a configuration for training beside the manifests.
+
+    `encoding` is that of texts that are not UTF-8. `pair` holds patterns for names that differ (see `pairs.py`).
+    Utterances with a text in `drop` are left out. `options` go to the reader: `tier`, `media`, `text_suffix`,
+    `pattern`, `columns`. Raises SourceError.
     """
     if not source.exists():
         raise SourceError(f"{source}: no such file or folder; correct the path")
@@ -102,12 +112,16 @@ def prepare(
         manifests = divide(splits, fractions, by)
         usable = [row for name, rows in manifests.items() if name not in ASIDE for row in rows]
         notes = [*found.notes, *remarks(usable), *advice(place, reader, found, usable)]
+    amount = measure(manifests.get("train", ()))
     order = [*SPLITS, *(name for name in manifests if name not in (*SPLITS, *ASIDE)), *ASIDE]
     manifests = {name: manifests[name] for name in order if manifests.get(name)}
     try:
         for name, utterances in reversed(manifests.items()):  # train last: if it exists, make takes all as done
             write_manifest(out / f"{name}.jsonl", utterances)
         stale = sorted(path.name for path in out.glob("*.jsonl") if path.stem not in manifests)
+        config = None
+        if {"train", "validation"} <= manifests.keys():
+            config = write_config(out, manifests["train"], amount, notes.append)
     except OSError as error:
         raise SourceError(
             f"{out}: cannot write the manifests: {error.strerror or error}; choose another folder with -o"
@@ -119,6 +133,8 @@ def prepare(
         divided="" in splits or fractions is not None,
         manifests=manifests,
         stale=tuple(stale),
+        config=config,
+        amount=amount,
         notes=tuple(notes),
         faults=tuple(found.faults),
     )
@@ -150,13 +166,23 @@ def _accepts(reader: Reader, options: Collection[str], place: Path) -> bool:
     return reader.accepts is not None and reader.options.issuperset(options) and reader.accepts(place)
 
 
+def splits_in(folder: Path) -> list[Path]:
+    """Return the manifests of train, validation and test in a folder that `prepare` wrote. Raises SourceError."""
+    found = [path for name in SPLITS if (path := folder / f"{name}.jsonl").is_file()]
+    if not found:
+        raise SourceError(f"{folder}: holds no train.jsonl, validation.jsonl or test.jsonl; name manifests")
+    return found
+
+
 def divide(splits: Splits, fractions: Sequence[float] | None, by: str) -> Splits:
     """Divide utterances without a split into `train`, `validation` and `test`; with `fractions`, divide `train`.
 
     All other splits are kept. The hash of the key `by` (see SPLIT_KEYS) decides, so that new data never moves an
-    utterance to another split. Only a split that would be empty gets the nearest utterances, which is noted. Fewer
-    keys than splits make fewer splits if none were asked for. Raises SourceError if there are too few keys for the
-    splits that are asked for, or if a split is already there.
+    utterance to another split. Only a split that would be empty gets the nearest utterances, which is noted. If no
+    shares were asked for, fewer than SMALL keys have no test split, and validation gets utterances of train until it
+    has ENOUGH or a fifth of all: with more data they move back, and no utterance ever moves from train to test.
+
+    Raises SourceError if there are too few keys for the splits that are asked for, or if a split is already there.
     """
     if fractions is None and "" not in splits:
         return splits
@@ -170,11 +196,12 @@ def divide(splits: Splits, fractions: Sequence[float] | None, by: str) -> Splits
         raise SourceError(f"--by speaker: some utterances name no speaker, the first is {first}; use --by id or text")
     key = SPLIT_KEYS[by]
     count = len(set(map(key, splits[origin])))
-    asked = fractions is not None or by != "id"
+    by_default = fractions is None and by != "speaker"
+    if by_default and count < SMALL:
+        fractions = SMALL_FRACTIONS[:count]
+        left_out = "test is" if count > 1 else "validation and test are"
+        note(f"{count} {_KEY_NAMES[by]} are too few for train, validation and test", f"{left_out} left out")
     fractions = fractions or DEFAULT_FRACTIONS
-    if not asked and count < len(SPLITS):
-        note(f"{count} utterances are too few for train, validation and test", f"{SPLITS[count]} is left out")
-        fractions = fractions[:count]
     wanted = [name for name, fraction in zip(SPLITS, fractions, strict=False) if fraction > 0]
     kept = {name: utterances for name, utterances in splits.items() if name != origin}
     for name in wanted:
@@ -191,6 +218,13 @@ def divide(splits: Splits, fractions: Sequence[float] | None, by: str) -> Splits
         note(
             "{} utterances were moved to a split that would be empty; with more data, the hash may move them again",
             f"{utterance.id} to {SPLITS[index]}",
+        )
+    if by_default and len(parts) > 1:
+        top_up(parts, 1, min(ENOUGH, len(splits[origin]) // 5), key)
+    if len(parts) > 1 and len(parts[1]) < ENOUGH:
+        note(
+            "validation has few utterances",
+            f"{len(parts[1])}; asr train --folds 5 validates on every utterance, and then learns from all",
         )
     return kept | {name: part for name, part in zip(SPLITS, parts, strict=False) if name in wanted}
 
@@ -214,6 +248,9 @@ def describe(prepared: Prepared, out: Path) -> Iterator[str]:
         if name in ASIDE:
             what = "recordings without a text" if name == UNTRANSCRIBED else "texts without a recording"
             yield f"  {what}: {', '.join(row.id for row in rows[:3])}{', …' if len(rows) > 3 else ''}"
+    if prepared.amount.hours is not None and "train" in splits:
+        yield f"train has {prepared.amount}"
+        yield f"  {comparison(prepared.amount.hours, [row.text or '' for row in splits['train']])}"
     for by in ("speaker", "text"):
         places = defaultdict(set)
         for name, rows in splits.items():
@@ -228,6 +265,8 @@ def describe(prepared: Prepared, out: Path) -> Iterator[str]:
     if len(splits.get("train", ())) > 1 and "validation" not in splits:
         yield "there is no validation split, which training needs; --split 0.9,0.1 takes it out of train"
     yield from prepared.notes
+    if prepared.config is not None:
+        yield from describe_config(prepared.config)
     if prepared.stale:
         yield f"{out}: {', '.join(prepared.stale)} not from this run; delete the files that you no longer need"
 

@@ -28,6 +28,19 @@ def split(
     return parts
 
 
+def top_up(parts: list[list[Utterance]], index: int, least: int, by: Callable[[Utterance], str]) -> None:
+    """Move utterances from the part before `index` to the part `index` until it has `least` of them.
+
+    All utterances of one key are moved, the keys of the highest hashes first. With more data and an equal `least`,
+    utterances only ever move back.
+    """
+    keys = sorted(dict.fromkeys(map(by, parts[index - 1])), key=hash_fraction)
+    while len(parts[index]) < least and len(keys) > 1:
+        key = keys.pop()
+        parts[index] += [utterance for utterance in parts[index - 1] if by(utterance) == key]
+        parts[index - 1] = [utterance for utterance in parts[index - 1] if by(utterance) != key]
+
+
 def fill(
     parts: list[list[Utterance]], fractions: Sequence[float], by: Callable[[Utterance], str] = lambda u: u.id
 ) -> list[tuple[Utterance, int]]:

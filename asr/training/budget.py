@@ -1,7 +1,7 @@
 """Time budgets: the model size, batches and epochs that fit a stated time on this machine."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import nn
 from asr.batching import Joined
 from asr.config import Config
 from asr.progress import format_duration
+from asr.run_log import Row
 from asr.training.build import plan_epochs
 from asr.training.hardware import memory_mb, use_bf16
 from asr.training.sizes import sizes_for
@@ -19,9 +20,12 @@ from asr.training.speech import SpeechTask
 MIN_EPOCHS, MIN_STEPS = 8, 3000  # with fewer, a larger model is worse than a smaller one
 MAX_EPOCHS = 100
 MIN_UTTERANCES = 8  # utterances in a batch; smaller batches waste the processor
-_RESERVE = 0.9  # planned share of the budget
+_SHARE = 0.97  # planned share of the budget
+_CLOSING = 6.0  # seconds that a plan leaves, at least, for the last pictures
 _EVALUATION = 0.35  # time to recognise audio, as a share of the time to train on it
 _MEASURED = 3  # steps that are timed
+_RECENT = 3  # epochs whose mean time is expected of all that are left
+_TOLERANCE = 0.04  # share of the budget by which a plan may miss it; closer plans are not changed
 
 
 def within_budget(task: SpeechTask[Any, Any], seconds: float, say: Callable[[str], None]) -> Config:
@@ -41,7 +45,7 @@ def within_budget(task: SpeechTask[Any, Any], seconds: float, say: Callable[[str
         planned = task.config.model_copy(update={"model": model, "training": training})
         (batches,) = plan_epochs(planned, task.data)
         each = epoch_seconds(task, batches, task.model.fresh_network(model).to(task.model.device))
-        epochs = min(MAX_EPOCHS, int(_RESERVE * seconds / each))
+        epochs = min(MAX_EPOCHS, int(_SHARE * seconds / each))
         if epochs >= max(MIN_EPOCHS, MIN_STEPS / len(batches)):
             break
     say(
@@ -50,6 +54,25 @@ def within_budget(task: SpeechTask[Any, Any], seconds: float, say: Callable[[str
         "machine" + ("" if epochs >= MIN_EPOCHS else "; this is too short for so much data, expect a poor model")
     )
     return planned.model_copy(update={"training": planned.training.model_copy(update={"epochs": max(epochs, 1)})})
+
+
+def epochs_within(log: Sequence[Row], *, epochs: int, seconds: float) -> int:
+    """Return the number of epochs with which a run of `epochs` planned epochs ends after `seconds`.
+
+    The times of the last epochs in `log` decide, so equal logs give equal plans. The first epoch never counts, because
+    it compiles code. One more epoch at least is planned, in which the learning rate falls to its end.
+    """
+    ends = [float(row["seconds"]) for row in log]
+    if len(ends) < 2:
+        return epochs
+    first = max(0, len(ends) - 1 - _RECENT)
+    each = (ends[-1] - ends[first]) / (len(ends) - 1 - first)
+    end = min(_SHARE * seconds, seconds - _CLOSING)
+    missed = ends[-1] + (epochs - len(ends)) * each - end
+    if each <= 0 or abs(missed) <= _TOLERANCE * seconds:
+        return epochs
+    left = max(1, round((end - ends[-1]) / each))
+    return min(max(MAX_EPOCHS, epochs), len(ends) + left)
 
 
 def forecast(task: SpeechTask[Any, Any]) -> list[str]:

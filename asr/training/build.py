@@ -108,10 +108,7 @@ def build_recordings(config: Config, corpus: PackedCorpus) -> Recordings:
 
 
 def plan_epochs(config: Config, data: Corpora, epochs: int | None = None) -> list[list[list[Joined]]]:
-    """Plan the batches of every epoch, or of the first `epochs`.
-
-    The learning-rate schedule needs their number before the first step.
-    """
+    """Plan the batches of each of `epochs` epochs (default: `training.epochs`); see `Task.plans`."""
     generator = np.random.default_rng(config.training.seed)
     recordings = build_recordings(config, data.training)
     limits = {

@@ -150,7 +150,7 @@ def extend(checkpoints: Checkpoints, before: Config, task: SpeechTask[Any, Any])
         raise TrainingError(f"--extend: {done} epochs are done in {out}; set training.epochs to more than {done}")
     if position["log"]:
         position["log"][-1].pop("stopped", None)
-    position["extended"] = done
+    position |= {"extended": done, "epochs": after.training.epochs, "ahead": 0.0, "pace": 1.0}
     _move(checkpoints, state)
     if (out / MODEL_FILE).exists():
         (out / MODEL_FILE).replace(out / BEST_FILE)

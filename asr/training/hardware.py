@@ -11,6 +11,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
+from asr.device import choose_device
 from asr.errors import AsrError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # constants of glibc's malloc.h
@@ -22,6 +23,23 @@ def processes() -> PartialState:
     The device is CUDA or the CPU, because PyTorch has a CTC loss for no other device.
     """
     return PartialState(cpu=not torch.cuda.is_available())
+
+
+def use_device(name: str) -> None:
+    """Train on the device of this name, such as `cpu` or `cuda:1`; call this before the first use of `processes`.
+
+    Raises AsrError for a device that this machine does not have, and for one GPU under several processes.
+    """
+    device = choose_device(name)
+    state = PartialState(cpu=device.type == "cpu")
+    if device.index is not None:
+        if state.num_processes > 1:
+            raise AsrError(
+                f"--device {name}: {state.num_processes} processes would share this GPU; leave --device out, and "
+                "choose GPUs with the environment variable CUDA_VISIBLE_DEVICES"
+            )
+        torch.cuda.set_device(device)
+        state.device = device
 
 
 def in_main_process(act: Callable[[], None]) -> None:

@@ -155,8 +155,8 @@ class LanguageTask(Task[range]):
             f"ends, vocabulary {len(self.lm.vocabulary)}; {settings}: {parameters / 1e6:.2f} M parameters"
         )
 
-    def plans(self) -> list[list[range]]:
-        starts = range(0, self.options.epochs * self.chunks * self.rows, self.rows)
+    def plans(self, epochs: int | None = None) -> list[list[range]]:
+        starts = range(0, (epochs or self.options.epochs) * self.chunks * self.rows, self.rows)
         batches = [range(start, start + self.rows) for start in starts]
         return [batches[first : first + self.chunks] for first in range(0, len(batches), self.chunks)]
 

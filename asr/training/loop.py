@@ -18,6 +18,7 @@ from asr.errors import ConfigError, TrainingError
 from asr.model_file import MODEL_FILE
 from asr.progress import ProgressBar, RemainingTime, format_duration
 from asr.run_log import CRITERION_NAMES, Row, kept_row, stop_reason, write_log
+from asr.training.budget import epochs_within
 from asr.training.checkpoint import Checkpoints, StopSignals, random_state, set_random_state
 from asr.training.gradients import Gradients
 from asr.training.hardware import memory_mb, processes, use_bf16
@@ -46,7 +47,14 @@ class Position:
     seconds: float = 0.0
     begun: int = 0  # step at which the optimiser began: after 0 if a finished run is extended
     extended: int = 0  # epochs before the run was extended
+    epochs: int = 0  # planned epochs; a run with a time budget plans them anew
+    ahead: float = 0.0  # steps by which the learning-rate schedule is ahead of `step`
+    pace: float = 1.0  # steps by which the schedule advances in each step
     log: list[Row] = field(default_factory=list)
+
+    def plan(self, epochs: int, *, left: int, total: int) -> None:
+        """Plan `epochs` epochs, with `left` steps in which the schedule of `total` steps goes on to its end."""
+        self.epochs, self.pace = epochs, (total - self.step - self.ahead) / left
 
     @property
     def loss(self) -> float:
@@ -64,19 +72,24 @@ def run_fingerprint(of_task: str) -> str:
     return f"{of_task} {processes().num_processes}"
 
 
-def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
+def fit(task: Task[Any], options: TrainingConfig, out: Path, *, begun: float | None = None) -> list[Row]:
     """Train `task`, write `model.safetensors` and `log.jsonl` to `out`, and return the rows of the log.
 
     The model of the epoch that `kept_row` returns is kept. Equal tasks, seeds and machines give equal model files, byte
     for byte. If a run was interrupted in any way, repeat the call: it resumes from the last checkpoint in `out` and
-    gives the same bytes. Under torchrun, each process computes its share of every batch. Raises TrainingError if the
-    model ignores the audio, if too many losses or the validation loss are not finite, or if a batch does not fit in
-    memory.
+    gives the same bytes. Under torchrun, each process computes its share of every batch.
+
+    With a time budget, epochs are planned anew after each epoch, from the times in the log, so that the run ends in
+    time. The learning rate goes on from where it is, and falls to its end in the epochs that are left. Checkpoints hold
+    the plan. `begun` is the time of `time.monotonic()` from which a new run counts (default: now).
+
+    Raises TrainingError if the model ignores the audio, if too many losses or the validation loss are not finite, or if
+    a batch does not fit in memory.
     """
     accelerator = _accelerator(options.trackers, out)
     device, rank = accelerator.device, accelerator.process_index
     plans = task.plans()
-    total = sum(map(len, plans))
+    total = sum(map(len, plans))  # steps of the learning-rate schedule
     parameters = task.module.parameters()
     optimizer = torch.optim.AdamW(parameters, options.learning_rate, weight_decay=options.weight_decay, fused=True)
     model, optimizer = accelerator.prepare(task.module, optimizer)
@@ -84,7 +97,7 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
     if rank > 0:
         torch.manual_seed(options.seed + rank)  # processes have equal first weights, but different augmentation
 
-    at = Position()
+    at = Position(seconds=0.0 if begun is None else time.monotonic() - begun)
     checkpoints = checkpoints_of(task, options, out)
     if state := checkpoints.restore(say):
         task.module.load_state_dict(state["model"])
@@ -97,12 +110,16 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
         at = Position(**state["position"])
         gradients.parts = at.parts
         say(f"resuming from the checkpoint in {out}: epoch {at.epoch}, batch {at.batch + 1}")
+    at.epochs = at.epochs or options.epochs
+    if at.epochs != options.epochs:
+        plans = task.plans(at.epochs)
     started = time.monotonic() - at.seconds
     drawn = time.monotonic()
-    remaining = RemainingTime(total, done=at.step)
+    steps = sum(map(len, plans))
+    remaining = RemainingTime(steps, done=at.step)
 
     def reason() -> str | None:
-        limits = {"epochs": options.epochs, "patience": options.patience, "extended": at.extended}
+        limits = {"epochs": at.epochs, "patience": options.patience, "extended": at.extended}
         return stop_reason(at.log, criterion=task.criterion, **limits)
 
     def give_up(why: str) -> NoReturn:
@@ -123,8 +140,8 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
             say(f"{why}: saved a checkpoint in {out}; the same command resumes from it")
             raise KeyboardInterrupt
 
-    with ProgressBar("training", total, done=at.step) as bar, StopSignals() as stop:
-        if device.type == "cuda" and at.step < total:  # learn now, not after an hour, that a batch does not fit
+    with ProgressBar("training", steps, done=at.step) as bar, StopSignals() as stop:
+        if device.type == "cuda" and at.step < steps:  # learn now, not after an hour, that a batch does not fit
             random, carried = random_state(), task.state()
             gradients.of(task.heaviest([batch for plan in plans for batch in plan]))
             set_random_state(random)
@@ -135,7 +152,7 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
             epoch_started, gradients.loading = time.monotonic(), 0.0
             for batch in plan[at.batch :]:
                 rate = options.learning_rate * warmup_cosine(
-                    at.step, total=total, warmup=options.warmup, begun=at.begun
+                    at.step + at.ahead, total=total, warmup=options.warmup, begun=at.begun
                 )
                 for group in optimizer.param_groups:
                     group["lr"] = rate
@@ -148,7 +165,7 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
                 else:
                     at.skipped += 1
                     _leave_out(task, batch, at, out)
-                at.batch, at.step = at.batch + 1, at.step + 1
+                at.batch, at.step, at.ahead = at.batch + 1, at.step + 1, at.ahead + at.pace - 1
                 remaining.advance(1)
                 bar.advance(note=f"epoch {at.epoch} loss {format_loss(at.loss)}")
                 if at.batch < len(plan) and (stopping or due):
@@ -158,15 +175,16 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
                 give_up(f"no batch of epoch {at.epoch} has a finite loss; {_LOWER_RATE}")
             row = Row()
             if accelerator.is_main_process:
-                seconds = time.monotonic() - epoch_started
+                load_share = gradients.loading / (time.monotonic() - epoch_started)
+                scores = task.evaluate()
                 row = {
                     "epoch": at.epoch,
                     "step": at.step,
                     "seconds": round(time.monotonic() - started, 1),
-                    "load_share": gradients.loading / seconds,
+                    "load_share": load_share,
                     "memory_mb": round(memory_mb(device), 1),
                     "train_loss": at.loss,
-                    **task.evaluate(),
+                    **scores,
                     "gradient_norms": gradient_norms(task.module, scale=max(1.0, norm / options.gradient_clip)),
                 }
             (row,) = broadcast_object_list([row])
@@ -175,15 +193,23 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
                 give_up(_no_validation_loss(task.module, at.epoch))
             if stopped := reason():
                 row["stopped"] = stopped
+            elif options.budget_minutes is not None:
+                epochs = epochs_within(at.log, epochs=at.epochs, seconds=60 * options.budget_minutes)
+                if epochs != at.epochs:
+                    say(f"budget: {epochs} epochs in place of {at.epochs}, by the time that the last epochs took")
+                    plans = task.plans(epochs)
+                    at.plan(epochs, left=sum(map(len, plans[at.epoch :])), total=total)
+                    for display in (bar, remaining):
+                        display.expect(sum(map(len, plans)))
+            row["epochs"] = at.epochs
             is_best = kept_row(at.log, task.criterion) is row
             if accelerator.is_main_process:
                 if is_best:
                     task.save(out / BEST_FILE, row)
                 write_log(out / LOG_FILE, at.log)
                 left, warning = None if stopped else remaining.seconds(), task.warning(row)
-                scores, epochs = task.line(row), options.epochs
-                say(epoch_lines(row, scores, epochs=epochs, best=is_best, remaining=left, warning=warning))
-                if time.monotonic() - drawn > _DRAWN_EVERY and at.epoch < options.epochs:
+                say(epoch_lines(row, task.line(row), epochs=at.epochs, best=is_best, remaining=left, warning=warning))
+                if time.monotonic() - drawn > _DRAWN_EVERY and at.epoch < at.epochs:
                     task.draw(out, at.log)
                     drawn = time.monotonic()
             accelerator.log({name: value for name, value in row.items() if isinstance(value, float)}, step=at.step)
@@ -202,7 +228,7 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path) -> list[Row]:
     accelerator.wait_for_everyone()
     accelerator.end_training()
     best, name = kept_row(at.log, task.criterion), CRITERION_NAMES[task.criterion]
-    say(f"stopped after epoch {at.log[-1]['epoch']} of {options.epochs}: {reason()}")
+    say(f"stopped after epoch {at.log[-1]['epoch']} of {at.epochs}: {reason()}")
     say(
         f"kept epoch {best['epoch']}, with the best validation {name}, {best[task.criterion]:.2f}; "
         f"training took {format_duration(time.monotonic() - started)}: {out / MODEL_FILE}"

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from asr.batching import Joined
 from asr.config import Config
+from asr.corpus.expectation import comparison
 from asr.figures.attention import attention_picture
 from asr.figures.training import training_picture
 from asr.lengths import required_frames
@@ -16,12 +17,10 @@ from asr.nn.ctc import ctc_loss, disagreement
 from asr.recognition.recognizer import Recognizer
 from asr.run_log import Row
 from asr.training import watch
-from asr.training.build import plan_epochs
 from asr.training.data import TrainingData
 from asr.training.evaluate import evaluate
 from asr.training.lengths import measure_lengths
 from asr.training.speech import SAMPLES, SpeechTask
-from asr.training.verdict import comparison
 
 ATTENTION_FILE = "attention.png"
 
@@ -39,7 +38,7 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
         corpus = data.training
         self.targets = [data.units.encode(utterance.text or "") for utterance in corpus.utterances]
         self.space = data.units.encode(" ") if " " in data.units.symbols else []
-        self.model.trained_lengths = measure_lengths(self.recordings, *plan_epochs(config, data, epochs=1))
+        self.model.trained_lengths = measure_lengths(self.recordings, *self.plans(1))
         frames = [self.model.num_output_frames(int(samples)) for samples in corpus.num_samples]
         by_ctc, by_attention = config.model.loss_weights
         self.baseline_loss = 0.0

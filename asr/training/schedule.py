@@ -3,12 +3,12 @@
 import math
 
 
-def warmup_cosine(step: int, *, total: int, warmup: float, begun: int = 0) -> float:
+def warmup_cosine(step: float, *, total: int, warmup: float, begun: int = 0) -> float:
     """Return the learning rate at `step` of `total` steps, as a share of the highest rate.
 
     The rate rises linearly over the share `warmup` of all steps, then falls along half a cosine to nearly 0 (Loshchilov
     and Hutter 2017, https://arxiv.org/abs/1608.03983). The optimiser began at step `begun`: after 0 in an extended run,
-    whose rate rises anew, to the cosine.
+    whose rate rises anew, to the cosine. In a run whose epochs were planned anew, `step` is a position between steps.
     """
     rise = max(1, round(total * warmup))
     risen = min(1.0, (step - begun + 1) / rise)

@@ -52,8 +52,12 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         self.recordings = build_recordings(config, corpus)
         self.resident = resident(corpus, model.device)
 
-    def plans(self) -> list[list[list[Joined]]]:
-        return plan_epochs(self.config, self.data)
+    def plans(self, epochs: int | None = None) -> list[list[list[Joined]]]:
+        return plan_epochs(self.config, self.data, epochs)
+
+    def planned_epochs(self, row: Row) -> int:
+        """Return the number of epochs that the run planned after the epoch of `row`; logs of old versions lack it."""
+        return int(row.get("epochs", self.config.training.epochs))
 
     def padded_samples(self, batch: list[Joined]) -> int:
         """Return the number of samples of a batch with padding and the longest possible pauses."""
@@ -85,10 +89,10 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
             return functional.pad(features, (0, 0, 0, few_sizes(size) - size)), frames
 
     def check(self, log: Sequence[Row], step: int) -> None:
-        watch.stop_if_audio_ignored(log, epochs=self.config.training.epochs, step=step)
+        watch.stop_if_audio_ignored(log, epochs=self.planned_epochs(log[-1]), step=step)
 
     def warning(self, row: Row) -> str:
-        return watch.audio_warning(row, epochs=self.config.training.epochs)
+        return watch.audio_warning(row, epochs=self.planned_epochs(row))
 
     def verdict(self, log: Sequence[Row], kept: Row) -> list[str]:
         return [verdict(log, kept)]
@@ -107,7 +111,7 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
             out / PAGE_FILE,
             log,
             title=f"Training {out.resolve().name}",
-            epochs=self.config.training.epochs,
+            epochs=self.planned_epochs(log[-1]),
             done=done,
             cell=self.config.model.cell,
             frontend=self.config.model.frontend,

@@ -22,8 +22,11 @@ class Task(ABC, Generic[Batch]):
     criterion: str
 
     @abstractmethod
-    def plans(self) -> list[list[Batch]]:
-        """Return the batches of every epoch; the learning-rate schedule needs their number before the first step."""
+    def plans(self, epochs: int | None = None) -> list[list[Batch]]:
+        """Return the batches of each of `epochs` epochs (default: as configured).
+
+        The learning-rate schedule needs their number before the first step. More epochs begin with equal batches.
+        """
 
     @abstractmethod
     def num_targets(self, batch: Batch) -> int:

@@ -1,5 +1,6 @@
 """A training run from its configuration to its results, for every task."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,13 @@ _TASKS: dict[str, tuple[Callable[..., Any], Callable[..., SpeechTask[Any, Any]]]
 
 @steady_numbers()
 def train(
-    config: Config, out: str | Path, *, strict: bool = False, overwrite: bool = False, extend: bool = False
+    config: Config,
+    out: str | Path,
+    *,
+    strict: bool = False,
+    overwrite: bool = False,
+    extend: bool = False,
+    begun: float | None = None,
 ) -> SpeechModel[Any]:
     """Train a model, and write `model.safetensors`, `config.yaml`, `log.jsonl`, `training.png` and a page to `out`.
 
@@ -46,11 +53,13 @@ def train(
         overwrite: Replace the results of another run, or of a finished run, in `out`.
         extend: Continue the run in `out` with more epochs or another learning rate. Settings that `config` leaves open
             stay as they are in the run.
+        begun: The value of `time.monotonic()` from which a time budget counts (default: the time of the call).
 
     Raises ManifestError, TextError, ConfigError or TrainingError if training on the data is impossible, and
     TrainingError if another training uses `out`, or if `out` holds another or a finished run.
     """
     out = Path(out)
+    begun = time.monotonic() if begun is None else begun
     with claimed(out):
         if extend:
             before, config = extended(out, config)
@@ -66,7 +75,7 @@ def train(
         process = processes()
         if process.is_main_process:
             write_whole(out / CONFIG_FILE, config.to_yaml().encode())
-        log = fit(task, config.training, out)
+        log = fit(task, config.training, out, begun=None if config.training.budget_minutes is None else begun)
         task.model = type(task.model).from_file(out / MODEL_FILE, process.device)
         if process.is_main_process:
             task.draw(out, log, done=True)

@@ -1,33 +1,11 @@
-"""The verdict on a finished run: did it learn, and what was measured with about as much data."""
+"""The verdict on a finished run: did it learn?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from asr.run_log import Row
 from asr.training.watch import MEMORISED, MIN_STEPS, format_loss, uses_audio
 
-_FEW_WORDS = 100  # different words; training texts with at most so many are of few words
 _RISEN = 1.05  # times the lowest validation loss; a last loss above it shows that the model learned by heart
-_OTHER = 2.0  # times the hours of a measurement, up or down, from which it says so
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A measurement of this project: the kind and hours of training data, its validation CER, and the page."""
-
-    few_words: bool
-    hours: float
-    data: str
-    cer: str  # percent
-    page: str
-
-
-MEASURED = (
-    Measured(True, 0.08, "5 minutes of two words by one speaker", "0.0", "docs/first-model.md"),
-    Measured(True, 0.3, "20 minutes of digits by six speakers", "0.5 to 0.7", "recipes/fsdd/README.md"),
-    Measured(False, 1.1, "1.1 hours of sentences by three speakers", "24 to 29", "docs/experiments/mboshi.md"),
-    Measured(False, 3.3, "3.3 hours of sentences by three speakers", "12 to 16", "docs/accuracy.md"),
-)
 
 
 def verdict(log: Sequence[Row], kept: Row) -> str:
@@ -57,17 +35,3 @@ def verdict(log: Sequence[Row], kept: Row) -> str:
         f"verdict: it never used the audio ({losses}); the transcripts may not belong to the recordings: run "
         "`asr selftest` on the training manifest"
     )
-
-
-def comparison(hours: float, texts: Sequence[str]) -> str:
-    """Return what the project measured with the most similar amount of such data: few words, or sentences."""
-    few_words = len({word for text in texts for word in text.split()}) <= _FEW_WORDS
-    similar = [one for one in MEASURED if one.few_words == few_words]
-    nearest = min(similar, key=lambda one: max(one.hours / hours, hours / one.hours))
-    if hours * _OTHER < nearest.hours:
-        note = "; expect more errors with less data"
-    elif hours > _OTHER * nearest.hours:
-        note = "; expect fewer errors with more data"
-    else:
-        note = ""
-    return f"for comparison: {nearest.data} gave a validation CER of {nearest.cer} % ({nearest.page}){note}"
