@@ -1,7 +1,10 @@
 """Transcripts: the one result type of transcription, alignment and streams. No torch here."""
 
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import groupby, pairwise
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +23,16 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The words between two pauses: at least one word."""
+    """The words between two pauses, at least one, and start and end of their speech in seconds."""
 
     words: tuple[Word, ...]
+    start: float
+    end: float
 
     @property
     def text(self) -> str:
         """The words, a space between them."""
         return text_of(self.words)
-
-    @property
-    def start(self) -> float:
-        """Seconds at which the first word starts."""
-        return self.words[0].start
-
-    @property
-    def end(self) -> float:
-        """Seconds at which the last word ends."""
-        return self.words[-1].end
 
     @property
     def confidence(self) -> float:
@@ -61,7 +56,8 @@ class Transcript:
     without CTC). `channel` counts from 1; None is the average of all channels. `nbest` holds the n-best list if one was
     asked for, best first; its first text is `text`. `unbiased` is the text without hotwords, `posterior` the
     probability of `text` in a closed set of phrases. `nearest` is the most probable phrase where none of them was
-    accepted. `audio` is the file that was transcribed, if it was one.
+    accepted. `audio` is the file that was transcribed, if it was one. `speech` are starts and ends of speech between pauses,
+    found in the sound: the bounds of segments.
     """
 
     text: str
@@ -73,14 +69,15 @@ class Transcript:
     posterior: float | None = None
     nearest: Alternative | None = None
     audio: Path | None = field(default=None, compare=False)
+    speech: tuple[tuple[float, float], ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
         return self.text
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """The words divided at pauses of half a second or more."""
-        return split_at_pauses(self.words)
+        """The words divided at the pauses between `speech`; without it, at half a second or more without a word."""
+        return split_by_speech(self.words, self.speech) if self.speech else split_at_pauses(self.words)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the transcript holds as dicts, lists, strings and numbers that `json.dumps` takes.
@@ -132,7 +129,23 @@ def split_at_pauses(words: Sequence[Word], pause: float = PAUSE) -> tuple[Segmen
     """Divide words where at least `pause` seconds pass without one."""
     cuts = [i for i in range(1, len(words)) if words[i].start - words[i - 1].end >= pause]
     bounds = zip([0, *cuts], [*cuts, len(words)], strict=True)
-    return tuple(Segment(tuple(words[i:j])) for i, j in bounds if i < j)
+    return tuple(Segment(tuple(words[i:j]), words[i].start, words[j - 1].end) for i, j in bounds if i < j)
+
+
+def split_by_speech(words: Sequence[Word], speech: Sequence[tuple[float, float]]) -> tuple[Segment, ...]:
+    """Divide words in the middle of the pauses between `speech`, starts and ends in seconds, in order.
+
+    A segment has the bounds of its speech, and of words that reach into the pauses beside it, up to their middles.
+    """
+    middles = [(before[1] + after[0]) / 2 for before, after in pairwise(speech)]
+    groups = groupby(words, key=lambda word: bisect(middles, (word.start + word.end) / 2))
+    segments = []
+    for index, group in groups:
+        inside = tuple(group)
+        start, end = min(speech[index][0], inside[0].start), max(speech[index][1], inside[-1].end)
+        earliest, latest = ([-inf, *middles][index], [*middles, inf][index])
+        segments.append(Segment(inside, max(start, earliest), min(end, latest)))
+    return tuple(segments)
 
 
 def text_of(words: Sequence[Word]) -> str:
