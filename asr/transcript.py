@@ -56,8 +56,8 @@ class Transcript:
     without CTC). `channel` counts from 1; None is the average of all channels. `nbest` holds the n-best list if one was
     asked for, best first; its first text is `text`. `unbiased` is the text without hotwords, `posterior` the
     probability of `text` in a closed set of phrases. `nearest` is the most probable phrase where none of them was
-    accepted. `audio` is the file that was transcribed, if it was one. `speech` are starts and ends of speech between pauses,
-    found in the sound: the bounds of segments.
+    accepted. `audio` is the file that was transcribed, if it was one. `speech` are starts and ends of the speech
+    between pauses, found in the sound: the bounds of segments.
     """
 
     text: str
@@ -89,15 +89,7 @@ class Transcript:
         if self.channel is not None:
             row["channel"] = self.channel
         row |= self.certainty()
-        row["segments"] = [
-            {
-                "text": segment.text,
-                "start": round(segment.start, 3),
-                "end": round(segment.end, 3),
-                "confidence": round(segment.confidence, 3),
-            }
-            for segment in self.segments
-        ]
+        row["segments"] = [segment_row(segment) for segment in self.segments]
         row["words"] = [word_row(word) for word in self.words]
         return row
 
@@ -123,6 +115,12 @@ class Transcript:
 def word_row(word: Word) -> dict[str, Any]:
     """Return a word as a dict: times to the millisecond, confidence to a thousandth."""
     return {key: value if isinstance(value, str) else round(value, 3) for key, value in asdict(word).items()}
+
+
+def segment_row(segment: Segment) -> dict[str, Any]:
+    """Return a segment as a dict: times to the millisecond, confidence to a thousandth."""
+    numbers = {"start": segment.start, "end": segment.end, "confidence": segment.confidence}
+    return {"text": segment.text, **{key: round(value, 3) for key, value in numbers.items()}}
 
 
 def split_at_pauses(words: Sequence[Word], pause: float = PAUSE) -> tuple[Segment, ...]:

@@ -12,6 +12,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from asr.utterance import Utterance
 GAPS = 0.3, 3.0  # seconds between two utterances
 WITHIN = 0.15  # seconds between a border of an utterance and that of a segment
 MARGIN = 0.1  # seconds that stay on either side of the speech of an utterance
+AROUND = 0.25  # seconds of background on either side of an utterance that is cut by hand, at most
 STEP = 0.01  # seconds of a frame whose level is measured
 BELOW, LOUD = 22.0, 12.0  # decibels below the loud frames where speech begins and ends, and that it rises above
 CONDITIONS = ("clean", "noise20", "noise10", "noise5", "hum", "music", "far")
@@ -38,6 +40,13 @@ class Session:
     samples: np.ndarray
     bounds: tuple[tuple[int, int], ...]
     texts: tuple[str, ...]
+
+    def by_hand(self, rate: int) -> Iterator[tuple[int, int]]:
+        """Yield the bounds of each utterance with some background, up to the middle of the pause."""
+        edges = [0, *((end + start) // 2 for (_, end), (start, _) in pairwise(self.bounds)), len(self.samples)]
+        margin = round(AROUND * rate)
+        for (start, end), (before, after) in zip(self.bounds, pairwise(edges), strict=True):
+            yield max(before, start - margin), min(after, end + margin)
 
 
 def main() -> None:
@@ -162,9 +171,8 @@ def music(count: int, rate: int, generator: np.random.Generator) -> np.ndarray:
 def compare(recognizer: Recognizer, condition: str, sessions: Sequence[Session]) -> dict[str, object]:
     """Transcribe sessions whole, and cut at their known borders."""
     rate = recognizer.sample_rate
-    margin = round(MARGIN * rate)
-    cut = [one.samples[max(0, start - margin) : end + margin] for one in sessions for start, end in one.bounds]
-    by_hand = score([text for one in sessions for text in one.texts], recognizer.recognize(cut), interval=False)
+    parts = [one.samples[start:end] for one in sessions for start, end in one.by_hand(rate)]
+    by_hand = score([text for one in sessions for text in one.texts], recognizer.recognize(parts), interval=False)
     whole = list(recognizer.transcribe([one.samples for one in sessions], rate))
     found = score([" ".join(one.texts) for one in sessions], [one.text for one in whole], interval=False)
     near: list[bool] = []  # of each true border: is a border of a segment near it
@@ -185,6 +193,8 @@ def compare(recognizer: Recognizer, condition: str, sessions: Sequence[Session])
         "segments": segments,
         "wer_cut": round(by_hand.wer.percent, 2),
         "wer_session": round(found.wer.percent, 2),
+        "cer_cut": round(by_hand.cer.percent, 2),
+        "cer_session": round(found.cer.percent, 2),
         "ratio": round(found.wer.errors / by_hand.wer.errors, 3) if by_hand.wer.errors else None,
         "borders_found": round(float(np.mean(near)), 3),
         "borders_right": round(float(np.mean(true)), 3) if true else None,

@@ -172,7 +172,7 @@ def test_cues_hold_every_word_in_lines_that_fit(shapes: list[tuple[int, float, f
     for length, gap, spoken in shapes:
         words.append(Word("abcdefghij"[length % 10] * length, now + gap, now + gap + spoken, 1.0))
         now += gap + spoken
-    made = cues(words)
+    made = cues(split_at_pauses(words))
     assert "".join("".join(cue.lines) for cue in made).replace(" ", "") == "".join(word.text for word in words)
     for cue in made:
         assert 1 <= len(cue.lines) <= 2 and all(0 < len(line) <= LINE for line in cue.lines)
@@ -183,8 +183,8 @@ def test_cues_hold_every_word_in_lines_that_fit(shapes: list[tuple[int, float, f
 def test_cues_break_at_the_longest_pause() -> None:
     starts = [0, 1, 2, 3.3, 4.3, 5.3]
     words = [Word("word" * 5, start, start + 0.9, 1.0) for start in starts]
-    assert [len(cue.lines) for cue in cues(words)] == [2, 2]
-    assert [cue.start for cue in cues(words)] == [0, 3.3]
+    assert [len(cue.lines) for cue in cues(split_at_pauses(words))] == [2, 2]
+    assert [cue.start for cue in cues(split_at_pauses(words))] == [0, 3.3]
     assert [len(part.words) for part in split_at_pauses([*words, Word("x", 9, 9.1, 1.0)])] == [6, 1]
 
 

@@ -37,7 +37,7 @@ S = TypeVar("S")
 OVERLAP = 3.0  # seconds that two pieces share on either side of a cut in mid-speech
 SHORTEST = 1.0  # seconds of a piece that is cut at a pause too short to end a segment
 MUCH = 1.5  # speech without a pause is cut if it is longer than this multiple of the longest piece
-_MARGIN = 0.25  # seconds of a pause, or half of a shorter pause, that stay with the speech before it and after it
+_MARGIN = 0.4  # seconds of a pause, or half of a shorter pause, that stay with the speech before it and after it
 _DIP = 0.1  # seconds without speech at which a long piece is cut
 _READ_SECONDS = 120.0  # read at a time of a long recording
 _HEARD = 30.0  # seconds that the last part has at least, so that its floor and its loud level are those of speech
@@ -130,7 +130,7 @@ def cut(
         return
     shortest, longest, overlap, margin = (
         round(length * sample_rate) // stride * stride
-        for length in (SHORTEST, lengths.longest, OVERLAP, min(_MARGIN, lengths.pause / 2))
+        for length in (SHORTEST, lengths.longest, min(OVERLAP, lengths.longest / 2), _MARGIN)
     )
     pause, dip, most = round(lengths.pause * sample_rate), round(_DIP * sample_rate), round(MUCH * longest)
     reach = most + overlap + pause  # samples from the start of a piece that decide where it ends
@@ -155,8 +155,10 @@ def cut(
                 start = begin
                 continue
         speech = between_pauses(ahead, pause)
-        end = speech[0][1] if speech and speech[0][0] - start < pause else start
-        end = min(limit, (end + margin) // stride * stride) if end + margin < limit else limit
+        end = speech[0][1] if speech and speech[0][0] - start < pause + margin else start
+        following = [first for first, _ in ahead if first > end]
+        end = min(end + margin, (end + following[0]) // 2 if following else limit)
+        end = end // stride * stride if end < limit else limit
         after = 0
         if end - start > most:
             gaps = [(b - a, (a + b) // 2) for (_, a), (b, _) in pairwise(ahead)]
