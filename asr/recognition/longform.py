@@ -1,10 +1,10 @@
 """Recordings of any length -> frames on one time line, in bounded memory.
 
-A recording of up to `WHOLE` seconds goes through the model in one piece. A longer recording is read part by part, and
-cut into pieces between pauses; the pauses are left out. So pieces are about as long, and as dense, as utterances in
-training. Where there is no pause, two pieces overlap: a recurrent network computes the frames near a cut with half of
-their context missing, so they are taken from the other piece. Pieces begin on encoder frames: frame `s` of the
-recording is centred `s` strides from its start.
+A recording as long as those of training goes through the model in one piece. A longer recording is read part by part,
+and divided by speech: a piece lies between two pauses, and long pauses are left out. So pieces are about as long, and
+as dense, as utterances in training. Where there is no pause, two pieces overlap: a recurrent network computes the
+frames near a cut with half of their context missing, so they are taken from the other piece. Pieces begin on encoder
+frames: frame `s` of the recording is centred `s` strides from its start.
 """
 
 import math
