@@ -30,6 +30,7 @@ MARGIN = 0.1  # seconds that stay on either side of the speech of an utterance
 AROUND = 0.25  # seconds of background on either side of an utterance that is cut by hand, at most
 STEP = 0.01  # seconds of a frame whose level is measured
 BELOW, LOUD = 22.0, 12.0  # decibels below the loud frames where speech begins and ends, and that it rises above
+FAINT = 25.0  # decibels that background is below its utterance, at least
 CONDITIONS = ("clean", "noise20", "noise10", "noise5", "hum", "music", "far")
 
 
@@ -103,7 +104,10 @@ def speech_bounds(samples: np.ndarray, rate: int) -> tuple[int, int]:
 
 
 def background(samples: np.ndarray, rate: int, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Make `count` samples of background: the quietest frames of an utterance in random order, overlapped and added."""
+    """Make `count` samples of background: the quietest frames of an utterance in random order, overlapped and added.
+
+    The background of an utterance without a quiet frame is lowered until it is `FAINT` decibels below the utterance.
+    """
     size = round(0.04 * rate) // 2 * 2
     hop = size // 2
     frames = np.lib.stride_tricks.sliding_window_view(samples, size)[::hop]
@@ -113,7 +117,8 @@ def background(samples: np.ndarray, rate: int, count: int, generator: np.random.
     window = np.sqrt(np.hanning(size + 1)[:size])  # keeps the power of frames that have nothing in common
     for start in range(0, count + size, hop):
         made[start : start + size] += window * quietest[generator.integers(len(quietest))]
-    return made[hop : hop + count].astype(np.float32)
+    power = np.square(quietest).mean() / np.square(samples).mean()
+    return made[hop : hop + count] * np.float32(min(1.0, 10 ** (-FAINT / 20) / np.sqrt(power)) if power else 1.0)
 
 
 def disturbed(session: Session, condition: str, recognizer: Recognizer) -> Session:
@@ -125,7 +130,7 @@ def disturbed(session: Session, condition: str, recognizer: Recognizer) -> Sessi
         "clean": (lambda: np.zeros(len(samples)), 0.0),
         "hum": (lambda: hum(len(samples), rate), -10.0),
         "music": (lambda: music(len(samples), rate, generator), -15.0),
-        "far": (lambda: np.resize(np.roll(speech[::1], len(speech) // 2), len(samples)), -25.0),
+        "far": (lambda: np.resize(np.roll(speech, len(speech) // 2), len(samples)), -25.0),
     }
     if condition.startswith("noise"):
         make, level = (lambda: pink(len(samples), generator)), -float(condition.removeprefix("noise"))

@@ -15,6 +15,7 @@ from asr.audio import load_audio
 from asr.batching import pad
 from asr.errors import AudioError, ModelFileError
 from asr.recognition import longform
+from asr.recognition.align import align
 from asr.recognition.longform import Piece, RecordingEnd, cut, in_background, segment_frames
 from asr.recognition.recognizer import load
 from asr.recognition.steady import is_steady
@@ -49,7 +50,7 @@ def kept(pieces: list[Piece], num_samples: int) -> np.ndarray:
     """Count for each sample the pieces whose kept frames hold it."""
     counts = np.zeros(num_samples, int)
     for piece in pieces:
-        frames = range(piece.start, piece.start - (-len(piece.samples) // STRIDE))[piece.keep]
+        frames = range(piece.start, piece.start + len(piece.samples) // STRIDE + 1)[piece.keep]
         counts[frames.start * STRIDE : frames.stop * STRIDE] += 1
     return counts
 
@@ -120,6 +121,12 @@ def test_long_speech_is_cut_at_its_widest_dips() -> None:
     assert max(len(piece.samples) for piece in pieces) <= longform.MUCH * 6 * RATE
     heard = kept(pieces, len(samples))
     assert heard.max() == 1 and np.abs(samples[heard == 0]).max() < 0.002
+    recognizer = fresh_recognizer()
+    recognizer.trained_lengths = TrainedLengths(longest=6.0, pause=0.5)
+    transcript = recognizer.transcribe(samples, RATE)
+    (segment,) = transcript.segments
+    assert segment.words == transcript.words and segment.start < 1.01 < 60 < segment.end
+    assert len(align(recognizer, (samples, RATE), transcript.text).transcript.speech) == 1
 
 
 @pytest.mark.parametrize("longest", [1, 7.3, 36_000])

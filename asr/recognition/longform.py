@@ -166,7 +166,7 @@ def cut(
             end = max(inner)[1] // stride * stride if inner else start + longest
             after = 0 if inner else overlap
         first = start - context
-        keep = slice(context // stride, (end - first) // stride if after else None)
+        keep = slice(context // stride, (end - first) // stride if end < limit else None)  # the next frame is at `end`
         yield Piece(samples[first - origin : end + after - origin], first // stride, keep, pause=not after)
         start, context = max(end, start + stride), after
     yield _end(before + sounds, origin + len(samples), sample_rate, lengths.pause)
