@@ -4,7 +4,6 @@ from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby, pairwise
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -133,20 +132,11 @@ def split_at_pauses(words: Sequence[Word], pause: float = PAUSE) -> tuple[Segmen
 def split_by_speech(words: Sequence[Word], speech: Sequence[tuple[float, float]]) -> tuple[Segment, ...]:
     """Divide words in the middle of the pauses between `speech`, starts and ends in seconds, in order.
 
-    A segment has the bounds of its speech, and of words that lie in the pauses beside it, up to their middles.
+    A segment has the bounds of its speech, although a word may reach into the pause beside it.
     """
     middles = [(before[1] + after[0]) / 2 for before, after in pairwise(speech)]
     groups = groupby(words, key=lambda word: bisect(middles, (word.start + word.end) / 2))
-    segments = []
-    for index, group in groups:
-        inside = tuple(group)
-        start, end = speech[index]
-        if inside[0].end <= start:
-            start = max(inside[0].start, [-inf, *middles][index])
-        if inside[-1].start >= end:
-            end = min(inside[-1].end, [*middles, inf][index])
-        segments.append(Segment(inside, start, end))
-    return tuple(segments)
+    return tuple(Segment(tuple(group), *speech[index]) for index, group in groups)
 
 
 def text_of(words: Sequence[Word]) -> str:

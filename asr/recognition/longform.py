@@ -37,7 +37,7 @@ S = TypeVar("S")
 OVERLAP = 3.0  # seconds that two pieces share on either side of a cut in mid-speech
 SHORTEST = 1.0  # seconds of a piece that is cut at a pause too short to end a segment
 MUCH = 1.5  # speech without a pause is cut if it is longer than this multiple of the longest piece
-_MARGIN = 0.4  # seconds of a pause, or half of a shorter pause, that stay with the speech before it and after it
+_MARGIN = 0.2  # seconds of a pause, or half of a shorter pause, that stay with the speech before it and after it
 _DIP = 0.1  # seconds without speech at which a long piece is cut
 _READ_SECONDS = 120.0  # read at a time of a long recording
 _HEARD = 30.0  # seconds that the last part has at least, so that its floor and its loud level are those of speech
@@ -150,7 +150,8 @@ def cut(
         limit = origin + len(samples)
         ahead = [(first, end) for first, end in sounds if end > start]
         if not context:  # skip the pause
-            begin = (ahead[0][0] - margin) // stride * stride if ahead else limit - (not whole) * reach // 2
+            begin = ahead[0][0] - margin if ahead else limit - reach // 2
+            begin = limit if whole and not ahead else begin // stride * stride
             if begin > start:
                 start = begin
                 continue
@@ -166,8 +167,9 @@ def cut(
             end = max(inner)[1] // stride * stride if inner else start + longest
             after = 0 if inner else overlap
         first = start - context
-        keep = slice(context // stride, (end - first) // stride if end < limit else None)  # the next frame is at `end`
-        yield Piece(samples[first - origin : end + after - origin], first // stride, keep, pause=not after)
+        keep = slice(context // stride, (end - first) // stride if after else None)
+        beyond = end + after if after or end == limit else end - 1  # the frame at `end` belongs to the next piece
+        yield Piece(samples[first - origin : beyond - origin], first // stride, keep, pause=not after)
         start, context = max(end, start + stride), after
     yield _end(before + sounds, origin + len(samples), sample_rate, lengths.pause)
 
