@@ -191,3 +191,18 @@ def test_cues_break_at_the_longest_pause() -> None:
 def test_clock() -> None:
     assert clock(3661.5, ".") == "01:01:01.500" and clock(59.9996, ",") == "00:01:00,000"
     assert re.fullmatch(r"\d{3}:\d\d:\d\d,\d{3}", clock(360000, ","))
+
+
+def test_all_formats_share_the_bounds_of_speech(tmp_path: Path) -> None:
+    """A word may reach into a pause, or lie in it: it belongs to the nearer speech, whose bounds stay."""
+    words = (Word("a", 0.5, 0.9, 1.0), Word("b", 0.9, 1.3, 1.0), Word("c", 1.8, 2.6, 1.0), Word("d", 9.0, 9.1, 1.0))
+    speech = ((0.4, 1.2), (2.0, 3.0), (4.0, 5.0), (8.0, 8.5))
+    transcript = Transcript("a b c d", 10.0, words, speech=speech)
+    bounds = [("a b", 0.4, 1.2), ("c", 2.0, 3.0), ("d", 8.0, 8.5)]
+    assert [(segment.text, segment.start, segment.end) for segment in transcript.segments] == bounds
+    assert [(cue.lines[0], cue.start, cue.end) for cue in cues(transcript.segments)] == bounds
+    rows = json.loads(written(tmp_path, "json", transcript))["segments"]
+    assert rows == transcript.to_dict()["segments"]
+    assert [(row["text"], row["start"], row["end"]) for row in rows] == bounds
+    assert 'TIME_VALUE="400"' in written(tmp_path, "eaf", transcript)
+    assert "xmin = 8.000000" in written(tmp_path, "TextGrid", transcript)
