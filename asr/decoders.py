@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 MIN_RATE = 1000  # Hz
 TOLERANCE = 0.1  # seconds that a header may be wrong by
 _BLOCK_VALUES = 2**15  # samples of all channels in a block
-_KEPT_SECONDS = 40.0  # seconds before the last block that a PyAV decoder can go back to; the parts of longform overlap
+_KEPT_SECONDS = 80.0  # seconds before the last block that a PyAV decoder can go back to; the parts of longform overlap
 _FINE = ("FLOAT", "DOUBLE", "PCM_24", "PCM_32")  # subtypes with more than 16 bits
 # Demuxers of recordings. A playlist or a list of files must not make the decoder open other files or addresses.
 _DEMUXERS = (

@@ -1,7 +1,9 @@
 """Transcripts: the one result type of transcription, alignment and streams. No torch here."""
 
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +22,16 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The words between two pauses: at least one word."""
+    """The words between two pauses, at least one, and start and end of their speech in seconds."""
 
     words: tuple[Word, ...]
+    start: float
+    end: float
 
     @property
     def text(self) -> str:
         """The words, a space between them."""
         return text_of(self.words)
-
-    @property
-    def start(self) -> float:
-        """Seconds at which the first word starts."""
-        return self.words[0].start
-
-    @property
-    def end(self) -> float:
-        """Seconds at which the last word ends."""
-        return self.words[-1].end
 
     @property
     def confidence(self) -> float:
@@ -61,7 +55,8 @@ class Transcript:
     without CTC). `channel` counts from 1; None is the average of all channels. `nbest` holds the n-best list if one was
     asked for, best first; its first text is `text`. `unbiased` is the text without hotwords, `posterior` the
     probability of `text` in a closed set of phrases. `nearest` is the most probable phrase where none of them was
-    accepted. `audio` is the file that was transcribed, if it was one.
+    accepted. `audio` is the file that was transcribed, if it was one. `speech` are starts and ends of the speech
+    between pauses, found in the sound: the bounds of segments.
     """
 
     text: str
@@ -73,14 +68,15 @@ class Transcript:
     posterior: float | None = None
     nearest: Alternative | None = None
     audio: Path | None = field(default=None, compare=False)
+    speech: tuple[tuple[float, float], ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
         return self.text
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """The words divided at pauses of half a second or more."""
-        return split_at_pauses(self.words)
+        """The words divided at the pauses between `speech`; without it, at half a second or more without a word."""
+        return split_by_speech(self.words, self.speech) if self.speech else split_at_pauses(self.words)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the transcript holds as dicts, lists, strings and numbers that `json.dumps` takes.
@@ -92,15 +88,7 @@ class Transcript:
         if self.channel is not None:
             row["channel"] = self.channel
         row |= self.certainty()
-        row["segments"] = [
-            {
-                "text": segment.text,
-                "start": round(segment.start, 3),
-                "end": round(segment.end, 3),
-                "confidence": round(segment.confidence, 3),
-            }
-            for segment in self.segments
-        ]
+        row["segments"] = [segment_row(segment) for segment in self.segments]
         row["words"] = [word_row(word) for word in self.words]
         return row
 
@@ -128,11 +116,27 @@ def word_row(word: Word) -> dict[str, Any]:
     return {key: value if isinstance(value, str) else round(value, 3) for key, value in asdict(word).items()}
 
 
+def segment_row(segment: Segment) -> dict[str, Any]:
+    """Return a segment as a dict: times to the millisecond, confidence to a thousandth."""
+    numbers = {"start": segment.start, "end": segment.end, "confidence": segment.confidence}
+    return {"text": segment.text, **{key: round(value, 3) for key, value in numbers.items()}}
+
+
 def split_at_pauses(words: Sequence[Word], pause: float = PAUSE) -> tuple[Segment, ...]:
     """Divide words where at least `pause` seconds pass without one."""
     cuts = [i for i in range(1, len(words)) if words[i].start - words[i - 1].end >= pause]
     bounds = zip([0, *cuts], [*cuts, len(words)], strict=True)
-    return tuple(Segment(tuple(words[i:j])) for i, j in bounds if i < j)
+    return tuple(Segment(tuple(words[i:j]), words[i].start, words[j - 1].end) for i, j in bounds if i < j)
+
+
+def split_by_speech(words: Sequence[Word], speech: Sequence[tuple[float, float]]) -> tuple[Segment, ...]:
+    """Divide words in the middle of the pauses between `speech`, starts and ends in seconds, in order.
+
+    A segment has the bounds of its speech, although a word may reach into the pause beside it.
+    """
+    middles = [(before[1] + after[0]) / 2 for before, after in pairwise(speech)]
+    groups = groupby(words, key=lambda word: bisect(middles, (word.start + word.end) / 2))
+    return tuple(Segment(tuple(group), *speech[index]) for index, group in groups)
 
 
 def text_of(words: Sequence[Word]) -> str:

@@ -178,7 +178,7 @@ def test_transcripts_as_data_and_as_files(recognizer: Recognizer, recording: Pat
     assert [word["text"] for word in data["words"]] == transcript.text.split()
     assert " ".join(segment["text"] for segment in data["segments"]) == transcript.text
     first = transcript.segments[0]
-    assert (first.start, first.end) == (first.words[0].start, first.words[-1].end) and 0 < first.confidence <= 1
+    assert first.start <= first.words[0].start < first.words[-1].end <= first.end and 0 < first.confidence <= 1
     for suffix in ("txt", "json", "jsonl", "srt", "vtt", "tsv", "ctm", "TextGrid", "eaf"):
         transcript.save(tmp_path / f"out.{suffix}")
         assert (tmp_path / f"out.{suffix}").stat().st_size > 0

@@ -28,6 +28,7 @@ from asr.corpus.pack import pack
 from asr.decoders import open_recording
 from asr.errors import AsrError, AudioError
 from asr.recognition.longform import RecordingEnd, read_pieces
+from asr.recognition.trained_lengths import piece_lengths
 from asr.utterance import Utterance
 
 RATE = 16000
@@ -162,7 +163,13 @@ def written(folder: Path, content: bytes, name: str = "recording") -> Path:
 
 def longform_seconds(path: Path, *, salvage: bool = False) -> float:
     items = read_pieces(
-        Utterance("u", path), "mix", sample_rate=RATE, stride=480, equalized=lambda samples, _: samples, salvage=salvage
+        Utterance("u", path),
+        "mix",
+        sample_rate=RATE,
+        stride=480,
+        lengths=piece_lengths(None, utterance=False),
+        equalized=lambda samples, _: samples,
+        salvage=salvage,
     )
     last = [item for _, item in items][-1]
     if isinstance(last, AudioError):

@@ -172,7 +172,7 @@ def test_cues_hold_every_word_in_lines_that_fit(shapes: list[tuple[int, float, f
     for length, gap, spoken in shapes:
         words.append(Word("abcdefghij"[length % 10] * length, now + gap, now + gap + spoken, 1.0))
         now += gap + spoken
-    made = cues(words)
+    made = cues(split_at_pauses(words))
     assert "".join("".join(cue.lines) for cue in made).replace(" ", "") == "".join(word.text for word in words)
     for cue in made:
         assert 1 <= len(cue.lines) <= 2 and all(0 < len(line) <= LINE for line in cue.lines)
@@ -183,11 +183,26 @@ def test_cues_hold_every_word_in_lines_that_fit(shapes: list[tuple[int, float, f
 def test_cues_break_at_the_longest_pause() -> None:
     starts = [0, 1, 2, 3.3, 4.3, 5.3]
     words = [Word("word" * 5, start, start + 0.9, 1.0) for start in starts]
-    assert [len(cue.lines) for cue in cues(words)] == [2, 2]
-    assert [cue.start for cue in cues(words)] == [0, 3.3]
+    assert [len(cue.lines) for cue in cues(split_at_pauses(words))] == [2, 2]
+    assert [cue.start for cue in cues(split_at_pauses(words))] == [0, 3.3]
     assert [len(part.words) for part in split_at_pauses([*words, Word("x", 9, 9.1, 1.0)])] == [6, 1]
 
 
 def test_clock() -> None:
     assert clock(3661.5, ".") == "01:01:01.500" and clock(59.9996, ",") == "00:01:00,000"
     assert re.fullmatch(r"\d{3}:\d\d:\d\d,\d{3}", clock(360000, ","))
+
+
+def test_all_formats_share_the_bounds_of_speech(tmp_path: Path) -> None:
+    """A word may reach into a pause, or lie in it: it belongs to the nearer speech, whose bounds stay."""
+    words = (Word("a", 0.5, 0.9, 1.0), Word("b", 0.9, 1.3, 1.0), Word("c", 1.8, 2.6, 1.0), Word("d", 9.0, 9.1, 1.0))
+    speech = ((0.4, 1.2), (2.0, 3.0), (4.0, 5.0), (8.0, 8.5))
+    transcript = Transcript("a b c d", 10.0, words, speech=speech)
+    bounds = [("a b", 0.4, 1.2), ("c", 2.0, 3.0), ("d", 8.0, 8.5)]
+    assert [(segment.text, segment.start, segment.end) for segment in transcript.segments] == bounds
+    assert [(cue.lines[0], cue.start, cue.end) for cue in cues(transcript.segments)] == bounds
+    rows = json.loads(written(tmp_path, "json", transcript))["segments"]
+    assert rows == transcript.to_dict()["segments"]
+    assert [(row["text"], row["start"], row["end"]) for row in rows] == bounds
+    assert 'TIME_VALUE="400"' in written(tmp_path, "eaf", transcript)
+    assert "xmin = 8.000000" in written(tmp_path, "TextGrid", transcript)

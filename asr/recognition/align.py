@@ -11,7 +11,7 @@ from asr.decoding.forced import ANY_SOUND, best_states, words_target
 from asr.decoding.times import Run, lingering, word
 from asr.errors import AsrError, AudioError
 from asr.recognition.interface import FrameModel
-from asr.recognition.longform import SegmentFrames, compute
+from asr.recognition.longform import RecordingEnd, SegmentFrames, compute
 from asr.recognition.sources import read_recording
 from asr.recognition.steady import blank
 from asr.text import BLANK, Normalizer, Units
@@ -75,12 +75,14 @@ def align(model: AlignmentModel, recording: Any, text: str, sample_rate: int | N
     ConfigError for a model without CTC.
     """
     texts, spelled = spell(model, text)
-    log_probs, duration, audio = _log_probs(model, recording, sample_rate)
+    log_probs, end, audio = _log_probs(model, recording, sample_rate)
     words, unwritten = find_words(model, log_probs, texts, spelled)
-    words = [one and replace(one, end=min(one.end, duration)) for one in words]  # the last frame reaches beyond the end
+    words = [
+        one and replace(one, end=min(one.end, end.seconds)) for one in words
+    ]  # the last frame reaches beyond the end
     found = [one for one in words if one is not None]
     return Alignment(
-        Transcript(text_of(found), duration, tuple(found), audio=audio),
+        Transcript(text_of(found), end.seconds, tuple(found), audio=audio, speech=end.speech),
         tuple(text for text, one in zip(texts, words, strict=True) if one is None),
         unwritten,
         _groups(words, unwritten),
@@ -166,8 +168,10 @@ def well_aligned(alignment: Alignment, recording: Path, name: str) -> list[Utter
     return utterances
 
 
-def _log_probs(model: AlignmentModel, recording: Any, sample_rate: int | None) -> tuple[np.ndarray, float, Path | None]:
-    """Compute log-probabilities `(S, V)` of a whole recording, blank in the pauses left out; its seconds; its path."""
+def _log_probs(
+    model: AlignmentModel, recording: Any, sample_rate: int | None
+) -> tuple[np.ndarray, RecordingEnd, Path | None]:
+    """Compute log-probabilities `(S, V)` of a whole recording, blank in the pauses left out; its end; its path."""
     parts: list[np.ndarray] = []
     frames, audio = 0, None
     for path, part in compute(model, read_recording(model, recording, sample_rate=sample_rate)):
@@ -181,8 +185,8 @@ def _log_probs(model: AlignmentModel, recording: Any, sample_rate: int | None) -
         else:
             total = model.num_output_frames(round(part.seconds * model.sample_rate))
             parts.append(blank(max(0, total - frames), len(model.units)))
-            duration = part.seconds
-    return np.concatenate(parts), duration, audio
+            end = part
+    return np.concatenate(parts), end, audio
 
 
 def _spans(frames: np.ndarray, seconds: float) -> tuple[tuple[float, float], ...]:

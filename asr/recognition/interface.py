@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from asr.recognition.trained_lengths import TrainedLengths
 from asr.transcript import Word
 
 
@@ -22,6 +23,10 @@ class FrameModel(Protocol):
     @property
     def equalizes(self) -> bool:
         """Return True if the model was trained on equalised recordings, so that it needs them equalised."""
+
+    @property
+    def trained_lengths(self) -> TrainedLengths | None:
+        """The lengths that the model was trained on; None if its file does not state them."""
 
     def frame_rows(
         self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]

@@ -1,10 +1,10 @@
 """Recordings of any length -> frames on one time line, in bounded memory.
 
-A recording of up to `WHOLE` seconds goes through the model in one piece. A longer recording is read part by part, and
-cut into pieces between pauses; the pauses are left out. So pieces are about as long, and as dense, as utterances in
-training. Where there is no pause, two pieces overlap: a recurrent network computes the frames near a cut with half of
-their context missing, so they are taken from the other piece. Pieces begin on encoder frames: frame `s` of the
-recording is centred `s` strides from its start.
+A recording as long as those of training goes through the model in one piece. A longer recording is read part by part,
+and divided by speech: a piece lies between two pauses, and long pauses are left out. So pieces are about as long, and
+as dense, as utterances in training. Where there is no pause, two pieces overlap: a recurrent network computes the
+frames near a cut with half of their context missing, so they are taken from the other piece. Pieces begin on encoder
+frames: frame `s` of the recording is centred `s` strides from its start.
 """
 
 import math
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -23,20 +23,21 @@ from asr.decoders import TOLERANCE, open_recording
 from asr.equalize import Equalizer
 from asr.errors import AudioError, audio_error
 from asr.recognition.interface import FrameModel
+from asr.recognition.speech import Spans, between_pauses, find_speech
+from asr.recognition.trained_lengths import PieceLengths, piece_lengths
 from asr.utterance import Utterance
 
 Channels = Literal["mix", "split"] | int
 T = TypeVar("T")
 S = TypeVar("S")
 
-WHOLE = 40.0  # seconds; a longer recording is cut into pieces
-LONGEST, SHORTEST = 30.0, 1.0  # seconds of a piece; a piece is shorter only where a pause leaves no choice
 OVERLAP = 3.0  # seconds that two pieces share on either side of a cut in mid-speech
-PAUSE = 0.3  # seconds
-_MARGIN = 0.1  # seconds of a pause that stay with the speech before it and after it
-_STEP = 0.02  # seconds; the resolution at which pauses are found
-_PAUSE_DB, _PAUSE_SHARE = 15.0, 0.7  # decibels, and share of the dynamic range, that a pause lies below the loud parts
+SHORTEST = 1.0  # seconds of a piece that is cut at a pause too short to end a segment
+MUCH = 1.5  # speech without a pause is cut if it is longer than this multiple of the longest piece
+_MARGIN = 0.2  # seconds of a pause, or half of a shorter pause, that stay with the speech before it and after it
+_DIP = 0.1  # seconds without speech at which a long piece is cut
 _READ_SECONDS = 120.0  # read at a time of a long recording
+_HEARD = 30.0  # seconds that the last part has at least, so that its floor and its loud level are those of speech
 _READ_TOGETHER = 32  # recordings opened at a time
 _WINDOW_SECONDS = 960.0  # seconds read ahead and batched by length; bounds memory
 
@@ -76,9 +77,13 @@ class SegmentFrames:
 
 @dataclass(frozen=True, slots=True)
 class RecordingEnd:
-    """The end of a recording, or of one of its channels, after its last piece."""
+    """The end of a recording, or of one of its channels, after its last piece.
+
+    `speech` are the starts and ends of its speech, in seconds, between pauses that end segments.
+    """
 
     seconds: float
+    speech: tuple[tuple[float, float], ...] = ()
 
 
 def segment_frames(
@@ -92,7 +97,7 @@ def segment_frames(
     """
     listed, rate = list(utterances), model.sample_rate
     equalizer = partial(Equalizer.of_files, listed, rate) if model.equalizes else None
-    return compute(model, _read(listed, channels, rate, model.stride, equalizer, salvage))
+    return compute(model, _read(model, listed, channels, equalizer, salvage))
 
 
 def compute(
@@ -103,45 +108,73 @@ def compute(
 
 
 def cut(
-    read: Callable[[float, float | None], np.ndarray], seconds: float, *, sample_rate: int, stride: int
+    read: Callable[[float, float | None], np.ndarray],
+    seconds: float,
+    *,
+    sample_rate: int,
+    stride: int,
+    lengths: PieceLengths,
 ) -> Iterator[Piece | RecordingEnd]:
     """Cut a recording into pieces, and end with its RecordingEnd.
 
     `read(offset, duration)` gives samples of a part, in seconds; `seconds` is the duration of the recording;
     `stride` is an encoder frame in samples.
     """
-    if seconds <= WHOLE:
+    if seconds <= lengths.whole:
         samples = read(0.0, None)
         yield Piece(samples, 0, slice(None), pause=True)
-        yield RecordingEnd(len(samples) / sample_rate)
+        yield _end(find_speech(samples, sample_rate), len(samples), sample_rate, lengths.pause)
         return
     shortest, longest, overlap, margin = (
-        round(length * sample_rate) // stride * stride for length in (SHORTEST, LONGEST, OVERLAP, _MARGIN)
+        round(length * sample_rate) // stride * stride
+        for length in (SHORTEST, lengths.longest, min(OVERLAP, lengths.longest / 2), _MARGIN)
     )
+    pause, dip, most = round(lengths.pause * sample_rate), round(_DIP * sample_rate), round(MUCH * longest)
+    reach = most + overlap + pause  # samples from the start of a piece that decide where it ends
     samples, origin, whole = np.empty(0, np.float32), 0, False  # the part in memory, where it begins, is it the last
+    before: Spans = []  # speech before this part
+    sounds: Spans = []  # speech in this part
     start = context = 0  # the first sample not computed yet, and how many samples before it are computed again
     while not whole or start < origin + len(samples):
-        if not whole and start + longest + overlap > origin + len(samples):
-            origin = start - context
+        if not whole and start + reach > origin + len(samples):
+            latest = max(0, round((seconds - _HEARD) * sample_rate)) // stride * stride
+            origin = min(start - context, latest)
             whole = origin / sample_rate + _READ_SECONDS >= seconds
             samples = read(origin / sample_rate, None if whole else _READ_SECONDS)
-        left = origin + len(samples) - start
-        quiet = pauses(samples[start - origin :][:longest], sample_rate)
-        if quiet and quiet[0][0] == 0 and not context:  # a pause comes first: skip it
-            silent = quiet[0][1]
-            start += left if whole and silent == left else (silent - margin) // stride * stride
-            continue
-        pause = next((run for run in quiet if run[0] >= shortest), None)
-        length, following, after = (left, left, 0) if left <= longest else (longest, longest, overlap)
-        if pause is not None:
-            length, after = (pause[0] + margin) // stride * stride, 0
-            following = max(length + stride, (pause[1] - margin) // stride * stride)
+            before += [(first, min(end, start)) for first, end in sounds if first < start]
+            found = [(origin + first, origin + end) for first, end in find_speech(samples, sample_rate)]
+            sounds = [(max(first, start), end) for first, end in found if end > start]
+        limit = origin + len(samples)
+        ahead = [(first, end) for first, end in sounds if end > start]
+        if not context:  # skip the pause
+            begin = ahead[0][0] - margin if ahead else limit - reach // 2
+            begin = limit if whole and not ahead else begin // stride * stride
+            if begin > start:
+                start = begin
+                continue
+        speech = between_pauses(ahead, pause)
+        end = speech[0][1] if speech and speech[0][0] - start < pause + margin else start
+        following = [first for first, _ in ahead if first > end]
+        end = min(end + margin, (end + following[0]) // 2 if following else limit)
+        end = end // stride * stride if end < limit else limit
+        after = 0
+        if end - start > most:
+            gaps = [(b - a, (a + b) // 2) for (_, a), (b, _) in pairwise(ahead)]
+            inner = [gap for gap in gaps if gap[0] >= dip and start + shortest <= gap[1] <= start + longest]
+            end = max(inner)[1] // stride * stride if inner else start + longest
+            after = 0 if inner else overlap
         first = start - context
-        keep = slice(context // stride, (context + length) // stride if after else None)
-        end = start + length + after
-        yield Piece(samples[first - origin : end - origin], first // stride, keep, pause=not after)
-        start, context = start + following, after
-    yield RecordingEnd((origin + len(samples)) / sample_rate)
+        keep = slice(context // stride, (end - first) // stride if after else None)
+        beyond = end + after if after or end == limit else end - 1  # the frame at `end` belongs to the next piece
+        yield Piece(samples[first - origin : beyond - origin], first // stride, keep, pause=not after)
+        start, context = max(end, start + stride), after
+    yield _end(before + sounds, origin + len(samples), sample_rate, lengths.pause)
+
+
+def _end(sounds: Spans, num_samples: int, sample_rate: int, pause: float) -> RecordingEnd:
+    """Return the end of a recording of `num_samples` in which `sounds` are speech."""
+    spans = between_pauses(sounds, round(pause * sample_rate))
+    return RecordingEnd(num_samples / sample_rate, tuple((a / sample_rate, b / sample_rate) for a, b in spans))
 
 
 def read_pieces(
@@ -150,6 +183,7 @@ def read_pieces(
     *,
     sample_rate: int,
     stride: int,
+    lengths: PieceLengths,
     equalized: Callable[[np.ndarray, int | None], np.ndarray],
     salvage: bool = False,
 ) -> Iterator[tuple[Track, Piece | RecordingEnd | AudioError]]:
@@ -183,27 +217,10 @@ def read_pieces(
             count = recording.channels
             chosen = range(1, count + 1) if channels == "split" else [None if channels == "mix" else channels]
             for channel in chosen:
-                for piece in cut(read, min(seconds, longest), sample_rate=sample_rate, stride=stride):
+                for piece in cut(read, min(seconds, longest), sample_rate=sample_rate, stride=stride, lengths=lengths):
                     yield Track(utterance, channel), piece
     except Exception as error:
         yield Track(utterance, channel), audio_error(error, str(utterance.audio))
-
-
-def pauses(samples: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
-    """Find the pauses in samples `(N,)`: first sample and end of each."""
-    step = round(_STEP * sample_rate)
-    if len(samples) < step:
-        return []
-    energy = np.square(samples[: len(samples) // step * step]).reshape(-1, step).mean(axis=1)
-    levels = 10 * np.log10(energy + 1e-10)
-    floor, loud = np.percentile(levels, [5, 98])
-    quiet = levels <= loud - max(_PAUSE_DB, _PAUSE_SHARE * (loud - floor))
-    if energy.max() == 0:
-        quiet[:] = True
-    edges = np.flatnonzero(np.diff(quiet, prepend=False, append=False)) * step
-    edges[edges == len(energy) * step] = len(samples)
-    runs = edges.reshape(-1, 2).tolist()
-    return [(begin, end) for begin, end in runs if end - begin >= PAUSE * sample_rate]
 
 
 def in_background(items: Iterator[T]) -> Iterator[T]:
@@ -217,10 +234,9 @@ def in_background(items: Iterator[T]) -> Iterator[T]:
 
 
 def _read(
+    model: FrameModel,
     utterances: Sequence[Utterance],
     channels: Channels,
-    sample_rate: int,
-    stride: int,
     make_equalizer: Callable[[int | None], Equalizer] | None,
     salvage: bool,
 ) -> Iterator[tuple[Track, Piece | RecordingEnd | AudioError]]:
@@ -231,11 +247,14 @@ def _read(
         def equalized(samples: np.ndarray, channel: int | None) -> np.ndarray:
             return samples if equalizer_of is None else equalizer_of(channel)(index, samples)
 
+        utterance = utterances[index]
+        is_utterance = utterance.text is not None or utterance.duration is not None
         pieces = read_pieces(
-            utterances[index],
+            utterance,
             channels,
-            sample_rate=sample_rate,
-            stride=stride,
+            sample_rate=model.sample_rate,
+            stride=model.stride,
+            lengths=piece_lengths(model.trained_lengths, utterance=is_utterance),
             equalized=equalized,
             salvage=salvage,
         )

@@ -16,6 +16,7 @@ from asr.equalize import Equalizer, equalize
 from asr.errors import AudioError
 from asr.recognition.interface import DecodingModel, FrameModel
 from asr.recognition.longform import Piece, RecordingEnd, compute, cut, read_pieces
+from asr.recognition.trained_lengths import piece_lengths
 from asr.recognition.transcribe import shifted, transcripts
 from asr.transcript import Transcript
 from asr.utterance import Utterance
@@ -115,6 +116,7 @@ def read_recording(
             channel or "mix",
             sample_rate=model.sample_rate,
             stride=model.stride,
+            lengths=piece_lengths(model.trained_lengths, utterance=False),
             equalized=equalized,
             salvage=salvage,
         ):
@@ -163,7 +165,8 @@ def _array_pieces(
         first = round(begin * rate)
         return samples[first : None if length is None else first + round(length * rate)]
 
-    for piece in cut(read, len(samples) / rate, sample_rate=rate, stride=model.stride):
+    lengths = piece_lengths(model.trained_lengths, utterance=False)
+    for piece in cut(read, len(samples) / rate, sample_rate=rate, stride=model.stride, lengths=lengths):
         yield None, piece
 
 

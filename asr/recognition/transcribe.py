@@ -41,9 +41,10 @@ def transcribe(
 
 
 def shifted(transcript: Transcript, seconds: float) -> Transcript:
-    """Move the times of words by `seconds`: from a part of a recording to the whole recording."""
+    """Move the times of words and speech by `seconds`: from a part of a recording to the whole recording."""
     words = (replace(word, start=word.start + seconds, end=word.end + seconds) for word in transcript.words)
-    return replace(transcript, words=tuple(words))
+    speech = ((start + seconds, end + seconds) for start, end in transcript.speech)
+    return replace(transcript, words=tuple(words), speech=tuple(speech))
 
 
 def transcripts(
@@ -57,7 +58,7 @@ def transcripts(
         if isinstance(item, SegmentFrames):
             parts.add(item)
             continue
-        yield source, item if isinstance(item, AudioError) else parts.transcript(item.seconds)
+        yield source, item if isinstance(item, AudioError) else parts.transcript(item)
         parts = _Parts(model, search)
 
 
@@ -94,9 +95,10 @@ class _Parts:
             (plain,) = search.unbiased.decode([rows])
             self._unbiased = joined(self._unbiased, [Alternative(self._model.text(plain.units), plain.score)], 1)
 
-    def transcript(self, seconds: float) -> Transcript:
-        """Return the transcript of all segments, in a recording of `seconds` seconds."""
-        transcript = Transcript(" ".join(self._texts), seconds, clip_to(self._words, seconds))
+    def transcript(self, end: RecordingEnd) -> Transcript:
+        """Return the transcript of all segments, in a recording with this end."""
+        words = clip_to(self._words, end.seconds)
+        transcript = Transcript(" ".join(self._texts), end.seconds, words, speech=end.speech)
         if self._search is None:
             return transcript
         return replace(

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.files import to_json
-from asr.transcript import Transcript, word_row
+from asr.transcript import Transcript, segment_row, word_row
 
 
 def render(transcript: Transcript, recording: Path) -> str:
@@ -17,5 +17,7 @@ def render(transcript: Transcript, recording: Path) -> str:
         row["channel"] = transcript.channel
     row |= transcript.certainty()
     head = to_json(row, indent=1).removesuffix("\n}")
+    segments = ",\n  ".join(to_json(segment_row(segment)) for segment in transcript.segments)
     words = ",\n  ".join(to_json(word_row(word)) for word in transcript.words)
-    return f'{head},\n "words": [\n  {words}\n ]\n}}\n'  # one word on each line, which json.dumps cannot do
+    # One segment or word on each line, which json.dumps cannot do.
+    return f'{head},\n "segments": [\n  {segments}\n ],\n "words": [\n  {words}\n ]\n}}\n'

@@ -9,5 +9,5 @@ from asr.writers.subtitles import clock, cues
 def render(transcript: Transcript, recording: Path) -> str:
     return "".join(
         f"{number}\n{clock(cue.start, ',')} --> {clock(cue.end, ',')}\n" + "\n".join(cue.lines) + "\n\n"
-        for number, cue in enumerate(cues(transcript.words), start=1)
+        for number, cue in enumerate(cues(transcript.segments), start=1)
     )

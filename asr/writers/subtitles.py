@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from asr.transcript import Word, split_at_pauses, widest_gap
+from asr.transcript import Segment, Word, widest_gap
 
 LINE, LINES = 42, 2
 LONGEST = 7.0  # seconds of a cue, the usual limit for reading
@@ -18,23 +18,29 @@ class Cue:
     lines: tuple[str, ...]
 
 
-def cues(words: Sequence[Word]) -> list[Cue]:
-    """Lay out words as cues, in order and without overlap; a word without a letter has no cue.
+def cues(segments: Sequence[Segment]) -> list[Cue]:
+    """Lay out segments as cues, in order and without overlap; a word without a letter has no cue.
 
-    `-->`, which separates times, becomes `-- >` in a text.
+    A segment too long for a cue is divided between words. `-->`, which separates times, becomes `-- >` in a text.
     """
     made = []
-    parts = [part for word in words for part in _parts(word)]
-    waiting = [list(segment.words) for segment in split_at_pauses(parts)][::-1]
+    waiting = [_shown(segment) for segment in reversed(segments)]
     while waiting:
         group = waiting.pop()
-        lines = _layout(group)
-        if lines and (len(group) == 1 or group[-1].end - group[0].start <= LONGEST):
-            made.append(Cue(group[0].start, group[-1].end, lines))
-        else:
-            middle = widest_gap(group)
-            waiting += [group[middle:], group[:middle]]
+        words = group.words
+        lines = _layout(words)
+        if words and lines and (len(words) == 1 or group.end - group.start <= LONGEST):
+            made.append(Cue(group.start, group.end, lines))
+        elif len(words) > 1:
+            middle = widest_gap(words)
+            waiting.append(replace(group, words=words[middle:], start=words[middle].start))
+            waiting.append(replace(group, words=words[:middle], end=words[middle - 1].end))
     return made
+
+
+def _shown(segment: Segment) -> Segment:
+    """Return a segment with words that fit on a line."""
+    return replace(segment, words=tuple(part for word in segment.words for part in _parts(word)))
 
 
 def _parts(word: Word) -> Iterator[Word]:

@@ -11,5 +11,5 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 def render(transcript: Transcript, recording: Path) -> str:
     return "WEBVTT\n\n" + "".join(
         f"{clock(cue.start, '.')} --> {clock(cue.end, '.')}\n" + "\n".join(cue.lines).translate(_ESCAPES) + "\n\n"
-        for cue in cues(transcript.words)
+        for cue in cues(transcript.segments)
     )
