@@ -249,9 +249,9 @@ def test_a_client_script_is_typed(checker: list[str], tmp_path: Path) -> None:
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
-    code = "import sys; sys.modules['torch'] = None; import asr; asr.Transcript; asr.read_manifest; asr.score; asr.load"
+    code = "import sys; sys.modules['torch'] = None; import asr; asr.Transcript; asr.load; asr.Recognizer"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "asr.errors.AsrError: asr.load needs PyTorch, which is not installed: pip install 'own-asr[train]'"
+        "asr.errors.AsrError: asr.Recognizer needs PyTorch, which is not installed: pip install 'own-asr[train]'"
     )

@@ -13,7 +13,9 @@ def best_path(log_probs: Any, lengths: Any) -> list[Hypothesis]:
 
     Both are arrays, or tensors on any device.
     """
-    rows, counts = (one.cpu().numpy() if hasattr(one, "cpu") else np.asarray(one) for one in (log_probs, lengths))
+    rows, counts = (
+        one.detach().cpu().numpy() if hasattr(one, "detach") else np.asarray(one) for one in (log_probs, lengths)
+    )
     return [_best_path(row[:count]) for row, count in zip(rows, counts.tolist(), strict=True)]
 
 
