@@ -23,10 +23,11 @@ _PUBLIC = {
     "Classifier": "asr.classification",
     "Config": "asr.config",
     "ConfigError": "asr.errors",
+    "ExportError": "asr.errors",
+    "ExportedRecognizer": "asr.runtime.recognizer",
     "LanguageModelError": "asr.errors",
     "ManifestError": "asr.errors",
     "ModelFileError": "asr.errors",
-    "ExportedRecognizer": "asr.runtime.recognizer",
     "Recognizer": "asr.recognition.recognizer",
     "RecurrentLM": "asr.lm.recurrent",
     "Score": "asr.scoring.wer",
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from asr.errors import AsrError as AsrError
     from asr.errors import AudioError as AudioError
     from asr.errors import ConfigError as ConfigError
+    from asr.errors import ExportError as ExportError
     from asr.errors import LanguageModelError as LanguageModelError
     from asr.errors import ManifestError as ManifestError
     from asr.errors import ModelFileError as ModelFileError
