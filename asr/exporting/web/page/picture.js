@@ -1,0 +1,125 @@
+/** The picture of a sound: its spectrogram, and below it the posteriors of units, over one axis of seconds. */
+
+import { BLANK } from "./frames.js";
+import { spectrogram } from "./spectrum.js";
+
+const [LEFT, RIGHT, AXIS, GAP] = [52, 8, 26, 10]; // pixels around and between the two parts
+const [HEIGHT, ROW] = [150, 15]; // pixels of the spectrogram, and of a row of posteriors
+const MOST_ROWS = 24;
+const MOST_COLUMNS = 900;
+const LEAST = 0.05; // posterior that a unit must reach to get a row
+const RANGE = 70; // decibels from black to the brightest colour
+const MAGMA = [[0, 0, 4], [59, 15, 112], [140, 41, 129], [222, 73, 104], [254, 159, 109], [252, 253, 191]]; // prettier-ignore
+
+/**
+ * Draw samples of `rate` Hz, which begin at `from` seconds, and frames `{start, values, units, length}`.
+ *
+ * `model` is the description of the model. Returns a text for readers who do not see the picture.
+ */
+export function draw(canvas, { samples, rate, from, frames, model }) {
+  const seconds = samples.length / rate;
+  const top = Math.min(rate, model.sample_rate) / 2;
+  const table = posteriors(frames, from, seconds, model);
+  const width = canvas.parentElement.clientWidth;
+  const height = HEIGHT + AXIS + (table.rows.length ? GAP + ROW * table.rows.length : 0);
+  canvas.style.height = `${height}px`;
+  [canvas.width, canvas.height] = [width, height].map((size) => Math.round(size * devicePixelRatio));
+  const context = canvas.getContext("2d");
+  context.scale(devicePixelRatio, devicePixelRatio);
+  const style = getComputedStyle(canvas);
+  const plot = { left: LEFT, width: width - LEFT - RIGHT };
+  context.font = `12px ${style.fontFamily}`;
+  context.fillStyle = style.color;
+  context.textBaseline = "middle";
+  context.textAlign = "right";
+
+  const columns = Math.max(1, Math.min(MOST_COLUMNS, Math.round(plot.width)));
+  context.drawImage(heat(spectrogram(samples, rate, columns, top)), plot.left, 0, plot.width, HEIGHT);
+  context.fillText(`${top / 1000} kHz`, LEFT - 6, 8);
+  context.fillText("0", LEFT - 6, HEIGHT - 6);
+  context.imageSmoothingEnabled = false;
+  const below = HEIGHT + GAP;
+  if (table.rows.length) {
+    const image = shades(table, style.getPropertyValue("--accent"));
+    context.drawImage(image, plot.left, below, plot.width, ROW * table.rows.length);
+    table.rows.forEach((unit, row) => context.fillText(label(unit, model), LEFT - 6, below + (row + 0.5) * ROW));
+    context.strokeStyle = style.getPropertyValue("--line");
+    context.strokeRect(plot.left, below, plot.width, ROW * table.rows.length);
+  }
+  axis(context, plot, height - AXIS, from, seconds);
+  return `Spectrogram of ${seconds.toFixed(1)} seconds${table.rows.length ? ", and below it the posterior of each unit over time" : ""}`;
+}
+
+function label(unit, model) {
+  const symbol = model.units[unit - 1];
+  return unit === BLANK ? "blank" : symbol === " " ? "space" : symbol;
+}
+
+/** Return the most probable units, the blank last, and the highest posterior of each in each column of pixels. */
+function posteriors(frames, from, seconds, model) {
+  const perFrame = model.stride / model.sample_rate;
+  const size = model.units.length + 1;
+  const columns = Math.min(MOST_COLUMNS, Math.ceil(seconds / perFrame));
+  const table = Array.from({ length: size }, () => new Float32Array(columns));
+  for (const part of frames) {
+    for (let index = 0; index < part.length; index++) {
+      const place = ((part.start + index) * perFrame - from) / seconds;
+      const first = Math.floor(place * columns);
+      const end = Math.max(first + 1, Math.floor((place + perFrame / seconds) * columns));
+      for (let column = Math.max(0, first); column < Math.min(end, columns); column++) {
+        for (let unit = 0; unit < size; unit++) {
+          table[unit][column] = Math.max(table[unit][column], Math.exp(part.values[index * size + unit]));
+        }
+      }
+    }
+  }
+  const highest = table.map((row) => row.reduce((most, value) => Math.max(most, value), 0));
+  const rows = [...highest.keys()].filter((unit) => unit !== BLANK && highest[unit] >= LEAST);
+  const shown = rows.sort((one, other) => highest[other] - highest[one]).slice(0, MOST_ROWS);
+  shown.sort((one, other) => one - other);
+  return { rows: highest[BLANK] ? [...shown, BLANK] : shown, values: table, columns };
+}
+
+function image(width, height, paint) {
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  const pixels = context.createImageData(width, height);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) pixels.data.set(paint(x, y), 4 * (y * width + x));
+  }
+  context.putImageData(pixels, 0, 0);
+  return canvas;
+}
+
+/** Return columns of decibels as an image, low frequencies at the bottom. */
+function heat(columns) {
+  const bins = columns[0].length;
+  let loudest = -Infinity;
+  for (const column of columns) for (const level of column) loudest = Math.max(loudest, level);
+  return image(columns.length, bins, (x, y) => {
+    const share = Math.max(0, 1 + (columns[x][bins - 1 - y] - loudest) / RANGE) * (MAGMA.length - 1);
+    const low = Math.min(Math.floor(share), MAGMA.length - 2);
+    return [...MAGMA[low].map((value, part) => value + (share - low) * (MAGMA[low + 1][part] - value)), 255];
+  });
+}
+
+/** Return posteriors as an image: the opacity of one colour, `#rrggbb`. */
+function shades({ rows, values, columns }, colour) {
+  const parts = colour.match(/[\da-f]{2}/gi).map((part) => parseInt(part, 16));
+  return image(columns, rows.length, (x, y) => [...parts, 255 * values[rows[y]][x]]);
+}
+
+function axis(context, plot, y, from, seconds) {
+  const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 600, 1800].find((one) => (one / seconds) * plot.width > 60) ?? 3600;
+  context.textAlign = "center";
+  context.strokeStyle = context.fillStyle;
+  for (let tick = Math.ceil(from / step); tick * step <= from + seconds; tick++) {
+    const x = plot.left + ((tick * step - from) / seconds) * plot.width;
+    context.beginPath();
+    context.moveTo(x, y + 2);
+    context.lineTo(x, y + 6);
+    context.stroke();
+    const text = `${Number((tick * step).toFixed(1))} s`;
+    context.fillText(text, Math.min(x, plot.left + plot.width - context.measureText(text).width / 2 + RIGHT), y + 16);
+  }
+}
