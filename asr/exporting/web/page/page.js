@@ -141,7 +141,7 @@ async function record() {
   worker.postMessage({ task: "open", rate, languageModel: element("use").checked });
   busy(true);
   element("record").disabled = false;
-  element("record").setAttribute("aria-pressed", "true");
+  element("record").classList.add("recording");
   element("record").textContent = "Stop";
   say("Listening …");
 }
@@ -151,7 +151,7 @@ async function stop() {
   await microphone.close();
   microphone = null;
   await done({ task: "close" });
-  element("record").setAttribute("aria-pressed", "false");
+  element("record").classList.remove("recording");
   element("record").textContent = "Record";
   say("Done.");
   busy(false);

@@ -9,6 +9,8 @@ const REFUSALS = {
   NotReadableError: "The microphone cannot be read: another program may use it. Close that program, then record again.",
 };
 
+const FULL_SCALE = 32768; // samples are rounded to 16 bits, as `asr/audio.py` does
+
 /** Decode a file into mono samples at `rate` Hz, the mean of its channels. Throws Problem for no recording. */
 export async function decodeRecording(file, rate) {
   let sound;
@@ -24,7 +26,8 @@ export async function decodeRecording(file, rate) {
     for (let place = 0; place < mono.length; place++) mono[place] += samples[place] / sound.numberOfChannels;
   }
   for (const sample of mono) peak = Math.max(peak, Math.abs(sample));
-  return peak > 1 ? mono.map((sample) => sample / peak) : mono;
+  const scale = FULL_SCALE / Math.max(1, peak);
+  return mono.map((sample) => Math.min(Math.round(sample * scale), FULL_SCALE - 1) / FULL_SCALE);
 }
 
 /** The microphone, as it sounds: without the browser's suppression of noise and echo. */
