@@ -56,7 +56,8 @@ def export(
     """
     if target not in TARGETS:
         raise AsrError(f"--for {target}: must be one of {', '.join(TARGETS)}")
-    if (output is None) == (web is None) or (web is not None and target != TARGETS[0]):
+    path = output or web
+    if path is None or (web is not None and (output is not None or target != TARGETS[0])):
         raise AsrError("name what to write: -o FILE.onnx, -o FOLDER --for sherpa-onnx, or --web FOLDER")
     show_log()
     from asr.api import load
@@ -68,17 +69,17 @@ def export(
         from asr.exporting.web import export_page
 
         recognizer = _require_recognizer(loaded, model, "the page")
-        export_page(recognizer, web, waveforms=waveforms, texts=texts, int8=int8, force=force, report=tell)
+        export_page(recognizer, path, waveforms=waveforms, texts=texts, int8=int8, force=force, report=tell)
     elif target == "sherpa-onnx":
         from asr.exporting.sherpa import export_for_sherpa
 
         recognizer = _require_recognizer(loaded, model, "sherpa-onnx")
-        export_for_sherpa(recognizer, output, waveforms=waveforms, int8=int8, report=tell)
+        export_for_sherpa(recognizer, path, waveforms=waveforms, int8=int8, report=tell)
     else:
         from asr.exporting.export import export as export_model
 
-        require_file(output)
-        export_model(loaded, output, waveforms=waveforms, texts=texts, int8=int8, force=force, report=tell)
+        require_file(path)
+        export_model(loaded, path, waveforms=waveforms, texts=texts, int8=int8, force=force, report=tell)
 
 
 def _require_recognizer(model: "SpeechModel[Any]", path: Path, name: str) -> "Recognizer":

@@ -12,7 +12,7 @@ export async function fetchBytes(path) {
   const address = new URL(`../${path}`, import.meta.url);
   let answer;
   try {
-    answer = await fetch(address);
+    answer = await fetch(address, { cache: "no-cache" }); // so that files of one export meet
   } catch (error) {
     throw new ServerProblem(`${path} cannot be loaded (${error.message}). Is the server still running?`);
   }
