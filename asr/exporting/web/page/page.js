@@ -10,7 +10,7 @@ const element = (id) => document.getElementById(id);
 const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
 let model = null;
 let microphone = null;
-let sound = null; // what the picture shows: {samples, rate, from, frames, model}
+let sound = null; // what the picture shows: see `draw`
 let text = null; // the paragraph of the sound in work
 let finished = () => {}; // called when the worker has done what it was asked for
 let drawn = false; // whether the next frame of the screen draws the picture
@@ -102,11 +102,10 @@ async function transcribe(files) {
   for (const file of files) {
     say(`Transcribing ${file.name} …`);
     try {
-      const samples = await decodeRecording(file, model.sample_rate);
-      if (!samples.length) throw new Problem(`${file.name} holds no sound.`);
+      const { samples, rate } = await decodeRecording(file);
       begin(file.name);
-      sound = { samples, rate: model.sample_rate, from: 0, frames: [], model };
-      await done({ task: "recording", samples, languageModel: element("use").checked });
+      sound = { samples, rate, from: 0, span: samples.length / rate, frames: [], model };
+      await done({ task: "recording", samples, rate, languageModel: element("use").checked });
       if (!text.querySelector(".final").textContent) text.querySelector(".partial").textContent = "(no speech found)";
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
@@ -137,7 +136,7 @@ async function record() {
     return;
   }
   begin("Microphone");
-  sound = { samples: new Float32Array(0), rate, from: 0, frames: [], model };
+  sound = { samples: new Float32Array(0), rate, from: 0, span: SHOWN, frames: [], model };
   worker.postMessage({ task: "open", rate, languageModel: element("use").checked });
   busy(true);
   element("record").disabled = false;

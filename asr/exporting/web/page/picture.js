@@ -1,7 +1,7 @@
 /** The picture of a sound: its spectrogram, and below it the posteriors of units, over one axis of seconds. */
 
 import { BLANK } from "./frames.js";
-import { spectrogram } from "./spectrum.js";
+import { Spectrogram } from "./spectrum.js";
 
 const [LEFT, RIGHT, AXIS, GAP] = [52, 8, 26, 10]; // pixels around and between the two parts
 const [HEIGHT, ROW] = [150, 15]; // pixels of the spectrogram, and of a row of posteriors
@@ -12,14 +12,15 @@ const RANGE = 70; // decibels from black to the brightest colour
 const MAGMA = [[0, 0, 4], [59, 15, 112], [140, 41, 129], [222, 73, 104], [254, 159, 109], [252, 253, 191]]; // prettier-ignore
 
 /**
- * Draw samples of `rate` Hz, which begin at `from` seconds, and frames `{start, values, units, length}`.
+ * Draw a sound: `samples` of `rate` Hz, which begin at `from` seconds, and `frames`, `{start, values, units, length}` each.
  *
- * `model` is the description of the model. Returns a text for readers who do not see the picture.
+ * The picture is `span` seconds wide. `model` is the description of the model. The spectrogram is kept in the sound.
+ * Returns a text for readers who do not see the picture.
  */
-export function draw(canvas, { samples, rate, from, frames, model }) {
-  const seconds = samples.length / rate;
+export function draw(canvas, sound) {
+  const { samples, rate, from, span, frames, model } = sound;
   const top = Math.min(rate, model.sample_rate) / 2;
-  const table = posteriors(frames, from, seconds, model);
+  const table = posteriors(frames, from, span, model);
   const width = canvas.parentElement.clientWidth;
   const height = HEIGHT + AXIS + (table.rows.length ? GAP + ROW * table.rows.length : 0);
   canvas.style.height = `${height}px`;
@@ -34,7 +35,13 @@ export function draw(canvas, { samples, rate, from, frames, model }) {
   context.textAlign = "right";
 
   const columns = Math.max(1, Math.min(MOST_COLUMNS, Math.round(plot.width)));
-  context.drawImage(heat(spectrogram(samples, rate, columns, top)), plot.left, 0, plot.width, HEIGHT);
+  const step = span / columns;
+  if (sound.spectrogram?.step !== step) sound.spectrogram = new Spectrogram({ rate, top, step });
+  const first = Math.round(from / step);
+  const spectra = Array.from({ length: columns }, (_, column) => {
+    return sound.spectrogram.column(first + column, samples, from);
+  });
+  context.drawImage(heat(spectra, sound.spectrogram.bins), plot.left, 0, plot.width, HEIGHT);
   context.fillText(`${top / 1000} kHz`, LEFT - 6, 8);
   context.fillText("0", LEFT - 6, HEIGHT - 6);
   context.imageSmoothingEnabled = false;
@@ -46,8 +53,8 @@ export function draw(canvas, { samples, rate, from, frames, model }) {
     context.strokeStyle = style.getPropertyValue("--line");
     context.strokeRect(plot.left, below, plot.width, ROW * table.rows.length);
   }
-  axis(context, plot, height - AXIS, from, seconds);
-  return `Spectrogram of ${seconds.toFixed(1)} seconds${table.rows.length ? ", and below it the posterior of each unit over time" : ""}`;
+  axis(context, plot, height - AXIS, from, span);
+  return `Spectrogram of ${(samples.length / rate).toFixed(1)} seconds${table.rows.length ? ", and below it the posterior of each unit over time" : ""}`;
 }
 
 function label(unit, model) {
@@ -56,16 +63,16 @@ function label(unit, model) {
 }
 
 /** Return the most probable units, the blank last, and the highest posterior of each in each column of pixels. */
-function posteriors(frames, from, seconds, model) {
+function posteriors(frames, from, span, model) {
   const perFrame = model.stride / model.sample_rate;
   const size = model.units.length + 1;
-  const columns = Math.min(MOST_COLUMNS, Math.ceil(seconds / perFrame));
+  const columns = Math.min(MOST_COLUMNS, Math.ceil(span / perFrame));
   const table = Array.from({ length: size }, () => new Float32Array(columns));
   for (const part of frames) {
     for (let index = 0; index < part.length; index++) {
-      const place = ((part.start + index) * perFrame - from) / seconds;
+      const place = ((part.start + index) * perFrame - from) / span;
       const first = Math.floor(place * columns);
-      const end = Math.max(first + 1, Math.floor((place + perFrame / seconds) * columns));
+      const end = Math.max(first + 1, Math.floor((place + perFrame / span) * columns));
       for (let column = Math.max(0, first); column < Math.min(end, columns); column++) {
         for (let unit = 0; unit < size; unit++) {
           table[unit][column] = Math.max(table[unit][column], Math.exp(part.values[index * size + unit]));
@@ -91,12 +98,12 @@ function image(width, height, paint) {
   return canvas;
 }
 
-/** Return columns of decibels as an image, low frequencies at the bottom. */
-function heat(columns) {
-  const bins = columns[0].length;
+/** Return columns of decibels as an image, low frequencies at the bottom; what is still to come is transparent. */
+function heat(columns, bins) {
   let loudest = -Infinity;
-  for (const column of columns) for (const level of column) loudest = Math.max(loudest, level);
+  for (const column of columns) for (const level of column ?? []) loudest = Math.max(loudest, level);
   return image(columns.length, bins, (x, y) => {
+    if (columns[x] === null) return [0, 0, 0, 0];
     const share = Math.max(0, 1 + (columns[x][bins - 1 - y] - loudest) / RANGE) * (MAGMA.length - 1);
     const low = Math.min(Math.floor(share), MAGMA.length - 2);
     return [...MAGMA[low].map((value, part) => value + (share - low) * (MAGMA[low + 1][part] - value)), 255];
@@ -109,12 +116,12 @@ function shades({ rows, values, columns }, colour) {
   return image(columns, rows.length, (x, y) => [...parts, 255 * values[rows[y]][x]]);
 }
 
-function axis(context, plot, y, from, seconds) {
-  const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 600, 1800].find((one) => (one / seconds) * plot.width > 60) ?? 3600;
+function axis(context, plot, y, from, span) {
+  const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 600, 1800].find((one) => (one / span) * plot.width > 60) ?? 3600;
   context.textAlign = "center";
   context.strokeStyle = context.fillStyle;
-  for (let tick = Math.ceil(from / step); tick * step <= from + seconds; tick++) {
-    const x = plot.left + ((tick * step - from) / seconds) * plot.width;
+  for (let tick = Math.ceil(from / step); tick * step <= from + span; tick++) {
+    const x = plot.left + ((tick * step - from) / span) * plot.width;
     context.beginPath();
     context.moveTo(x, y + 2);
     context.lineTo(x, y + 6);

@@ -4,7 +4,7 @@ import { BeamSearch } from "./beam.js";
 import { BLANK, Frames, bestPath, bestUnit } from "./frames.js";
 import { Utterances, cut, isSteady } from "./levels.js";
 import { Fusion } from "./ngrams.js";
-import { Resampler } from "./resample.js";
+import { Resampler, prepared } from "./resample.js";
 import { Session, fetchBytes } from "./session.js";
 import { AcousticStream } from "./stream.js";
 import { readTensors } from "./tensors.js";
@@ -43,8 +43,9 @@ export class Recognizer {
     return isSteady(samples, this.model.sample_rate) ? Frames.blank(frames) : frames;
   }
 
-  /** Transcribe a recording of any length; yield `{start, frames, text, end}` of each segment between two pauses. */
-  async *transcribe(samples, languageModel) {
+  /** Transcribe a recording of `rate` Hz; yield `{start, frames, text, end}` of each segment between two pauses. */
+  async *transcribe(recording, rate, languageModel) {
+    const samples = prepared(recording, rate, this.model.sample_rate);
     let [parts, start] = [[], 0];
     for (const piece of cut(samples, this.model.sample_rate, this.model.stride)) {
       const frames = await this.frames(samples.subarray(piece.first, piece.end));

@@ -1,9 +1,10 @@
-/** Resampling of live sound: chunks of any size, the samples of the whole, by a windowed sinc. */
+/** Resampling by a windowed sinc: chunks of any size give the samples of the whole. */
 
 import { appended } from "./levels.js";
 
-const CROSSINGS = 32; // zero crossings of the sinc on either side
-const CUTOFF = 0.95; // of the lower Nyquist frequency
+const CROSSINGS = 64; // zero crossings of the sinc on either side
+const CUTOFF = 0.955; // of the lower Nyquist frequency
+const FULL_SCALE = 32768;
 const BETA = 9; // of the Kaiser window: aliases lie 90 dB lower
 
 /** Return the modified Bessel function of order 0. */
@@ -27,9 +28,9 @@ export class Resampler {
     this.half = Math.ceil(CROSSINGS / cutoff); // inputs that an output sees on either side
     this.filters = Array.from({ length: this.up }, (_, phase) => this.filter(phase / this.up, cutoff));
     this.samples = new Float32Array(this.half - 1); // silence before the first sample
-    this.place = 0; // of the next output: whole inputs after the first of `samples`, beyond `half - 1`
-    this.phase = 0; // its fraction, in parts of `up`
-    this.missing = 0; // inputs so far, times `up`, less outputs so far, times `down`
+    this.phase = 0; // of the next output after the first of `samples` but `half - 1`, in parts of `up`
+    this.inputs = 0; // so far
+    this.outputs = 0; // so far
   }
 
   /** Return the weights of the inputs around an output that lies `fraction` after an input. */
@@ -46,22 +47,32 @@ export class Resampler {
   /** Take the next samples; return the outputs that are complete, and with `last` all that are left. */
   feed(samples, last = false) {
     if (this.up === this.down) return samples;
-    this.missing += samples.length * this.up;
+    this.inputs += samples.length;
     this.samples = appended(this.samples, samples);
     if (last) this.samples = appended(this.samples, new Float32Array(this.half + 1));
-    const outputs = [];
-    while (this.place + 2 * this.half <= this.samples.length && this.missing > 0) {
+    const steps = (this.samples.length - 2 * this.half + 1) * this.up - this.phase; // to where an output sees too little
+    const left = Math.floor((this.inputs * this.up) / this.down + 0.5) - this.outputs;
+    const outputs = new Float32Array(Math.max(0, Math.min(Math.ceil(steps / this.down), left)));
+    let place = 0;
+    for (let output = 0; output < outputs.length; output++) {
       const filter = this.filters[this.phase];
       let sum = 0;
-      for (let index = 0; index < filter.length; index++) sum += filter[index] * this.samples[this.place + index];
-      outputs.push(sum);
-      this.missing -= this.down;
+      for (let index = 0; index < filter.length; index++) sum += filter[index] * this.samples[place + index];
+      outputs[output] = sum;
       this.phase += this.down;
-      this.place += Math.floor(this.phase / this.up);
+      place += Math.floor(this.phase / this.up);
       this.phase %= this.up;
     }
-    this.samples = this.samples.slice(this.place);
-    this.place = 0;
-    return Float32Array.from(outputs);
+    this.samples = this.samples.slice(place);
+    this.outputs += outputs.length;
+    return outputs;
   }
+}
+
+/** Return a whole recording at `newRate` Hz, at most at full scale and rounded to 16 bits, as `asr/audio.py` does. */
+export function prepared(samples, rate, newRate) {
+  const resampled = new Resampler(rate, newRate).feed(samples, true);
+  let peak = 1;
+  for (const sample of resampled) peak = Math.max(peak, Math.abs(sample));
+  return resampled.map((sample) => Math.min(Math.round((sample / peak) * FULL_SCALE), FULL_SCALE - 1) / FULL_SCALE);
 }

@@ -9,25 +9,38 @@ const REFUSALS = {
   NotReadableError: "The microphone cannot be read: another program may use it. Close that program, then record again.",
 };
 
-const FULL_SCALE = 32768; // samples are rounded to 16 bits, as `asr/audio.py` does
+const USUAL_RATE = 48000; // Hz, of recordings whose rate is not found
 
-/** Decode a file into mono samples at `rate` Hz, the mean of its channels. Throws Problem for no recording. */
-export async function decodeRecording(file, rate) {
+/** Return the sample rate in Hz that the header of a WAV or FLAC states: browsers do not tell it. */
+function statedRate(bytes) {
+  const view = new DataView(bytes);
+  const name = (place) => String.fromCharCode(...new Uint8Array(bytes, place, 4));
+  if (bytes.byteLength < 44) return null;
+  if (name(0) === "RIFF" && name(12) === "fmt ") return view.getUint32(24, true);
+  if (name(0) === "fLaC") return view.getUint32(18) >> 12;
+  return null;
+}
+
+/**
+ * Decode a file: `{samples, rate}`, the mean of its channels. Throws Problem for no recording.
+ *
+ * The sound is decoded at its own rate, because browsers resample it coarsely.
+ */
+export async function decodeRecording(file) {
   let sound;
   try {
-    sound = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await file.arrayBuffer());
+    const bytes = await file.arrayBuffer();
+    sound = await new OfflineAudioContext(1, 1, statedRate(bytes) ?? USUAL_RATE).decodeAudioData(bytes);
   } catch {
     throw new Problem(`${file.name} is no recording that this browser can read. Convert it to WAV or MP3.`);
   }
-  const mono = new Float32Array(sound.length);
-  let peak = 0;
+  if (!sound.length) throw new Problem(`${file.name} holds no sound.`);
+  const samples = new Float32Array(sound.length);
   for (let channel = 0; channel < sound.numberOfChannels; channel++) {
-    const samples = sound.getChannelData(channel);
-    for (let place = 0; place < mono.length; place++) mono[place] += samples[place] / sound.numberOfChannels;
+    const part = sound.getChannelData(channel);
+    for (let place = 0; place < samples.length; place++) samples[place] += part[place] / sound.numberOfChannels;
   }
-  for (const sample of mono) peak = Math.max(peak, Math.abs(sample));
-  const scale = FULL_SCALE / Math.max(1, peak);
-  return mono.map((sample) => Math.min(Math.round(sample * scale), FULL_SCALE - 1) / FULL_SCALE);
+  return { samples, rate: sound.sampleRate };
 }
 
 /** The microphone, as it sounds: without the browser's suppression of noise and echo. */

@@ -23,8 +23,8 @@ function fail(error) {
 
 /** Do what the page asks for: each answer ends with `{kind: "done"}`. */
 const TASKS = {
-  async recording(recognizer, { samples, languageModel }) {
-    for await (const segment of recognizer.transcribe(samples, languageModel)) {
+  async recording(recognizer, { samples, rate, languageModel }) {
+    for await (const segment of recognizer.transcribe(samples, rate, languageModel)) {
       postMessage({ kind: "text", start: segment.start, frames: segment.frames, final: [segment.text].filter(Boolean) });
       postMessage({ kind: "progress", seconds: segment.end / recognizer.model.sample_rate });
     }
