@@ -369,7 +369,8 @@ def test_live_utterances_lose_no_speech(modules: Any) -> None:
         return 0.003 * generator.standard_normal(round(seconds * RATE))
 
     parts = [quiet(5), spell("abc", generator), quiet(1), spell("ca", generator), quiet(0.2), spell("b", generator)]
-    sound = np.concatenate([*parts, quiet(0.9), spell("abcabc" * 40, generator)]).astype(np.float32)
+    end = [spell("abcabc" * 40, generator), quiet(1), 0.02 * spell("a", generator), quiet(0.1)]  # far below speech
+    sound = np.concatenate([*parts, quiet(0.9), *end]).astype(np.float32)
     found = run(
         modules,
         """async (sound, rate) => {

@@ -43,13 +43,18 @@ export function isSteady(samples, rate) {
   return high - low < STEADY * 3.29 * (10 / Math.LN10) * Math.sqrt(2 / size);
 }
 
+/** Return the level of each step of samples in decibels, and the levels of its quiet and of its loud parts. */
+function levels(samples, rate) {
+  const energy = energies(samples, Math.round(STEP * rate));
+  const decibels = energy.map((one) => 10 * Math.log10(one + 1e-10));
+  const [floor, loud] = energy.length ? percentiles(decibels, 5, 98) : [-100, -100];
+  return { energy, decibels, floor, loud };
+}
+
 /** Find the pauses in samples: `[first sample, end]` of each. */
 export function pauses(samples, rate) {
   const step = Math.round(STEP * rate);
-  const energy = energies(samples, step);
-  if (!energy.length) return [];
-  const decibels = energy.map((one) => 10 * Math.log10(one + 1e-10));
-  const [floor, loud] = percentiles(decibels, 5, 98);
+  const { energy, decibels, floor, loud } = levels(samples, rate);
   const most = loud - Math.max(PAUSE_DB, PAUSE_SHARE * (loud - floor));
   const silent = energy.every((one) => one === 0);
   const found = [];
@@ -117,6 +122,7 @@ export class Utterances {
     this.rate = rate;
     this.start = 0; // sample of the recording at which `samples` begin
     this.samples = new Float32Array(0);
+    this.loud = -Infinity; // decibels of the loud parts of the last utterance
   }
 
   /** Take the next samples; return the complete utterances, `{start, samples}` each. `last` completes the open one. */
@@ -137,13 +143,14 @@ export class Utterances {
 
   rest(last) {
     const count = this.samples.length;
-    if (last) return count ? [this.take(count)] : [];
+    if (last) return count && levels(this.samples, this.rate).loud > this.loud - PAUSE_DB ? [this.take(count)] : [];
     if (count > Utterances.QUIET * this.rate && isSteady(this.samples, this.rate)) this.drop(count - this.rate);
     return [];
   }
 
   take(count) {
     const taken = { start: this.start, samples: this.samples.slice(0, count) };
+    this.loud = levels(taken.samples, this.rate).loud;
     this.drop(count);
     return taken;
   }
