@@ -76,7 +76,7 @@ docs: $(READY) ## build the documentation site in site/
 
 bench: $(READY) ## speed of each stage beside its baseline, one JSON line a result; those that need a model aside
 	@set -e; export GOMP_SPINCOUNT=2000; \
-	for script in $(filter-out %_peers.py bench/decode.py bench/family.py,$(wildcard bench/*.py)); do .venv/bin/python "$$script"; done
+	for script in $(filter-out %_peers.py bench/decode.py bench/family.py bench/page.py,$(wildcard bench/*.py)); do .venv/bin/python "$$script"; done
 
 clean: ## remove what recipes made; .venv stays
 	rm -rf runs
