@@ -74,8 +74,9 @@ export function pauses(samples, rate) {
 /**
  * Cut a recording into pieces between pauses, as `asr/recognition/longform.py` does.
  *
- * Yields `{first, end, start, keep, pause}`: the samples of a piece, the encoder frame at which it begins, the bounds of
- * its frames that count (null: to the last one), and whether a pause follows. `stride` is an encoder frame in samples.
+ * Yields `{first, end, start, keep, pause}`: the samples of a piece, the encoder frame at which the piece begins, the
+ * bounds of its frames that count (null: to the last one), and whether a pause follows. `stride` is an encoder frame in
+ * samples.
  */
 export function* cut(samples, rate, stride) {
   if (samples.length / rate <= WHOLE) {

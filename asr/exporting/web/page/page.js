@@ -59,8 +59,13 @@ function say(message) {
 }
 
 function complain(message) {
-  element("problem").textContent = message;
-  element("problem").hidden = !message;
+  element("problem").append(`${message}\n`);
+  element("problem").hidden = false;
+}
+
+function calm() {
+  element("problem").replaceChildren();
+  element("problem").hidden = true;
 }
 
 /** Begin the text of a sound: a heading and a paragraph, with its final and its open part. */
@@ -97,8 +102,7 @@ function picture() {
 
 async function transcribe(files) {
   busy(true);
-  complain("");
-  const problems = [];
+  calm();
   for (const file of files) {
     say(`Transcribing ${file.name} …`);
     try {
@@ -109,16 +113,16 @@ async function transcribe(files) {
       if (!text.querySelector(".final").textContent) text.querySelector(".partial").textContent = "(no speech found)";
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      problems.push(error.message);
+      complain(error.message);
     }
   }
-  complain(problems.join("\n"));
   say("Done.");
   busy(false);
 }
 
 async function record() {
-  complain("");
+  calm();
+  busy(true);
   let rate = null;
   try {
     microphone = await Microphone.open((samples) => {
@@ -133,12 +137,12 @@ async function record() {
     rate = microphone.rate;
   } catch (error) {
     complain(error.message);
+    busy(false);
     return;
   }
   begin("Microphone");
   sound = { samples: new Float32Array(0), rate, from: 0, span: SHOWN, frames: [], model };
   worker.postMessage({ task: "open", rate, languageModel: element("use").checked });
-  busy(true);
   element("record").disabled = false;
   element("record").classList.add("recording");
   element("record").textContent = "Stop";
@@ -164,6 +168,11 @@ element("files").onchange = async ({ target }) => {
 };
 
 element("copy").onclick = async () => {
+  calm();
+  if (!navigator.clipboard) {
+    complain("Browsers let pages of https:// addresses and of localhost copy, no others. Select the text instead.");
+    return;
+  }
   const lines = [...document.querySelectorAll(".final")].map((part) => part.textContent.trim());
   await navigator.clipboard.writeText(lines.filter(Boolean).join("\n"));
   say("Copied.");
@@ -175,7 +184,7 @@ element("clear").onclick = () => {
   element("picture").hidden = true;
   element("copy").disabled = element("clear").disabled = true;
   sound = null;
-  complain("");
+  calm();
   say("Ready.");
 };
 

@@ -8,13 +8,15 @@ const [HEIGHT, ROW] = [150, 15]; // pixels of the spectrogram, and of a row of p
 const MOST_ROWS = 24;
 const MOST_COLUMNS = 900;
 const LEAST = 0.05; // posterior that a unit must reach to get a row
+const TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 600, 1800]; // seconds between two, the first that has room
 const RANGE = 70; // decibels from black to the brightest colour
-const MAGMA = [[0, 0, 4], [59, 15, 112], [140, 41, 129], [222, 73, 104], [254, 159, 109], [252, 253, 191]]; // prettier-ignore
+const MAGMA = ["000004", "3b0f70", "8c2981", "de4968", "fe9f6d", "fcfdbf"].map(parsed); // from quiet to loud
 
 /**
- * Draw a sound: `samples` of `rate` Hz, which begin at `from` seconds, and `frames`, `{start, values, units, length}` each.
+ * Draw a sound: `samples` of `rate` Hz, which begin at `from` seconds, and the posteriors of its `frames`.
  *
- * The picture is `span` seconds wide. `model` is the description of the model. The spectrogram is kept in the sound.
+ * Frames are a list of `{start, values, units, length}`. The picture is `span` seconds wide. `model` is the description
+ * of the model. The spectrogram is kept in the sound.
  * Returns a text for readers who do not see the picture.
  */
 export function draw(canvas, sound) {
@@ -45,16 +47,17 @@ export function draw(canvas, sound) {
   context.fillText(`${top / 1000} kHz`, LEFT - 6, 8);
   context.fillText("0", LEFT - 6, HEIGHT - 6);
   context.imageSmoothingEnabled = false;
-  const below = HEIGHT + GAP;
+  const middle = HEIGHT + GAP;
   if (table.rows.length) {
     const image = shades(table, style.getPropertyValue("--accent"));
-    context.drawImage(image, plot.left, below, plot.width, ROW * table.rows.length);
-    table.rows.forEach((unit, row) => context.fillText(label(unit, model), LEFT - 6, below + (row + 0.5) * ROW));
+    context.drawImage(image, plot.left, middle, plot.width, ROW * table.rows.length);
+    table.rows.forEach((unit, row) => context.fillText(label(unit, model), LEFT - 6, middle + (row + 0.5) * ROW));
     context.strokeStyle = style.getPropertyValue("--line");
-    context.strokeRect(plot.left, below, plot.width, ROW * table.rows.length);
+    context.strokeRect(plot.left, middle, plot.width, ROW * table.rows.length);
   }
   axis(context, plot, height - AXIS, from, span);
-  return `Spectrogram of ${(samples.length / rate).toFixed(1)} seconds${table.rows.length ? ", and below it the posterior of each unit over time" : ""}`;
+  const below = table.rows.length ? ", and below it the posterior of each unit over time" : "";
+  return `Spectrogram of ${(samples.length / rate).toFixed(1)} seconds${below}`;
 }
 
 function label(unit, model) {
@@ -87,6 +90,11 @@ function posteriors(frames, from, span, model) {
   return { rows: highest[BLANK] ? [...shown, BLANK] : shown, values: table, columns };
 }
 
+/** Return the parts red, green and blue of a colour `#rrggbb`. */
+function parsed(colour) {
+  return colour.match(/[\da-f]{2}/gi).map((part) => parseInt(part, 16));
+}
+
 function image(width, height, paint) {
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d");
@@ -112,12 +120,12 @@ function heat(columns, bins) {
 
 /** Return posteriors as an image: the opacity of one colour, `#rrggbb`. */
 function shades({ rows, values, columns }, colour) {
-  const parts = colour.match(/[\da-f]{2}/gi).map((part) => parseInt(part, 16));
+  const parts = parsed(colour);
   return image(columns, rows.length, (x, y) => [...parts, 255 * values[rows[y]][x]]);
 }
 
 function axis(context, plot, y, from, span) {
-  const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 600, 1800].find((one) => (one / span) * plot.width > 60) ?? 3600;
+  const step = TICKS.find((one) => (one / span) * plot.width > 60) ?? 3600;
   context.textAlign = "center";
   context.strokeStyle = context.fillStyle;
   for (let tick = Math.ceil(from / step); tick * step <= from + span; tick++) {

@@ -50,7 +50,7 @@ export class Resampler {
     this.inputs += samples.length;
     this.samples = appended(this.samples, samples);
     if (last) this.samples = appended(this.samples, new Float32Array(this.half + 1));
-    const steps = (this.samples.length - 2 * this.half + 1) * this.up - this.phase; // to where an output sees too little
+    const steps = (this.samples.length - 2 * this.half + 1) * this.up - this.phase; // up to outputs that see too little
     const left = Math.floor((this.inputs * this.up) / this.down + 0.5) - this.outputs;
     const outputs = new Float32Array(Math.max(0, Math.min(Math.ceil(steps / this.down), left)));
     let place = 0;

@@ -25,7 +25,8 @@ function fail(error) {
 const TASKS = {
   async recording(recognizer, { samples, rate, languageModel }) {
     for await (const segment of recognizer.transcribe(samples, rate, languageModel)) {
-      postMessage({ kind: "text", start: segment.start, frames: segment.frames, final: [segment.text].filter(Boolean) });
+      const { start, frames, text } = segment;
+      postMessage({ kind: "text", start, frames, final: text ? [text] : [] });
       postMessage({ kind: "progress", seconds: segment.end / recognizer.model.sample_rate });
     }
     postMessage({ kind: "done" });
