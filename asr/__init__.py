@@ -26,6 +26,7 @@ _PUBLIC = {
     "LanguageModelError": "asr.errors",
     "ManifestError": "asr.errors",
     "ModelFileError": "asr.errors",
+    "ExportedRecognizer": "asr.runtime.recognizer",
     "Recognizer": "asr.recognition.recognizer",
     "RecurrentLM": "asr.lm.recurrent",
     "Score": "asr.scoring.wer",
@@ -34,6 +35,7 @@ _PUBLIC = {
     "StreamUpdate": "asr.recognition.stream",
     "TextError": "asr.errors",
     "TrainingError": "asr.errors",
+    "Transcriber": "asr.recognition.transcriber",
     "Transcript": "asr.transcript",
     "Units": "asr.text",
     "Utterance": "asr.utterance",
@@ -80,6 +82,8 @@ if TYPE_CHECKING:
     from asr.recognition.recognizer import Recognizer as Recognizer
     from asr.recognition.stream import Stream as Stream
     from asr.recognition.stream import StreamUpdate as StreamUpdate
+    from asr.recognition.transcriber import Transcriber as Transcriber
+    from asr.runtime.recognizer import ExportedRecognizer as ExportedRecognizer
     from asr.scoring.wer import Score as Score
     from asr.scoring.wer import score as score
     from asr.text import Units as Units

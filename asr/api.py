@@ -1,26 +1,29 @@
 """The functions at the top level of the package that take a model or the path of one."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any, TypeVar, overload
+from typing import IO, TYPE_CHECKING, Any, TypeVar, overload
 
-import numpy as np
-import torch
-
-from asr.classification import Classification, Classifier
-from asr.device import choose_device
-from asr.lm.recurrent import RecurrentLM, load_recurrent
-from asr.model_file import read_metadata, task_of
-from asr.recognition.align import Alignment
-from asr.recognition.align import align as align_text
-from asr.recognition.recognizer import Recognizer
+from asr.errors import AsrError
+from asr.model_file import EXPORTED_SUFFIX, read_metadata, task_of
 from asr.recognition.sources import is_recording, load_recording
+from asr.recognition.transcriber import Transcriber
 from asr.transcript import Transcript
 
+if TYPE_CHECKING:  # exported models need no torch
+    import numpy as np
+    import torch
+
+    from asr.classification import Classification, Classifier
+    from asr.lm.recurrent import RecurrentLM
+    from asr.recognition.align import Alignment
+    from asr.recognition.recognizer import Recognizer
+
 ModelPath = str | PathLike[str]
-AnyModel = Recognizer | Classifier | RecurrentLM
-M = TypeVar("M", Recognizer, Classifier, RecurrentLM)
+M = TypeVar("M", "Recognizer", "Classifier", "RecurrentLM")
 
 
 @overload
@@ -32,10 +35,10 @@ def load(path: ModelPath, device: str | torch.device | None = None, *, kind: typ
 
 
 def load(path: ModelPath, device: str | torch.device | None = None, *, kind: type[Any] | None = None) -> Any:
-    """Load a model file of any task: a Recognizer, a Classifier, or a RecurrentLM.
+    """Load a model file of any task: a Recognizer, a Classifier, or a RecurrentLM; or an exported recogniser.
 
     Args:
-        path: A model file that training wrote. Nothing in it is executed.
+        path: A model file that training wrote, or NAME.onnx from `asr export`. Nothing in it is executed.
         device: Device of the model (default: CUDA where there is a GPU, else the CPU).
         kind: The class that the file must hold, for type checkers: `asr.load(path, kind=asr.Recognizer)`.
 
@@ -43,11 +46,44 @@ def load(path: ModelPath, device: str | torch.device | None = None, *, kind: typ
     AsrError for a device that is not there.
     """
     path = Path(path)
-    task = task_of(read_metadata(path)) if kind is None else None
-    if kind is Recognizer or task == Recognizer.task:
+    if kind is not None:
+        return _load_trained(path, device, kind.__name__)
+    task = task_of(read_metadata(path))
+    if task == "recognition":
+        return load_transcriber(path, device)
+    return _load_trained(path, device, "Classifier" if task == "classification" else "RecurrentLM")
+
+
+def load_transcriber(path: ModelPath, device: str | torch.device | None = None) -> Transcriber:
+    """Load a recogniser: a Recognizer from a model file, or an ExportedRecognizer, which needs no PyTorch.
+
+    Raises ModelFileError that names the file if it is missing, damaged or of another task, and AsrError for a device
+    that is not there; an exported recogniser computes on the CPU.
+    """
+    if Path(path).suffix != EXPORTED_SUFFIX:
+        recognizer: Transcriber = _load_trained(Path(path), device, "Recognizer")
+        return recognizer
+    if device is not None and str(device) != "cpu":
+        raise AsrError(f"--device {str(device)!r}: {path} is an exported model, which computes on cpu")
+    from asr.runtime.recognizer import ExportedRecognizer
+
+    return ExportedRecognizer.load(Path(path))
+
+
+def _load_trained(path: Path, device: str | torch.device | None, kind: str) -> Any:
+    """Load a model file into the class of the name `kind`."""
+    from asr.device import choose_device
+
+    if kind == "Recognizer":
+        from asr.recognition.recognizer import Recognizer
+
         return Recognizer.from_file(path, device)
-    if kind is Classifier or task == Classifier.task:
+    if kind == "Classifier":
+        from asr.classification import Classifier
+
         return Classifier.from_file(path, device)
+    from asr.lm.recurrent import load_recurrent
+
     lm = load_recurrent(path, conditional=True)
     lm.network.to(choose_device(device))
     return lm
@@ -55,7 +91,7 @@ def load(path: ModelPath, device: str | torch.device | None = None, *, kind: typ
 
 @overload
 def transcribe(
-    model: Recognizer | ModelPath,
+    model: Transcriber | ModelPath,
     recording: ModelPath | bytes | IO[bytes] | np.ndarray | torch.Tensor | tuple[Any, Any] | dict[str, Any],
     sample_rate: int | None = None,
     **options: Any,
@@ -64,22 +100,28 @@ def transcribe(
 
 @overload
 def transcribe(
-    model: Recognizer | ModelPath, recording: Iterable[Any], sample_rate: int | None = None, **options: Any
+    model: Transcriber | ModelPath, recording: Iterable[Any], sample_rate: int | None = None, **options: Any
 ) -> Iterator[Transcript]: ...
 
 
-def transcribe(model: Recognizer | ModelPath, recording: Any, sample_rate: int | None = None, **options: Any) -> Any:
+def transcribe(model: Transcriber | ModelPath, recording: Any, sample_rate: int | None = None, **options: Any) -> Any:
     """Transcribe one recording, or many, with a recogniser or its model file: see `Recognizer.transcribe`."""
-    return _loaded(model, Recognizer).transcribe(recording, sample_rate, **options)
+    if isinstance(model, str | PathLike):
+        model = load_transcriber(model)
+    return model.transcribe(recording, sample_rate, **options)
 
 
-def align(model: Recognizer | ModelPath, recording: Any, text: str, sample_rate: int | None = None) -> Alignment:
+def align(model: Transcriber | ModelPath, recording: Any, text: str, sample_rate: int | None = None) -> Alignment:
     """Find when each word of `text` is spoken in a recording of any length.
 
     `recording` is anything that `Recognizer.transcribe` takes as one recording. Raises AudioError for a recording
     without usable audio, AsrError for a text without words, ConfigError for a model without CTC.
     """
-    return align_text(_loaded(model, Recognizer), recording, text, sample_rate)
+    from asr.recognition.align import align as align_text  # imports numba, which transcription by best path does not
+
+    if isinstance(model, str | PathLike):
+        model = load_transcriber(model)
+    return align_text(model, recording, text, sample_rate)
 
 
 @overload
@@ -102,14 +144,10 @@ def classify(model: Classifier | ModelPath, recording: Any, sample_rate: int | N
     A recording is anything that `Recognizer.transcribe` takes as one recording. Raises AudioError for a recording
     without usable audio.
     """
-    classifier = _loaded(model, Classifier)
+    classifier = _load_trained(Path(model), None, "Classifier") if isinstance(model, str | PathLike) else model
     single = is_recording(recording)
     recordings = [recording] if single else list(recording)
     found = classifier.classify(
         [load_recording(one, classifier.sample_rate, source_rate=sample_rate) for one in recordings]
     )
     return found[0] if single else found
-
-
-def _loaded(model: M | ModelPath, kind: type[M]) -> M:
-    return load(Path(model), kind=kind) if isinstance(model, str | PathLike) else model

@@ -1,13 +1,17 @@
 """Batches: which utterances go into which batch, and padding."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor  # planning needs no torch
 
 Joined = tuple[int, ...]  # indices of utterances joined into one recording, with pauses; mostly a single utterance
 
+_BATCH_SECONDS = 120.0  # seconds of audio in a batch of inference, including padding
+_BATCH_UTTERANCES = 32  # in a batch of inference
 _LENGTH_JITTER = 0.1  # largest random relative change of a length before sorting, so that batches vary
 
 
@@ -74,8 +78,22 @@ def plan_joined(
     return batches
 
 
-def pad(waveforms: Iterable[np.ndarray]) -> tuple[Tensor, Tensor]:
+def read_batches(
+    num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray], *, sample_rate: int
+) -> Iterator[tuple[list[int], list[np.ndarray]]]:
+    """Read many waveforms in batches of similar length, as inference computes them; yield `(indices, waveforms)`.
+
+    `read(index)` is called when the batch is needed, and returns a waveform of `num_samples[index]` samples.
+    """
+    most = round(_BATCH_SECONDS * sample_rate)
+    for indices in plan_batches(num_samples, max_samples=most, max_utterances=_BATCH_UTTERANCES):
+        yield indices, [read(index) for index in indices]
+
+
+def pad(waveforms: Iterable[np.ndarray]) -> "tuple[Tensor, Tensor]":
     """Pad waveforms `(N,)` with zeros at their ends: return audio `(B, N)` and lengths `(B,)` in samples."""
+    import torch
+
     tensors = [torch.from_numpy(waveform) for waveform in waveforms]
     lengths = torch.tensor([len(tensor) for tensor in tensors])
     return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True), lengths

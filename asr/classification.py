@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from asr.audio import load_audio
-from asr.batching import pad
+from asr.batching import pad, read_batches
 from asr.config import Config, ModelConfig
 from asr.equalize import Equalizer, equalize
 from asr.errors import AudioError, audio_error
-from asr.model import SpeechModel, require_numbers
+from asr.finite import require_numbers
+from asr.model import SpeechModel
 from asr.nn.classifier import UtteranceClassifier
 from asr.nn.rnn import Kernels
 from asr.utterance import Utterance
@@ -53,7 +54,7 @@ class Classifier(SpeechModel[UtteranceClassifier]):
     def log_probs(self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]) -> Tensor:
         """Compute log-probabilities `(utterances, C)` of waveforms; the arguments are those of `read_batches`."""
         log_probs = torch.empty(len(num_samples), len(self.classes))
-        for indices, waveforms in self.read_batches(num_samples, read):
+        for indices, waveforms in read_batches(num_samples, read, sample_rate=self.sample_rate):
             log_probs[indices] = self.compute(*pad(waveforms)).cpu()
         return log_probs
 

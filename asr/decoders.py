@@ -27,6 +27,7 @@ from asr.containers import (
     ogg_layout,
 )
 from asr.errors import AudioError
+from asr.extras import install_command
 
 logger = logging.getLogger(__name__)
 
@@ -291,8 +292,12 @@ class _AvDecoder:
 
     def open(self, head: bytes, reason: str, cut: str) -> None:
         """Decode the first block. Raises AudioError, with soundfile's `reason`, if there is none."""
-        import av
-
+        try:
+            import av
+        except ModuleNotFoundError:
+            raise AudioError(
+                f"{self._path}: is read by PyAV, which is missing: {install_command('data')}; or convert it to WAV"
+            ) from None
         try:
             self._begin()
             if self._next() is not None:

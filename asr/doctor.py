@@ -1,6 +1,6 @@
 """Examination of an installation: versions, hardware, programs, and a small model that is trained as a test.
 
-It works without PyTorch too, and then tells what the light core can do.
+It works without PyTorch and other optional packages too, and then tells which parts are not there.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from asr.errors import AsrError
 from asr.extras import OPTIONAL, install_command
 from asr.version import __version__
 
-CORE = ("numpy", "scipy", "numba", "llvmlite", "soundfile", "av", "soxr", "pydantic", "safetensors", "jiwer")
+CORE = ("numpy", "onnxruntime", "soundfile", "soxr", "pydantic", "safetensors")
 MAX_CER = 10.0  # percent, of tones that the self-check learns
 MIN_DISK = 2e9  # bytes; what a run of hours writes without trouble
 
@@ -53,17 +53,26 @@ def examine(folder: Path) -> Iterator[Finding]:
         finding = _package(name)
         usable[name] = importlib.util.find_spec(name) is not None and not finding.broken
         yield finding
-    yield _bytecode("torch" if usable["torch"] else "numba")
+    yield _bytecode(next(name for name in ("torch", "numba", "numpy") if usable[name]))
     yield from _hardware(folder, usable)
     yield from _programs()
     yield _check("read", _read_recording)
-    yield _check("score", _score)
-    yield _check("language model", _estimate)
-    if not all(usable[name] for name, (_, extra) in OPTIONAL.items() if extra == "train"):
-        text = f"not tested; training and recognition need more packages: {install_command('train')}"
-        yield Finding("Self-check", "train", text)
+    if _has(usable, "data"):
+        yield _check("score", _score)
+        yield _check("language model", _estimate)
     else:
+        text = f"not tested; corpora, scores and language models need more packages: {install_command('data')}"
+        yield Finding("Self-check", "score", text)
+    if _has(usable, "data") and _has(usable, "train"):
         yield _check("train", _train)
+    else:
+        text = f"not tested; training needs more packages: {install_command('train')}"
+        yield Finding("Self-check", "train", text)
+
+
+def _has(usable: dict[str, bool], extra: str) -> bool:
+    """Tell whether all packages of an extra can be used."""
+    return all(usable[name] for name, (_, of) in OPTIONAL.items() if of == extra)
 
 
 def _package(name: str) -> Finding:
@@ -93,14 +102,9 @@ def _bytecode(package: str) -> Finding:
 
 
 def _hardware(folder: Path, usable: dict[str, bool]) -> Iterator[Finding]:
-    import llvmlite.binding
     import psutil
 
-    known = llvmlite.binding.get_host_cpu_features()
-    features = [name for key, name in _CPU_FEATURES.items() if known.get(key)]
-    yield Finding(
-        "Hardware", "processor", f"{llvmlite.binding.get_host_cpu_name()}: {', '.join(features) or 'no AVX-512'}"
-    )
+    yield Finding("Hardware", "processor", _processor() if usable["llvmlite"] else platform.machine())
     threads = f"{_cores()} cores for this process"
     if "OMP_NUM_THREADS" in os.environ:
         threads += f"; OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']}"
@@ -127,6 +131,14 @@ def _hardware(folder: Path, usable: dict[str, bool]) -> Iterator[Finding]:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         precision = "bfloat16" if use_bf16("auto", device) else "float32"
         yield Finding("Hardware", "precision", f"{precision} for training on {device.type}")
+
+
+def _processor() -> str:
+    import llvmlite.binding
+
+    known = llvmlite.binding.get_host_cpu_features()
+    features = [name for key, name in _CPU_FEATURES.items() if known.get(key)]
+    return f"{llvmlite.binding.get_host_cpu_name()}: {', '.join(features) or 'no AVX-512'}"
 
 
 def _programs() -> Iterator[Finding]:

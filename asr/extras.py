@@ -1,7 +1,7 @@
 """Optional packages: the extra of the distribution that installs each, and the error where one is missing.
 
-`pip install own-asr` brings what needs no PyTorch. This module imports nothing heavy, so that it can explain a failed
-import before anything else is loaded.
+`pip install own-asr` brings what transcription with exported models needs. This module imports nothing heavy, so that
+it can explain a failed import before anything else is loaded.
 """
 
 from asr.errors import AsrError
@@ -11,12 +11,21 @@ DISTRIBUTION = "own-asr"  # the name in pyproject.toml
 # import name -> (name for users, extra); a test compares this table with pyproject.toml
 OPTIONAL = {
     "accelerate": ("Accelerate", "train"),
+    "av": ("PyAV", "data"),
     "espeakng_loader": ("eSpeak NG", "train"),
     "filelock": ("filelock", "train"),
+    "jinja2": ("Jinja", "data"),
+    "jiwer": ("JiWER", "data"),
+    "joblib": ("joblib", "data"),
     "librosa": ("librosa", "train"),
+    "llvmlite": ("llvmlite", "data"),
     "matplotlib": ("Matplotlib", "train"),
+    "numba": ("Numba", "data"),
+    "onnx": ("ONNX", "train"),
     "pyarrow": ("Arrow", "train"),
+    "rapidfuzz": ("RapidFuzz", "data"),
     "sacrebleu": ("sacreBLEU", "translation"),
+    "scipy": ("SciPy", "data"),
     "sounddevice": ("sounddevice", "microphone"),
     "torch": ("PyTorch", "train"),
     "torchaudio": ("torchaudio", "train"),

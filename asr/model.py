@@ -1,7 +1,7 @@
 """The base of all speech models: features, a network on them, batches of waveforms, and their model file."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -13,13 +13,12 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from asr.batching import plan_batches
 from asr.config import Config, FeaturesConfig, ModelConfig
 from asr.device import choose_device
 from asr.errors import AsrError, ConfigError, ModelFileError
 from asr.features import MFCC, LogMel, Spectrogram
 from asr.lengths import window_samples
-from asr.model_file import COMMANDS, read_metadata, task_of, write_model_file
+from asr.model_file import COMMANDS, EXPORTED_SUFFIX, read_metadata, task_of, write_model_file
 from asr.nn.encoder import Encoder
 from asr.nn.weights import TENSORS_PER_LAYER, require_weights
 
@@ -29,8 +28,6 @@ _DAMAGE = (
     *(AsrError, safetensors.SafetensorError),
 )
 _MOST_FILTERS = 1 << 24  # numbers in the filter bank of the features; 512 bins of 0.5 s at 48 kHz need 12 million
-_BATCH_SECONDS = 120.0  # seconds of audio in a batch, including padding
-_BATCH_UTTERANCES = 32
 
 
 def build_features(config: FeaturesConfig) -> Spectrogram:
@@ -47,18 +44,6 @@ def build_features(config: FeaturesConfig) -> Spectrogram:
     if config.kind == "mfcc":
         return MFCC(bins=config.bins, coefficients=config.coefficients, **common)
     return Spectrogram(**common)
-
-
-def require_numbers(outputs: Tensor) -> None:
-    """Raise ModelFileError if an output of the network is not a number (NaN), as very large weights make it.
-
-    No decoder gives such outputs a meaning. Training alone goes on without this test: it tells the reason itself.
-    """
-    if outputs.isnan().any():
-        raise ModelFileError(
-            "the outputs of the network are not numbers (NaN): the weights of the model are damaged or too large; "
-            "copy the model file again, or train the model with a lower training.learning_rate"
-        )
 
 
 @contextmanager
@@ -137,21 +122,6 @@ class SpeechModel(ABC, Generic[Network]):
         with _without_tf32():
             return (part or self.acoustic_model)(*self.features(audio.to(self.device), lengths.to(self.device)))
 
-    def read_batches(
-        self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]
-    ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
-        """Read many waveforms in batches of similar length; yield `(indices, waveforms)`.
-
-        `read(index)` is called when the batch is needed, and returns a waveform of `num_samples[index]` samples.
-        """
-        plan = plan_batches(
-            num_samples,
-            max_samples=round(_BATCH_SECONDS * self.sample_rate),
-            max_utterances=_BATCH_UTTERANCES,
-        )
-        for indices in plan:
-            yield indices, [read(index) for index in indices]
-
     @abstractmethod
     def parts(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return what the model file holds beside weights and configuration: tensors, and fields of its description."""
@@ -163,10 +133,12 @@ class SpeechModel(ABC, Generic[Network]):
 
     def save(self, path: str | Path) -> None:
         """Write the model file, whole or not at all. Equal models give equal bytes."""
-        tensors, metadata = self.parts()
         weights = {name: tensor.cpu().contiguous().numpy() for name, tensor in self.modules.state_dict().items()}
-        config = self.config.model_dump(mode="json")
-        write_model_file(path, {**weights, **tensors}, {"config": config, **metadata, "training": self.summary})
+        write_model_file(path, {**weights, **self.parts()[0]}, self.description())
+
+    def description(self) -> dict[str, Any]:
+        """Return what a file says of the model beside its tensors: configuration, units, decoding, training."""
+        return {"config": self.config.model_dump(mode="json"), **self.parts()[1], "training": self.summary}
 
     @classmethod
     def from_file(cls, path: str | Path, device: str | torch.device | None = None) -> Self:
@@ -177,6 +149,8 @@ class SpeechModel(ABC, Generic[Network]):
         """
         device = choose_device(device)
         metadata = read_metadata(path)
+        if Path(path).suffix == EXPORTED_SUFFIX:
+            raise ModelFileError(f"{path}: is an exported model; this needs the file that it was exported from")
         if (task := task_of(metadata)) != cls.task:
             raise ModelFileError(f"{path}: was trained for {task}; use it with `{COMMANDS[task]}`")
         try:

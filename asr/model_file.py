@@ -1,5 +1,9 @@
-"""The model file: tensors and one JSON description in safetensors. No network is built here, nothing is executed."""
+"""The model file: tensors and one JSON description in safetensors. No network is built here, nothing is executed.
 
+An exported model (ONNX) holds the same description, which is read here too.
+"""
+
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -8,18 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 from asr.errors import ModelFileError
 from asr.files import to_json, write_whole
+from asr.onnx_file import read_properties
 
 if TYPE_CHECKING:
     import numpy as np  # reading a description needs no numpy, and `asr info` is quicker without
 
 FORMAT = 1
+EXPORTED_SUFFIX = ".onnx"
 MODEL_FILE = "model.safetensors"  # the result of a training run, in its folder
 COMMANDS = {  # the command that uses a model of each task
     "recognition": "asr transcribe",
     "classification": "asr classify",
     "language model": "asr lm generate",
 }
-_METADATA_KEY = "asr"
+DESCRIPTION_KEY = "asr"  # of the description among the metadata of a file
+TENSORS_KEY = "asr.tensors"  # in an exported model: the tensors of language models, base64 of safetensors
 _LATER_SETTINGS: dict[str, dict[str, Any]] = {
     "features": {"level": "utterance", "equalize": False},
     "model": {"frontend": "conv", "decoder": "ctc", "projection": True},
@@ -42,7 +49,14 @@ def write_model_file(path: str | Path, tensors: "Mapping[str, np.ndarray]", meta
     import safetensors.numpy
 
     description = to_json({"format": FORMAT, **metadata})
-    write_whole(Path(path), safetensors.numpy.save(dict(tensors), {_METADATA_KEY: description}))
+    write_whole(Path(path), safetensors.numpy.save(dict(tensors), {DESCRIPTION_KEY: description}))
+
+
+def signature(path: str | Path) -> str:
+    """Return the SHA-256 of the weights and other tensors of a model file, which its description does not change."""
+    with Path(path).open("rb") as file:
+        file.seek(8 + int.from_bytes(file.read(8), "little"))
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def find_model(path: Path) -> Path:
@@ -64,23 +78,25 @@ def find_model(path: Path) -> Path:
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """Read the JSON description in a model file, without its tensors.
+    """Read the JSON description in a model file or in an exported model, without its tensors.
 
     Raises ModelFileError that names the file if it is missing, damaged, of another program, or of a newer version.
     """
     path = Path(path)
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file; training leaves one in runs/NAME/model.safetensors")
+    exported = path.suffix == EXPORTED_SUFFIX
+    kind, command = ("ONNX", "asr export") if exported else ("safetensors", "asr train")
     try:
-        described = _read_header(path).get("__metadata__", {})
-        description = described.get(_METADATA_KEY) if isinstance(described, dict) else None
+        described = read_properties(path) if exported else _read_header(path).get("__metadata__", {})
+        description = described.get(DESCRIPTION_KEY) if isinstance(described, dict) else None
         if description is None:
-            raise ModelFileError(f"{path}: is a safetensors file of another program; train one with `asr train`")
+            raise ModelFileError(f"{path}: is {kind} of another program; make one with `{command}`")
         metadata = _parse(description)
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror}; check its permissions") from None
     except (ValueError, TypeError, RecursionError):
-        raise ModelFileError(f"{path}: is damaged or no safetensors file; copy it again") from None
+        raise ModelFileError(f"{path}: is damaged or no {kind} file; copy it again") from None
     if type(metadata.get("format")) is not int or metadata["format"] != FORMAT:
         raise ModelFileError(f"{path}: has format {metadata.get('format')!r}, this version reads {FORMAT}; update asr")
     if fault := _fault(metadata):

@@ -19,8 +19,8 @@ from asr.exporting.onnx import to_onnx
 from asr.exporting.quantize import quantize
 from asr.exporting.sherpa import standardised, to_sherpa, tokens
 from asr.exporting.verify import synthetic
+from asr.recognition.acoustic_stream import NetworkStream as AcousticStream
 from asr.recognition.recognizer import Recognizer
-from asr.recognition.stream import AcousticStream
 from asr.runtime.session import Session
 from asr.runtime.stream import AcousticStream as LiveStream
 from asr.text import Units

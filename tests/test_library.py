@@ -93,7 +93,7 @@ def test_a_list_is_an_iterator_of_transcripts(recognizer: Recognizer, recording:
 
 def test_progress_of_a_list(recognizer: Recognizer, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     advanced = []
-    monkeypatch.setattr("asr.recognition.recognizer.ProgressBar.advance", lambda *_, **__: advanced.append(1))
+    monkeypatch.setattr("asr.recognition.transcriber.ProgressBar.advance", lambda *_, **__: advanced.append(1))
     assert len(list(recognizer.transcribe([recording] * 3, progress=True))) == 3 == len(advanced)
 
 

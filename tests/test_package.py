@@ -1,5 +1,6 @@
 """The package: its metadata, the wheel in an empty environment with and without PyTorch, other operating systems."""
 
+import json
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from conftest import REPOSITORY, fresh_recognizer, spell
 import asr
 from asr.extras import DISTRIBUTION, OPTIONAL, install_command, missing_package
 
+SAMPLES = REPOSITORY / "tests" / "samples"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
@@ -29,8 +31,8 @@ def _names(requirements: list[str]) -> set[str]:
 
 
 def test_every_optional_package_is_explained() -> None:
-    for extra in ("train", "microphone", "translation"):
-        assert _names(EXTRAS[extra]) == {name for name, (_, of) in OPTIONAL.items() if of == extra}
+    for extra in ("data", "train", "microphone", "translation"):
+        assert _names(EXTRAS[extra]) - {"own_asr"} == {name for name, (_, of) in OPTIONAL.items() if of == extra}
     assert not _names(PROJECT["dependencies"]) & OPTIONAL.keys()
     assert PROJECT["name"] == DISTRIBUTION
 
@@ -54,7 +56,7 @@ def test_torch_and_torchaudio_are_pinned_as_a_pair() -> None:
 def test_every_requirement_is_pinned_and_no_index_is_named() -> None:
     pinned = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
     assert "://" not in pinned and "--" not in pinned
-    direct = [*PROJECT["dependencies"], *EXTRAS["train"], *EXTRAS["docs"], *EXTRAS["dev"]]
+    direct = [*PROJECT["dependencies"], *EXTRAS["data"], *EXTRAS["train"], *EXTRAS["docs"], *EXTRAS["dev"]]
     for name in _names(direct) - {"own_asr"}:
         assert re.search(rf"^{name.replace('_', '-')}==", pinned, re.MULTILINE), f"{name}: see CONTRIBUTING.md"
 
@@ -68,8 +70,9 @@ POSIX_NAMES = {
 ELSEWHERE = f"""
 import importlib, os, pkgutil, signal, sys
 # Other packages have their own branches for other systems; they are loaded before anything is hidden.
-import accelerate, espeakng_loader, filelock, jinja2, jiwer, joblib, librosa, matplotlib.pyplot, numba, psutil, pyarrow
-import pydantic, pympi, rich, safetensors.torch, scipy.stats, soundfile, soxr, torch, torch._dynamo, torchaudio, typer
+import accelerate, espeakng_loader, filelock, jinja2, jiwer, joblib, librosa, matplotlib.pyplot, numba, onnx, psutil
+import onnxruntime.quantization, pyarrow, pydantic, pympi, rich, safetensors.torch, scipy.stats, soundfile, soxr
+import torch, torch._dynamo, torchaudio, typer
 sys.modules.update(dict.fromkeys({POSIX_MODULES}))
 for module, names in {POSIX_NAMES}.items():
     for name in names:
@@ -146,8 +149,24 @@ def test_the_wheel_holds_the_package_and_a_description_that_stands_alone(wheel: 
 
 
 @pytest.mark.slow
-def test_the_light_core_works_without_torch(wheel: Path, tmp_path: Path) -> None:
+def test_the_light_core_transcribes_with_an_exported_model(wheel: Path, tmp_path: Path) -> None:
+    """Nothing but the core is installed; other commands name the extra that they need."""
     programs = install(str(wheel), tmp_path / "environment")
+    model, recording = SAMPLES / "recogniser-0.1.onnx", tmp_path / "abc.wav"
+    soundfile.write(recording, spell("abc", np.random.default_rng(0)), 8000)
+    done = run(programs / "asr", "transcribe", model, recording, "-f", "json,eaf,srt", "-o", tmp_path)
+    assert json.loads((tmp_path / "abc.json").read_text(encoding="utf-8"))["text"] == "abc", done.stderr
+    assert "units:" in run(programs / "asr", "info", model).stdout
+    assert install_command("data") in run(programs / "asr", "doctor").stdout
+    refused = run(programs / "asr", "score", "a.txt", "b.txt", status=1)
+    assert refused.stderr == f"asr: score needs JiWER, which is not installed: {install_command('data')}\n"
+    (tmp_path / "abc.mp3").write_bytes(b"ID3" + bytes(4000))
+    assert install_command("data") in run(programs / "asr", "transcribe", model, tmp_path / "abc.mp3", status=1).stderr
+
+
+@pytest.mark.slow
+def test_the_data_extra_works_without_torch(wheel: Path, tmp_path: Path) -> None:
+    programs = install(f"{wheel}[data]", tmp_path / "environment")
     command = programs / "asr"
     for number in range(12):
         (tmp_path / "recordings").mkdir(exist_ok=True)

@@ -20,10 +20,11 @@ from asr.config import Config
 from asr.decoding.decoder import Decoder
 from asr.decoding.fusion import Weights
 from asr.errors import AsrError, AudioError, ConfigError
+from asr.recognition.acoustic_stream import NetworkStream as AcousticStream
 from asr.recognition.latency import describe, latency
 from asr.recognition.live import microphone, piped
 from asr.recognition.recognizer import Recognizer
-from asr.recognition.stream import PAUSE, AcousticStream
+from asr.recognition.stream import PAUSE
 from asr.text import Units
 
 RATE = 8000
@@ -50,7 +51,7 @@ def chunks(samples: np.ndarray, size: int) -> list[np.ndarray]:
 def streamed(recognizer: Recognizer, parts: list[np.ndarray]) -> torch.Tensor:
     stream = AcousticStream(recognizer)
     given = [*(stream.feed(part) for part in parts), stream.feed(np.zeros(0, np.float32), last=True)]
-    return torch.cat([log_probs for log_probs in given if log_probs is not None])
+    return torch.from_numpy(np.concatenate([log_probs for log_probs in given if log_probs is not None]))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_latency_is_what_is_stated() -> None:
 def streamed_so_far(recognizer: Recognizer, samples: np.ndarray) -> torch.Tensor:
     log_probs = AcousticStream(recognizer).feed(samples)
     assert log_probs is not None
-    return log_probs
+    return torch.from_numpy(log_probs)
 
 
 @pytest.mark.parametrize("decoder", ["best path", "beam", "recurrent"])

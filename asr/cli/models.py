@@ -8,7 +8,7 @@ def info(model: Model) -> None:
     import yaml
 
     from asr.errors import ModelFileError
-    from asr.model_file import read_metadata, task_of
+    from asr.model_file import EXPORTED_SUFFIX, read_metadata, signature, task_of
     from asr.recognition.latency import describe
 
     shown = read_metadata(model)
@@ -20,6 +20,8 @@ def info(model: Model) -> None:
     training = shown.get("training")
     if isinstance(training, dict):
         shown["training"] = {name: _with_unit(name, value) for name, value in training.items()}
+    if model.suffix != EXPORTED_SUFFIX:
+        shown["signature"] = f"sha256:{signature(model)}"
     print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100), end="")
 
 

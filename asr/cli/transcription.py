@@ -93,12 +93,12 @@ def transcribe(
         if not outputs.utterances:
             return
 
+        from asr.api import load_transcriber
         from asr.progress import ProgressBar
-        from asr.recognition.recognizer import load
         from asr.recognition.transcribe import transcribe as transcribe_all
         from asr.transcript import Transcript
 
-        recognizer = load(model, device)
+        recognizer = load_transcriber(model, device)
         search = None
         if nbest or hotwords is not None or phrases is not None:
             from asr.recognition.search import build_search  # imports numba
@@ -143,15 +143,15 @@ def _transcribe_live(model: Path, source: str, device: str | None) -> None:
     if source not in ("-", "mic"):
         raise AsrError(f"--stream {source}: must be - for a pipe or mic; cat {source} | asr transcribe … --stream -")
 
+    from asr.api import load_transcriber
     from asr.recognition.latency import describe
     from asr.recognition.live import microphone, piped
-    from asr.recognition.recognizer import load
     from asr.transcript import text_of
 
-    recognizer = load(model, device)
+    recognizer = load_transcriber(model, device)
     rate, blocks = microphone() if source == "mic" else piped(sys.stdin.buffer, recognizer.sample_rate)  # type: ignore[arg-type]
     stream = recognizer.stream(rate)
-    tell(f"listening at {rate} Hz; {describe(recognizer.config.model_dump())}; Ctrl-C ends")
+    tell(f"listening at {rate} Hz; {describe(recognizer.settings)}; Ctrl-C ends")
     printed, shown = 0, ""
     try:
         for block in blocks:
@@ -223,14 +223,14 @@ def align(
     if make_corpus is not None:
         require_folder(make_corpus)
 
+    from asr.api import load_transcriber
     from asr.corpus.manifest import write_manifest
     from asr.recognition.align import align as align_text
     from asr.recognition.align import well_aligned
-    from asr.recognition.recognizer import load
     from asr.writers.tsv import render
 
     show_log()
-    alignment = align_text(load(model, device), audio, content)
+    alignment = align_text(load_transcriber(model, device), audio, content)
     for name, path in paths.items():
         replaced = path.exists()
         write(alignment.transcript, audio, {name: path}, eaf=eaf)

@@ -1,19 +1,24 @@
-"""Best-path decoding: the most probable unit of each frame, repeats merged, blanks dropped."""
+"""Best-path decoding: the most probable unit of each frame, repeats merged, blanks dropped. No torch here."""
 
-from torch import Tensor
+from typing import Any
+
+import numpy as np
 
 from asr.decoding.hypothesis import Hypothesis
-from asr.features import frame_mask
 from asr.text import BLANK
 
 
-def best_path(log_probs: Tensor, lengths: Tensor) -> list[Hypothesis]:
-    """Decode `log_probs (B, S, V)` with `lengths (B,)` into one hypothesis for each utterance; padding is ignored."""
-    inside = frame_mask(lengths, log_probs.shape[1])  # (B, S)
-    values, path = log_probs.max(dim=-1)
-    emits = inside & (path != BLANK)
-    emits[:, 1:] &= path[:, 1:] != path[:, :-1]
-    scores = (values * inside).sum(dim=1).tolist()
-    counts = emits.sum(dim=1).tolist()
-    units = path[emits].split(counts)
-    return [Hypothesis(tuple(u.tolist()), s) for u, s in zip(units, scores, strict=True)]
+def best_path(log_probs: Any, lengths: Any) -> list[Hypothesis]:
+    """Decode `log_probs (B, S, V)` with `lengths (B,)` into one hypothesis for each utterance; padding is ignored.
+
+    Both are arrays, or tensors on any device.
+    """
+    rows, counts = (one.cpu().numpy() if hasattr(one, "cpu") else np.asarray(one) for one in (log_probs, lengths))
+    return [_best_path(row[:count]) for row, count in zip(rows, counts.tolist(), strict=True)]
+
+
+def _best_path(log_probs: np.ndarray) -> Hypothesis:
+    path = log_probs.argmax(axis=-1)
+    emits = (path != BLANK) & (np.diff(path, prepend=BLANK) != 0)
+    score = log_probs[np.arange(len(path)), path].sum(dtype=np.float64)
+    return Hypothesis(tuple(path[emits].tolist()), float(score))

@@ -12,9 +12,9 @@ from asr.exporting.features import log_spectrum, normalize_bins, running_level, 
 from asr.exporting.graph import Graph
 from asr.files import to_json
 from asr.model import SpeechModel
+from asr.model_file import DESCRIPTION_KEY, FORMAT, TENSORS_KEY
 from asr.nn.attention import EncoderDecoder
 
-DESCRIPTION, TENSORS = "asr", "asr.tensors"  # keys of the metadata: as in a model file, and base64 of safetensors
 _ALL = np.array([np.iinfo(np.int64).max])
 
 
@@ -126,14 +126,8 @@ def _stream(graph: Graph, model: SpeechModel[Any], spectrum: str, frames: str) -
 
 def _metadata(model: SpeechModel[Any]) -> dict[str, str]:
     """Return what a model file holds beside weights: its description, and tensors such as those of language models."""
-    tensors, fields = model.parts()
-    description = {
-        "format": 1,
-        "config": model.config.model_dump(mode="json"),
-        **fields,
-        "training": model.summary,
-    }
-    metadata = {DESCRIPTION: to_json(description)}
+    description, tensors = model.description(), model.parts()[0]
+    metadata = {DESCRIPTION_KEY: to_json({"format": FORMAT, **description})}
     if tensors:
-        metadata[TENSORS] = base64.b64encode(safetensors.numpy.save(tensors)).decode()
+        metadata[TENSORS_KEY] = base64.b64encode(safetensors.numpy.save(tensors)).decode()
     return metadata

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import onnx
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from asr.errors import ConfigError
@@ -19,9 +20,11 @@ def quantize(content: bytes) -> bytes:
     of other cells, for which ONNX Runtime has no such layers.
     """
     model = onnx.load_from_string(content)
+    properties = {entry.key: entry.value for entry in model.metadata_props}
     chosen = [node for node in model.graph.node if node.name.startswith(_LAYERS)]
     if others := {node.op_type for node in chosen} - {"LSTM", "MatMul"}:
         raise ConfigError(f"--int8: ONNX Runtime quantises LSTM layers only, and this model has {others.pop()} layers")
+    helper.set_model_props(model, {**properties, "onnx.quant.pre_process": "onnxruntime.quant"})  # else it warns
     with tempfile.TemporaryDirectory(prefix="asr-") as folder:
         path = Path(folder) / "int8.onnx"
         quantize_dynamic(
@@ -34,4 +37,7 @@ def quantize(content: bytes) -> bytes:
             weight_type=QuantType.QInt8,
         )
         quantized = onnx.load(path)
+    for tensor in quantized.graph.initializer:  # all in one way, which `asr.onnx_file` compares with their shapes
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
+    helper.set_model_props(quantized, properties)
     return quantized.SerializeToString(deterministic=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from torch import Tensor
 
 from asr.decoding.forced import ANY_SOUND, best_states, words_target
 from asr.decoding.times import Run, word
@@ -33,7 +32,7 @@ class AlignmentModel(FrameModel, Protocol):
     units: Units
     normalizer: Normalizer
 
-    def ctc(self, frames: Tensor) -> Tensor:
+    def unit_rows(self, frames: np.ndarray) -> np.ndarray:
         """Return CTC's log-probabilities `(S, V)` of frames; raise ConfigError for attention without CTC."""
 
     def num_output_frames(self, num_samples: int) -> int:
@@ -174,11 +173,11 @@ def _log_probs(model: AlignmentModel, recording: Any, sample_rate: int | None) -
             raise part
         if isinstance(part, SegmentFrames):
             pause = blank(part.start - frames, len(model.units))
-            parts += [pause.numpy(), model.ctc(part.frames).cpu().numpy()]
+            parts += [pause, model.unit_rows(part.frames)]
             frames = part.start + len(part.frames)
         else:
             total = model.num_output_frames(round(part.seconds * model.sample_rate))
-            parts.append(blank(max(0, total - frames), len(model.units)).numpy())
+            parts.append(blank(max(0, total - frames), len(model.units)))
             duration = part.seconds
     return np.concatenate(parts), duration, audio
 

@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
-from torch import Tensor
 
 from asr.transcript import Word
 
 
 class FrameModel(Protocol):
-    """A model that turns waveforms into frames: log-probabilities `(S, V)`, or encoder states `(S, D)`."""
+    """A model that turns waveforms into frames: arrays of log-probabilities `(S, V)`, or of encoder states `(S, D)`."""
 
     @property
     def sample_rate(self) -> int:
@@ -24,19 +23,22 @@ class FrameModel(Protocol):
     def equalizes(self) -> bool:
         """Return True if the model was trained on equalised recordings, so that it needs them equalised."""
 
-    def batches(
+    def frame_rows(
         self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]
-    ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-        """Compute the frames of many waveforms, in batches: indices, frames `(B, S, V or D)`, lengths `(B,)`."""
+    ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
+        """Compute the frames of many waveforms, in batches: indices, and the frames `(S, V)` or `(S, D)` of each.
+
+        `read(index)` is called when the batch is needed, and returns a waveform of `num_samples[index]` samples.
+        """
 
 
 class DecodingModel(FrameModel, Protocol):
     """A model that also decodes its frames into text and words."""
 
-    def decode_segment(self, frames: Tensor, start: int = 0) -> tuple[str, tuple[Word, ...]]:
+    def decode_segment(self, frames: np.ndarray, start: int = 0) -> tuple[str, tuple[Word, ...]]:
         """Decode the frames of a segment that begins at frame `start`: its text, and its words if it can time them."""
 
-    def words(self, frames: Tensor, start: int = 0, units: Sequence[int] | None = None) -> tuple[Word, ...]:
+    def words(self, frames: np.ndarray, start: int = 0, units: Sequence[int] | None = None) -> tuple[Word, ...]:
         """Time the words of a segment, decoded to `units` if that has been done."""
 
     def text(self, units: Sequence[int]) -> str:

@@ -17,14 +17,11 @@ from itertools import islice
 from typing import Literal, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from asr.audio import load_audio
 from asr.decoders import TOLERANCE, open_recording
 from asr.equalize import Equalizer
 from asr.errors import AudioError, audio_error
-from asr.model import require_numbers
 from asr.recognition.interface import FrameModel
 from asr.utterance import Utterance
 
@@ -68,12 +65,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class SegmentFrames:
-    """Frames between two pauses, as `Recognizer.frames` gives them, `(S, V)` or `(S, D)`.
+    """Frames between two pauses, as the model gives them, `(S, V)` or `(S, D)`.
 
     `start` is the index of the first of them among the frames of the recording.
     """
 
-    frames: Tensor
+    frames: np.ndarray
     start: int
 
 
@@ -276,7 +273,7 @@ def _join(
     model: FrameModel, windows: Iterator[list[tuple[S, Piece | RecordingEnd | AudioError]]]
 ) -> Iterator[tuple[S, SegmentFrames | RecordingEnd | AudioError]]:
     """Compute each window in batches, and join the frames of pieces between two pauses."""
-    kept: list[Tensor] = []
+    kept: list[np.ndarray] = []
     for window in windows:
         frames = iter(_frames(model, [piece.samples for _, piece in window if isinstance(piece, Piece)]))
         for source, piece in window:
@@ -288,15 +285,14 @@ def _join(
                 start = piece.start + (piece.keep.start or 0)
             kept.append(next(frames)[piece.keep])
             if piece.pause:
-                yield source, SegmentFrames(torch.cat(kept), start)
+                yield source, SegmentFrames(np.concatenate(kept), start)
                 kept = []
 
 
-def _frames(model: FrameModel, waveforms: list[np.ndarray]) -> list[Tensor]:
+def _frames(model: FrameModel, waveforms: list[np.ndarray]) -> list[np.ndarray]:
     """Compute the frames of each waveform."""
-    rows = [torch.empty(0)] * len(waveforms)
-    for indices, frames, lengths in model.batches([len(w) for w in waveforms], waveforms.__getitem__):
-        require_numbers(frames)
-        for index, row, length in zip(indices, frames.cpu(), lengths.tolist(), strict=True):
-            rows[index] = row[:length].clone()  # a view would keep the padded batch in memory
+    rows = [np.empty(0, np.float32)] * len(waveforms)
+    for indices, found in model.frame_rows([len(w) for w in waveforms], waveforms.__getitem__):
+        for index, row in zip(indices, found, strict=True):
+            rows[index] = row
     return rows

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from asr.decoding.decoder import Decoder
 from asr.decoding.greedy import best_path
@@ -55,8 +54,7 @@ class BestPath:
 
     def decode_n_best(self, log_probs: Sequence[np.ndarray], count: int) -> list[list[Hypothesis]]:
         """Decode log-probabilities `(S, V)` of each utterance into one hypothesis."""
-        rows = (torch.from_numpy(row) for row in log_probs)
-        return [best_path(row[None], torch.tensor([len(row)])) for row in rows]
+        return [best_path(row[None], [len(row)]) for row in log_probs]
 
 
 def build_search(

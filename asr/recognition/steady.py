@@ -3,8 +3,6 @@
 import math
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from asr.text import BLANK
 
@@ -28,15 +26,8 @@ def is_steady(samples: np.ndarray, sample_rate: int) -> bool:
     return bool(high - low < _STEADY * 3.29 * 10 / math.log(10) * math.sqrt(2 / size))
 
 
-@torch.inference_mode()
-def silence(log_probs: Tensor) -> None:
-    """Set log-probabilities `(S, V)` to blank in every frame, in place."""
-    log_probs.fill_(_SURE)
+def blank(frames: int, num_units: int) -> np.ndarray:
+    """Return log-probabilities `(S, V)` of frames that are all blank, float32."""
+    log_probs = np.full((frames, num_units), _SURE, np.float32)
     log_probs[:, BLANK] = 0.0
-
-
-def blank(frames: int, num_units: int) -> Tensor:
-    """Return log-probabilities `(S, V)` of frames that are all blank."""
-    log_probs = torch.empty(frames, num_units)
-    silence(log_probs)
     return log_probs

@@ -81,7 +81,7 @@ class _Parts:
             self._add_searched(segment, self._search)
 
     def _add_searched(self, segment: SegmentFrames, search: "Search") -> None:
-        rows, count = segment.frames.numpy(), max(search.nbest, 2 if search.closed else 1)  # 2: a rejected phrase too
+        rows, count = segment.frames, max(search.nbest, 2 if search.closed else 1)  # 2: a rejected phrase too
         hypotheses = search.decoder.decode_n_best([rows], count)[0]
         words = self._model.words(segment.frames, segment.start, hypotheses[0].units)
         if search.closed:

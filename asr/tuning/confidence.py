@@ -5,7 +5,6 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from asr.decoding.confidence import calibrate
 from asr.decoding.phrases import Phrases, Rejection, none_of_these, posteriors
@@ -24,7 +23,7 @@ def recognised_words(validation: Validation) -> tuple[np.ndarray, np.ndarray]:
     """Return the raw confidence of each recognised word `(words,)`, and whether the word is right `(words,)`."""
     recognizer = validation.recognizer
     recognizer.confidence = None
-    words_of = [recognizer.words(torch.from_numpy(log_probs)) for log_probs in validation.log_probs]
+    words_of = [recognizer.words(log_probs) for log_probs in validation.log_probs]
     texts = [" ".join(word.text for word in words) for words in words_of]
     raw = [word.confidence for words in words_of for word in words for _ in word.text.split()]
     aligned = edits(score(validation.references, texts, interval=False).words)

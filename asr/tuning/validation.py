@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from asr.audio import load_audio
 from asr.decoding.decoder import Decoder
@@ -37,16 +36,15 @@ class Validation:
             equalizer = Equalizer(sources, waveforms.__getitem__, recognizer.sample_rate)
             waveforms = [equalizer(index, waveform) for index, waveform in enumerate(waveforms)]
         self.log_probs = [np.zeros((0, len(recognizer.units)), np.float32)] * len(utterances)
-        for indices, log_probs, lengths in recognizer.batches([len(w) for w in waveforms], waveforms.__getitem__):
-            for index, row, length in zip(indices, log_probs.cpu().numpy(), lengths.tolist(), strict=True):
-                self.log_probs[index] = row[:length].copy()
+        for indices, rows in recognizer.frame_rows([len(w) for w in waveforms], waveforms.__getitem__):
+            for index, row in zip(indices, rows, strict=True):
+                self.log_probs[index] = row
 
     def score(self, decoder: Decoder | None, *, interval: bool = False) -> Score:
         """Decode with `decoder`, or by best path if it is None, and return the score."""
         if decoder is not None:
             hypotheses = decoder.decode(self.log_probs)
         else:
-            rows = map(torch.from_numpy, self.log_probs)
-            hypotheses = [best for row in rows for best in best_path(row[None], torch.tensor([len(row)]))]
+            hypotheses = [best for row in self.log_probs for best in best_path(row[None], [len(row)])]
         texts = [self.recognizer.text(best.units) for best in hypotheses]
         return score(self.references, texts, interval=interval)

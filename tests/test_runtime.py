@@ -1,0 +1,132 @@
+"""Exported recognisers give the transcripts of their models, without PyTorch; damaged files are one error."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from conftest import fresh_recognizer, run_asr
+from onnx import TensorProto, helper, numpy_helper
+from oracles import random_waveforms
+
+import asr
+from asr.decoding.confidence import Calibration
+from asr.decoding.decoder import Decoder
+from asr.errors import AsrError, ConfigError, ModelFileError
+from asr.exporting.onnx import to_onnx
+from asr.lm.estimate import estimate
+from asr.recognition.recognizer import Recognizer
+from asr.runtime.recognizer import ExportedRecognizer
+from asr.transcript import Transcript
+
+SAMPLE = Path(__file__).parent / "samples" / "recogniser-0.1.onnx"
+TEXTS = ["ab cé", "b a ab", "cé cé a", "ab"]
+
+
+@pytest.fixture
+def recognizer() -> Recognizer:
+    """Return a recogniser with n-gram models and calibrated confidences."""
+    model = fresh_recognizer()
+    words, characters = (estimate(TEXTS, order=3, units=units).model for units in ("words", "characters"))
+    model.decoder = Decoder(model.units, words, characters)
+    model.confidence = Calibration(slope=2, intercept=0.1, words=5, right=4, error=0.1, error_before=0.2)
+    return model
+
+
+def exported(model: Recognizer, folder: Path) -> ExportedRecognizer:
+    path = folder / "model.onnx"
+    path.write_bytes(to_onnx(model))
+    loaded = asr.load(path)
+    assert isinstance(loaded, ExportedRecognizer)
+    return loaded
+
+
+def same(one: Transcript, other: Transcript) -> None:
+    """Compare texts and times exactly, probabilities and scores nearly."""
+    assert one.text == other.text and one.duration == other.duration
+    assert [(w.text, w.start, w.end) for w in one.words] == [(w.text, w.start, w.end) for w in other.words]
+    assert [w.confidence for w in one.words] == pytest.approx([w.confidence for w in other.words], abs=1e-3)
+    assert [a.text for a in one.nbest] == [a.text for a in other.nbest]
+    assert [a.score for a in one.nbest] == pytest.approx([a.score for a in other.nbest], abs=1e-2)
+    assert one.posterior == (None if other.posterior is None else pytest.approx(other.posterior, abs=1e-3))
+    assert one.unbiased == other.unbiased
+
+
+def test_transcripts_are_those_of_the_model(recognizer: Recognizer, tmp_path: Path) -> None:
+    """By best path, by the beam, with n-best lists, hotwords and phrases, short and long, and aligned."""
+    runtime = exported(recognizer, tmp_path)
+    long = np.concatenate([part for wave in random_waveforms(2, 60) for part in (wave, np.zeros(6000, np.float32))])
+    for recording in [*random_waveforms(1, 4), long]:
+        for options in ({}, {"nbest": 3}, {"hotwords": ["ab"]}, {"phrases": ["ab", "cé a"]}, {"language_model": False}):
+            found = runtime.transcribe(recording, 8000, **options)
+            same(found, recognizer.transcribe(recording, 8000, **options))
+    wave = random_waveforms(1, 4)[0]
+    same(asr.align(runtime, wave, "ab a", 8000).transcript, asr.align(recognizer, wave, "ab a", 8000).transcript)
+    assert runtime.recognize(random_waveforms(3, 5)) == recognizer.recognize(random_waveforms(3, 5))
+    assert runtime.stride == recognizer.stride and runtime.num_output_frames(8000) == recognizer.num_output_frames(8000)
+    with pytest.raises(ConfigError, match="cannot stream"):
+        runtime.stream()
+
+
+def test_no_torch(tmp_path: Path) -> None:
+    """Loading and transcription import neither torch nor, by best path, numba."""
+    program = (
+        "import sys, asr, numpy as np\n"
+        f"model = asr.load({str(SAMPLE)!r})\n"
+        "print(model.transcribe(np.sin(np.arange(9000) ** 1.1).astype('f4') / 3, 8000).duration)\n"
+        "print([name for name in ('torch', 'numba', 'scipy') if name in sys.modules])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout == "1.125\n[]\n"
+
+
+def test_the_command_line_takes_exported_files(tone: Path, tmp_path: Path) -> None:
+    result = run_asr("transcribe", SAMPLE, tone, "-f", "json", "-o", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "tone.json").is_file()
+    result = run_asr("transcribe", SAMPLE, tone, "--device", "cuda")
+    assert result.returncode == 1 and "computes on cpu" in result.stderr
+    result = run_asr("tune", SAMPLE, tmp_path / "x.jsonl")
+    assert result.returncode == 1 and "exported" in result.stderr
+
+
+def test_damaged_and_hostile_files(tmp_path: Path) -> None:
+    content = SAMPLE.read_bytes()
+    path = tmp_path / "bad.onnx"
+    for number in range(150):
+        draw = random.Random(number)
+        damaged = bytearray(content)
+        for _ in range(draw.choice([1, 3, 30])):
+            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+        path.write_bytes(bytes(damaged[: draw.choice([len(damaged), draw.randrange(len(damaged))])]))
+        try:
+            asr.load(path).transcribe(random_waveforms(1, 1)[0], 8000)
+        except AsrError:
+            continue
+
+    def refused(model: onnx.ModelProto, message: str) -> None:
+        path.write_bytes(model.SerializeToString())
+        with pytest.raises(ModelFileError, match=message):
+            asr.load(path)
+
+    model = onnx.load_from_string(content)
+    model.graph.node.append(helper.make_node("Loop", ["x"], ["y"]))
+    refused(model, "operator Loop")
+    model = onnx.load_from_string(content)
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    refused(model, "another file")
+    model = onnx.load_from_string(content)
+    model.graph.node[0].attribute.append(helper.make_attribute("value", numpy_helper.from_array(np.zeros(3))))
+    refused(model, "a tensor or a graph")
+    model = onnx.load_from_string(content)
+    del model.metadata_props[:]
+    refused(model, "another program")
+    (tmp_path / "empty.onnx").touch()
+    with pytest.raises(ModelFileError):
+        asr.load(tmp_path / "empty.onnx")
