@@ -1,10 +1,11 @@
 """Fixtures and helpers of many tests: devices, real speech, the corpus of tones, small models, the log on stderr."""
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,31 @@ def spell(text: str, generator: np.random.Generator) -> np.ndarray:
         parts += [0.3 * np.sin(2 * np.pi * TONES[letter] * time), np.zeros(RATE * 6 // 100)]
     samples = np.concatenate(parts)
     return samples + 0.003 * generator.standard_normal(len(samples))
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Callable[..., Any]]:
+    """Return a function that starts headless Chromium with more flags; skip the test where Chromium is missing."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("needs Chromium: no chromium, chromium-browser or google-chrome on the PATH")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync"]  # fmt: skip
+    with ExitStack() as started:
+        running = started.enter_context(playwright.sync_playwright())
+
+        def start(*more: str) -> Any:
+            opened = running.chromium.launch(executable_path=program, args=[*flags, *more])
+            started.callback(opened.close)
+            return opened
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Callable[..., Any]) -> Any:
+    return chromium()
 
 
 @pytest.fixture(scope="session")

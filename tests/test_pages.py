@@ -3,8 +3,6 @@
 import itertools
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -136,20 +134,6 @@ def test_page_of_a_run_in_training(tmp_path: Path) -> None:
 def test_recordings_are_played_by_every_browser() -> None:
     for rate in (16000, 11000):
         assert audio_uri(np.zeros(rate, dtype=np.float32), rate).startswith("data:audio/mpeg;base64,")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium: no chromium, chromium-browser or google-chrome on the PATH")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync"]  # fmt: skip
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=chromium, args=flags)
-        yield opened
-        opened.close()
 
 
 def ids(page: Any) -> list[str]:

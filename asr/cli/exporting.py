@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from asr.model import SpeechModel
+    from asr.recognition.recognizer import Recognizer
 
 _MOST = 200  # validation utterances that are compared
 TARGETS = ("onnxruntime", "sherpa-onnx")
@@ -21,11 +22,15 @@ TARGETS = ("onnxruntime", "sherpa-onnx")
 def export(
     model: Model,
     output: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "-o", "--output", metavar="PATH", help="File to write: NAME.onnx; with --for sherpa-onnx, a folder."
         ),
-    ],
+    ] = None,
+    web: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder to write: a page that transcribes in the browser, without network."),
+    ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Store weights as 8-bit integers: a quarter of the size, and faster.")
     ] = False,
@@ -44,31 +49,45 @@ def export(
         bool, typer.Option("--force", help="Write 8-bit weights even if they cost more than 0.3 points of CER.")
     ] = False,
 ) -> None:
-    """Write a model as an ONNX file, which runs without PyTorch.
+    """Write a model as an ONNX file, which runs without PyTorch, or as a page for browsers.
 
     The file holds all that transcription needs: units, text rules, language models. After writing, the command computes
     recordings with the model and with the file, alone and in batches. It leaves no file that gives other answers.
     """
     if target not in TARGETS:
         raise AsrError(f"--for {target}: must be one of {', '.join(TARGETS)}")
+    path = output or web
+    if path is None or (web is not None and (output is not None or target != TARGETS[0])):
+        raise AsrError("name what to write: -o FILE.onnx, -o FOLDER --for sherpa-onnx, or --web FOLDER")
     show_log()
     from asr.api import load
     from asr.files import require_file
-    from asr.recognition.recognizer import Recognizer
 
     loaded = load(model, "cpu")
     waveforms, texts = _recordings(loaded, check)
-    if target == "sherpa-onnx":
-        if not isinstance(loaded, Recognizer):
-            raise AsrError(f"{model}: sherpa-onnx runs recognisers; this is a {loaded.task} model")
+    if web is not None:
+        from asr.exporting.web import export_page
+
+        recognizer = _require_recognizer(loaded, model, "the page")
+        export_page(recognizer, path, waveforms=waveforms, texts=texts, int8=int8, force=force, report=tell)
+    elif target == "sherpa-onnx":
         from asr.exporting.sherpa import export_for_sherpa
 
-        export_for_sherpa(loaded, output, waveforms=waveforms, int8=int8, report=tell)
-        return
-    from asr.exporting.export import export as export_model
+        recognizer = _require_recognizer(loaded, model, "sherpa-onnx")
+        export_for_sherpa(recognizer, path, waveforms=waveforms, int8=int8, report=tell)
+    else:
+        from asr.exporting.export import export as export_model
 
-    require_file(output)
-    export_model(loaded, output, waveforms=waveforms, texts=texts, int8=int8, force=force, report=tell)
+        require_file(path)
+        export_model(loaded, path, waveforms=waveforms, texts=texts, int8=int8, force=force, report=tell)
+
+
+def _require_recognizer(model: "SpeechModel[Any]", path: Path, name: str) -> "Recognizer":
+    from asr.recognition.recognizer import Recognizer
+
+    if not isinstance(model, Recognizer):
+        raise AsrError(f"{path}: {name} runs recognisers; this is a {model.task} model")
+    return model
 
 
 def _recordings(model: "SpeechModel[Any]", manifest: Path | None) -> "tuple[list[np.ndarray] | None, list[str] | None]":

@@ -32,13 +32,33 @@ def export(
 ) -> Comparison:
     """Export a model to an ONNX file, which is written only if it gives the answers of the model.
 
+    `path` is written whole or not at all. The other arguments and the errors are those of `verified`.
+    """
+    content, found = verified(model, waveforms=waveforms, texts=texts, int8=int8, force=force, report=report)
+    write_whole(Path(path), content)
+    report(f"{path}: {len(content) / 1e6:.1f} MB")
+    return found
+
+
+def verified(
+    model: SpeechModel[Any],
+    *,
+    waveforms: Sequence[np.ndarray] | None = None,
+    texts: Sequence[str] | None = None,
+    int8: bool = False,
+    force: bool = False,
+    report: Callable[[str], None] = print,
+) -> tuple[bytes, Comparison]:
+    """Return the bytes of an ONNX file that gives the answers of a model, and their comparison.
+
+    Equal models give equal bytes.
+
     Args:
         model: A recogniser with CTC, or a classifier.
-        path: The file to write, whole or not at all. Equal models give equal bytes.
         waveforms: Waveforms `(N,)` at the sample rate of the model to compare answers on (default: synthetic sounds).
         texts: The reference text, or class, of each waveform; with `int8`, errors are counted against them.
         int8: Store the weights of recurrent and output layers as 8-bit integers, which is faster and smaller.
-        force: Write a file of 8-bit weights even if it makes 0.3 percentage points more errors.
+        force: Take 8-bit weights even if it makes 0.3 percentage points more errors.
         report: Takes the lines that say what was compared.
 
     Raises ExportError if the answers differ, and ConfigError for a model that cannot be exported.
@@ -51,7 +71,7 @@ def export(
     if not found.difference <= TOLERANCE:
         raise ExportError(
             f"the exported file gives other log-probabilities than the model: they differ by {found.difference:.2g}, "
-            f"and {TOLERANCE:g} is allowed; {path} is not written. Please report this with the configuration"
+            f"and {TOLERANCE:g} is allowed; no file is written. Please report this with the configuration"
         )
     source = "validation utterances" if given else "synthetic sounds"
     report(
@@ -65,9 +85,7 @@ def export(
         found = compare(model, small, waveforms)
         _report_errors(model, [session, small], waveforms, texts, force, report)
         report(f"real-time factor: {found.real_time[1]:.4f} with 8-bit weights")
-    write_whole(Path(path), content)
-    report(f"{path}: {len(content) / 1e6:.1f} MB")
-    return found
+    return content, found
 
 
 def _report_errors(

@@ -42,7 +42,8 @@ def utterance_level(graph: Graph, spectrum: str, frames: str) -> str:
     counts = graph.op("Unsqueeze", graph.op("Mul", graph.floats(frames), bins), graph.integers(1, 2))
 
     def mean(values: str) -> str:
-        return graph.op("Div", graph.op("ReduceSum", values, graph.integers(1, 2), keepdims=1), counts)
+        rows = graph.op("ReduceSum", values, graph.integers(2), keepdims=1)  # in two steps: one sum loses digits
+        return graph.op("Div", graph.op("ReduceSum", rows, graph.integers(1), keepdims=1), counts)
 
     centred = graph.op("Mul", graph.op("Sub", spectrum, mean(graph.op("Mul", spectrum, mask))), mask)
     variance = mean(graph.op("Mul", centred, centred))

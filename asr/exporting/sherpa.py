@@ -15,7 +15,7 @@ from asr.errors import ConfigError, ExportError
 from asr.exporting.graph import Graph
 from asr.exporting.onnx import compute, require_exportable
 from asr.exporting.quantize import quantize
-from asr.exporting.verify import TOLERANCE, best_path, synthetic
+from asr.exporting.verify import TOLERANCE, best_path, difference, synthetic
 from asr.files import write_whole
 from asr.recognition.recognizer import Recognizer
 from asr.scoring.wer import score
@@ -51,7 +51,7 @@ def export_for_sherpa(
         theirs = run(waveform)
         if times_are_right(model):
             ours = ours[np.arange(len(theirs)) * _FRAME // model.stride]
-        differences.append(float(np.abs(ours - theirs).max()))
+        differences.append(difference(ours, theirs))
         found.append(model.text(best_path(theirs)))
     if not max(differences) <= TOLERANCE:
         raise ExportError(

@@ -13,7 +13,8 @@ from asr.model import SpeechModel
 from asr.runtime.session import Session
 from asr.text import BLANK
 
-TOLERANCE = 1e-4  # largest difference of log-probabilities between PyTorch and a file in float32
+TOLERANCE = 1e-4  # largest `difference` between PyTorch and a file in float32
+_LARGE = 10.0  # nats; float32 has fewer digits after the point for more improbable units
 _BATCH = 8  # waveforms computed together
 _SYNTHETIC = 16  # waveforms
 
@@ -22,7 +23,7 @@ _SYNTHETIC = 16  # waveforms
 class Comparison:
     """The answers of a model and of an exported file to the same waveforms.
 
-    `difference` is the largest of any log-probability, `paths` counts the waveforms with another best path, and
+    `difference` is the largest of any log-probability, as `difference` measures it, `paths` counts the waveforms with another best path, and
     `real_time` are the seconds of computation for each second of audio, of the model and of the file.
     """
 
@@ -33,11 +34,16 @@ class Comparison:
     real_time: tuple[float, float]
 
 
+def difference(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Return the largest difference of log-probabilities in nats; below -10 nats it counts in proportion."""
+    return float((np.abs(ours - theirs) / np.maximum(1, np.abs(ours) / _LARGE)).max(initial=0.0))
+
+
 def compare(model: SpeechModel[Any], session: Session, waveforms: Sequence[np.ndarray]) -> Comparison:
     """Compute waveforms `(N,)` with both, one by one and in batches of similar length."""
     order = sorted(waveforms, key=len)
     spent = [0.0, 0.0]
-    difference, paths = 0.0, 0
+    largest, paths = 0.0, 0
     for size in (1, _BATCH):
         for batch in (order[first : first + size] for first in range(0, len(order), size)):
             begin = time.perf_counter()
@@ -49,10 +55,10 @@ def compare(model: SpeechModel[Any], session: Session, waveforms: Sequence[np.nd
             for ours, theirs in zip(expected, found, strict=True):
                 if ours.shape != theirs.shape:
                     return Comparison(len(order), 0.0, np.inf, len(order), (0.0, 0.0))
-                difference = max(difference, float(np.abs(ours - theirs).max(initial=0.0)))
+                largest = max(largest, difference(ours, theirs))
                 paths += size == 1 and best_path(ours) != best_path(theirs)
     seconds = sum(map(len, order)) / model.sample_rate
-    return Comparison(len(order), seconds, difference, paths, (spent[0] / seconds, spent[1] / seconds))
+    return Comparison(len(order), seconds, largest, paths, (spent[0] / seconds, spent[1] / seconds))
 
 
 def synthetic(sample_rate: int) -> list[np.ndarray]:
