@@ -23,8 +23,9 @@ _SYNTHETIC = 16  # waveforms
 class Comparison:
     """The answers of a model and of an exported file to the same waveforms.
 
-    `difference` is the largest of any log-probability, as `difference` measures it, `paths` counts the waveforms with another best path, and
-    `real_time` are the seconds of computation for each second of audio, of the model and of the file.
+    `difference` is the largest of any log-probability, as the function `difference` measures it. `paths` counts the
+    waveforms with another best path. `real_time` are the seconds of computation for each second of audio, of the model
+    and of the file.
     """
 
     waveforms: int
