@@ -14,6 +14,7 @@ from asr.corpus.readers import table
 from asr.corpus.recipe import open_corpus, write_splits
 from asr.corpus.split import split
 from asr.errors import ManifestError, raise_problems
+from asr.files import read_text
 from asr.utterance import Utterance
 
 # No checksum: the host makes the archive of a branch at each download, so its bytes may change.
@@ -64,17 +65,17 @@ def read_sets(source: Path) -> list[Utterance]:
         lists = sorted(source.glob(f"**/{name}/all.txt"))
         if not lists:
             raise ManifestError(f"{source}: holds no {name}/all.txt; give the folder of cherokee-audio-data")
-        for number, line in enumerate(lists[0].read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(read_text(lists[0], ManifestError).splitlines(), start=1):
             cells = line.split("|")
             if len(cells) != 8:
                 problems.append(f"{lists[0]}:{number}: {len(cells) - 1} times |, 7 expected; download the corpus again")
                 continue
             index, speaker, language, wav, *_, text, _ = cells
-            audio = lists[0].parent / folder / Path(wav).with_suffix(".mp3").name
             if language != LANGUAGE:
                 continue
+            audio = lists[0].parent / folder / Path(wav).with_suffix(".mp3").name
             if not audio.is_file():
-                problems.append(f"{lists[0]}:{number}: {audio} is missing; download the corpus again")
+                problems.append(f"{lists[0]}:{number}: there is no {audio}; download the corpus again")
             key = f"{name}-{index}-{speaker}"
             utterances.append(Utterance(id=key, audio=audio, text=text, speaker=speaker, extra={"set": name}))
     raise_problems(problems, ManifestError)
