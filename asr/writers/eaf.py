@@ -14,12 +14,11 @@ from pympi.Elan import to_string
 
 from asr.corpus.manifest import relative_path
 from asr.errors import AsrError
-from asr.transcript import Transcript, Word
+from asr.transcript import UNSURE_MARK, Transcript, Word
 from asr.writers.clean import writable
 
 TIER, LINGUISTIC_TYPE = "asr", "asr"
 UNSURE = 0.5  # words of less confidence are marked
-MARK = "[?]"  # follows an unsure word, as in CHAT
 _BEFORE_TYPES = ("LICENSE", "HEADER", "TIME_ORDER", "TIER")  # before the linguistic types, in the order of the schema
 _NUMBER = re.compile(r"(?<![0-9])([0-9]{1,15})$")
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
@@ -92,7 +91,7 @@ def _add_tier(root: etree.Element, transcript: Transcript) -> None:
 
 
 def _marked(word: Word) -> str:
-    return word.text + MARK * (word.confidence < UNSURE)
+    return word.text + UNSURE_MARK * (word.confidence < UNSURE)
 
 
 def _following(ids: Iterator[str]) -> int:
