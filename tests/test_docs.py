@@ -92,7 +92,7 @@ def field(tmp_path_factory: pytest.TempPathFactory, tones: Path) -> Path:
     folder = tmp_path_factory.mktemp("field")
     recognizer = fresh_recognizer("abc ")
     utterances = read_manifest(tones / "validation.jsonl")
-    for name in ("demo", "fsdd", "fsdd-seed1", "fsdd-seed2", "my", "mine", "mboshi"):
+    for name in ("demo", "fsdd", "fsdd-seed1", "fsdd-seed2", "my", "mine", "second", "mboshi"):
         data, run = folder / "data" / name, folder / "runs" / name
         (data / "test").mkdir(parents=True)
         for number in range(3):
@@ -100,6 +100,7 @@ def field(tmp_path_factory: pytest.TempPathFactory, tones: Path) -> Path:
         texts = [with_hypothesis(u, "ab" if index % 2 else u.text or "") for index, u in enumerate(utterances)]
         for split in ("train", "validation", "test"):
             write_manifest(data / f"{split}.jsonl", read_manifest(tones / "validation.jsonl"))
+        (data / "config.yaml").write_text("data: {train: ./train.jsonl, validation: ./validation.jsonl}\n")
         write_manifest(run / "test.hyp.jsonl", texts)
         paths = {"train": f"data/{name}/train.jsonl", "validation": f"data/{name}/validation.jsonl"}
         config = recognizer.config
