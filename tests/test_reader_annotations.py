@@ -83,6 +83,22 @@ def test_neighbours_without_a_time_between_them_are_joined(tmp_path: Path) -> No
     assert [(row.text, row.offset, row.duration) for row in rows] == [("eins zwei", 0.0, 1.0), ("drei", 1.0, 1.0)]
 
 
+def test_several_tiers_are_proposed_for_speakers_not_for_a_text_and_its_translation(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    touch(folder / "a.wav")
+    times = {"s": 0, "t": 1000, "u": 2000}
+    first, second = timed("x", "s", "t", "ja"), timed("y", "t", "u", "nein")
+    for tiers, pattern in (
+        ({"tx": first, "ft": timed("y", "s", "t", "yes")}, None),
+        ({"ana": first, "ben": second}, "*"),
+        ({"tx@ana": first, "tx@ben": second, "ft": timed("z", "s", "t", "yes")}, "tx@*"),
+    ):
+        write(folder / "a.eaf", eaf(times, tiers))
+        with pytest.raises(SourceError, match="several tiers; choose the one to learn") as error:
+            prepared(folder)
+        assert str(error.value).partition("\nSeveral at once: ")[2] == (f"--tier '{pattern}'" if pattern else "")
+
+
 def test_marks_of_unsure_words_are_not_learned(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     touch(folder / "a.wav")
