@@ -19,6 +19,7 @@ from asr.audio import load_audio
 from asr.config import Config
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.recognition.recognizer import load
+from asr.text import Units
 from asr.training.train import train
 from asr.utterance import Utterance
 
@@ -200,6 +201,13 @@ def test_cherokee_in_its_official_layout(tmp_path: Path) -> None:
     assert "all.txt:62: 3 times |, 7 expected" in message and "all.txt:7: there is no" in message
     (corpus / "walc-1" / "all.txt").unlink()
     assert "holds no walc-1/all.txt" in failure("cherokee", tmp_path / "out", "--source", tmp_path)
+
+
+def test_cherokee_keeps_length_tone_and_glottal_stop() -> None:
+    config = Config.load(REPOSITORY / "recipes" / "cherokee" / "config.yaml")
+    text = config.text.normalizer("Gawó:ni:sgí Sà:gwű: “V́:tla Naɂv̋:ɂi”?")
+    assert text == "gawó:ni:sgí sà:gwű v́:tla naɂv̋:ɂi"
+    assert Units.learn([text], config.text.units).split("v́:") == ["v", "\u0301", ":"]
 
 
 def test_cherokee_local_copy(corpora: Path, tmp_path: Path) -> None:

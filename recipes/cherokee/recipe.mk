@@ -5,7 +5,7 @@ CHEROKEE_SCORE := score --config recipes/cherokee/config.yaml --tones áàǎâa�
 
 .PHONY: cherokee
 
-cherokee: $(CHEROKEE_TESTS:%=runs/cherokee/%.hyp.jsonl) $(CHEROKEE_TESTS:%=runs/cherokee/%.lm.hyp.jsonl) ## tone-marked words and sentences, 1 hour, 14 speakers
+cherokee: $(CHEROKEE_TESTS:%=runs/cherokee/%.hyp.jsonl) $(CHEROKEE_TESTS:%=runs/cherokee/%.lm.hyp.jsonl) ## tone-marked words and sentences, 1 hour
 	@for test in $(CHEROKEE_TESTS); do \
 	  echo "$$test, best path:"; \
 	  $(ASR) $(CHEROKEE_SCORE) data/cherokee/$$test.jsonl runs/cherokee/$$test.hyp.jsonl; \
