@@ -29,14 +29,25 @@ def render(transcript: Transcript, recording: Path, target: Path, eaf: Path | No
 
     Links to the recording are relative to `target`. Raises AsrError that names a file which is no ELAN file.
     """
-    beside = recording.with_suffix(".eaf")
-    eaf = eaf or (beside if beside.is_file() else None)
-    root = _new(recording, target) if eaf is None else _read(eaf)
+    theirs = _theirs(recording, eaf)
+    root = _new(recording, target) if theirs is None else _read(theirs)
     _add_tier(root, transcript)
     etree.register_namespace("xsi", _XSI)
     return etree.tostring(root, encoding="unicode", xml_declaration=False).join(
         ('<?xml version="1.0" encoding="UTF-8"?>\n', "\n")
     )
+
+
+def extends(target: Path, recording: Path, eaf: Path | None = None) -> bool:
+    """Return True if the file `target`, once written, is the user's own ELAN file with one more tier."""
+    theirs = _theirs(recording, eaf)
+    return theirs is not None and target.exists() and target.samefile(theirs)
+
+
+def _theirs(recording: Path, eaf: Path | None) -> Path | None:
+    """Return the user's ELAN file: `eaf`, or the one beside the recording if there is one."""
+    beside = recording.with_suffix(".eaf")
+    return eaf or (beside if beside.is_file() else None)
 
 
 def _new(recording: Path, target: Path) -> etree.Element:
