@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 PAUSE = 0.5  # seconds without a word that end a segment
+UNSURE_MARK = "[?]"  # follows a word of low confidence in ELAN files, as in CHAT
 
 
 @dataclass(frozen=True, slots=True)

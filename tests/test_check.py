@@ -90,6 +90,14 @@ def test_a_healthy_corpus_has_no_findings(tmp_path: Path) -> None:
     assert run_check(tmp_path).findings == []
 
 
+def test_the_only_speaker_of_a_corpus_may_be_in_all_splits(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path)
+    for split, rows in corpus.lines.items():
+        corpus.lines[split] = [json.dumps({**json.loads(row), "speaker": "ana"}) for row in rows]
+    corpus.write()
+    assert run_check(tmp_path).findings == []
+
+
 def test_lines_that_can_be_scored_are_only_suspect_outside_training(tmp_path: Path) -> None:
     corpus = Corpus(tmp_path)
     for split in ("train", "test"):

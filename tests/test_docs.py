@@ -92,7 +92,7 @@ def field(tmp_path_factory: pytest.TempPathFactory, tones: Path) -> Path:
     folder = tmp_path_factory.mktemp("field")
     recognizer = fresh_recognizer("abc ")
     utterances = read_manifest(tones / "validation.jsonl")
-    for name in ("demo", "fsdd", "fsdd-seed1", "fsdd-seed2", "my", "mine", "mboshi"):
+    for name in ("demo", "fsdd", "fsdd-seed1", "fsdd-seed2", "my", "mine", "second", "mboshi"):
         data, run = folder / "data" / name, folder / "runs" / name
         (data / "test").mkdir(parents=True)
         for number in range(3):

@@ -91,6 +91,19 @@ def test_written_files_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert Path("o.vtt").read_text().startswith("WEBVTT") and Path("o.txt").read_text() == "one two\n"
 
 
+def test_an_own_elan_file_is_not_called_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, told in (
+        (".", "written: a.eaf"),
+        (".", "written: a.eaf; 1 of them are older ELAN files with one more tier"),
+        ("out", "written: out/a.eaf"),
+        ("out", "written: out/a.eaf; 1 of them replaced older files"),
+    ):
+        outputs = Outputs(sources("a.wav"), output=Path(folder), formats="eaf")
+        assert [outcome.result for outcome in outputs.write(results(outputs))] == [SAID]
+        assert str(outputs.written) == told
+
+
 def test_a_name_that_cannot_be_written_concerns_one_recording(tmp_path: Path) -> None:
     (tmp_path / "a.txt").mkdir()
     outputs = Outputs(sources("a.wav", "b.wav"), output=tmp_path)

@@ -11,6 +11,7 @@ from asr.corpus.manifest import read_manifest
 from asr.corpus.prepare import Prepared, prepare
 from asr.corpus.readers.files import SourceError
 from asr.corpus.readers.praat_symbols import decode
+from asr.transcript import UNSURE_MARK
 from asr.utterance import Utterance
 
 VALUE = "<ANNOTATION_VALUE>{}</ANNOTATION_VALUE>"
@@ -80,6 +81,32 @@ def test_neighbours_without_a_time_between_them_are_joined(tmp_path: Path) -> No
     write(folder / "a.eaf", eaf({"s": 0, "?": None, "t": 1000, "u": 2000}, {"tx": body}))
     rows, _ = prepared(folder)
     assert [(row.text, row.offset, row.duration) for row in rows] == [("eins zwei", 0.0, 1.0), ("drei", 1.0, 1.0)]
+
+
+def test_several_tiers_are_proposed_for_speakers_not_for_a_text_and_its_translation(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    touch(folder / "a.wav")
+    times = {"s": 0, "t": 1000, "u": 2000}
+    first, second = timed("x", "s", "t", "ja"), timed("y", "t", "u", "nein")
+    for tiers, pattern in (
+        ({"tx": first, "ft": timed("y", "s", "t", "yes")}, None),
+        ({"ana": first, "ben": second}, "*"),
+        ({"tx@ana": first, "tx@ben": second, "ft": timed("z", "s", "t", "yes")}, "tx@*"),
+    ):
+        write(folder / "a.eaf", eaf(times, tiers))
+        with pytest.raises(SourceError, match="several tiers; choose the one to learn") as error:
+            prepared(folder)
+        assert str(error.value).partition("\nSeveral at once: ")[2] == (f"--tier '{pattern}'" if pattern else "")
+
+
+def test_marks_of_unsure_words_are_not_learned(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    touch(folder / "a.wav")
+    body = timed("x", "s", "t", f"ja{UNSURE_MARK} gut {UNSURE_MARK}") + timed("y", "t", "u", "nein [?")
+    write(folder / "a.eaf", eaf({"s": 0, "t": 1000, "u": 2000}, {"asr": body, "other": timed("z", "s", "t", "[?]")}))
+    rows, result = prepared(folder, tier="asr")
+    assert [row.text for row in rows] == ["ja gut", "nein [?"]
+    assert "1 annotations keep [?], our mark of unsure words; it is left out, the words stay: a@0.000" in result.notes
 
 
 def test_a_file_that_names_several_recordings(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from asr.audio import load_audio
 from asr.config import Config
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.recognition.recognizer import load
+from asr.text import Units
 from asr.training.train import train
 from asr.utterance import Utterance
 
@@ -163,6 +164,66 @@ def test_mboshi_local_copy(corpora: Path, tmp_path: Path) -> None:
         texts["test"]
     )
     assert {u.speaker for u in splits["train"]} == {"abiayi", "kouarata", "martial"}
+
+
+def plant_cherokee(folder: Path) -> None:
+    """Write the five sets in the official layout: each word in two spellings, two speakers, a line of English."""
+    sets = module("cherokee").SETS
+    for name, recordings in sets.items():
+        rows = []
+        for number in range(1, 61):
+            speaker = "02-m-walc1" if number % 10 == 0 else f"{name}-reader"
+            word = np.base_repr(12345 + number // 2, 3).translate(str.maketrans("012", "aio"))
+            rows.append(f"{number:06d}|{speaker}|chr|wav/{number}.wav|||{word if number % 2 else word.title() + ':.'}|")
+            record(folder / name / recordings / f"{number}.mp3", 0.1)
+        rows.append("000061|02-m-walc1|en|wav/never.wav|||Lesson two.|")
+        (folder / name / "all.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def test_cherokee_in_its_official_layout(tmp_path: Path) -> None:
+    corpus = tmp_path / "cherokee-audio-data-main"
+    plant_cherokee(corpus)
+    prepare("cherokee", tmp_path / "out", "--source", tmp_path)
+    splits = read_splits(tmp_path / "out") | {"speakers": read_manifest(tmp_path / "out" / "speakers.jsonl")}
+    assert sum(map(len, splits.values())) == 300 and {u.extra["set"] for u in splits["test"]} <= {
+        *module("cherokee").SETS
+    }
+    assert {u.speaker for u in splits["speakers"]} == {"02-m-walc1"} and len(splits["speakers"]) == 30
+    assert "cno-000010-02-m-walc1" in {u.id for u in splits["speakers"]}
+    words = {name: {module("cherokee").words(u) for u in rows} for name, rows in splits.items()}
+    assert words["train"].isdisjoint(words["validation"] | words["test"] | words["speakers"])
+    assert words["validation"].isdisjoint(words["test"] | words["speakers"])
+
+    lines = (corpus / "wwacc" / "all.txt").read_text(encoding="utf-8").splitlines()
+    (corpus / "wwacc" / "all.txt").write_text("\n".join([*lines, "000062|01-m-wwacc|chr|wav/62.wav"]), encoding="utf-8")
+    (corpus / "wwacc" / "mp3" / "7.mp3").unlink()
+    message = failure("cherokee", tmp_path / "out", "--source", tmp_path)
+    assert "all.txt:62: 3 times |, 7 expected" in message and "all.txt:7: there is no" in message
+    (corpus / "walc-1" / "all.txt").unlink()
+    assert "holds no walc-1/all.txt" in failure("cherokee", tmp_path / "out", "--source", tmp_path)
+
+
+def test_cherokee_keeps_length_tone_and_glottal_stop() -> None:
+    config = Config.load(REPOSITORY / "recipes" / "cherokee" / "config.yaml")
+    text = config.text.normalizer("Gawó:ni:sgí Sà:gwű: “V́:tla Naɂv̋:ɂi”?")
+    assert text == "gawó:ni:sgí sà:gwű v́:tla naɂv̋:ɂi"
+    assert Units.learn([text], config.text.units).split("v́:") == ["v", "\u0301", ":"]
+
+
+def test_cherokee_local_copy(corpora: Path, tmp_path: Path) -> None:
+    """Training hears neither the two speakers nor any words of a test, however they are spelled."""
+    if not (corpora / "cherokee").is_dir():
+        pytest.skip(f"{corpora} has no cherokee/")
+    prepare("cherokee", tmp_path, "--source", corpora / "cherokee")
+    splits = read_splits(tmp_path) | {"speakers": read_manifest(tmp_path / "speakers.jsonl")}
+    assert {name: len(rows) for name, rows in splits.items()} == {
+        "train": 1432, "validation": 199, "test": 208, "speakers": 217
+    }  # fmt: skip
+    assert {u.speaker for u in splits["speakers"]} == {"cno-f-chr_5", "02-m-walc1"}
+    assert {u.speaker for u in splits["train"]}.isdisjoint({u.speaker for u in splits["speakers"]})
+    words = {name: {module("cherokee").words(u) for u in rows} for name, rows in splits.items()}
+    assert words["train"].isdisjoint(words["validation"] | words["test"] | words["speakers"])
+    assert min(u.id for u in splits["train"]) == "cno-000004-cno-f-chr_2"  # as in the official layout
 
 
 @pytest.mark.parametrize("recipe", ["librispeech", "librispeech-mini"])

@@ -350,6 +350,16 @@ def test_folders_are_read_by_content(tmp_path: Path, capsys: pytest.CaptureFixtu
         find_recordings([str(tmp_path / "texts")], tmp_path)
 
 
+def test_of_a_video_beside_its_sound_the_sound_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.mp4", "a.wav", "b.MP4", "c.mp3", "c.wav"):
+        written(tmp_path, wav(), name)
+    found = [source.utterance.audio.name for source in find_recordings([str(tmp_path)], tmp_path)]
+    assert found == ["a.wav", "b.MP4", "c.mp3", "c.wav"]
+    assert capsys.readouterr().err == f"{tmp_path}: 1 videos are left out, because their sound is beside them: a.mp4\n"
+    (named,) = find_recordings([str(tmp_path / "a.mp4")], tmp_path)
+    assert named.utterance.audio.name == "a.mp4"
+
+
 def test_nothing_reaches_stderr_from_decoders(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

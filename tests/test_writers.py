@@ -16,9 +16,8 @@ from asr.corpus.manifest import read_manifest
 from asr.errors import AsrError
 from asr.scoring.kinds import Source
 from asr.scoring.readers import read_ctm
-from asr.transcript import Alternative, Transcript, Word, split_at_pauses
+from asr.transcript import UNSURE_MARK, Alternative, Transcript, Word, split_at_pauses
 from asr.writers import FORMATS, output_paths, parse_formats, write
-from asr.writers.eaf import MARK
 from asr.writers.subtitles import LINE, LONGEST, clock, cues
 
 WORDS = (
@@ -91,7 +90,7 @@ def test_a_new_elan_file_is_read_by_pympi(tmp_path: Path) -> None:
     written(tmp_path, "eaf")
     document = pympi.Eaf(str(tmp_path / "out" / "talk.eaf"))
     assert [row[:3] for row in sorted(document.get_annotation_data_for_tier("asr"))] == [
-        (100, 600, 'nine "<oh>&' + MARK), (1500, 1900, "ŋwɛ̂"), (3661250, 3661500, "two")
+        (100, 600, 'nine "<oh>&' + UNSURE_MARK), (1500, 1900, "ŋwɛ̂"), (3661250, 3661500, "two")
     ]  # fmt: skip
     media = document.get_linked_files()[0]
     assert media["RELATIVE_MEDIA_URL"] == "./../my talk.wav" and media["MEDIA_URL"].startswith("file:///")

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from asr.corpus.manifest import read_manifest
 from asr.scoring.kinds import Source
 from asr.scoring.readers import read_ctm
-from asr.transcript import Transcript, Word
+from asr.transcript import UNSURE_MARK, Transcript, Word
 from asr.writers import FORMATS, output_paths, write
-from asr.writers.eaf import MARK
 from asr.writers.subtitles import clock
 
 HOSTILE = "\0\x07\x1b[31m\x7f\x85\x9b\u2028\ud800\udfff\ufffe\uffff\r\n\t\"<>&'-->]]>\\{}"
@@ -85,7 +84,7 @@ def test_any_text(folder: Path, texts: list[str]) -> None:
     found = [text for start, _, text in grid.get_tier("words").get_intervals() if start == int(start)]
     assert found == words
     values = [value.text or "" for value in etree.parse(paths["eaf"]).iter("ANNOTATION_VALUE")]
-    assert " ".join(values) == " ".join(word + MARK * (index % 2 == 0) for index, word in enumerate(words))
+    assert " ".join(values) == " ".join(word + UNSURE_MARK * (index % 2 == 0) for index, word in enumerate(words))
     assert len(pympi.Eaf(str(paths["eaf"])).get_annotation_data_for_tier("asr")) == len(values)
 
 

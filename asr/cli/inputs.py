@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from asr.audio import AUDIO_SUFFIXES
+from asr.audio import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from asr.cli.log import tell
 from asr.containers import container_of, read_head
 from asr.corpus.manifest import SUFFIXES, read_manifest
@@ -97,7 +97,10 @@ def _is_file(path: Path) -> bool:
 
 
 def _all_in(argument: str, files: Sequence[Path], root: Path | None) -> list[Source]:
-    """Return the recordings among files: by their suffix, else by their content; count all other files on stderr."""
+    """Return the recordings among files: by their suffix, else by their content; count all other files on stderr.
+
+    A video beside its sound (`a.mp4` and `a.wav`, as sessions for ELAN have them) is one recording: the sound.
+    """
     visible = [file for file in files if not file.name.startswith(".")]
     recordings = [file for file in visible if file.suffix.lower() in AUDIO_SUFFIXES or _holds_audio(file)]
     others = Counter(file.suffix or file.name for file in set(visible) - set(recordings))
@@ -106,6 +109,11 @@ def _all_in(argument: str, files: Sequence[Path], root: Path | None) -> list[Sou
         raise AsrError(f"{argument}: holds no recordings ({' '.join(AUDIO_SUFFIXES)}){found}")
     if others:
         tell(f"{argument}: not recordings: {_counted(others)}")
+    sounds = {file.with_suffix("") for file in recordings if file.suffix.lower() not in VIDEO_SUFFIXES}
+    videos = [file for file in recordings if file.suffix.lower() in VIDEO_SUFFIXES and file.with_suffix("") in sounds]
+    if videos:
+        tell(f"{argument}: {len(videos)} videos are left out, because their sound is beside them: {videos[0].name}")
+        recordings = sorted(set(recordings) - set(videos))
     return [_source(file, file.relative_to(root) if root else Path(file.name)) for file in recordings]
 
 

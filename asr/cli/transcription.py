@@ -210,6 +210,7 @@ def align(
     """
     from asr.files import require_file, require_folder
     from asr.writers import write
+    from asr.writers.eaf import extends
     from asr.writers.names import safe_name
     from asr.writers.outputs import Destination, Written
 
@@ -234,9 +235,9 @@ def align(
     show_log()
     alignment = align_text(load_transcriber(model, device), audio, content)
     for name, path in paths.items():
-        replaced = path.exists()
+        replaced, extended = path.exists(), name == "eaf" and extends(path, audio, eaf)
         write(alignment.transcript, audio, {name: path}, eaf=eaf)
-        written.add(path, replaced)
+        written.add(path, replaced, extended)
     if not paths and make_corpus is None:
         print(render(alignment.transcript, audio), end="")
     for line in alignment.report():

@@ -241,13 +241,13 @@ def duplicate_texts(entries: Sequence[Entry]) -> Iterator[Finding]:
 
 
 def shared_speakers(entries: Sequence[Entry]) -> Iterator[Finding]:
-    """Yield a finding for each speaker with lines in several splits."""
+    """Yield a finding for each speaker with lines in several splits; none where all lines are of one speaker."""
     counts: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
     for entry in entries:
         if entry.utterance.speaker is not None:
             counts[entry.utterance.speaker][entry.split].append(entry)
     for speaker, rows in counts.items():
-        if len(rows) > 1:
+        if len(rows) > 1 and len(counts) > 1:
             found = ", ".join(f"{len(row)} lines in {split}" for split, row in rows.items())
             last = list(rows.values())[-1][0]
             yield Finding("shared speaker", SUSPECT, f"speaker {speaker!r} has {found}", last.manifest, last.line)

@@ -14,12 +14,11 @@ from pympi.Elan import to_string
 
 from asr.corpus.manifest import relative_path
 from asr.errors import AsrError
-from asr.transcript import Transcript, Word
+from asr.transcript import UNSURE_MARK, Transcript, Word
 from asr.writers.clean import writable
 
 TIER, LINGUISTIC_TYPE = "asr", "asr"
 UNSURE = 0.5  # words of less confidence are marked
-MARK = "[?]"  # follows an unsure word, as in CHAT
 _BEFORE_TYPES = ("LICENSE", "HEADER", "TIME_ORDER", "TIER")  # before the linguistic types, in the order of the schema
 _NUMBER = re.compile(r"(?<![0-9])([0-9]{1,15})$")
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
@@ -30,14 +29,25 @@ def render(transcript: Transcript, recording: Path, target: Path, eaf: Path | No
 
     Links to the recording are relative to `target`. Raises AsrError that names a file which is no ELAN file.
     """
-    beside = recording.with_suffix(".eaf")
-    eaf = eaf or (beside if beside.is_file() else None)
-    root = _new(recording, target) if eaf is None else _read(eaf)
+    theirs = _theirs(recording, eaf)
+    root = _new(recording, target) if theirs is None else _read(theirs)
     _add_tier(root, transcript)
     etree.register_namespace("xsi", _XSI)
     return etree.tostring(root, encoding="unicode", xml_declaration=False).join(
         ('<?xml version="1.0" encoding="UTF-8"?>\n', "\n")
     )
+
+
+def extends(target: Path, recording: Path, eaf: Path | None = None) -> bool:
+    """Return True if the file `target`, once written, is the user's own ELAN file with one more tier."""
+    theirs = _theirs(recording, eaf)
+    return theirs is not None and target.exists() and target.samefile(theirs)
+
+
+def _theirs(recording: Path, eaf: Path | None) -> Path | None:
+    """Return the user's ELAN file: `eaf`, or the one beside the recording if there is one."""
+    beside = recording.with_suffix(".eaf")
+    return eaf or (beside if beside.is_file() else None)
 
 
 def _new(recording: Path, target: Path) -> etree.Element:
@@ -92,7 +102,7 @@ def _add_tier(root: etree.Element, transcript: Transcript) -> None:
 
 
 def _marked(word: Word) -> str:
-    return word.text + MARK * (word.confidence < UNSURE)
+    return word.text + UNSURE_MARK * (word.confidence < UNSURE)
 
 
 def _following(ids: Iterator[str]) -> int:

@@ -14,6 +14,7 @@ from asr.files import require_file, require_folder
 from asr.transcript import Transcript
 from asr.utterance import Utterance
 from asr.writers import format_of, output_paths, parse_formats, write
+from asr.writers.eaf import extends
 from asr.writers.names import Source, distinct_names
 from asr.writers.whole import is_whole
 
@@ -38,10 +39,13 @@ class Written:
     def __init__(self) -> None:
         self._paths: list[Path] = []
         self._replaced = 0
+        self._extended = 0
 
-    def add(self, path: Path, replaced: bool) -> None:
+    def add(self, path: Path, replaced: bool, extended: bool = False) -> None:
+        """Add a file that `replaced` an older file, or, if it is `extended`, holds all of the older file."""
         self._paths.append(path)
-        self._replaced += replaced
+        self._replaced += replaced and not extended
+        self._extended += extended
 
     def __str__(self) -> str:
         """Name a few files, or count many and name their folder."""
@@ -50,7 +54,8 @@ class Written:
         few = len(self._paths) <= _SHOWN
         what = ", ".join(map(str, self._paths)) if few else f"{len(self._paths)} files in {self._folders()}"
         older = f"; {self._replaced} of them replaced older files" if self._replaced else ""
-        return f"written: {what}{older}"
+        longer = f"; {self._extended} of them are older ELAN files with one more tier" if self._extended else ""
+        return f"written: {what}{older}{longer}"
 
     def _folders(self) -> str:
         """Return the folder that holds all files; two where some paths are relative and others absolute."""
@@ -161,8 +166,9 @@ class Outputs:
         try:
             for name, path in self._destination.paths(self._names[id(utterance)], channel).items():
                 replaced = path.exists()
+                extended = name == "eaf" and extends(path, utterance.audio, self._eaf)
                 write(result, utterance.audio, {name: path}, eaf=self._eaf)
-                self.written.add(path, replaced)
+                self.written.add(path, replaced, extended)
         except Exception as error:
             explained = explain(error, utterance.id)
             if explained is None:

@@ -8,6 +8,7 @@ EAFv3.0.xsd.
 import fnmatch
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
@@ -20,6 +21,8 @@ from asr.corpus.readers.reader import Reader, Splits
 from asr.corpus.readers.reading import first_text, note, read_each
 from asr.corpus.readers.recordings import Recordings
 from asr.corpus.readers.tiers import Annotation, utterances_of_tier
+from asr.transcript import UNSURE_MARK
+from asr.utterance import Utterance
 
 
 class _Builder(ElementTree.TreeBuilder):
@@ -40,18 +43,28 @@ def read(source: Path, *, tier: str | None = None, media: str | None = None) -> 
     If a file names no recording that exists, the recording with the name of the file is taken. `media` is the name of a
     recording, or a pattern such as `*_A.wav`, for files that name several. `tier` is a name or a pattern such as `tx@*`
     (default: the only tier with text). The participant of a tier is the speaker. Annotations that divide an annotation
-    with times are joined. A file that cannot be read is named, and does not stop the others. Raises SourceError that
-    lists the tiers with their counts if the choice is not clear.
+    with times are joined. UNSURE_MARK is left out. A file that cannot be read is named, and does not stop the others.
+    Raises SourceError that lists the tiers with their counts if the choice is not clear.
     """
     recordings = Recordings(source if source.is_dir() else source.parent)
     paths = _find(source)
     recordings.settle((name, path.parent) for path in paths for name in _media_names(path))
     beside = recordings.pair(paths)
     files = read_each(paths, lambda path: _read_file(path, recordings, beside[path][0], media))
-    return utterances_of_tier(source, [annotation for file in files for annotation in file], tier, recordings)
+    splits = utterances_of_tier(source, [annotation for file in files for annotation in file], tier, recordings)
+    return {split: list(map(_without_marks, utterances)) for split, utterances in splits.items()}
 
 
 READER = Reader("ELAN annotations (.eaf)", recognises, read, tracks_files=True)
+
+
+def _without_marks(utterance: Utterance) -> Utterance:
+    """Return an utterance without UNSURE_MARK, which a person has not deleted after `asr transcribe` wrote it."""
+    text = utterance.text or ""
+    if UNSURE_MARK not in text:
+        return utterance
+    note(f"{{}} annotations keep {UNSURE_MARK}, our mark of unsure words; it is left out, the words stay", utterance.id)
+    return replace(utterance, text=" ".join(text.replace(UNSURE_MARK, " ").split()))
 
 
 def _find(source: Path) -> list[Path]:

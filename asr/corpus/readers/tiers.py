@@ -69,6 +69,7 @@ def utterances_of_tier(
 
 
 def _list_tiers(counts: Counter[str], annotations: Sequence[Annotation]) -> str:
+    """Return the lines that list the tiers, and the pattern for several: not for a text beside its translation."""
     samples = {annotation.tier: annotation.text for annotation in reversed(annotations)}
     lines = [
         f"\n  --tier {name!r:<24} {count:>6} annotations: {samples[name][:40]}"
@@ -77,5 +78,7 @@ def _list_tiers(counts: Counter[str], annotations: Sequence[Annotation]) -> str:
     more = f"\n  … and {len(counts) - 20} more" if len(counts) > 20 else ""
     kinds = Counter(name.rpartition("@")[0] for name in counts)
     kind, number = kinds.most_common(1)[0] if kinds else ("", 0)
-    patterns = f"\nSeveral at once: --tier '{f'{kind}@*' if kind and number > 1 else '*'}'" if len(counts) > 1 else ""
+    spans = Counter((annotation.file, annotation.start, annotation.end) for annotation in annotations)
+    pattern = f"{kind}@*" if kind and number > 1 else "*" if max(spans.values(), default=0) < 2 else ""
+    patterns = f"\nSeveral at once: --tier '{pattern}'" if pattern and len(counts) > 1 else ""
     return ("; choose the one to learn:" + "".join(lines) + more + patterns) if counts else ""
