@@ -6,6 +6,7 @@ from collections.abc import Callable
 from asr.config import Config
 from asr.lengths import hop_samples, num_frames, required_frames, subsampled_length
 from asr.training.data import Corpora, TrainingData
+from asr.training.regularization import regularization
 
 SIZES = ((2, 96), (2, 128), (2, 192), (3, 256), (3, 320), (4, 384), (4, 512))  # layers, hidden
 HOURS = (0.0, 0.1, 0.5, 1.0, 3.0, 20.0, 60.0)  # hours of training data from which each size is useful
@@ -38,10 +39,11 @@ def choose_subsampling(config: Config, data: TrainingData) -> int:
 
 
 def sized(config: Config, data: Corpora, say: Callable[[str], None]) -> Config:
-    """Return the configuration with model size, batches, epochs and subsampling chosen where it does not set them.
+    """Return the configuration with everything chosen that it leaves open and that depends on the data.
 
-    Little data gets a small model and many epochs; with CTC, fast speech gets short encoder frames. The choice is
-    reported.
+    Little data gets a small model and many epochs; with CTC, fast speech gets short encoder frames. A recogniser gets
+    the dropout and the augmentation that fit its epochs; a classifier keeps the defaults, without augmentation. The
+    choice is reported.
     """
     hours, number = data.training.seconds / 3600, len(data.training)
     layers, hidden = sizes_for(hours)[-1]
@@ -55,6 +57,10 @@ def sized(config: Config, data: Corpora, say: Callable[[str], None]) -> Config:
     is_open = config.model.loss_weights[0] and "subsampling" not in config.model.model_fields_set
     if is_open and isinstance(data, TrainingData):  # classifiers have no texts
         chosen["model"]["subsampling"] = choose_subsampling(config, data)
+    if config.task == "recognition":
+        cepstra = config.features.kind == "mfcc"
+        fitting = regularization(epochs=given.get("epochs", epochs), bins=config.features.bins, cepstra=cepstra)
+        chosen = {section: chosen.get(section, {}) | fitting.get(section, {}) for section in (*chosen, *fitting)}
     chosen_settings = []
     for section, values in chosen.items():
         settings = getattr(config, section)
