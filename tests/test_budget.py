@@ -84,7 +84,8 @@ def test_a_run_goes_on_with_the_plan_it_began_with(
 ) -> None:
     monkeypatch.setattr(budget, "epoch_seconds", lambda *_: 6.0)
     whole = train_config(tones, budget_minutes=0.25)
-    config = Config.model_validate(whole.model_dump(exclude={"augment": True, "model": {"dropout"}}, exclude_unset=True))
+    left_open = whole.model_dump(exclude={"augment": True, "model": {"dropout"}}, exclude_unset=True)
+    config = Config.model_validate(left_open)
     with interrupted(monkeypatch, after=1):
         train(config, tmp_path)
     first = Config.load(tmp_path / "config.yaml")
