@@ -85,7 +85,8 @@ def test_masks_fit_the_features() -> None:
 
 def test_a_classifier_is_not_augmented() -> None:
     config, (line,) = choose(1000, 1.0, task="classification")
-    assert (config.augment, config.model.dropout) == (AugmentConfig(), 0.2)
+    assert config.augment.model_dump(exclude={"join"}) == AugmentConfig().model_dump(exclude={"join"})
+    assert config.model.dropout == 0.2
     assert "augment" not in line
 
 
