@@ -52,14 +52,6 @@ def within_budget(task: SpeechTask[Any, Any], seconds: float, say: Callable[[str
     return planned.model_copy(update={"training": planned.training.model_copy(update={"epochs": max(epochs, 1)})})
 
 
-def with_plan(config: Config, plan: Config) -> Config:
-    """Return `config` with the model size, batches and epochs of `plan`."""
-    size = {"layers": plan.model.layers, "hidden": plan.model.hidden}
-    length = {"epochs": plan.training.epochs, "batch_utterances": plan.training.batch_utterances}
-    sections = {"model": config.model.model_copy(update=size), "training": config.training.model_copy(update=length)}
-    return config.model_copy(update=sections)
-
-
 def forecast(task: SpeechTask[Any, Any]) -> list[str]:
     """Return lines with the steps, the time and the memory of a run, measured on a few batches without training."""
     plans, options = task.plans(), task.config.training

@@ -9,7 +9,7 @@ from accelerate.utils import broadcast_object_list, set_seed
 from asr.config import Config
 from asr.files import write_whole
 from asr.model import SpeechModel
-from asr.training.budget import forecast, with_plan, within_budget
+from asr.training.budget import forecast, within_budget
 from asr.training.build import describe
 from asr.training.classification import ClassificationTask
 from asr.training.data import Corpora, open_corpora, open_data
@@ -121,11 +121,19 @@ def _planned(
     """
     if out is not None and (out / CONFIG_FILE).exists():
         before = Config.load(out / CONFIG_FILE)
-        planned = with_plan(config, before)
+        planned = _with_plan(config, before)
         if sized(planned, data, lambda line: None) == before:
             size = f"{before.model.layers} layers of {before.model.hidden}"
             say(f"budget: {size}, {before.training.epochs} epochs, as planned before")
             return planned
     task = make_task(sized(config, data, lambda line: None))
     plan = [within_budget(task, 60 * (config.training.budget_minutes or 0.0), say)]
-    return with_plan(config, broadcast_object_list(plan)[0])  # every process measures its own time
+    return _with_plan(config, broadcast_object_list(plan)[0])  # every process measures its own time
+
+
+def _with_plan(config: Config, plan: Config) -> Config:
+    """Return `config` with the model size, batches and epochs of `plan`."""
+    size = {"layers": plan.model.layers, "hidden": plan.model.hidden}
+    length = {"epochs": plan.training.epochs, "batch_utterances": plan.training.batch_utterances}
+    sections = {"model": config.model.model_copy(update=size), "training": config.training.model_copy(update=length)}
+    return config.model_copy(update=sections)
