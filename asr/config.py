@@ -331,7 +331,8 @@ class TrainingConfig(_Section):
     patience: int = Field(
         default=20,
         ge=1,
-        description="epochs without a better validation CER or error rate after which training stops (default: 20)",
+        description="epochs without a better validation CER or error rate after which training stops (default: two "
+        "fifths of the epochs, at least 20)",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto",

@@ -46,7 +46,7 @@ def test_few_data_get_a_small_model_in_small_batches_for_many_epochs(
     assert (config.model.layers, config.model.hidden) == size
     assert (config.training.batch_utterances, config.training.epochs) == (utterances, epochs)
     assert f"model.layers={size[0]} model.hidden={size[1]} " in line
-    assert f"training.batch_utterances={utterances} training.epochs={epochs} " in line
+    assert f"training.batch_utterances={utterances} training.epochs={epochs} training.patience=" in line
 
 
 def test_what_is_set_stays() -> None:
@@ -55,6 +55,12 @@ def test_what_is_set_stays() -> None:
     assert config.training.seed == 3
     assert "hidden" not in line and "utterances=" not in line
     assert choose(9999, 50.0, **config.model_dump(exclude={"data"})) == (config, [])
+
+
+def test_patience_grows_with_the_epochs() -> None:
+    for epochs, patience in ((31, 20), (48, 20), (100, 40)):
+        assert choose(1000, 1.0, training={"epochs": epochs})[0].training.patience == patience
+    assert choose(1000, 1.0, training={"epochs": 100, "patience": 3})[0].training.patience == 3
 
 
 def regularized(**sections: Any) -> dict[str, Any]:

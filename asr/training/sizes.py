@@ -14,6 +14,7 @@ _BATCHES = 200  # fewest batches in an epoch, if _MIN_UTTERANCES allows
 _MIN_UTTERANCES, _MAX_UTTERANCES = 4, 64  # utterances in a batch
 _STEPS = 8000  # steps of a run
 _MIN_EPOCHS, _MAX_EPOCHS = 30, 100
+_PATIENCE, _MIN_PATIENCE = 0.4, 20  # share of the epochs, and epochs: a falling learning rate still helps after long
 _FRAMES = 3  # encoder frames per unit, on average: fewer cost accuracy, more cost time (docs/accuracy.md)
 
 
@@ -52,7 +53,11 @@ def sized(config: Config, data: Corpora, say: Callable[[str], None]) -> Config:
     epochs = min(_MAX_EPOCHS, max(_MIN_EPOCHS, math.ceil(_STEPS * utterances / number)))
     chosen = {
         "model": {"layers": layers, "hidden": hidden},
-        "training": {"batch_utterances": utterances, "epochs": epochs},
+        "training": {
+            "batch_utterances": utterances,
+            "epochs": epochs,
+            "patience": max(_MIN_PATIENCE, math.floor(_PATIENCE * given.get("epochs", epochs))),
+        },
     }
     is_open = config.model.loss_weights[0] and "subsampling" not in config.model.model_fields_set
     if is_open and isinstance(data, TrainingData):  # classifiers have no texts
