@@ -205,7 +205,11 @@ class ModelConfig(_Section):
         description="number of recurrent layers (default: chosen by the hours of training data)",
     )
     dropout: float = Field(
-        default=0.2, ge=0, lt=1, description="share of values that dropout sets to 0 in training (default: 0.2)"
+        default=0.2,
+        ge=0,
+        lt=1,
+        description="share of values that dropout sets to 0 in training (default: chosen by the epochs; 0.2 for "
+        "classifiers)",
     )
     dropout_mask: Literal["utterance", "frame"] = Field(
         default="frame",
@@ -235,7 +239,7 @@ class ModelConfig(_Section):
 
 
 class AugmentConfig(_Section):
-    """Changes to each training utterance, drawn anew in every epoch; the defaults switch all but `join` off."""
+    """Changes to each training utterance, drawn anew in every epoch; a value of 0 switches one off."""
 
     join: float | None = Field(
         default=None,
@@ -252,25 +256,36 @@ class AugmentConfig(_Section):
         default=0.0,
         ge=0,
         lt=0.5,
-        description="largest relative change of frequencies; 0.2 moves formants by up to 20 % (default: 0)",
+        description="largest relative change of frequencies; 0.2 moves formants by up to 20 % (default: 0.1; 0 for "
+        "mfcc and for classifiers)",
     )
     tempo: float = Field(
         default=0.0,
         ge=0,
         lt=0.5,
-        description="largest relative change of tempo; 0.1 makes speech up to 10 % slower or faster (default: 0)",
+        description="largest relative change of tempo; 0.1 makes speech up to 10 % slower or faster (default: 0.1; 0 "
+        "for classifiers)",
     )
     frequency_masks: int = Field(
-        default=0, ge=0, le=100, description="number of frequency bands set to 0 in each utterance (default: 0)"
+        default=0,
+        ge=0,
+        le=100,
+        description="number of frequency bands set to 0 in each utterance (default: chosen by the epochs; 0 for mfcc "
+        "and for classifiers)",
     )
     frequency_mask_bins: int = Field(
-        default=16, ge=1, le=512, description="largest width of a frequency mask in bins (default: 16)"
+        default=16,
+        ge=1,
+        le=512,
+        description="largest width of a frequency mask in bins (default: an eighth of features.bins; 16 for "
+        "classifiers)",
     )
     time_masks_per_second: float = Field(
         default=0.0,
         ge=0,
         le=100,
-        description="average number of time masks for each second of speech (default: 0)",
+        description="average number of time masks for each second of speech (default: chosen by the epochs; 0 for "
+        "classifiers)",
     )
     time_mask_ms: float = Field(
         default=100.0, gt=0, le=10000, description="largest length of a time mask in milliseconds (default: 100)"
@@ -333,7 +348,8 @@ class TrainingConfig(_Section):
     patience: int = Field(
         default=20,
         ge=1,
-        description="epochs without a better validation CER or error rate after which training stops (default: 20)",
+        description="epochs without a better validation CER or error rate after which training stops (default: two "
+        "fifths of the epochs, at least 20)",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto",

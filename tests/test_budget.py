@@ -176,11 +176,14 @@ def test_a_run_goes_on_with_the_plan_it_began_with(
 ) -> None:
     monkeypatch.setattr(loop, "epochs_within", lambda log, epochs, seconds: epochs)
     monkeypatch.setattr(budget, "epoch_seconds", lambda *_: 6.0)
-    config = train_config(tones, budget_minutes=0.25)
+    whole = train_config(tones, budget_minutes=0.25)
+    left_open = whole.model_dump(exclude={"augment": True, "model": {"dropout"}}, exclude_unset=True)
+    config = Config.model_validate(left_open)
     with interrupted(monkeypatch, after=1):
         train(config, tmp_path)
     first = Config.load(tmp_path / "config.yaml")
     assert (first.model.layers, first.model.hidden, first.training.epochs) == (2, 96, 2)
+    assert (first.model.dropout, first.augment.tempo, first.augment.frequency_masks) == (0.2, 0.1, 0)  # by the plan
     monkeypatch.setattr(budget, "epoch_seconds", lambda *_: 1.0)  # the machine is quicker by now
     train(config, tmp_path)
     assert Config.load(tmp_path / "config.yaml") == first

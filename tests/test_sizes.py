@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from conftest import run_asr, train_config
 
-from asr.config import Config
+from asr.config import AugmentConfig, Config
 from asr.text import Units
 from asr.training.data import TrainingData
 from asr.training.sizes import sized
@@ -45,7 +45,8 @@ def test_few_data_get_a_small_model_in_small_batches_for_many_epochs(
     config, (line,) = choose(number, hours)
     assert (config.model.layers, config.model.hidden) == size
     assert (config.training.batch_utterances, config.training.epochs) == (utterances, epochs)
-    assert f"model.layers={size[0]} model.hidden={size[1]} training.batch_utterances={utterances}" in line
+    assert f"model.layers={size[0]} model.hidden={size[1]} " in line
+    assert f"training.batch_utterances={utterances} training.epochs={epochs} training.patience=" in line
 
 
 def test_what_is_set_stays() -> None:
@@ -54,6 +55,45 @@ def test_what_is_set_stays() -> None:
     assert config.training.seed == 3
     assert "hidden" not in line and "utterances=" not in line
     assert choose(9999, 50.0, **config.model_dump(exclude={"data"})) == (config, [])
+
+
+def test_patience_grows_with_the_epochs() -> None:
+    for epochs, patience in ((31, 20), (48, 20), (100, 40)):
+        assert choose(1000, 1.0, training={"epochs": epochs})[0].training.patience == patience
+    assert choose(1000, 1.0, training={"epochs": 100, "patience": 3})[0].training.patience == 3
+
+
+def regularized(**sections: Any) -> dict[str, Any]:
+    """Return dropout and augmentation chosen for an hour of data, without what stays at its default."""
+    config, _ = choose(1000, 1.0, **sections)
+    augment = config.augment.model_dump(exclude={"noise_snr_db", "join", "time_mask_ms"})
+    return {"dropout": config.model.dropout, **augment}
+
+
+def test_many_epochs_get_masks_and_more_dropout() -> None:
+    warped = {"frequency_warp": 0.1, "tempo": 0.1, "frequency_mask_bins": 10}
+    assert regularized() == {"dropout": 0.3, **warped, "frequency_masks": 2, "time_masks_per_second": 0.5}
+    few = {"training": {"epochs": 8}}
+    assert regularized(**few) == {"dropout": 0.2, **warped, "frequency_masks": 0, "time_masks_per_second": 0.0}
+
+
+def test_augmentation_that_is_set_stays_also_at_0() -> None:
+    off = {"frequency_warp": 0, "tempo": 0, "frequency_masks": 0, "time_masks_per_second": 0}
+    found = regularized(augment=off, model={"dropout": 0})
+    assert found == {"dropout": 0.0, **off, "frequency_mask_bins": 10}
+
+
+def test_masks_fit_the_features() -> None:
+    assert regularized(features={"bins": 24})["frequency_mask_bins"] == 3
+    cepstra = regularized(features={"kind": "mfcc"})
+    assert (cepstra["frequency_warp"], cepstra["frequency_masks"], cepstra["tempo"]) == (0, 0, 0.1)
+
+
+def test_a_classifier_is_not_augmented() -> None:
+    config, (line,) = choose(1000, 1.0, task="classification")
+    assert config.augment.model_dump(exclude={"join"}) == AugmentConfig().model_dump(exclude={"join"})
+    assert config.model.dropout == 0.2
+    assert "augment" not in line
 
 
 def subsampling(texts: list[str], seconds: float, **sections: Any) -> int:

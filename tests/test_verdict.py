@@ -36,9 +36,9 @@ def test_the_verdict_follows_from_the_losses(log: list[dict], expected: str) -> 
 
 def test_the_comparison_is_with_similar_data() -> None:
     sentences = [f"word{number} and {number}" for number in range(200)]
-    assert "1.1 hours of sentences" in comparison(0.1, sentences)
-    assert comparison(0.1, sentences).endswith("(docs/experiments/mboshi.md); expect more errors with less data")
-    assert comparison(3.0, sentences).endswith("gave a validation CER of 12 to 16 % (docs/accuracy.md)")
+    assert "5 minutes of sentences" in comparison(0.1, sentences)
+    assert comparison(0.03, sentences).endswith("(docs/expect.md); expect more errors with less data")
+    assert comparison(3.0, sentences).endswith("gave a validation CER of 12 to 16 % (docs/expect.md)")
     assert comparison(50.0, sentences).endswith("; expect fewer errors with more data")
     assert "5 minutes of two words" in comparison(0.1, ["yes no yes"] * 50)
 

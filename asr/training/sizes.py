@@ -7,6 +7,7 @@ from asr.config import Config
 from asr.lengths import hop_samples, num_frames, required_frames, subsampled_length
 from asr.training.data import Corpora, TrainingData
 from asr.training.joining import choose_join
+from asr.training.regularization import regularization
 
 SIZES = ((2, 96), (2, 128), (2, 192), (3, 256), (3, 320), (4, 384), (4, 512))  # layers, hidden
 HOURS = (0.0, 0.1, 0.5, 1.0, 3.0, 20.0, 60.0)  # hours of training data from which each size is useful
@@ -14,6 +15,7 @@ _BATCHES = 200  # fewest batches in an epoch, if _MIN_UTTERANCES allows
 _MIN_UTTERANCES, _MAX_UTTERANCES = 4, 64  # utterances in a batch
 _STEPS = 8000  # steps of a run
 _MIN_EPOCHS, _MAX_EPOCHS = 30, 100
+_PATIENCE, _MIN_PATIENCE = 0.4, 20  # share of the epochs, and epochs: a falling learning rate still helps after long
 _FRAMES = 3  # encoder frames per unit, on average: fewer cost accuracy, more cost time (docs/accuracy.md)
 
 
@@ -39,10 +41,11 @@ def choose_subsampling(config: Config, data: TrainingData) -> int:
 
 
 def sized(config: Config, data: Corpora, say: Callable[[str], None]) -> Config:
-    """Return the configuration with model size, batches, epochs and subsampling chosen where it does not set them.
+    """Return the configuration with everything chosen that it leaves open and that depends on the data.
 
-    Little data gets a small model and many epochs; with CTC, fast speech gets short encoder frames. The choice is
-    reported.
+    Little data gets a small model and many epochs; with CTC, fast speech gets short encoder frames. A recogniser gets
+    the dropout and the augmentation that fit its epochs; a classifier keeps the defaults, without augmentation. The
+    choice is reported.
     """
     hours, number = data.training.seconds / 3600, len(data.training)
     layers, hidden = sizes_for(hours)[-1]
@@ -51,11 +54,19 @@ def sized(config: Config, data: Corpora, say: Callable[[str], None]) -> Config:
     epochs = min(_MAX_EPOCHS, max(_MIN_EPOCHS, math.ceil(_STEPS * utterances / number)))
     chosen = {
         "model": {"layers": layers, "hidden": hidden},
-        "training": {"batch_utterances": utterances, "epochs": epochs},
+        "training": {
+            "batch_utterances": utterances,
+            "epochs": epochs,
+            "patience": max(_MIN_PATIENCE, math.floor(_PATIENCE * given.get("epochs", epochs))),
+        },
     }
     is_open = config.model.loss_weights[0] and "subsampling" not in config.model.model_fields_set
     if is_open and isinstance(data, TrainingData):  # classifiers have no texts
         chosen["model"]["subsampling"] = choose_subsampling(config, data)
+    if config.task == "recognition":
+        cepstra = config.features.kind == "mfcc"
+        fitting = regularization(epochs=given.get("epochs", epochs), bins=config.features.bins, cepstra=cepstra)
+        chosen = {section: chosen.get(section, {}) | fitting.get(section, {}) for section in (*chosen, *fitting)}
     chosen_settings = []
     for section, values in chosen.items():
         settings = getattr(config, section)

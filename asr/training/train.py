@@ -13,7 +13,7 @@ from asr.model import SpeechModel
 from asr.training.budget import forecast, within_budget
 from asr.training.build import describe
 from asr.training.classification import ClassificationTask
-from asr.training.data import open_corpora, open_data
+from asr.training.data import Corpora, open_corpora, open_data
 from asr.training.folder import CONFIG_FILE, claimed, extended, is_finished, refuse_finished, settle
 from asr.training.folder import extend as extend_run
 from asr.training.hardware import in_main_process, keep_memory, processes, steady_numbers
@@ -111,28 +111,38 @@ def _planned_task(config: Config, out: Path, *, strict: bool, replan: bool) -> S
     open_its_data, make_task = _TASKS[config.task]
     with process.main_process_first():  # the other processes then find the data checked and packed
         data = open_its_data(config, say, strict=strict)
+    if config.training.budget_minutes is not None:
+        config = _planned(config, data, lambda config: make_task(config, data, process.device), None if replan else out)
+        set_seed(config.training.seed)
     config = sized(config, data, say)
     task = make_task(config, data, process.device)
-    if config.training.budget_minutes is not None:
-        config = _planned(task, None if replan else out)
-        set_seed(config.training.seed)
-        task = make_task(config, data, process.device)
     say(describe(task.model, task.data))
     say(f"a model that ignores the audio would reach a loss of {task.baseline_loss:.3f} nats per {task.target}")
     return task
 
 
-def _planned(task: SpeechTask[Any, Any], out: Path | None) -> Config:
-    """Return the configuration that fits its budget: the plan of an earlier call in `out`, or a new plan."""
-    config = task.config
+def _planned(
+    config: Config, data: Corpora, make_task: Callable[[Config], SpeechTask[Any, Any]], out: Path | None
+) -> Config:
+    """Return `config` with the model size, batches and epochs that fit its budget; other settings stay open.
+
+    The plan is that of an earlier call in `out` for an equal configuration and equal data, or a new plan.
+    """
     if out is not None and (out / CONFIG_FILE).exists():
         before = Config.load(out / CONFIG_FILE)
-        model = before.model.model_copy(update={"layers": config.model.layers, "hidden": config.model.hidden})
-        asked = {"epochs": config.training.epochs, "batch_utterances": config.training.batch_utterances}
-        training = before.training.model_copy(update=asked)
-        if before.model_copy(update={"model": model, "training": training}) == config:
+        planned = _with_plan(config, before)
+        if sized(planned, data, lambda line: None) == before:
             size = f"{before.model.layers} layers of {before.model.hidden}"
             say(f"budget: {size}, {before.training.epochs} epochs, as planned before")
-            return before
-    planned = [within_budget(task, 60 * (config.training.budget_minutes or 0.0), say)]
-    return broadcast_object_list(planned)[0]  # every process measures its own time
+            return planned
+    task = make_task(sized(config, data, lambda line: None))
+    plan = [within_budget(task, 60 * (config.training.budget_minutes or 0.0), say)]
+    return _with_plan(config, broadcast_object_list(plan)[0])  # every process measures its own time
+
+
+def _with_plan(config: Config, plan: Config) -> Config:
+    """Return `config` with the model size, batches and epochs of `plan`."""
+    size = {"layers": plan.model.layers, "hidden": plan.model.hidden}
+    length = {"epochs": plan.training.epochs, "batch_utterances": plan.training.batch_utterances}
+    sections = {"model": config.model.model_copy(update=size), "training": config.training.model_copy(update=length)}
+    return config.model_copy(update=sections)
