@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -61,12 +62,13 @@ def _in_parallel(missing: dict[Path, list[Part]]) -> Iterable[tuple[Path, list[I
     megabytes = sum(state[0] for path in missing if (state := _size_and_time(path))) / 1e6
     jobs = min(cpu_count(), len(missing), 1 + int((len(missing) + 2 * megabytes) / _FILES_PER_PROCESS))
     results: Iterable[tuple[Path, list[Inspection]]] = Parallel(n_jobs=jobs, return_as="generator_unordered")(
-        delayed(_inspect)(path, parts) for path, parts in missing.items()
+        delayed(_inspect)(Path.cwd(), path, parts) for path, parts in missing.items()
     )
     return results
 
 
-def _inspect(path: Path, parts: Sequence[Part]) -> tuple[Path, list[Inspection]]:
+def _inspect(folder: Path, path: Path, parts: Sequence[Part]) -> tuple[Path, list[Inspection]]:
+    os.chdir(folder)  # an earlier call may have started the process in another folder, where paths mean other files
     return path, inspect_file(path, parts)
 
 
