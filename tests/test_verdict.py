@@ -23,6 +23,7 @@ def rows(*losses: tuple[float, float], steps: int = 1000) -> list[dict]:
     [
         (rows((2.0, 2.9), (0.5, 0.6)), r"it learned \(validation loss 0\.600; a model that ignores the audio"),
         (rows((1.0, 1.0), (0.5, 0.8), (0.1, 1.2)), "from epoch 3 on it learned its training utterances by heart"),
+        (rows((1.0, 1.0), (0.1, 0.001), (0.1, 0.002)), r"it learned \(validation loss 0\.001.*; .* reaches 3\.000\)$"),
         (rows((2.0, 2.9), (0.5, 3.6)), "it learned its training utterances by heart, and recognises no others"),
         (rows((3.1, 3.0), (3.0, 2.9), steps=30), f"60 steps are few, models often need {MIN_STEPS}: continue"),
         (rows((3.1, 3.0), (3.0, 2.9)), "it never used the audio .* run `asr selftest` on the training manifest"),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from asr.run_log import Row
 from asr.training.watch import MEMORISED, MIN_STEPS, format_loss, uses_audio
 
+_SMALL = 0.05  # nats a unit; a validation loss below it is good, whether it has risen or not
 _RISEN = 1.05  # times the lowest validation loss; a last loss above it shows that the model learned by heart
 
 
@@ -14,7 +15,7 @@ def verdict(log: Sequence[Row], kept: Row) -> str:
     losses = f"validation loss {loss}; a model that ignores the audio reaches {baseline:.3f}"
     if uses_audio(kept):
         lowest = min(log, key=lambda row: float(row["validation_loss"]))
-        if log[-1]["validation_loss"] <= _RISEN * lowest["validation_loss"]:
+        if log[-1]["validation_loss"] <= max(_RISEN * lowest["validation_loss"], _SMALL):
             return f"verdict: it learned ({losses})"
         return (
             f"verdict: it learned ({losses}), and from epoch {lowest['epoch'] + 1} on it learned its training "
