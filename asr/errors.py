@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 _LONGEST = 1000  # characters of one problem
+_LONGEST_LINE = 5000  # characters of a line of a message; a damaged file can hold a name of any length
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters but tab and line feed
 _ROOM = "make room on the disk, or choose another one"
 _CURES = {  # what to do if a file cannot be written
@@ -38,7 +39,10 @@ class AsrError(Exception):
     """Base class of errors that come from input, not from a bug; the command line prints no traceback for them."""
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        lines = super().__str__().split("\n")
+        return printable(
+            "\n".join(line if len(line) <= _LONGEST_LINE else line[:_LONGEST_LINE] + " …" for line in lines)
+        )
 
 
 class OutputError(AsrError, OSError):

@@ -132,3 +132,9 @@ def test_a_manifest_without_a_line_leaves_no_draft(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), manifest_in_parts(tmp_path / "rows.jsonl"):
         raise KeyboardInterrupt
     assert names(tmp_path) == []
+
+
+def test_a_line_of_an_error_is_cut() -> None:
+    """A damaged file can hold a name of any length; paths, at most 4,096 bytes, stay whole."""
+    message = str(AsrError(f"{'p' * 4096}: no tier\n  {'x' * 100_000}"))
+    assert len(message) < 10_000 and message.startswith("p" * 4096 + ": no tier\n  xxx") and message.endswith("x …")
