@@ -35,14 +35,15 @@ from asr.runtime.recognizer import ExportedRecognizer
 
 _ROUNDS = 3
 _PEER = """
-import sys, time, soundfile
+import sys, time, wave
 from pocketsphinx import Decoder
 decoder = Decoder(samprate=16000)
 begin = time.process_time()
 for path in sys.argv[1:]:
-    samples, _ = soundfile.read(path, dtype="int16")
+    with wave.open(path) as file:
+        samples = file.readframes(file.getnframes())
     decoder.start_utt()
-    decoder.process_raw(samples.tobytes(), full_utt=True)
+    decoder.process_raw(samples, full_utt=True)
     decoder.end_utt()
 print(time.process_time() - begin)
 """
@@ -53,7 +54,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--recordings", type=int, default=200, help="recordings to transcribe (default: 200)")
-    parser.add_argument("--peers", type=Path, help="the Python of an environment with pocketsphinx and soundfile")
+    parser.add_argument("--peers", type=Path, help="the Python of an environment with pocketsphinx")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     model = load(arguments.model, "cpu")
@@ -104,7 +105,7 @@ def main() -> None:
             paths = []
             for index, waveform in enumerate(waveforms):
                 paths.append(folder / f"{index}.wav")
-                soundfile.write(paths[-1], waveform, rate)
+                soundfile.write(paths[-1], waveform, rate, subtype="PCM_16")
             done = subprocess.run(
                 [arguments.peers, "-c", _PEER, *paths], capture_output=True, text=True, check=True
             ).stdout
