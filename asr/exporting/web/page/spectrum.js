@@ -13,7 +13,7 @@ export class Spectrogram {
     this.window = Math.round(WINDOW * rate);
     this.size = 2 ** Math.ceil(Math.log2(this.window));
     this.bins = Math.ceil((top / rate) * this.size);
-    this.transform = fourier(this.size);
+    this.transform = fourier(this.size, this.bins);
     this.weights = Float64Array.from({ length: this.window }, (_, place) => {
       return Math.sin((Math.PI * (place + 0.5)) / this.window) ** 2;
     });

@@ -56,7 +56,7 @@ function bandPowers(samples, rate) {
   const step = rounded(STEP * rate);
   const edges = bandEdges(size, rate);
   const bands = edges.slice(1).map(() => new Float64Array(Math.ceil((samples.length + 2 * half - size + 1) / step)));
-  const transform = fourier(size);
+  const transform = fourier(size, edges.at(-1));
   const weights = Float64Array.from({ length: size }, (_, n) => 0.5 - 0.5 * Math.cos((2 * Math.PI * n) / (size - 1)));
   const [real, imaginary] = [new Float64Array(size), new Float64Array(size)];
   for (let frame = 0; frame < bands[0].length; frame++) {
