@@ -45,8 +45,9 @@ export function* cut(samples, rate, stride, lengths) {
         .filter(([, end]) => end > start);
     }
     const ahead = sounds.filter(([, end]) => end > start);
-    if (!context) { // skip the pause
-      const begin = ahead.length ? whole(ahead[0][0] - margin) : limit === count ? limit : whole(limit - middle(0, reach));
+    if (!context) {
+      const silent = limit === count ? count : whole(limit - middle(0, reach)); // where a pause without end is left
+      const begin = ahead.length ? whole(ahead[0][0] - margin) : silent;
       if (begin > start) {
         start = begin;
         continue;
