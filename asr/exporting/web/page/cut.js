@@ -77,7 +77,7 @@ export function* cut(samples, rate, stride, lengths) {
   }
 }
 
-/** Return the middle of the widest gap of `shortest` or more between sounds, if it lies from `from` to `to`, or null. */
+/** Return the middle, from `from` to `to`, of the widest gap between sounds; null if none is `shortest` or longer. */
 function widestGap(sounds, shortest, from, to) {
   let [widest, found] = [shortest, null];
   for (let index = 1; index < sounds.length; index++) {
