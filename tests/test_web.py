@@ -3,10 +3,12 @@
 import base64
 import functools
 import http.server
+import itertools
 import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,9 @@ from conftest import RATE, fresh_recognizer, spell, train_config
 from oracles import random_waveforms
 from test_beam import random_log_probs
 from test_estimate import random_text
+from test_longform import read_from, restless, talk
 from test_neural import random_lm
+from test_speech import music, session
 from test_stream import chunks, streaming
 from typer.testing import CliRunner
 
@@ -35,10 +39,12 @@ from asr.errors import AsrError, ConfigError
 from asr.exporting.onnx import to_onnx
 from asr.exporting.web import decoder_tensors, describe, export_page
 from asr.lm.estimate import estimate
-from asr.recognition.longform import Piece, cut, pauses
+from asr.recognition.longform import Piece, cut
 from asr.recognition.recognizer import Recognizer
+from asr.recognition.speech import find_speech
 from asr.recognition.steady import is_steady
 from asr.recognition.stream import Stream
+from asr.recognition.trained_lengths import PieceLengths, TrainedLengths, piece_lengths
 from asr.runtime.session import Session
 from asr.text import Normalizer, Units
 from asr.training.train import train
@@ -70,8 +76,9 @@ def serve() -> Iterator[Callable[[Path], str]]:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recognizer, Path]:
-    """A recogniser with random weights and n-grams, and the folder of its page."""
+    """A recogniser with random weights, n-grams and trained lengths, and the folder of its page."""
     recognizer = fresh_recognizer()
+    recognizer.trained_lengths = TrainedLengths(longest=6.0, pause=0.4)
     text = random_text(3, 40, "abc")
     models = (estimate(text, order=3).model, estimate(text, order=4, units="characters").model)
     recognizer.decoder = Decoder(recognizer.units, *models, weights=Weights(lm=0.5, word=0.3, unknown=-1.0, blank=0.2))
@@ -148,7 +155,9 @@ def test_recordings_get_the_texts_of_transcribe(exported: tuple[Recognizer, Path
     recognizer, _ = exported
     noise = np.random.default_rng(1).uniform(-0.1, 0.1, RATE).astype(np.float32)
     stereo = np.stack([bursts(2, 8), bursts(2, 9)], axis=1)
-    paths = write(tmp_path, [*(bursts(length, 3) for length in (0.1, 1.7, 5)), noise, stereo, bursts(95)])
+    paths = write(
+        tmp_path, [*(bursts(length, 3) for length in (0.1, 1.7, 5)), noise, stereo, bursts(95), talk(3, 9, 0.5)]
+    )
     for language_model in (True, False):
         page.get_by_role("checkbox", name="Use the language model").set_checked(language_model)
         page.get_by_label("Open recordings").set_input_files(paths)
@@ -330,35 +339,118 @@ def test_a_stream_gives_the_log_probabilities_of_the_whole(
         assert line == text
 
 
-def test_levels_are_those_of_ours(modules: Any) -> None:
-    """Steadiness, pauses and the cuts of a long recording."""
-    generator = np.random.default_rng(2)
-    noise = (0.1 * generator.standard_normal(2 * RATE)).astype(np.float32)
-    sounds = [*random_waveforms(3, 4), noise, np.zeros(RATE, np.float32), noise[:100], bursts(3), bursts(95, 4)]
-    sounds += [np.concatenate([0.01 * noise, bursts(41), np.tile(noise, 20)]), np.tile(noise, 30)]
+def test_steady_sounds_are_those_of_ours(modules: Any) -> None:
+    noise = (0.1 * np.random.default_rng(2).standard_normal(2 * RATE)).astype(np.float32)
+    sounds = [*random_waveforms(3, 4), noise, np.zeros(RATE, np.float32), noise[:100], noise[:1], bursts(3), bursts(40)]
     found = run(
         modules,
         """async (sounds, rate) => {
-            const { isSteady, pauses, cut } = await import("/page/levels.js");
-            return sounds.map((sound) => [isSteady(sound, rate), pauses(sound, rate), [...cut(sound, rate, 320)]]);
+            const { isSteady } = await import("/page/steady.js");
+            return sounds.map((sound) => isSteady(sound, rate));
         }""",
         sounds,
         RATE,
     )
-    for sound, (steady, quiet, pieces) in zip(sounds, found, strict=True):
-        assert steady == is_steady(sound, RATE)
-        assert quiet == [list(pause) for pause in pauses(sound, RATE)]
+    assert found == [is_steady(sound, RATE) for sound in sounds] and len(set(found)) == 2
 
-        def read(offset: float, duration: float | None, sound: np.ndarray = sound) -> np.ndarray:
-            first = round(offset * RATE)
-            return sound[first : None if duration is None else first + round(duration * RATE)]
 
-        expected = [p for p in cut(read, len(sound) / RATE, sample_rate=RATE, stride=320) if isinstance(p, Piece)]
+@pytest.mark.parametrize("rate", [8000, 16000, 22050])
+def test_speech_is_found_where_ours_finds_it(rate: int, modules: Any) -> None:
+    """The same samples, alone and under noise, hum, music and an offset; at rates whose frames are no power of two."""
+    clear, _ = session(rate, count=8)
+    time = np.arange(len(clear)) / rate
+    others = [
+        0 * time,
+        0.03 * np.random.default_rng(1).standard_normal(len(time)),
+        0.1 * sum(np.sin(2 * np.pi * 50 * k * time) / k for k in range(1, 9)),
+        0.008 * music(len(time), rate),
+        0 * time + 0.5,
+    ]
+    sounds = [np.float32(clear + other) for other in others]
+    sounds += [clear[: rate * 3 // 100], np.zeros(rate), restless(3), np.tile([0, 1e-4], rate)]
+    found = run(
+        modules,
+        """async (sounds, rate) => {
+            const { findSpeech } = await import("/page/speech.js");
+            return sounds.map((sound) => findSpeech(sound, rate));
+        }""",
+        sounds,
+        rate,
+    )
+    assert found == [[list(span) for span in find_speech(np.float32(sound), rate)] for sound in sounds]
+    assert min(map(len, found[: len(others)])) >= 8 and [] in found
+
+
+def test_recordings_are_cut_as_by_ours(modules: Any) -> None:
+    """Pauses, none of them, only short ones, long silence, and recordings of several parts."""
+    pause = np.zeros(25 * RATE)
+    mixed = np.concatenate([talk(3, 30, 0.3), pause, restless(50), talk(4, 15, 2.0), np.tile(pause, 4), talk(5, 2, 1)])
+    sounds = [np.float32(sound) for sound in (mixed, restless(130.3), bursts(95, 4), talk(6, 5, 0.7), mixed[:4000])]
+    sounds += [np.zeros(0, np.float32), np.zeros(150 * RATE, np.float32)]
+    usual = piece_lengths(None, utterance=False)
+    lengths = [usual, *(PieceLengths(whole, whole, pause) for whole, pause in ((6.3, 0.5), (1.0, 0.1), (7.0, 10.0)))]
+    found = run(
+        modules,
+        """async (sounds, rate, stride, lengths) => {
+            const { cut } = await import("/page/cut.js");
+            return sounds.flatMap((sound) => lengths.map((one) => [...cut(sound, rate, stride, one)]));
+        }""",
+        sounds,
+        RATE,
+        320,
+        [asdict(one) for one in lengths],
+    )
+    for (sound, one), pieces in zip(itertools.product(sounds, lengths), found, strict=True):
+        *expected, _ = cut(read_from(sound), len(sound) / RATE, sample_rate=RATE, stride=320, lengths=one)
         assert len(pieces) == len(expected)
         for ours, theirs in zip(expected, pieces, strict=True):
+            assert isinstance(ours, Piece)
             assert (ours.start, ours.pause) == (theirs["start"], theirs["pause"])
             assert [ours.keep.start or 0, ours.keep.stop] == theirs["keep"]
             np.testing.assert_array_equal(sound[theirs["first"] : theirs["end"]], ours.samples)
+    assert sum(map(len, found)) > 300
+
+
+def test_the_fourier_transform_of_any_size(modules: Any) -> None:
+    generator = np.random.default_rng(6)
+    numbers = [generator.standard_normal((2, size)) for size in (1, 2, 3, 256, 353, 706, 1411)]
+    found = run(
+        modules,
+        """async (numbers) => {
+            const { fourier } = await import("/page/fourier.js");
+            return numbers.map(([real, imaginary]) => {
+                const bins = Math.ceil(real.length / 2);
+                const transform = fourier(real.length, bins);
+                const again = [Float64Array.from(real), Float64Array.from(imaginary)];
+                transform(Float64Array.from(imaginary), Float64Array.from(real));
+                transform(...again);
+                return again.map((part) => [...part.subarray(0, bins)]);
+            });
+        }""",
+        [one.tolist() for one in numbers],
+    )
+    for (real, imaginary), (cosines, sines) in zip(numbers, found, strict=True):
+        expected = np.fft.fft(real + 1j * imaginary)[: len(cosines)]
+        np.testing.assert_allclose(np.array(cosines) + 1j * np.array(sines), expected, atol=1e-10)
+
+
+def test_pauses_of_live_sound(modules: Any) -> None:
+    """Pauses of at least 0.3 s, with borders of 20 ms; silence is one pause, and sound without a pause has none."""
+    noise = 0.1 * np.random.default_rng(2).standard_normal(RATE)
+    parts = [0.001 * noise, noise, 0.001 * noise[: RATE // 4], noise, 0.003 * noise[: RATE // 2], noise]
+    sounds = [np.concatenate(parts), np.zeros(RATE + 5), noise, noise[:0], 1e-3 * noise[:1000]]
+    found = run(
+        modules,
+        """async (sounds, rate) => {
+            const { pauses } = await import("/page/utterances.js");
+            return sounds.map((sound) => pauses(sound, rate));
+        }""",
+        [np.float32(sound) for sound in sounds],
+        RATE,
+    )
+    (first, second), *rest = found
+    assert np.array([first, second]) / RATE == pytest.approx(np.array([[0, 1], [3.25, 3.75]]), abs=0.02)
+    assert rest == [[[0, RATE + 5]], [], [], []]
 
 
 def test_live_utterances_lose_no_speech(modules: Any) -> None:
@@ -374,7 +466,7 @@ def test_live_utterances_lose_no_speech(modules: Any) -> None:
     found = run(
         modules,
         """async (sound, rate) => {
-            const { Utterances } = await import("/page/levels.js");
+            const { Utterances } = await import("/page/utterances.js");
             return [1000, 4096].map((size) => {
                 const utterances = new Utterances(rate);
                 const given = [];

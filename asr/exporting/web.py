@@ -5,6 +5,7 @@ The page loads nothing from another address. The static files are in the folder 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from asr.exporting.export import verified
 from asr.files import require_folder, to_json, write_whole
 from asr.lengths import subsampling_look_ahead
 from asr.recognition.recognizer import Recognizer
+from asr.recognition.trained_lengths import piece_lengths
 
 MODEL_FILE, DESCRIPTION_FILE, DECODER_FILE = "model.onnx", "model.json", "decoder.safetensors"
 _STATIC = Path(__file__).with_name("web")
@@ -83,6 +85,7 @@ def describe(model: Recognizer, decoder: Decoder | None) -> dict[str, Any]:
     return {
         "sample_rate": model.sample_rate,  # Hz
         "stride": model.stride,  # samples of an encoder frame
+        "lengths": asdict(piece_lengths(model.trained_lengths, utterance=False)),  # seconds
         "units": model.symbols,
         "separator": " " if model.units.kind == "phones" else "",
         "text": {name: getattr(text, name) for name in ("lower", "strip_punctuation", "keep_inside_words")},

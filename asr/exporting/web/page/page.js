@@ -1,8 +1,8 @@
 /** The page: buttons, files, text and the picture. The worker does the rest. */
 
-import { appended } from "./levels.js";
 import { draw } from "./picture.js";
 import { Problem } from "./problems.js";
+import { appended } from "./samples.js";
 import { Microphone, decodeRecording } from "./sound.js";
 
 const SHOWN = 10; // seconds of live sound in the picture

@@ -1,14 +1,16 @@
 /** The recogniser: samples in, text out, from whole recordings and from live sound. */
 
 import { BeamSearch } from "./beam.js";
+import { cut } from "./cut.js";
 import { BLANK, Frames, bestPath, bestUnit } from "./frames.js";
-import { Utterances, cut, isSteady } from "./levels.js";
 import { Fusion } from "./ngrams.js";
 import { Resampler, prepared } from "./resample.js";
 import { Session, fetchBytes } from "./session.js";
+import { isSteady } from "./steady.js";
 import { AcousticStream } from "./stream.js";
 import { readTensors } from "./tensors.js";
 import { speller } from "./text.js";
+import { Utterances } from "./utterances.js";
 
 const PAUSE = 1; // seconds of blank frames that end a segment of a stream
 
@@ -45,9 +47,10 @@ export class Recognizer {
 
   /** Transcribe a recording of `rate` Hz; yield `{start, frames, text, end}` of each segment between two pauses. */
   async *transcribe(recording, rate, languageModel) {
-    const samples = prepared(recording, rate, this.model.sample_rate);
+    const { sample_rate: sampleRate, stride, lengths } = this.model;
+    const samples = prepared(recording, rate, sampleRate);
     let [parts, start] = [[], 0];
-    for (const piece of cut(samples, this.model.sample_rate, this.model.stride)) {
+    for (const piece of cut(samples, sampleRate, stride, lengths)) {
       const frames = await this.frames(samples.subarray(piece.first, piece.end));
       if (!parts.length) start = piece.start + piece.keep[0];
       parts.push(frames.slice(piece.keep[0], piece.keep[1] ?? frames.length));

@@ -1,6 +1,6 @@
 /** Resampling by a windowed sinc: chunks of any size give the samples of the whole. */
 
-import { appended } from "./levels.js";
+import { appended } from "./samples.js";
 
 const CROSSINGS = 64; // zero crossings of the sinc on either side
 const CUTOFF = 0.955; // of the lower Nyquist frequency

@@ -1,5 +1,7 @@
 /** The spectrogram of a sound, for the eye: decibels of short windows. */
 
+import { fourier } from "./fourier.js";
+
 const WINDOW = 0.025; // seconds
 
 /** Spectra of a sound at multiples of `step` seconds, each computed once. */
@@ -11,9 +13,7 @@ export class Spectrogram {
     this.window = Math.round(WINDOW * rate);
     this.size = 2 ** Math.ceil(Math.log2(this.window));
     this.bins = Math.ceil((top / rate) * this.size);
-    const angles = Array.from({ length: this.size / 2 }, (_, turn) => (-2 * Math.PI * turn) / this.size);
-    this.cosines = Float64Array.from(angles, Math.cos);
-    this.sines = Float64Array.from(angles, Math.sin);
+    this.transform = fourier(this.size, this.bins);
     this.weights = Float64Array.from({ length: this.window }, (_, place) => {
       return Math.sin((Math.PI * (place + 0.5)) / this.window) ** 2;
     });
@@ -35,33 +35,5 @@ export class Spectrogram {
     }
     if (first + this.window <= samples.length) this.columns.set(index, column);
     return column;
-  }
-
-  /** Transform `real` and `imaginary` in place: the radix-2 algorithm of Cooley and Tukey. */
-  transform(real, imaginary) {
-    const { size, cosines, sines } = this;
-    for (let place = 1, other = 0; place < size; place++) {
-      let bit = size >> 1;
-      for (; other & bit; bit >>= 1) other ^= bit;
-      other ^= bit;
-      if (place < other) {
-        [real[place], real[other]] = [real[other], real[place]];
-        [imaginary[place], imaginary[other]] = [imaginary[other], imaginary[place]];
-      }
-    }
-    for (let half = 1; half < size; half *= 2) {
-      const stride = size / (2 * half);
-      for (let low = 0; low < size; low++) {
-        if (low & half) continue;
-        const high = low + half;
-        const [cosine, sine] = [cosines[(low & (half - 1)) * stride], sines[(low & (half - 1)) * stride]];
-        const re = real[high] * cosine - imaginary[high] * sine;
-        const im = real[high] * sine + imaginary[high] * cosine;
-        real[high] = real[low] - re;
-        imaginary[high] = imaginary[low] - im;
-        real[low] += re;
-        imaginary[low] += im;
-      }
-    }
   }
 }

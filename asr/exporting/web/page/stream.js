@@ -1,7 +1,7 @@
 /** A stream through a model: samples in chunks of any size, the log-probabilities of the whole recording. */
 
 import { Frames } from "./frames.js";
-import { appended } from "./levels.js";
+import { appended } from "./samples.js";
 
 const CONTEXT = 2; // encoder frames: a convolution sees the inputs of two outputs before, at any stride
 
