@@ -188,4 +188,5 @@ def with_augment(config: Config, **changes: object) -> Config:
 def without_chance(config: Config) -> Config:
     """Return the configuration without dropout and augmentation, for runs that must be equal."""
     model = config.model.model_copy(update={"dropout": 0.0})
-    return config.model_copy(update={"augment": AugmentConfig(join=0), "model": model})
+    augment = AugmentConfig(join=0, frequency_warp=0, tempo=0, frequency_masks=0, time_masks_per_second=0)
+    return config.model_copy(update={"augment": augment, "model": model})
