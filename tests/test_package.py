@@ -180,8 +180,8 @@ def test_the_data_extra_works_without_torch(wheel: Path, tmp_path: Path) -> None
 
     assert asr_says("--version").stdout == f"asr {asr.__version__}\n"
     asr_says("prepare", "recordings", "-o", "data")
-    assert "unusable: 0" in asr_says("check", "data/train.jsonl", "data/test.jsonl").stdout
-    asr_says("lm", "data/train.jsonl", "-o", "lm.arpa", "--validation", "data/test.jsonl")
+    assert "unusable: 0" in asr_says("check", "data/train.jsonl", "data/validation.jsonl").stdout
+    asr_says("lm", "data/train.jsonl", "-o", "lm.arpa", "--validation", "data/validation.jsonl")
     (tmp_path / "texts.txt").write_text("one two three\n")
     scored = asr_says("score", "texts.txt", "texts.txt", "--html", "page.html")
     assert "%WER 0.00" in scored.stdout and (tmp_path / "page.html").exists()
