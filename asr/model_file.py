@@ -25,8 +25,8 @@ COMMANDS = {  # the command that uses a model of each task
     "classification": "asr classify",
     "language model": "asr lm generate",
 }
-DESCRIPTION_KEY = "asr"  # of the description among the metadata of a file
-TENSORS_KEY = "asr.tensors"  # in an exported model: the tensors of language models, base64 of safetensors
+DESCRIPTION_KEY = "asr"  # key of the description in the metadata of a file
+TENSORS_KEY = "asr.tensors"  # key of the tensors of language models in an exported file: base64 of safetensors
 _LATER_SETTINGS: dict[str, dict[str, Any]] = {
     "features": {"level": "utterance", "equalize": False},
     "model": {"frontend": "conv", "decoder": "ctc", "projection": True},

@@ -180,7 +180,7 @@ def compare(recognizer: Recognizer, condition: str, sessions: Sequence[Session])
     by_hand = score([text for one in sessions for text in one.texts], recognizer.recognize(parts), interval=False)
     whole = list(recognizer.transcribe([one.samples for one in sessions], rate))
     found = score([" ".join(one.texts) for one in sessions], [one.text for one in whole], interval=False)
-    near: list[bool] = []  # of each true border: is a border of a segment near it
+    near: list[bool] = []  # for each true border, whether a border of a segment lies near it
     true: list[bool] = []  # of each border of a segment: is a true border near it
     segments = 0
     for session, transcript in zip(sessions, whole, strict=True):

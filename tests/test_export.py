@@ -18,11 +18,11 @@ from asr.exporting.export import export
 from asr.exporting.onnx import to_onnx
 from asr.exporting.quantize import quantize
 from asr.exporting.sherpa import standardised, to_sherpa, tokens
-from asr.exporting.verify import synthetic
-from asr.recognition.acoustic_stream import NetworkStream as AcousticStream
+from asr.exporting.verify import compare_errors, synthetic
+from asr.recognition.acoustic_stream import NetworkStream
 from asr.recognition.recognizer import Recognizer
 from asr.runtime.session import Session
-from asr.runtime.stream import AcousticStream as LiveStream
+from asr.runtime.stream import SessionStream
 from asr.text import Units
 
 SETTINGS = [  # every value of every setting that shapes the graph, in pairs that differ
@@ -82,9 +82,9 @@ def test_a_stream_gives_the_log_probabilities_of_the_whole(settings: dict[str, o
     recognizer = trained(Recognizer(config_of(**settings), Units("ab ")))
     session, samples = Session(to_onnx(recognizer)), random_waveforms(11, 1)[0]
     (whole,) = session.log_probs([samples])
-    np.testing.assert_allclose(AcousticStream(recognizer).feed(samples, last=True), whole, atol=1e-4)
+    np.testing.assert_allclose(NetworkStream(recognizer).feed(samples, last=True), whole, atol=1e-4)
     for sizes in ([1, 37, 0, 160, 1000], [400], [3000]):
-        stream, parts, place, number = LiveStream(session, recognizer.config.model_dump()), [], 0, 0
+        stream, parts, place, number = SessionStream(session, recognizer.config.model_dump()), [], 0, 0
         while place < len(samples):
             size = sizes[number % len(sizes)]
             part = stream.feed(samples[place : place + size], last=place + size >= len(samples))
@@ -128,10 +128,25 @@ def test_8_bit_weights(tmp_path: Path) -> None:
         report=lines.append,
     )
     assert any(line.startswith("8-bit weights: CER 0.00 %") for line in lines)
-    monkey = [text.replace("a", "b") for text in texts]
-    assert any(monkey)
     with pytest.raises(ConfigError, match="GRU"):
         quantize(to_onnx(trained(Recognizer(config_of(cell="gru"), Units("ab")))))
+
+
+def test_errors_of_8_bit_weights_are_refused_unless_forced() -> None:
+    """One wrong character of 300 is 0.33 points; one of 400 is 0.25."""
+    lines: list[str] = []
+    for length, refused in ((300, True), (400, False)):
+        before, after = "a" * length, "a" * (length - 1) + "b"
+        if refused:
+            with pytest.raises(ExportError, match=r"by more than 0\.3 points"):
+                compare_errors([before], [after], None, report=lines.append)
+        compare_errors([before], [after], [before], force=refused, report=lines.append)
+    assert lines[0] == "8-bit weights: CER 0.00 % -> 0.33 %, against the answers in float32"
+    with pytest.raises(ExportError, match="cannot be counted"):
+        compare_errors([""], ["a"], None)
+    compare_errors([""], ["a"], None, force=True, report=lines.append)
+    with pytest.raises(ExportError, match=r"wrong classes rises from 50\.00 to 100\.00"):
+        compare_errors(["x", "y"], ["y", "y"], ["x", "x"], classes=True, report=lines.append)
 
 
 def test_attention_is_refused() -> None:

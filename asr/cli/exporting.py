@@ -51,8 +51,8 @@ def export(
 ) -> None:
     """Write a model as an ONNX file, which runs without PyTorch, or as a page for browsers.
 
-    The file holds all that transcription needs: units, text rules, language models. After writing, the command computes
-    recordings with the model and with the file, alone and in batches. It leaves no file that gives other answers.
+    The file holds all that transcription needs: units, text rules, language models. The command computes recordings
+    with the model and with the file, alone and in batches. It writes no file that gives other answers.
     """
     if target not in TARGETS:
         raise AsrError(f"--for {target}: must be one of {', '.join(TARGETS)}")
@@ -74,7 +74,7 @@ def export(
         from asr.exporting.sherpa import export_for_sherpa
 
         recognizer = _require_recognizer(loaded, model, "sherpa-onnx")
-        export_for_sherpa(recognizer, path, waveforms=waveforms, int8=int8, report=tell)
+        export_for_sherpa(recognizer, path, waveforms=waveforms, texts=texts, int8=int8, force=force, report=tell)
     else:
         from asr.exporting.export import export as export_model
 
@@ -94,11 +94,15 @@ def _recordings(model: "SpeechModel[Any]", manifest: Path | None) -> "tuple[list
     """Load validation utterances and their texts; None where there are none."""
     from asr.audio import load_audio
     from asr.corpus.manifest import read_manifest
+    from asr.equalize import equalize
 
+    field = model.config.data.text_field
     paths = [manifest] if manifest else [path for path in map(Path, model.config.data.validation) if path.is_file()]
-    utterances = [utterance for path in paths for utterance in read_manifest(path)]
+    utterances = [utterance for path in paths for utterance in read_manifest(path, text_field=field)]
     if not utterances:
         return None, None
     some = utterances[:: -(-len(utterances) // _MOST)]
     waveforms = [load_audio(u.audio, model.sample_rate, offset=u.offset, duration=u.duration) for u in some]
+    if model.config.features.equalize:
+        waveforms = equalize(waveforms, model.sample_rate)
     return waveforms, [model.normalizer(utterance.text or "") for utterance in some]

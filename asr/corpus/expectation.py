@@ -1,4 +1,4 @@
-"""What this project measured with about as much data, as a comparison before and after training."""
+"""Compare a corpus with measurements of this project on similar data, before and after training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -10,14 +10,11 @@ from asr.classification import Classifier
 from asr.errors import ExportError
 from asr.exporting.onnx import to_onnx
 from asr.exporting.quantize import quantize
-from asr.exporting.verify import TOLERANCE, Comparison, best_path, compare, synthetic
+from asr.exporting.verify import TOLERANCE, Comparison, best, compare, compare_errors, synthetic
 from asr.files import write_whole
 from asr.model import SpeechModel
 from asr.recognition.recognizer import Recognizer
 from asr.runtime.session import Session
-from asr.scoring.wer import score
-
-_WORSE = 0.3  # percentage points of CER (or errors of classes) that 8-bit weights may cost
 
 
 def export(
@@ -61,7 +58,8 @@ def verified(
         force: Take 8-bit weights even if it makes 0.3 percentage points more errors.
         report: Takes the lines that say what was compared.
 
-    Raises ExportError if the answers differ, and ConfigError for a model that cannot be exported.
+    Raises ExportError if the answers differ or 8-bit weights cost too much, and ConfigError for a model that cannot be
+    exported.
     """
     given = waveforms is not None
     waveforms = synthetic(model.sample_rate) if waveforms is None else waveforms
@@ -83,44 +81,13 @@ def verified(
         content = quantize(content)
         small = Session(content)
         found = compare(model, small, waveforms)
-        _report_errors(model, [session, small], waveforms, texts, force, report)
+        before, after = (_answers(model, one, waveforms) for one in (session, small))
+        compare_errors(before, after, texts, classes=isinstance(model, Classifier), force=force, report=report)
         report(f"real-time factor: {found.real_time[1]:.4f} with 8-bit weights")
     return content, found
 
 
-def _report_errors(
-    model: SpeechModel[Any],
-    sessions: Sequence[Session],
-    waveforms: Sequence[np.ndarray],
-    texts: Sequence[str] | None,
-    force: bool,
-    report: Callable[[str], None],
-) -> None:
-    """Report the errors of both sessions. Raises ExportError if the second makes many more, unless `force` is set."""
-    answers = [[_answer(model, session.log_probs([one])[0]) for one in waveforms] for session in sessions]
-    name, against = ("classes", "the references") if isinstance(model, Classifier) else ("CER", "the references")
-    if texts is None or not any(texts):
-        texts, against = answers[0], "the answers of the model in float32"
-    if not any(texts):
-        raise ExportError(
-            "--int8: the model writes no text for these sounds, so errors cannot be counted; name recordings: "
-            "--check MANIFEST"
-        )
-    before, after = (_percent(model, texts, found) for found in answers)
-    report(f"8-bit weights: {name} {before:.2f} % -> {after:.2f} %, against {against}")
-    if after - before > _WORSE and not force:
-        raise ExportError(
-            f"--int8: {name} rises from {before:.2f} to {after:.2f} %, by more than {_WORSE} points, so no file is "
-            "written; export without --int8, or add --force"
-        )
-
-
-def _answer(model: SpeechModel[Any], log_probs: np.ndarray) -> str:
-    best = best_path(log_probs)
-    return model.text(best) if isinstance(model, Recognizer) else model.symbols[best[0]]
-
-
-def _percent(model: SpeechModel[Any], expected: Sequence[str], found: Sequence[str]) -> float:
-    if isinstance(model, Classifier):
-        return 100 * float(np.mean([one != other for one, other in zip(expected, found, strict=True)]))
-    return score(expected, found, interval=False).cer.percent
+def _answers(model: SpeechModel[Any], session: Session, waveforms: Sequence[np.ndarray]) -> list[str]:
+    """Return the text of best path, or the class, of each waveform."""
+    found = (best(session.log_probs([one])[0]) for one in waveforms)
+    return [model.text(one) if isinstance(model, Recognizer) else model.symbols[one[0]] for one in found]

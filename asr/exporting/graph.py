@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17  # the first with LayerNormalization
-_IR_VERSION = 8  # of the file format; read by ONNX Runtime from 1.13 on
+_IR_VERSION = 8  # version of the file format, which ONNX Runtime reads from 1.13 on
 _LIKE_LAST = np.iinfo(np.int64).max  # end of a slice that goes to the end of its axis
 
 

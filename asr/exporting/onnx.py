@@ -33,7 +33,7 @@ def to_onnx(model: SpeechModel[Any]) -> bytes:
     lengths = graph.input("lengths", np.int64, ["B"])
     can_stream = model.features.level == "running" and not model.config.model.bidirectional
     outputs, frames = compute(graph, model, audio, lengths, streams=can_stream)
-    if model.outputs_before:  # of units: an output for each frame
+    if model.outputs_before:  # a recogniser has an output for each frame, a classifier one in all
         graph.output(outputs, "log_probs", np.float32, ["B", "S", len(model.symbols) + model.outputs_before])
         graph.output(frames, "frames", np.int64, ["B"])
     else:

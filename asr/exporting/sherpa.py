@@ -15,10 +15,9 @@ from asr.errors import ConfigError, ExportError
 from asr.exporting.graph import Graph
 from asr.exporting.onnx import compute, require_exportable
 from asr.exporting.quantize import quantize
-from asr.exporting.verify import TOLERANCE, best_path, difference, synthetic
+from asr.exporting.verify import TOLERANCE, best, compare_errors, difference, synthetic
 from asr.files import write_whole
 from asr.recognition.recognizer import Recognizer
-from asr.scoring.wer import score
 
 MODEL_FILE, TOKENS_FILE = "model.onnx", "tokens.txt"
 _SAMPLE_RATE = 16000  # Hz, of the waveforms that the loader gives
@@ -32,14 +31,16 @@ def export_for_sherpa(
     folder: str | Path,
     *,
     waveforms: Sequence[np.ndarray] | None = None,
+    texts: Sequence[str] | None = None,
     int8: bool = False,
+    force: bool = False,
     report: Callable[[str], None] = print,
 ) -> None:
     """Write `model.onnx` and `tokens.txt` for sherpa-onnx into a folder, if the file answers as the model does.
 
-    `waveforms (N,)` of 16 kHz are recordings to compare answers on (default: synthetic sounds). `int8` stores weights
-    as 8-bit integers. `report` takes lines about the comparison. Raises ExportError if log-probabilities differ, and
-    the errors of `to_sherpa`.
+    `waveforms (N,)` of 16 kHz are recordings to compare answers on (default: synthetic sounds). The other arguments are
+    those of `asr.exporting.export.verified`. Raises ExportError if log-probabilities differ or 8-bit weights cost too
+    much, and the errors of `to_sherpa`.
     """
     some = synthetic(_SAMPLE_RATE) if waveforms is None else waveforms
     level = float(np.median([np.sqrt(np.square(one).mean()) for one in some if one.any()]))
@@ -52,7 +53,7 @@ def export_for_sherpa(
         if times_are_right(model):
             ours = ours[np.arange(len(theirs)) * _FRAME // model.stride]
         differences.append(difference(ours, theirs))
-        found.append(model.text(best_path(theirs)))
+        found.append(model.text(best(theirs)))
     if not max(differences) <= TOLERANCE:
         raise ExportError(
             f"the exported file gives other log-probabilities than the model: they differ by {max(differences):.2g}, "
@@ -67,8 +68,8 @@ def export_for_sherpa(
     if int8:
         content = quantize(content)
         run = _runner(content)
-        small = [model.text(best_path(run(standardised(one)))) for one in some]
-        report(f"8-bit weights: {_difference(found, small)} of the characters change")
+        small = [model.text(best(run(standardised(one)))) for one in some]
+        compare_errors(found, small, texts, force=force, report=report)
     if not times_are_right(model):
         report(
             f"times: sherpa-onnx counts 20 ms a frame, and frames of this model last {model.stride / 16:g} ms; "
@@ -88,12 +89,6 @@ def standardised(waveform: np.ndarray) -> np.ndarray:
 def _runner(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     return lambda waveform: session.run(None, {"x": waveform[None]})[0][0]
-
-
-def _difference(before: Sequence[str], after: Sequence[str]) -> str:
-    if not any(before):
-        return "none"
-    return f"{score(before, after, interval=False).cer.percent:.2f} %"
 
 
 def to_sherpa(model: Recognizer, level: float) -> tuple[bytes, str]:

@@ -1,7 +1,7 @@
 """The proof that an exported file answers as the model does: both compute the same waveforms, alone and in batches."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +9,17 @@ import numpy as np
 import torch
 
 from asr.batching import pad
+from asr.decoding.greedy import best_path
+from asr.errors import ExportError
 from asr.model import SpeechModel
 from asr.runtime.session import Session
-from asr.text import BLANK
+from asr.scoring.wer import score
 
 TOLERANCE = 1e-4  # largest `difference` between PyTorch and a file in float32
 _LARGE = 10.0  # nats; float32 has fewer digits after the point for more improbable units
 _BATCH = 8  # waveforms computed together
 _SYNTHETIC = 16  # waveforms
+_WORSE = 0.3  # percentage points of errors that 8-bit weights may cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ def difference(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def compare(model: SpeechModel[Any], session: Session, waveforms: Sequence[np.ndarray]) -> Comparison:
-    """Compute waveforms `(N,)` with both, one by one and in batches of similar length."""
+    """Compute waveforms `(N,)` with the model and with the file, one by one and in batches of similar length."""
     order = sorted(waveforms, key=len)
     spent = [0.0, 0.0]
     largest, paths = 0.0, 0
@@ -57,7 +60,7 @@ def compare(model: SpeechModel[Any], session: Session, waveforms: Sequence[np.nd
                 if ours.shape != theirs.shape:
                     return Comparison(len(order), 0.0, np.inf, len(order), (0.0, 0.0))
                 largest = max(largest, difference(ours, theirs))
-                paths += size == 1 and best_path(ours) != best_path(theirs)
+                paths += size == 1 and best(ours) != best(theirs)
     seconds = sum(map(len, order)) / model.sample_rate
     return Comparison(len(order), seconds, largest, paths, (spent[0] / seconds, spent[1] / seconds))
 
@@ -76,15 +79,54 @@ def synthetic(sample_rate: int) -> list[np.ndarray]:
 def _log_probs(model: SpeechModel[Any], waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
     audio, lengths = pad(waveforms)
     outputs = model.compute(audio, lengths)
-    if isinstance(outputs, torch.Tensor):  # of classes
+    if isinstance(outputs, torch.Tensor):  # a classifier returns log-probabilities alone
         return list(outputs.cpu().numpy())
     rows, frames = outputs
     return [row[:count] for row, count in zip(rows.cpu().numpy(), frames.tolist(), strict=True)]
 
 
-def best_path(log_probs: np.ndarray) -> list[int]:
-    """Return the units of the best path of `(S, V)`, or the best class of `(C,)` in a list."""
-    path = np.atleast_1d(log_probs.argmax(axis=-1))
+def best(log_probs: np.ndarray) -> tuple[int, ...]:
+    """Return the units of the best path of `(S, V)`, or the best class of `(C,)` alone."""
     if log_probs.ndim == 1:
-        return path.tolist()
-    return path[(np.diff(path, prepend=BLANK) != 0) & (path != BLANK)].tolist()
+        return (int(log_probs.argmax()),)
+    return best_path(log_probs[None], [len(log_probs)])[0].units
+
+
+def compare_errors(
+    before: Sequence[str],
+    after: Sequence[str],
+    references: Sequence[str] | None,
+    *,
+    classes: bool = False,
+    force: bool = False,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Report the errors of the answers before and after quantisation: the CER of texts, or the share of wrong classes.
+
+    Without references that hold a word, the answers after are compared with the answers before. Raises ExportError if
+    the errors rise by more than 0.3 percentage points, or cannot be counted, unless `force` is set.
+    """
+    name, against = "wrong classes" if classes else "CER", "the references"
+    if references is None or not any(references):
+        references, against = before, "the answers in float32"
+    if not any(references):
+        if force:
+            report("8-bit weights: the model writes no text for these sounds, so errors are not counted")
+            return
+        raise ExportError(
+            "--int8: the model writes no text for these sounds, so errors cannot be counted; name recordings: "
+            "--check MANIFEST"
+        )
+    first, last = (_percent(references, answers, classes) for answers in (before, after))
+    report(f"8-bit weights: {name} {first:.2f} % -> {last:.2f} %, against {against}")
+    if last - first > _WORSE and not force:
+        raise ExportError(
+            f"--int8: {name} rises from {first:.2f} to {last:.2f} %, by more than {_WORSE} points, so no file is "
+            "written; export without --int8, or add --force"
+        )
+
+
+def _percent(references: Sequence[str], answers: Sequence[str], classes: bool) -> float:
+    if classes:
+        return 100 * float(np.mean([one != other for one, other in zip(references, answers, strict=True)]))
+    return score(references, answers, interval=False).cer.percent

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class TrainedLengths(BaseModel):
-    """What training saw, in seconds, stored in the model file. A recording that is longer is cut."""
+    """Hold the lengths of training recordings, in seconds, for the model file; longer recordings are cut."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 

@@ -20,7 +20,7 @@ from asr.recognition.latency import require_streamable
 from asr.recognition.steady import blank, is_steady
 from asr.recognition.transcriber import DECODER_PREFIX, Transcriber
 from asr.runtime.session import Session
-from asr.runtime.stream import AcousticStream
+from asr.runtime.stream import SessionStream
 from asr.text import Units
 
 
@@ -84,9 +84,9 @@ class ExportedRecognizer(Transcriber):
     def require_ctc_search(self) -> None:
         """Do nothing: only models with CTC alone can be exported."""
 
-    def acoustic_stream(self) -> AcousticStream:
+    def acoustic_stream(self) -> SessionStream:
         require_streamable(self.settings)
-        return AcousticStream(self.session, self.settings)
+        return SessionStream(self.session, self.settings)
 
     def frame_rows(
         self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]

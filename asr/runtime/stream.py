@@ -39,7 +39,7 @@ class _Window:
 
 
 @dataclass(slots=True)
-class AcousticStream:
+class SessionStream:
     """Samples -> log-probabilities, each as soon as its last sample has come.
 
     `settings` are the sections `features` and `model` of the configuration of the model, which must be able to stream.

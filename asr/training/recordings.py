@@ -15,7 +15,7 @@ from asr.corpus.pack import PackedCorpus
 from asr.training.pauses import make_pause
 
 _SHORTEST, _LONGEST = 0.2, 1.5  # seconds of a pause between joined utterances
-_SHARES = 0.25, 1.0  # of a mean utterance; short utterances get pauses that are no longer
+_SHARES = 0.25, 1.0  # most seconds of these two pauses, as shares of the mean length of an utterance
 _GAP = 2.0  # seconds; longest real pause between two utterances that are joined
 _ROUNDING = 0.005  # seconds
 _JOINED = 6.0  # seconds; short utterances are joined up to about this length
