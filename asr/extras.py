@@ -13,6 +13,7 @@ OPTIONAL = {
     "accelerate": ("Accelerate", "train"),
     "av": ("PyAV", "data"),
     "espeakng_loader": ("eSpeak NG", "train"),
+    "fastapi": ("FastAPI", "serve"),
     "filelock": ("filelock", "train"),
     "jinja2": ("Jinja", "data"),
     "jiwer": ("JiWER", "data"),
@@ -22,13 +23,18 @@ OPTIONAL = {
     "matplotlib": ("Matplotlib", "train"),
     "numba": ("Numba", "data"),
     "onnx": ("ONNX", "train"),
+    "prometheus_client": ("the Prometheus client", "serve"),
     "pyarrow": ("Arrow", "train"),
+    "python_multipart": ("python-multipart", "serve"),
     "rapidfuzz": ("RapidFuzz", "data"),
     "sacrebleu": ("sacreBLEU", "translation"),
     "scipy": ("SciPy", "data"),
     "sounddevice": ("sounddevice", "microphone"),
     "torch": ("PyTorch", "train"),
     "torchaudio": ("torchaudio", "train"),
+    "uvicorn": ("Uvicorn", "serve"),
+    "websockets": ("websockets", "serve"),
+    "wyoming": ("Wyoming", "serve"),
 }
 
 

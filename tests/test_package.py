@@ -31,7 +31,7 @@ def _names(requirements: list[str]) -> set[str]:
 
 
 def test_every_optional_package_is_explained() -> None:
-    for extra in ("data", "train", "microphone", "translation"):
+    for extra in ("data", "train", "serve", "microphone", "translation"):
         assert _names(EXTRAS[extra]) - {"own_asr"} == {name for name, (_, of) in OPTIONAL.items() if of == extra}
     assert not _names(PROJECT["dependencies"]) & OPTIONAL.keys()
     assert PROJECT["name"] == DISTRIBUTION
@@ -56,7 +56,7 @@ def test_torch_and_torchaudio_are_pinned_as_a_pair() -> None:
 def test_every_requirement_is_pinned_and_no_index_is_named() -> None:
     pinned = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
     assert "://" not in pinned and "--" not in pinned
-    direct = [*PROJECT["dependencies"], *EXTRAS["data"], *EXTRAS["train"], *EXTRAS["docs"], *EXTRAS["dev"]]
+    direct = [*PROJECT["dependencies"], *EXTRAS["data"], *EXTRAS["train"], *EXTRAS["serve"], *EXTRAS["docs"], *EXTRAS["dev"]]
     for name in _names(direct) - {"own_asr"}:
         assert re.search(rf"^{name.replace('_', '-')}==", pinned, re.MULTILINE), f"{name}: see CONTRIBUTING.md"
 

@@ -1,0 +1,1 @@
+"""The service and its page: `asr serve`. It never opens a path or an address that a request names."""
