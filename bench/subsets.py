@@ -62,6 +62,8 @@ def in_order(utterances: Iterable[Utterance], by: str) -> list[Utterance]:
 
 
 def seconds(utterances: Iterable[Utterance]) -> float:
+    if missing := [utterance.id for utterance in utterances if utterance.duration is None]:
+        raise SystemExit(f"{len(missing)} lines state no duration, {missing[0]!r} first: add `duration` in seconds")
     return sum(utterance.duration or 0.0 for utterance in utterances)
 
 
