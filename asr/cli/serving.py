@@ -62,6 +62,10 @@ def serve(
             metavar="SECONDS", min=0, max=10, help="Time that a request waits for others to be computed with."
         ),
     ] = 0.0,
+    idle: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=1, help="Time after which a connection that sends nothing is closed."),
+    ] = 30.0,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, help="Longest time from the end of an upload to its answer.")
     ] = 600.0,
@@ -89,7 +93,7 @@ def serve(
     from asr.serving.server import Address, serve
     from asr.serving.service import Service
 
-    limits = Limits(upload=upload, queue=queue, latency=latency, timeout=timeout)
+    limits = Limits(upload=upload, queue=queue, latency=latency, timeout=timeout, idle=idle)
     engine = Engine(found, workers=workers, limits=limits, defaults=Options(hotwords=favoured, phrases=allowed))
     address = Address(host, port, tls_cert, tls_key)
     service = Service(engine, limits, data, keys, origins, address.is_local)
