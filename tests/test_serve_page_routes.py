@@ -179,7 +179,7 @@ def error_of_conflict(response: Any) -> str:
     return message
 
 
-def test_recording_that_is_damaged_fails_with_its_reason(
+def test_recording_that_is_cut_short_is_transcribed_as_far_as_it_goes(
     client: TestClient, speech: np.ndarray, tmp_path: Path
 ) -> None:
     soundfile.write(tmp_path / "cut.wav", speech, RATE)
