@@ -3,12 +3,18 @@
 import { api } from "./api.js";
 import { direction, language, t } from "./strings.js";
 import { show as edit } from "./views/edit.js";
+import { show as next } from "./views/next.js";
+import { show as record } from "./views/record.js";
 import { show as recordings } from "./views/recordings.js";
+import { show as train } from "./views/train.js";
 
 // Views by the first part of the address after `#/`; those with a name in the navigation have `place`.
 const VIEWS = {
   recordings: { show: recordings, place: "place.recordings" },
   edit: { show: edit },
+  record: { show: record, place: "place.record", folder: true },
+  train: { show: train, place: "place.train", folder: true },
+  next: { show: next, place: "place.next", folder: true },
 };
 const FIRST = "recordings";
 
