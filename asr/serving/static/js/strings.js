@@ -17,7 +17,8 @@ const ENGLISH = {
   "problem.job": "The task failed. The log of the service says why.",
 
   // Record prompts.
-  "place.record": "Record prompts",
+  "place.record": "Prompts",
+  "record.title": "Record prompts",
   "record.folder": "Recording prompts needs a folder: start the service with --data FOLDER.",
   "record.place": "Prompt {place} of {count}",
   "record.level": "Level of the microphone",
@@ -56,7 +57,7 @@ const ENGLISH = {
   },
   "record.unsaved.retry": "Try again",
   "record.unsaved.file": "Save as a file",
-  "record.unsaved.elsewhere": "A recording of a prompt could not be saved. It is kept: open “Record prompts”.",
+  "record.unsaved.elsewhere": "A recording of a prompt could not be saved. It is kept: open “Prompts”.",
   "record.key.space": "Space",
   "record.key.space.does": "record, stop",
   "record.key.enter": "Enter",
