@@ -144,7 +144,7 @@ export class Editor {
     checkNext: () => this.#checkNext(),
     uncheck: () => this.#mark(this.current, false),
     toggle: () => this.#toggle(),
-    playWord: () => this.#playWord(this.current, this.place),
+    playWord: () => this.#playWord(this.current, this.#cursor),
     loop: () => this.#loop(),
     slower: () => this.#changeSpeed(-1),
     faster: () => this.#changeSpeed(1),
@@ -159,7 +159,7 @@ export class Editor {
     nextSegment: () => this.#neighbour(1),
     undo: () => this.#step(this.history.undo()),
     redo: () => this.#step(this.history.redo()),
-    save: () => this.saving.now(),
+    save: () => this.saving.now({ again: true }),
     leaveText: () => this.toolbar.play.focus(),
     help: () => help(),
     zoomIn: () => this.timeline.zoom(0.5),
@@ -207,6 +207,12 @@ export class Editor {
     this.#show();
     this.saving.changed();
     if (documents.find(this.doc, id)) this.#goTo(id, this.place);
+  }
+
+  /** Return the place of the cursor in the text of the segment in work. */
+  get #cursor() {
+    const field = this.rows.rows.get(this.current)?.field;
+    return field && field === document.activeElement ? field.selectionStart : this.place;
   }
 
   /** Put the cursor into a segment, which becomes the one in work. */
@@ -258,7 +264,7 @@ export class Editor {
   #split() {
     const segment = documents.find(this.doc, this.current);
     if (!segment) return;
-    const doc = documents.split(this.doc, this.current, this.place, this.player.time);
+    const doc = documents.split(this.doc, this.current, this.#cursor, this.player.time);
     if (!this.#apply(doc, this.current)) return this.session.say(t("edit.noSplit"));
     const place = doc.segments.findIndex(({ id }) => id === this.current);
     this.#goTo(doc.segments[place + 1].id, 0);
@@ -381,7 +387,7 @@ export class Editor {
     if (!segment) return;
     const { field } = this.rows.rows.get(segment.id);
     const chosen = field.selectionEnd > field.selectionStart;
-    const token = documents.tokenAt(segment, this.place);
+    const token = documents.tokenAt(segment, this.#cursor);
     const [from, to] = chosen ? [field.selectionStart, field.selectionEnd] : [token?.from ?? 0, token?.to ?? 0];
     const whole = documents.tokens(segment.text).filter((one) => one.to > from && one.from < to);
     const [start, end] = [whole[0]?.from ?? 0, whole.at(-1)?.to ?? 0];
@@ -497,6 +503,7 @@ export class Editor {
     if (unsaved.version !== this.saving.version) {
       const theirs = { duration: this.doc.duration, segments: this.doc.segments, version: this.saving.version };
       this.history.apply({ ...this.doc, segments: unsaved.segments }, null);
+      this.saving.conflicts();
       this.#conflict(theirs);
     } else {
       this.history.apply({ ...this.doc, segments: unsaved.segments }, null);

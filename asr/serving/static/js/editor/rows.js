@@ -74,11 +74,17 @@ export class Rows {
       autocapitalize: "none",
       autocorrect: "off",
       autocomplete: "off",
-      oninput: () => this.actions.written(id, field.value),
+      oninput: () => {
+        this.actions.at(id, field.selectionStart);
+        this.actions.written(id, field.value);
+      },
       onselect: () => this.actions.at(id, field.selectionStart),
       onkeyup: () => this.actions.at(id, field.selectionStart),
       onfocus: () => this.actions.at(id, field.selectionStart),
-      onclick: () => field.selectionStart === field.selectionEnd && this.actions.clicked(id, field.selectionStart),
+      onclick: () => {
+        this.actions.at(id, field.selectionStart);
+        if (field.selectionStart === field.selectionEnd) this.actions.clicked(id, field.selectionStart);
+      },
       ondblclick: () => this.actions.doubleClicked(id, field.selectionStart),
     });
     const play = make("button", { type: "button", class: "plain time", onclick: () => this.actions.played(id) });

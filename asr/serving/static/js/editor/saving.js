@@ -51,12 +51,22 @@ export class Saving {
     this.#settled();
   }
 
-  /** Save now what is not saved; return whether the service has everything. */
-  async now() {
+  /** Wait for the reader's decision between this version and that of another person. */
+  conflicts() {
+    clearTimeout(this.timer);
+    this.#tell("conflict");
+  }
+
+  /**
+   * Save now what is not saved; return whether the service has everything.
+   *
+   * After a conflict that is not decided nothing is sent, but with `again`: the service answers with the other version.
+   */
+  async now({ again = false } = {}) {
     clearTimeout(this.timer);
     if (this.running) await this.running;
     if (this.clean) return true;
-    if (this.state === "conflict") return false;
+    if (this.state === "conflict" && !again) return false;
     this.running = this.#save();
     await this.running;
     this.running = null;
@@ -86,7 +96,7 @@ export class Saving {
       else this.changed(); // typing went on
     } catch (error) {
       if (error.status === 409) {
-        this.#tell("conflict", error);
+        this.conflicts();
         this.conflict(error.answer.current);
       } else {
         this.#tell("failed", error);
