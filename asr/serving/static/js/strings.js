@@ -226,6 +226,7 @@ const ENGLISH = {
   "record.list": "All prompts",
   "record.list.done": "recorded",
   "record.list.change": "Change the list",
+  "record.list.intro": "Speakers read sentences aloud, one at a time. Write or paste the sentences, or load a text file.",
   "record.list.label": "Prompts: one sentence a line",
   "record.list.hint": "Recorded prompts stay, also where their line is taken out.",
   "record.list.save": "Save the list",

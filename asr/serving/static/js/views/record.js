@@ -83,7 +83,7 @@ class PromptView {
   lists() {
     const edit = make("button", { type: "button", onclick: () => this.edit() }, this.t("record.list.change"));
     const heading = make("summary", {}, this.t("record.list"));
-    return make("details", { class: "prompts" }, heading, make("div", { class: "controls" }, edit), this.list);
+    return make("details", { class: "prompts" }, heading, make("div", { class: "bar" }, edit), this.list);
   }
 
   async load() {
