@@ -2,8 +2,6 @@
 
 import { t } from "./strings.js";
 
-const KEY = "asr_key"; // of the session storage, and the name of the cookie
-
 /** A request that failed: a message for people, the HTTP status (0: no answer), and the answer if there was one. */
 export class Problem extends Error {
   constructor(message, status = 0, answer = null) {
@@ -17,20 +15,6 @@ export class Problem extends Error {
 /** Return the part of an address that names a recording: its path, each part of it encoded. */
 export function encoded(id) {
   return id.split("/").map(encodeURIComponent).join("/");
-}
-
-function headers(more = {}) {
-  const key = sessionStorage.getItem(KEY);
-  return key ? { ...more, Authorization: `Bearer ${key}` } : more;
-}
-
-/** Ask for the key of the service; return whether one was given. Sound and downloads send it as a cookie. */
-function askForKey() {
-  const key = window.prompt(t("key.ask"))?.trim();
-  if (!key) return false;
-  sessionStorage.setItem(KEY, key);
-  document.cookie = `${KEY}=${encodeURIComponent(key)}; path=/; SameSite=Strict`;
-  return true;
 }
 
 function parsed(text) {
@@ -50,12 +34,11 @@ function problem(status, text) {
 async function request(method, path, options = {}) {
   let response;
   try {
-    response = await fetch(path, { method, ...options, headers: headers(options.headers) });
+    response = await fetch(path, { method, ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(t("problem.unreachable"));
   }
-  if (response.status === 401 && askForKey()) return request(method, path, options);
   if (!response.ok) throw problem(response.status, await response.text());
   return response;
 }
@@ -77,12 +60,10 @@ function upload(path, body, report = () => {}) {
   return new Promise((resolve, reject) => {
     const sending = new XMLHttpRequest();
     sending.open("POST", path);
-    for (const [name, value] of Object.entries(headers())) sending.setRequestHeader(name, value);
     sending.upload.onprogress = ({ loaded, total }) => report(total ? loaded / total : 0);
     sending.onerror = () => reject(new Problem(t("problem.unreachable")));
     sending.onload = () => {
       if (sending.status < 300) resolve(parsed(sending.responseText) ?? sending.responseText);
-      else if (sending.status === 401 && askForKey()) upload(path, body, report).then(resolve, reject);
       else reject(problem(sending.status, sending.responseText));
     };
     sending.send(body);

@@ -11,7 +11,6 @@ const ENGLISH = {
   places: "Views",
   "place.recordings": "Recordings",
 
-  "key.ask": "This service needs a key. Ask the person who started it.",
   "problem.unreachable": "The service does not answer. Is it still running?",
   "problem.answer": "The service answered with status {status}.",
   "problem.job": "The task failed. The log of the service says why.",
@@ -29,7 +28,10 @@ const ENGLISH = {
   "recordings.noModel": "No model yet: train one, or start the service with a model.",
   "recordings.transcribe": "Transcribe",
   "recordings.transcribeName": "Transcribe {name}",
-  "recordings.transcribeAll": { one: "Transcribe the new one", other: "Transcribe all {count} new ones" },
+  "recordings.transcribeAll": {
+    one: "Transcribe the new recording",
+    other: "Transcribe {count} new recordings",
+  },
   "recordings.waiting": "Waiting …",
   "recordings.progress": "Transcribing: {percent} %",
   "recordings.transcribed": "Transcribed.",
@@ -60,7 +62,6 @@ const ENGLISH = {
   "single.open": "Open a recording",
   "single.working": "Transcribing {name} …",
   "single.silent": "No speech was found in {name}.",
-  "single.download": "Download",
   "single.copy": "Copy the text",
   "single.copied": "Copied.",
 
@@ -110,7 +111,7 @@ const ENGLISH = {
   "edit.noMoreDoubt": "No doubtful word after this place.",
   "edit.noEarlierDoubt": "No doubtful word before this place.",
   "edit.noSplit": "Put the cursor between two words first. A segment without text is split where the recording plays.",
-  "edit.noJoin": "No later segment of this speaker to join with.",
+  "edit.noJoin": "There is no next segment, or somebody else speaks it.",
   "edit.noMove": "There is no room to move this border.",
   "edit.moved": "From {start} to {end}.",
   "edit.noRoom": "A segment lies here already.",

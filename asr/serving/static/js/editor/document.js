@@ -156,18 +156,11 @@ export function split(doc, id, place, time = null) {
   );
 }
 
-/** Return the segment that `join` joins with a segment: the next one of its speaker. */
-export function following(doc, id) {
-  const place = doc.segments.findIndex((segment) => segment.id === id);
-  if (place < 0) return undefined;
-  const speaker = doc.segments[place].speaker ?? null;
-  return doc.segments.slice(place + 1).find((segment) => (segment.speaker ?? null) === speaker);
-}
-
-/** Join a segment with the next one of its speaker. Their alternatives are dropped: they are of the parts. */
+/** Join a segment with the next one, if one person speaks both. Their alternatives are dropped: they are of the parts. */
 export function join(doc, id) {
-  const [segment, next] = [find(doc, id), following(doc, id)];
-  if (!segment || !next) return doc;
+  const place = doc.segments.findIndex((segment) => segment.id === id);
+  const [segment, next] = doc.segments.slice(place, place + 2);
+  if (place < 0 || !next || (segment.speaker ?? null) !== (next.speaker ?? null)) return doc;
   // Words of one part alone would leave the other part without times.
   const words = [segment, next].flatMap((part) => {
     if (!segment.words?.length && !next.words?.length) return [];

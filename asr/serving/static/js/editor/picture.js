@@ -1,6 +1,6 @@
 /** The picture of a part of a recording on a canvas: waveform, spectrogram and axis of seconds. */
 
-import { heat } from "../../../shared/heat.js";
+import { DARK, LIGHT, heat } from "../../../shared/heat.js";
 import { Spectrogram } from "../../../shared/spectrum.js";
 import { clock } from "../times.js";
 import { RATE } from "./sound.js";
@@ -86,7 +86,7 @@ export class Picture {
     const columns = Array.from({ length: Math.round(span / step) }, (_, index) => {
       return this.spectra.column(first + index, samples, from);
     });
-    return heat(columns, this.spectra.bins);
+    return heat(columns, this.spectra.bins, matchMedia("(prefers-color-scheme: dark)").matches ? DARK : LIGHT);
   }
 }
 

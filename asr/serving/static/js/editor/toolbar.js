@@ -70,6 +70,7 @@ export class Toolbar {
         this.speed,
         this.loop,
         make("span", { class: "gap" }),
+        make("label", { class: "optional" }, t("edit.shade"), " ", this.doubt),
         button(editor, "previousDoubt", "⇤ ?"),
         button(editor, "nextDoubt", "? ⇥"),
         button(editor, "alternatives", t("edit.alternatives"), { "aria-label": null }),
@@ -82,7 +83,6 @@ export class Toolbar {
         button(editor, "zoomOut", "−"),
         button(editor, "zoomIn", "+"),
         this.spectrogram,
-        make("label", { class: "optional" }, t("edit.shade"), " ", this.doubt),
       ),
     );
   }

@@ -23,7 +23,7 @@ export function showSingle(root, { api, session }) {
       sound.button,
       session.models.length > 1 ? model : null,
     ),
-    make("p", { class: "hint" }, t("single.drop")),
+    make("p", { class: "hint drop" }, t("single.drop")),
     result,
   );
   if (!session.models.length) session.complain(t("recordings.noModel"));

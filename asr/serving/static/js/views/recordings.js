@@ -41,7 +41,7 @@ export async function show(root, context) {
       session.models.length > 1 ? model : null,
       all,
     ),
-    make("p", { class: "hint" }, t("recordings.drop", { folder: session.folder })),
+    make("p", { class: "hint drop" }, t("recordings.drop", { folder: session.folder })),
     make("div", { class: "bar" }, summary, make("span", { class: "wide" }), filter),
     list,
   );
