@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from asr.errors import AsrError
 from asr.files import write_whole
@@ -56,11 +57,15 @@ def write(transcript: Transcript, recording: Path, paths: Mapping[str, Path], *,
             f"{recording}: -f {','.join(timed)} needs the times of words, and a model without CTC (model.decoder: "
             "attention) does not have them; write txt or json, or train with model.decoder=joint"
         )
-    transcript = clean(transcript)
     for name, path in paths.items():
-        writer = import_module(f"asr.writers.{name.lower()}")
         options = (path, eaf) if name == "eaf" else ()
-        write_whole(path, writable(writer.render(transcript, recording, *options)).encode())
+        write_whole(path, content_of(name, transcript, recording, *options))
+
+
+def content_of(name: str, transcript: Transcript, recording: Path, *options: Any) -> bytes:
+    """Return the content of the file of one format, with the `options` of its `render`, as `write` writes it."""
+    writer = import_module(f"asr.writers.{name.lower()}")
+    return writable(writer.render(clean(transcript), recording, *options)).encode()
 
 
 def save(transcript: Transcript, path: Path) -> None:
