@@ -1,4 +1,4 @@
-"""The engine of the service: answers are those of the library, batches do not cross, processes that die are replaced."""
+"""The engine of the service: answers are those of the library, and processes that die are replaced."""
 
 import asyncio
 import os
@@ -158,8 +158,8 @@ def test_streams_answer_as_the_library(folder: Path) -> None:
     assert words == expected and transcript == stream.finish()
     assert list(whole.words[: len(paused)]) == paused and len(paused) > 1
     starts = [sum(len(w) + 2 * RATE for w in waves[:index]) / RATE for index in range(3)]
-    assert all(any(start - 0.5 <= word.start <= start + len(wave) / RATE + 0.7 for start, wave in zip(starts, waves, strict=True))
-               for word in whole.words)  # fmt: skip
+    spoken = [(start - 0.5, start + len(wave) / RATE + 0.7) for start, wave in zip(starts, waves, strict=True)]
+    assert all(any(start <= word.start <= end for start, end in spoken) for word in whole.words)
 
 
 def test_limits(folder: Path) -> None:

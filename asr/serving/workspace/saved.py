@@ -18,7 +18,7 @@ from asr.serving.workspace.lock import locked
 from asr.serving.workspace.paths import TakenError, Workspace
 from asr.serving.workspace.recordings import header_of, seconds_of
 from asr.transcript import Transcript
-from asr.writers import content_of
+from asr.writers import render
 from asr.writers.clean import clean, writable
 from asr.writers.eaf import TIER, renewed, tiers_of
 
@@ -181,7 +181,7 @@ def _rendered(opened: Opened, document: Document, format: str, target: Path) -> 
     """Return the content of a file of a document. An ELAN file that is there keeps all that is not our tier."""
     transcript = document.transcript(opened.duration or 0.0)
     if format != "eaf":
-        return content_of(format, transcript, opened.recording)
+        return render(transcript, opened.recording, format, target).encode()
     return writable(_elan(clean(transcript), opened.recording, target)).encode()
 
 
