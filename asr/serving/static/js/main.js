@@ -26,6 +26,7 @@ let turn = 0; // counts the views shown: a view whose loading is overtaken by an
 const session = {
   version: "",
   models: [],
+  model: null, // the model that a view has chosen for the next transcriptions
   folder: null,
   formats: [],
   train: false,

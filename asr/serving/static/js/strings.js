@@ -177,7 +177,8 @@ const ENGLISH = {
   "key.download": "Download in another format",
 
   // Record prompts.
-  "place.record": "Record prompts",
+  "place.record": "Prompts",
+  "record.title": "Record prompts",
   "record.folder": "Recording prompts needs a folder: start the service with --data FOLDER.",
   "record.place": "Prompt {place} of {count}",
   "record.level": "Level of the microphone",
@@ -216,7 +217,7 @@ const ENGLISH = {
   },
   "record.unsaved.retry": "Try again",
   "record.unsaved.file": "Save as a file",
-  "record.unsaved.elsewhere": "A recording of a prompt could not be saved. It is kept: open “Record prompts”.",
+  "record.unsaved.elsewhere": "A recording of a prompt could not be saved. It is kept: open “Prompts”.",
   "record.key.space": "Space",
   "record.key.space.does": "record, stop",
   "record.key.enter": "Enter",
@@ -228,6 +229,7 @@ const ENGLISH = {
   "record.list": "All prompts",
   "record.list.done": "recorded",
   "record.list.change": "Change the list",
+  "record.list.intro": "Speakers read sentences aloud, one at a time. Write or paste the sentences, or load a text file.",
   "record.list.label": "Prompts: one sentence a line",
   "record.list.hint": "Recorded prompts stay, also where their line is taken out.",
   "record.list.save": "Save the list",

@@ -51,12 +51,13 @@ export function promptForm({ t, text, save, cancel, complain }) {
   return make(
     "form",
     { class: "prompt-form", onsubmit: submit },
+    make("p", { class: "hint" }, t("record.list.intro")),
     make("label", { for: "prompt-text" }, t("record.list.label")),
     area,
     make("p", { class: "hint" }, t("record.list.hint")),
     make(
       "div",
-      { class: "controls" },
+      { class: "bar" },
       button,
       make("label", { class: "button" }, t("record.list.load"), files),
       cancel ? make("button", { type: "button", onclick: cancel }, t("record.list.cancel")) : null,

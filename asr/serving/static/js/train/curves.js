@@ -3,6 +3,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const [LEFT, RIGHT, TOP, BOTTOM, HEIGHT] = [48, 12, 10, 36, 220]; // pixels
 const MOST_MARKERS = 30; // epochs up to which each epoch has a marker of its own
+const QUARTERED = [1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10]; // whose quarters are short numbers
 
 /**
  * Draw series over epochs.
@@ -12,7 +13,7 @@ const MOST_MARKERS = 30; // epochs up to which each epoch has a marker of its ow
  */
 export function curves({ epochs, series, width, label, unit = "", axis }) {
   const finite = series.flatMap(({ values }) => values.filter(Number.isFinite));
-  const top = roundUp(Math.max(...finite, 0) || 1);
+  const top = roundUp(Math.max(...finite, 0) || 1, QUARTERED);
   const last = Math.max(...epochs, 2);
   const x = (epoch) => LEFT + ((epoch - 1) / (last - 1)) * (width - LEFT - RIGHT);
   const y = (value) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM);
@@ -49,16 +50,16 @@ function marker(kind, x, y) {
   return node(attributes[0], { ...attributes[1], class: `marker ${kind}` });
 }
 
-/** Return the lowest number of 1, 2, 4, 5, 8 or 10 times a power of ten that is not below `value`. */
-function roundUp(value) {
+/** Return the lowest of `factors` times a power of ten that is not below `value`. */
+function roundUp(value, factors) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 4, 5, 8, 10].map((factor) => factor * power).find((one) => one >= value * (1 - 1e-9));
+  return factors.map((factor) => factor * power).find((one) => one >= value * (1 - 1e-9));
 }
 
 /** Return whole epochs from 1 to `last` with equal steps, at most `most`. */
 function ticks(last, most) {
   let step = 1;
-  while ((last - 1) / step + 1 > most) step = roundUp(step + 1);
+  while ((last - 1) / step + 1 > most) step = roundUp(step + 1, [1, 2, 5, 10]);
   const found = [1];
   for (let epoch = step; epoch <= last; epoch += step) if (epoch > 1) found.push(epoch);
   return found;

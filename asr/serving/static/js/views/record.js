@@ -15,7 +15,7 @@ const FREE = "input, textarea, select, button, a, summary, audio, [contenteditab
 let takes = null; // takes on their way; they outlive the view, so that none is lost
 
 export async function show(root, { api, t, session }) {
-  root.append(make("h1", {}, t("place.record")));
+  root.append(make("h1", {}, t("record.title")));
   if (session.folder === null) {
     root.append(make("p", {}, t("record.folder")));
     return () => {};
@@ -63,7 +63,7 @@ class PromptView {
     this.unsaved = make("div");
     this.list = make("ol", { class: "prompt-list" });
     this.form = make("div", { class: "prompt-edit" });
-    this.body = make("div", {}, this.progress, this.stage.root, this.unsaved, this.keys(), this.lists());
+    this.body = make("div", { hidden: true }, this.progress, this.stage.root, this.unsaved, this.keys(), this.lists());
     root.append(this.body, this.form, this.player);
     takes.changed = (take, answer) => this.changed(take, answer);
     this.listeners = new AbortController();
@@ -83,7 +83,7 @@ class PromptView {
   lists() {
     const edit = make("button", { type: "button", onclick: () => this.edit() }, this.t("record.list.change"));
     const heading = make("summary", {}, this.t("record.list"));
-    return make("details", { class: "prompts" }, heading, make("div", { class: "controls" }, edit), this.list);
+    return make("details", { class: "prompts" }, heading, make("div", { class: "bar" }, edit), this.list);
   }
 
   async load() {

@@ -23,7 +23,7 @@ export async function show(root, context) {
   const model = make(
     "select",
     { "aria-label": t("recordings.model"), onchange: () => draw() },
-    session.models.map(({ id }) => make("option", {}, id)),
+    session.models.map(({ id }) => make("option", { selected: id === session.model }, id)),
   );
   const all = make("button", { type: "button", class: "main", onclick: () => transcribe(fresh()) });
   const filter = make("input", { type: "search", placeholder: t("recordings.filter"), "aria-label": t("recordings.filter"), oninput: () => draw() });

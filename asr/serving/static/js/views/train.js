@@ -61,7 +61,7 @@ class TrainView {
     return [
       ...(spoken ? [read] : []),
       ...recordings
-        .filter(({ id, checked }) => checked && !id.startsWith(`${folder}/`))
+        .filter(({ checked }) => checked)
         .map(({ id, checked, duration }) => {
           const long = duration === null ? "" : clock(duration, 0);
           return { id, name: id, detail: t("train.source.recording", { count: checked, duration: long }) };
