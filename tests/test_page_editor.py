@@ -191,7 +191,7 @@ def test_alternatives_are_offered(open_page: Callable[..., Any], recording: str)
     assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
 
 
-@pytest.mark.parametrize("choice", ["mine", "theirs"])
+@pytest.mark.parametrize("choice", ["Keep mine", "Take theirs", "Keep both changes"])
 def test_two_readers_lose_nothing(open_page: Callable[..., Any], work: Path, recording: str, choice: str) -> None:
     """The second to save sees both versions; the one not taken is one step back."""
     first, second = open_page(f"#/edit/{recording}"), open_page(f"#/edit/{recording}")
@@ -204,15 +204,18 @@ def test_two_readers_lose_nothing(open_page: Callable[..., Any], work: Path, rec
     dialog.get_by_text("the first reader").wait_for()
     assert dialog.get_by_text("the second reader").is_visible()
     assert texts(work, recording) == ["the first reader", "four five six", "seven eight nine"]
-    dialog.get_by_role("button", name="Keep mine" if choice == "mine" else "Take theirs").click()
+    second.keyboard.press("Enter")  # typing goes on: no button is pressed unread
+    assert dialog.is_visible()
+    dialog.get_by_role("button", name=choice).click()
     state(second, "saved")
     mine = ["one two three", "four five six", "the second reader"]
     theirs = ["the first reader", "four five six", "seven eight nine"]
-    assert texts(work, recording) == (mine if choice == "mine" else theirs)
+    both = ["the first reader", "four five six", "the second reader"]
+    assert texts(work, recording) == {"Keep mine": mine, "Take theirs": theirs, "Keep both changes": both}[choice]
     field(second, 1).focus()
     second.keyboard.press("Control+z")
     values = [one.input_value() for one in second.locator(".segments textarea").all()]
-    assert values == (theirs if choice == "mine" else mine)
+    assert values == (mine if choice == "Take theirs" else theirs)
 
 
 def test_a_conflict_that_is_put_off_asks_again(open_page: Callable[..., Any], work: Path, recording: str) -> None:
