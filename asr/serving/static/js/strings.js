@@ -67,6 +67,7 @@ const ENGLISH = {
 
   // The editor.
   "edit.loading": "Loading …",
+  "edit.tier": "The text comes from the tier",
   "edit.back": "Back to the recordings",
   "edit.position": "Position in the recording",
   "edit.of": "{time} of {duration}",
@@ -95,7 +96,7 @@ const ENGLISH = {
   "edit.removed": "The segment is removed. Undo brings it back.",
   "edit.nameSpeaker": "Name the speaker …",
   "edit.askSpeaker": "The speaker of this segment:",
-  "edit.count": { one: "{checked} of {count} checked", other: "{checked} of {count} checked" },
+  "edit.count": "{checked} of {count} checked",
   "edit.check": "Check",
   "edit.checked": "Checked",
   "edit.isChecked": "Checked",
@@ -121,6 +122,7 @@ const ENGLISH = {
   "edit.notSaved": "Not saved: {reason} Your text is kept in this browser, and saving is tried again.",
   "edit.restored": "Changes that were not saved last time are here again.",
   "edit.leave": "The last changes are not saved in the folder. Leave anyway? This browser keeps them.",
+  "state.none": "",
   "state.saved": "Saved",
   "state.unsaved": "Not saved yet",
   "state.saving": "Saving …",

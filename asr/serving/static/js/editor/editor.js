@@ -70,7 +70,7 @@ export class Editor {
       id,
       version: opened.version,
       // Text that no model and no file brought is typed from nothing.
-      typed: opened.typed ?? (!opened.model && !opened.segments.length),
+      typed: opened.typed || (!opened.model && !opened.segments.length),
       effort: this.effort,
       put: (body) => api.put(this.address, body),
       present: () => this.doc.segments,
@@ -97,6 +97,7 @@ export class Editor {
     this.effort.note();
     this.#restore();
     this.#show();
+    this.#sounds(0, false);
     this.saving.changed();
     try {
       this.timeline.peaks = await this.api.get(`${this.recording}/peaks?count=${OVERVIEW_COLUMNS}`);
@@ -474,7 +475,7 @@ export class Editor {
   // Saving.
 
   #saveState(state, error) {
-    this.toolbar.showState(state, error?.message);
+    this.toolbar.showState(state === "saved" && !this.saving.version ? "none" : state, error?.message);
     this.session.complain(state === "failed" ? t("edit.notSaved", { reason: error.message }) : null);
   }
 

@@ -89,7 +89,7 @@ export class Toolbar {
 
   /** Show how far the reader has come, and what can be undone. */
   show({ checked, segments, past, future }) {
-    this.count.textContent = t("edit.count", { checked, count: segments });
+    this.count.textContent = segments ? t("edit.count", { checked, count: segments }) : "";
     this.undo.disabled = !past;
     this.redo.disabled = !future;
   }

@@ -6,8 +6,6 @@ import { clock } from "../times.js";
 import { acceptDrops, chosen } from "./files.js";
 import { microphone } from "./microphone.js";
 
-const FORMATS = { eaf: "eaf", TextGrid: "textgrid", srt: "srt", txt: "text" }; // suffix -> name in the API
-
 export function showSingle(root, { api, session }) {
   const result = make("div");
   const input = make("input", { type: "file", accept: "audio/*,video/*", onchange: () => take(chosen(input)[0]?.file) });
@@ -52,10 +50,10 @@ export function showSingle(root, { api, session }) {
     }
   }
 
-  async function download(file, suffix) {
-    const content = await api.upload("v1/transcribe", form(file, FORMATS[suffix]));
+  async function download(file, format) {
+    const content = await api.upload("v1/transcribe", form(file, format));
     const address = URL.createObjectURL(new Blob([content]));
-    make("a", { href: address, download: `${file.name.replace(/\.[^.]*$/, "")}.${suffix}` }).click();
+    make("a", { href: address, download: `${file.name.replace(/\.[^.]*$/, "")}.${format}` }).click();
     setTimeout(() => URL.revokeObjectURL(address), 60_000); // the browser reads it after the click
   }
 
@@ -74,8 +72,8 @@ export function showSingle(root, { api, session }) {
         "div",
         { class: "bar" },
         make("button", { type: "button", onclick: () => copy(text) }, t("single.copy")),
-        Object.keys(FORMATS).map((suffix) =>
-          make("button", { type: "button", onclick: () => download(file, suffix) }, t(`format.${suffix}`)),
+        session.formats.map((format) =>
+          make("button", { type: "button", onclick: () => download(file, format) }, t(`format.${format}`)),
         ),
       ),
     );
