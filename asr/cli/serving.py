@@ -73,31 +73,26 @@ def serve(
     """
     if not models and data is None:
         raise typer.BadParameter("name a model, or --data DIR for a page that trains one", param_hint="MODEL…")
-    from asr.serving.engine import Engine
+    show_log()
+    found, upload = named_models(models or []), parse_size(max_upload)
+    if data is not None and not data.is_dir():
+        raise AsrError(f"--data {data}: is no folder; make it, or name one that is there")
+    if hotwords and phrases:
+        raise AsrError("--phrases and --hotwords exclude each other; leave one of them out")
+    favoured, allowed = (tuple(read_lines(path)) if path else () for path in (hotwords, phrases))
+    keys = read_keys(api_key_file) if api_key_file else ()
+    origins = tuple(parse_origin(origin) for origin in cors or ())
+
+    from asr.serving.engine import Engine  # the web framework takes a second to load
     from asr.serving.limits import Limits
     from asr.serving.messages import Options
     from asr.serving.server import Address, serve
     from asr.serving.service import Service
 
-    show_log()
-    found = named_models(models or [])
-    if data is not None and not data.is_dir():
-        raise AsrError(f"--data {data}: is no folder; make it, or name one that is there")
-    limits = Limits(upload=parse_size(max_upload), queue=queue, latency=latency, timeout=timeout)
-    defaults = Options(
-        hotwords=tuple(read_lines(hotwords)) if hotwords else (), phrases=tuple(read_lines(phrases)) if phrases else ()
-    )
-    if hotwords and phrases:
-        raise AsrError("--phrases and --hotwords exclude each other; leave one of them out")
+    limits = Limits(upload=upload, queue=queue, latency=latency, timeout=timeout)
+    engine = Engine(found, workers=workers, limits=limits, defaults=Options(hotwords=favoured, phrases=allowed))
     address = Address(host, port, tls_cert, tls_key)
-    service = Service(
-        Engine(found, workers=workers, limits=limits, defaults=defaults),
-        limits,
-        data,
-        read_keys(api_key_file) if api_key_file else (),
-        tuple(parse_origin(origin) for origin in cors or ()),
-        address.is_local,
-    )
+    service = Service(engine, limits, data, keys, origins, address.is_local)
 
     def listening(url: str) -> None:
         for info in service.engine.models.values():
