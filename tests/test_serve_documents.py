@@ -321,7 +321,7 @@ def laid_out(rows: list[tuple[int, int, list[str], bool]]) -> list[Segment]:
 @settings(max_examples=200, deadline=None)
 def test_json_gives_back_every_document(rows: list[tuple[int, int, list[str], bool]]) -> None:
     document = Document(in_order(laid_out(rows), 20.0), model="m", written={"eaf": "0"})
-    assert from_json(to_json(document, "a.wav", 20.0), "a.json", 20.0) == document
+    assert from_json(to_json(document, "a.wav", 20.0), "a.json") == document
     assert in_order(document.segments, 20.0) == document.segments
 
 
@@ -420,6 +420,24 @@ def test_full_disk_loses_nothing(workspace: Workspace) -> None:
     assert any("a b.eaf" in note and "cannot be written" in note for note in saved.notes)
     assert len(open_document(workspace, NAME).document.segments) == 14
     assert (workspace.root / "kōrero" / "a b.eaf").read_bytes() == before["kōrero/a b.eaf"]
+
+
+def test_document_of_a_recording_that_became_shorter_still_opens(workspace: Workspace) -> None:
+    version = save_first(workspace)
+    soundfile.write(workspace.root / NAME, np.zeros(2 * RATE), RATE)
+    opened = open_document(workspace, NAME)
+    assert opened.version == version and opened.duration == 2.0 and len(opened.document.segments) == 2
+    with pytest.raises(AsrError, match="shorten it"):
+        save(workspace, NAME, version, opened.document.segments, seconds=1, typed=False)
+
+
+@pytest.mark.parametrize("samples", [23_998, 23_999, 24_001, 24_004])
+def test_segment_may_end_with_its_recording(workspace: Workspace, samples: int) -> None:
+    soundfile.write(workspace.root / NAME, np.zeros(samples), RATE)
+    for end in (3.0, 3.2):
+        saved = save(workspace, NAME, "", [segment(1, 0.0, end, "kia ora")], seconds=1, typed=False)
+        assert saved.document.segments[0].end == round(samples / RATE, 3) or end == saved.document.segments[0].end
+        (workspace.root / "kōrero" / "a b.json").unlink()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -15,7 +15,7 @@ from asr.files import write_whole
 from asr.serving.engine import Engine, Heard
 from asr.serving.errors import Busy
 from asr.serving.messages import Options, Progress
-from asr.serving.workspace.document import Document, Segment
+from asr.serving.workspace.document import Document, Segment, in_order
 from asr.serving.workspace.drafting import drafted, widened, with_draft
 from asr.serving.workspace.paths import NotThereError, Workspace
 from asr.serving.workspace.playable import seekable, write_wav
@@ -163,6 +163,7 @@ def _place(workspace: Workspace, name: str, draft: list[Segment], start: float, 
 
     def change(opened: Opened) -> Document:
         changed = with_draft(opened.document, draft, start, end, model)
+        changed = replace(changed, segments=in_order(changed.segments, None))
         path = json_file(opened.recording)
         if path.is_file() and {one.id for one in opened.document.segments} - {one.id for one in changed.segments}:
             write_whole(workspace.hidden("before", f"{name}.json"), path.read_bytes())

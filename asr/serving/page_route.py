@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from asr.errors import AsrError, OutputError
@@ -22,12 +23,16 @@ def page_route(workspace: Workspace, most: int | None = MOST) -> type[APIRoute]:
             handler = super().get_route_handler()
 
             async def handle(request: Request) -> Response:
+                body = _Body(request, most)
                 try:
-                    return await handler(request if most is None else _bounded(request, most))
+                    return await handler(body.request)
                 except OutputError as error:
                     raise OutputError(error.errno, error.strerror, workspace.shown(str(error.filename))) from None
                 except AsrError as error:
                     error.args = tuple(workspace.shown(one) if isinstance(one, str) else one for one in error.args)
+                    raise
+                except HTTPException:  # the framework explains any error in reading a body as one in parsing it
+                    body.require_small()
                     raise
 
             return handle
@@ -35,23 +40,25 @@ def page_route(workspace: Workspace, most: int | None = MOST) -> type[APIRoute]:
     return PageRoute
 
 
-def _bounded(request: Request, most: int) -> Request:
-    """Return a request whose body ends with TooLarge after `most` bytes."""
-    stated, total = request.headers.get("content-length", ""), 0
-    if stated.isdecimal() and int(stated) > most:
-        raise _too_large(most)
-    receive = request.receive
+class _Body:
+    """The body of a request, of which at most `most` bytes are read."""
 
-    async def counted() -> Message:
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        if total > most:
-            raise _too_large(most)
+    def __init__(self, request: Request, most: int | None) -> None:
+        self._receive, self._most, self._total = request.receive, most, 0
+        self.request = request if most is None else Request(request.scope, self._counted)
+        stated = request.headers.get("content-length", "")
+        if stated.isdecimal():
+            self._total = int(stated)
+            self.require_small()
+            self._total = 0
+
+    def require_small(self) -> None:
+        """Raise TooLarge if more was sent."""
+        if self._most is not None and self._total > self._most:
+            raise TooLarge(f"the request has more than {self._most} bytes; divide the recording")
+
+    async def _counted(self) -> Message:
+        message = await self._receive()
+        self._total += len(message.get("body", b""))
+        self.require_small()
         return message
-
-    return Request(request.scope, counted)
-
-
-def _too_large(most: int) -> TooLarge:
-    return TooLarge(f"the request has more than {most} bytes; divide the recording")

@@ -20,6 +20,7 @@ _BREAKS = re.compile("[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
 _LONGEST_TEXT = 20_000  # characters of a segment
 _MOST = 100_000  # segments of a document
 _TOUCH = 0.0011  # seconds that two segments may overlap, because times are rounded
+_ROUNDED = 0.001  # seconds that rounding may add
 _BEYOND = 0.5  # seconds that a segment may end after the recording, as headers are not exact
 
 
@@ -114,7 +115,7 @@ def in_order(segments: Iterable[Segment], duration: float | None) -> tuple[Segme
             end = round(duration, 3)
         if not (math.isfinite(start) and math.isfinite(end) and 0.0 <= start < end):
             raise AsrError(f"segment {segment.id}: begins at {start:g} s and ends at {end:g} s; correct its borders")
-        if duration is not None and end > duration:
+        if duration is not None and end > duration + _ROUNDED:
             raise AsrError(
                 f"segment {segment.id}: ends at {end:g} s, but the recording has {duration:.3f} s; shorten it"
             )
@@ -182,17 +183,17 @@ def segment_row(segment: Segment) -> dict[str, Any]:
     }
 
 
-def from_json(content: str, name: str, duration: float | None) -> Document:
+def from_json(content: str, name: str) -> Document:
     """Return the document that `to_json` wrote, or the draft that `asr transcribe -f json` wrote.
 
-    Raises AsrError that names the file if it is damaged.
+    The recording may be shorter than the document, if it was replaced. Raises AsrError that names a damaged file.
     """
     try:
         row = parse_json(content)
         segments = [_segment(one, number) for number, one in enumerate(row["segments"], start=1)]
         words, counts = [_word(one) for one in row["words"]], [one.get("num_words") for one in row["segments"]]
         return Document(
-            segments=in_order(_with_words(segments, words, counts), duration),
+            segments=in_order(_with_words(segments, words, counts), None),
             model=_optional(row.get("model")),
             typed=_work(row.get("typed", {})),
             corrected=_work(row.get("corrected", {})),

@@ -6,6 +6,7 @@ from pathlib import Path
 from asr.serving.workspace.paths import Workspace
 
 FOLDER = "prompts"
+LIST = "prompts.tsv"  # a number, a tab and a text in each line
 MANIFEST = "prompts.jsonl"
 _TAKE = re.compile(r"\d{4,}(\.take\d+)?\.wav")
 

@@ -87,7 +87,7 @@ def open_document(workspace: Workspace, name: str, tier: str | None = None) -> O
     if path.is_file():
         content = read_bytes(path)
         saved = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
-        document = from_json(read_text(path), workspace.identify(path), duration)
+        document = from_json(read_text(path), workspace.identify(path))
         return Opened(name, recording, document, duration, digest(content), saved, notes=faults)
     notes = [*faults]
     for file in annotation_files(path.with_suffix("")):
