@@ -3,9 +3,7 @@
 import base64
 import random
 import re
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +11,15 @@ import numpy as np
 import pytest
 import soundfile
 
-pytest.importorskip("fastapi", reason="needs the extra serve")
-
-import uvicorn
-from fastapi import FastAPI
-
-from asr.serving.page import mount
-
 RATE = 48000  # Hz
 SECONDS = 4.0
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """The address of the static files of the page."""
-    app = FastAPI()
-    mount(app)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-
-
-@pytest.fixture(scope="module")
-def tab(browser: Any, address: str) -> Any:
+def tab(browser: Any, page_files: str) -> Any:
     """A tab at the address of the page that runs nothing by itself, to call functions of modules."""
     opened = browser.new_page()
-    opened.goto(f"{address}/static/app.css")
+    opened.goto(f"{page_files}/static/app.css")
     return opened
 
 
@@ -205,13 +180,13 @@ def test_lists_of_prompts_in_their_encodings(tab: Any) -> None:
     assert found == [text, text, text, None, ""]
 
 
-def test_a_take_has_every_sample(chromium: Callable[..., Any], address: str, tmp_path: Path) -> None:
+def test_a_take_has_every_sample(chromium: Callable[..., Any], page_files: str, tmp_path: Path) -> None:
     """A take is one piece of what the microphone hears, at its rate, and knows when it began."""
     times = np.arange(RATE * 20) / RATE
     soundfile.write(tmp_path / "tone.wav", 0.5 * np.sin(2 * np.pi * 440 * times), RATE, subtype="PCM_16")
     flags = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
     opened = chromium(*flags, f"--use-file-for-fake-audio-capture={tmp_path / 'tone.wav'}").new_page()
-    opened.goto(f"{address}/static/app.css")
+    opened.goto(f"{page_files}/static/app.css")
     found = run(
         opened,
         """async (load, seconds) => {
@@ -244,10 +219,10 @@ def test_a_take_has_every_sample(chromium: Callable[..., Any], address: str, tmp
     assert np.abs(samples - fitted).max() < 0.02  # a lost sample shifts all that follow
 
 
-def test_a_microphone_that_falls_silent_is_closed(chromium: Callable[..., Any], address: str) -> None:
+def test_a_microphone_that_falls_silent_is_closed(chromium: Callable[..., Any], page_files: str) -> None:
     """The take that goes on is kept when the browser gives no more sound."""
     opened = chromium("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream").new_page()
-    opened.goto(f"{address}/static/app.css")
+    opened.goto(f"{page_files}/static/app.css")
     found = run(
         opened,
         """async (load) => {

@@ -9,7 +9,17 @@ import { unsavedBox } from "../record/unsaved.js";
 
 const SHORTEST = 0.3; // seconds of a take; a shorter one is a slip of the finger
 const REFUSALS = ["insecure", "NotAllowedError", "NotFoundError", "NotReadableError"]; // kinds that have words here
-const WARNINGS = ["clipped", "very quiet", "much noise", "too short", "silent"]; // of the service, that have words here
+const LONGEST = 595; // seconds of a take: the service keeps 600
+// Warnings of the service that have words here.
+const WARNINGS = [
+  "clipped",
+  "silent",
+  "very quiet",
+  "much noise",
+  "too short",
+  "cut off at the beginning",
+  "cut off at the end",
+];
 const FREE = "input, textarea, select, button, a, summary, audio, [contenteditable]"; // elements with keys of their own
 
 let takes = null; // takes on their way; they outlive the view, so that none is lost
@@ -49,6 +59,7 @@ class PromptView {
     this.shown = []; // takes in the box of those that are not stored
     this.fresh = new Map(); // the last take of each prompt that was recorded here, by number
     this.recorder = new Recorder({
+      longest: LONGEST,
       level: (level) => this.stage.meter.show(level),
       ended: (reason) => this.ended(reason),
     });
