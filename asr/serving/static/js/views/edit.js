@@ -1,0 +1,38 @@
+/** The view that corrects one recording: loads its document and puts the parts of the editor together. */
+
+import { Editor } from "../editor/editor.js";
+import { make } from "../elements.js";
+
+export async function show(root, { api, t, session, params }) {
+  const address = `api/documents/${api.encoded(params.id)}`;
+  let editor = null;
+
+  /** Open the document; `tier` is the tier of an ELAN file or a TextGrid that begins a document. */
+  async function open(tier = null) {
+    root.replaceChildren(make("p", { class: "hint" }, t("edit.loading")));
+    const opened = await api.get(tier === null ? address : `${address}?tier=${encodeURIComponent(tier)}`);
+    root.replaceChildren(...opened.notes.map((note) => make("p", { class: "hint note", dir: "auto" }, note)));
+    if (!opened.version && opened.tiers.length > 1) root.append(tiers(opened.tiers, tier));
+    editor = new Editor(root, { api, session, id: params.id, opened });
+    await editor.start();
+  }
+
+  /** Offer another tier, until the document is saved for the first time. */
+  function tiers(names, chosen) {
+    const choice = make(
+      "select",
+      {
+        onchange: async () => {
+          const wanted = choice.value;
+          if (await editor.leave()) await open(wanted);
+        },
+      },
+      names.map((name) => make("option", { selected: name === chosen }, name)),
+    );
+    return make("label", { class: "hint note" }, t("edit.tier"), " ", choice);
+  }
+
+  await open();
+  document.title = `${params.id} · ${t("title")}`;
+  return () => editor.leave();
+}
