@@ -123,7 +123,8 @@ export async function show(root, context) {
     };
     try {
       const { job } = await api.post(`api/documents/${api.encoded(id)}/transcribe`, { model: model.value });
-      await api.job(job, tell, leaving.signal);
+      const { message } = await api.job(job, tell, leaving.signal);
+      if (message) fail(id, new Error(message)); // only a part could be transcribed
     } catch (error) {
       if (error.name === "AbortError") return; // the service goes on without the page
       fail(id, error);
