@@ -137,6 +137,7 @@ def document_row(opened: Opened) -> dict[str, Any]:
         "typed": opened.document.model is None and opened.document.typed.seconds > 0,  # begun from nothing
         "segments": [segment_row(segment) for segment in opened.document.segments],
         "saved": opened.saved,
+        "typed": opened.document.is_typed,
         "tiers": list(opened.tiers),
         "notes": list(opened.notes),
     }
