@@ -132,6 +132,52 @@ def test_operations_lose_nothing(modules: Any, first: dict[str, Any], operations
     assert result["steps"] == 0
 
 
+MERGE = """
+    const [base, ...lists] = argument;
+    const [mine, theirs] = lists.map((operations) => operations.reduce((now, [name, target, ...rest]) => {
+        const on = name === "insert" ? target : now.segments[target % (now.segments.length || 1)]?.id;
+        return documents[name](now, on, ...rest);
+    }, base));
+    const merged = documents.merged(base, mine, theirs);
+    return {
+        mine, theirs, merged,
+        other: documents.merged(base, theirs, mine),
+        alone: [documents.merged(base, mine, base), documents.merged(base, base, theirs)],
+    };
+"""
+
+
+def content(document: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [tuple(one[key] for key in ("start", "end", "text", "checked", "speaker")) for one in document["segments"]]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(document(), *[st.lists(OPERATION, max_size=3)] * 2)
+def test_merging_two_versions(modules: Any, base: dict[str, Any], one: list[Any], other: list[Any]) -> None:
+    """One person's changes alone are that version; two people's changes are equal from both sides, and in order."""
+    result = call(modules, MERGE, [base, one, other])
+    assert content(result["alone"][0]) == content(result["mine"])
+    assert content(result["alone"][1]) == content(result["theirs"])
+    assert (result["merged"] is None) == (result["other"] is None)
+    if result["merged"] is not None:
+        check_times(result["merged"])
+        assert content(result["merged"]) == content(result["other"])
+
+
+def test_changes_of_other_segments_are_merged(modules: Any) -> None:
+    """Two people correct two segments: both corrections are kept. Two corrections of one segment are not merged."""
+    texts = call(
+        modules,
+        """const mine = documents.write(argument, "s1", "mine");
+        const texts = (doc) => doc?.segments.map(({ text }) => text) ?? null;
+        const theirs = (id) => documents.write(argument, id, "theirs");
+        return ["s3", "s1"].map((id) => texts(documents.merged(argument, mine, theirs(id))));
+        """,
+        THREE,
+    )
+    assert texts == [["mine", "four five", "theirs"], None]
+
+
 def common(one: tuple[str, ...], other: tuple[str, ...]) -> int:
     """The length of a longest common subsequence, by its definition."""
     if not one or not other:

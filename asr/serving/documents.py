@@ -136,6 +136,7 @@ def document_row(opened: Opened) -> dict[str, Any]:
         "model": opened.document.model,
         "segments": [segment_row(segment) for segment in opened.document.segments],
         "saved": opened.saved,
+        "typed": opened.document.is_typed,
         "tiers": list(opened.tiers),
         "notes": list(opened.notes),
     }

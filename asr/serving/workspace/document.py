@@ -73,6 +73,11 @@ class Document:
     written: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def is_typed(self) -> bool:
+        """True if people began from nothing, and no model has made a draft since."""
+        return self.typed.seconds > 0 and self.model is None
+
+    @property
     def checked(self) -> tuple[Segment, ...]:
         """The segments that a person checked."""
         return tuple(segment for segment in self.segments if segment.checked)

@@ -138,9 +138,11 @@ const ENGLISH = {
   "conflict.mine": "Your version",
   "conflict.theirs": "Their version",
   "conflict.nothing": "Nothing that the other version has not.",
+  "conflict.apart": "You have changed other segments than they have, so both changes can be kept.",
   "conflict.undo": "The version that you do not choose stays one step back: Undo shows it.",
   "conflict.keep": "Keep mine",
   "conflict.take": "Take theirs",
+  "conflict.both": "Keep both changes",
   "conflict.open": "Nothing is saved until you choose a version. Save shows both versions again.",
 
   "help.title": "Keys",

@@ -299,12 +299,40 @@ export function alternatives(segment, from, to) {
   return [...found];
 }
 
+/** Return what of a segment is of people: its borders, text, state and speaker. */
+function content({ start, end, text, checked, speaker }) {
+  return JSON.stringify([rounded(start), rounded(end), text, checked, speaker || null]);
+}
+
 /** Return the segments of two documents that the other one does not have alike: `{mine, theirs}`. */
 export function differences(mine, theirs) {
-  const key = ({ start, end, text, checked, speaker }) => JSON.stringify([start, end, text, checked, speaker ?? null]);
-  const [ours, others] = [mine, theirs].map((doc) => new Set(doc.segments.map(key)));
+  const [ours, others] = [mine, theirs].map((doc) => new Set(doc.segments.map(content)));
   return {
-    mine: mine.segments.filter((segment) => !others.has(key(segment))),
-    theirs: theirs.segments.filter((segment) => !ours.has(key(segment))),
+    mine: mine.segments.filter((segment) => !others.has(content(segment))),
+    theirs: theirs.segments.filter((segment) => !ours.has(content(segment))),
   };
+}
+
+/**
+ * Return the document with the changes of two people to `base`, or null if they changed one segment differently.
+ *
+ * Their changes are of one segment too if the segments that result would overlap.
+ */
+export function merged(base, mine, theirs) {
+  const byId = ({ segments }) => new Map(segments.map((segment) => [segment.id, segment]));
+  const [before, ours, others] = [base, mine, theirs].map(byId);
+  const alike = (one, other) => one === other || (one && other && content(one) === content(other));
+  let { segments } = theirs;
+  for (const id of new Set([...before.keys(), ...ours.keys()])) {
+    const [old, own, other] = [before.get(id), ours.get(id), others.get(id)];
+    if (alike(old, own) || alike(own, other)) continue;
+    if (old && !alike(old, other)) return null;
+    if (old) segments = segments.filter((segment) => segment.id !== id);
+    const taken = !old && other; // both have added a segment, with one id
+    const added = taken ? { ...own, id: freshId({ segments: [...segments, ...mine.segments] }) } : own;
+    if (added) segments = [...segments, added];
+  }
+  segments = [...segments].sort(byStart);
+  const overlap = ({ start }, index) => index > 0 && rounded(start) < rounded(segments[index - 1].end);
+  return segments.some(overlap) ? null : { ...theirs, segments };
 }

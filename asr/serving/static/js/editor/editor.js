@@ -479,19 +479,25 @@ export class Editor {
     this.session.complain(state === "failed" ? t("edit.notSaved", { reason: error.message }) : null);
   }
 
-  /** Offer both versions. The one that is not taken is one step back in the history. */
-  async #conflict(theirs) {
+  /**
+   * Offer both versions. The one that is not taken is one step back in the history.
+   *
+   * `base` are the segments that both began with; null if they are not known.
+   */
+  async #conflict(theirs, base = this.saving.saved) {
     const mine = this.doc;
     const other = { duration: theirs.duration, segments: theirs.segments };
-    const answer = await conflict(mine, other);
+    const both = base && documents.merged({ ...mine, segments: base }, mine, other);
+    const answer = await conflict(mine, other, both !== null);
     if (answer === "") {
       this.session.complain(t("conflict.open"));
       return;
     }
+    this.session.complain(null);
     this.history.apply(other, null);
     this.saving.loaded(theirs.version);
-    if (answer === "mine") {
-      this.history.apply(mine, null);
+    if (answer !== "theirs") {
+      this.history.apply(answer === "both" ? both : mine, null);
       await this.saving.over(theirs.version);
     }
     this.#show();
@@ -505,7 +511,7 @@ export class Editor {
       const theirs = { duration: this.doc.duration, segments: this.doc.segments, version: this.saving.version };
       this.history.apply({ ...this.doc, segments: unsaved.segments }, null);
       this.saving.conflicts();
-      this.#conflict(theirs);
+      this.#conflict(theirs, null);
     } else {
       this.history.apply({ ...this.doc, segments: unsaved.segments }, null);
       this.session.say(t("edit.restored"));

@@ -107,8 +107,11 @@ export class Rows {
   #fill(row, segment, { threshold, number, many }) {
     Object.assign(row, { segment, threshold, number, many });
     const { item, copy, field, play, speaker, check, more } = row;
-    // Assigning a value, even an equal one, would move the cursor.
-    if (field.value !== segment.text) field.value = segment.text;
+    // Assigning a value, even an equal one, moves the cursor to the end. A new text is entered at its beginning.
+    if (field.value !== segment.text) {
+      field.value = segment.text;
+      field.setSelectionRange(0, 0);
+    }
     row.times = timed(segment);
     const doubts = new Set(doubtful(segment, threshold).map(({ from }) => from));
     const words = row.times.map(({ from, to }) => {
