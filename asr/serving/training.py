@@ -33,7 +33,7 @@ class TrainBody(BaseModel):
 
     budget: Annotated[str, Field(max_length=20)] | None = None
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    start: Annotated[str, Field(alias="from", max_length=1000)] | None = None
+    start: Annotated[str | None, Field(alias="from", max_length=1000)] = None
 
 
 def router(service: Service) -> APIRouter:

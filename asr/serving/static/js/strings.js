@@ -266,6 +266,8 @@ const ENGLISH = {
   "train.problems": { one: "One problem", other: "{count} problems" },
   "train.problems.none": "No problems found",
   "train.lines": "What was found",
+  "train.few": "This is not enough to train on: check more segments, or record more prompts.",
+  "train.enough": "This is enough to train on. The model will have the name {name}.",
   "train.budget": "Train for",
   "train.budget.10m": "to see whether it learns",
   "train.budget.30m": "for up to half an hour of speech",
@@ -274,6 +276,7 @@ const ENGLISH = {
   "train.budget.none": "As long as it helps:",
   "train.budget.none.detail": "the amount of data decides",
   "train.minutes": "minutes",
+  "train.minutes.missing": "Write for how many minutes to train.",
   "train.expect":
     "What to expect of sentences: after 5 minutes of speech about half of the characters are right, after 1 hour about " +
     "four of five, after 3 hours nearly nine of ten. A few words instead of sentences are much easier.",
@@ -321,7 +324,7 @@ const ENGLISH = {
   "place.next": "What next",
   "next.folder": "This view needs a folder: start the service with --data FOLDER.",
   "next.none": "Every recording of this folder is checked.",
-  "next.order": "The first ones teach the model most, or are quickest to finish.",
+  "next.order": "Recordings without a draft come first, then those whose draft is least sure.",
   "next.confidence": "confidence {share}",
   "next.effort": "Minutes saved",
   "next.saved": {
@@ -333,7 +336,8 @@ const ENGLISH = {
     other: "Correcting took {count} minutes longer than typing would have taken.",
   },
   "next.saved.unknown":
-    "Not measured yet: type one recording from nothing and correct the draft of another; then both can be compared.",
+    "Not measured yet: type half a minute of sound from nothing, and correct half a minute of a draft. Both are then " +
+    "compared.",
   "next.work": "Work",
   "next.typing": "Typing from nothing",
   "next.correcting": "Correcting a draft",
