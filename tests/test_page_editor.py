@@ -429,6 +429,7 @@ def test_files_and_folders_are_dropped(open_page: Callable[..., Any], work: Path
             const data = new DataTransfer();
             data.items.add(new File([new Uint8Array(bytes)], "dropped é.wav"));
             data.items.add(new File(["no sound"], "notes.wav"));
+            data.items.add(new File(["<xml/>"], "dropped é.eaf"));
             document.dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
         }""",
         list(content.getvalue()),
@@ -436,6 +437,7 @@ def test_files_and_folders_are_dropped(open_page: Callable[..., Any], work: Path
     page.get_by_role("link", name="dropped é.wav").wait_for()
     assert (work / "dropped é.wav").read_bytes() == content.getvalue()
     page.get_by_text("notes.wav").first.wait_for()
+    page.get_by_role("alert").get_by_text("An ELAN or Praat file was not added").wait_for()
 
 
 UNNAMED = """() => [...document.querySelectorAll("button, input, select, textarea, a, [role=slider]")].filter((one) => {

@@ -85,6 +85,7 @@ export class Editor {
     this.recording = recording;
     this.onKey = (event) => this.#key(event);
     this.onWork = () => this.effort.note();
+    this.onHide = () => this.saving.keep();
     this.onUnload = (event) => {
       if (this.saving.state !== "saved") event.preventDefault();
     };
@@ -99,6 +100,7 @@ export class Editor {
     document.addEventListener("keydown", this.onWork, true);
     document.addEventListener("pointerdown", this.onWork, true);
     window.addEventListener("beforeunload", this.onUnload);
+    window.addEventListener("pagehide", this.onHide);
     this.effort.note();
     this.#restore();
     this.#show();
@@ -125,6 +127,7 @@ export class Editor {
     document.removeEventListener("keydown", this.onWork, true);
     document.removeEventListener("pointerdown", this.onWork, true);
     window.removeEventListener("beforeunload", this.onUnload);
+    window.removeEventListener("pagehide", this.onHide);
     return true;
   }
 

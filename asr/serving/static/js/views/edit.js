@@ -15,6 +15,10 @@ export async function show(root, { api, t, session, params }) {
     const tell = (lines) => notes.replaceChildren(...lines.map((line) => make("p", { class: "hint", dir: "auto" }, line)));
     tell(opened.notes);
     root.replaceChildren(notes);
+    if (!opened.duration) {
+      session.complain(t("edit.noSound"));
+      return;
+    }
     if (!opened.version && opened.tiers.length > 1) root.append(tiers(opened.tiers, tier));
     editor = new Editor(root, { api, session, id: params.id, opened, tell });
     await editor.start();
@@ -37,5 +41,5 @@ export async function show(root, { api, t, session, params }) {
 
   await open();
   document.title = `${params.id} · ${t("title")}`;
-  return () => editor.leave();
+  return () => editor?.leave();
 }
