@@ -23,7 +23,6 @@ const ENGLISH = {
   "recordings.recordName": "recording {date}.wav",
   "recordings.drop": "Recordings and folders can also be dropped here. They are copied into the folder {folder}.",
   "recordings.none": "No recordings yet. Drop files or a folder here, or record.",
-  "recordings.empty": "{names}: no files in it.",
   "recordings.model": "Model",
   "recordings.noModel": "No model yet: train one, or start the service with a model.",
   "recordings.transcribe": "Transcribe",
@@ -38,6 +37,11 @@ const ENGLISH = {
   "recordings.uploading": "Adding {name}: {percent} %",
   "recordings.added": { one: "One recording added.", other: "{count} recordings added." },
   "recordings.failed": "{name}: {reason}",
+  "recordings.more": { one: "And one more.", other: "And {count} more." },
+  "recordings.annotations": {
+    one: "An ELAN or Praat file was not added: copy it into the folder {folder}, beside its recording.",
+    other: "{count} ELAN or Praat files were not added: copy them into the folder {folder}, beside their recordings.",
+  },
   "recordings.name": "Recording",
   "recordings.duration": "Length",
   "recordings.state": "State",
@@ -99,7 +103,6 @@ const ENGLISH = {
   "edit.count": "{checked} of {count} checked",
   "edit.check": "Check",
   "edit.checked": "Checked",
-  "edit.isChecked": "Checked",
   "edit.checkNumber": "Mark segment {number} as checked",
   "edit.checkedNumber": "Segment {number} is checked",
   "edit.playSegment": "Play segment {number}, at {time}",
@@ -266,6 +269,8 @@ const ENGLISH = {
   "train.problems": { one: "One problem", other: "{count} problems" },
   "train.problems.none": "No problems found",
   "train.lines": "What was found",
+  "train.few": "This is not enough to train on: check more segments, or record more prompts.",
+  "train.enough": "This is enough to train on. The model will have the name {name}.",
   "train.budget": "Train for",
   "train.budget.10m": "to see whether it learns",
   "train.budget.30m": "for up to half an hour of speech",
@@ -274,6 +279,7 @@ const ENGLISH = {
   "train.budget.none": "As long as it helps:",
   "train.budget.none.detail": "the amount of data decides",
   "train.minutes": "minutes",
+  "train.minutes.missing": "Write for how many minutes to train.",
   "train.expect":
     "What to expect of sentences: after 5 minutes of speech about half of the characters are right, after 1 hour about " +
     "four of five, after 3 hours nearly nine of ten. A few words instead of sentences are much easier.",
@@ -321,7 +327,7 @@ const ENGLISH = {
   "place.next": "What next",
   "next.folder": "This view needs a folder: start the service with --data FOLDER.",
   "next.none": "Every recording of this folder is checked.",
-  "next.order": "The first ones teach the model most, or are quickest to finish.",
+  "next.order": "Recordings without a draft come first, then those whose draft is least sure.",
   "next.confidence": "confidence {share}",
   "next.effort": "Minutes saved",
   "next.saved": {
@@ -333,7 +339,8 @@ const ENGLISH = {
     other: "Correcting took {count} minutes longer than typing would have taken.",
   },
   "next.saved.unknown":
-    "Not measured yet: type one recording from nothing and correct the draft of another; then both can be compared.",
+    "Not measured yet: type half a minute of sound from nothing, and correct half a minute of a draft. Both are then " +
+    "compared.",
   "next.work": "Work",
   "next.typing": "Typing from nothing",
   "next.correcting": "Correcting a draft",

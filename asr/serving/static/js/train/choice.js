@@ -11,11 +11,12 @@ export class Choice {
    * Make the form.
    *
    * `sources` are the recordings to choose from, `{id, name, detail}`; `models` the names of models to begin with.
-   * `look(sources)` returns `{lines, next, problems}`; `start({budget, from})` begins to train.
+   * `look(sources)` returns `{lines, next, problems}`, where `next` is the name of the model that the data are enough
+   * for, or null; `start({budget, from})` begins to train.
    */
   constructor({ t, sources, models, look, start, complain }) {
     Object.assign(this, { t, sources, look, start, complain });
-    this.ready = false; // whether the service has looked at the data that is chosen
+    this.ready = false; // whether the service has looked at the data that is chosen, and they are enough
     this.found = make("div", { class: "found", role: "status" });
     this.lookButton = make("button", { type: "button", onclick: () => this.examine() }, t("train.look"));
     this.startButton = make("button", { type: "submit", class: "main" }, t("train.start"));
@@ -126,7 +127,7 @@ export class Choice {
     try {
       const found = await this.look(sources);
       if (sources.join("\n") !== this.selected().join("\n")) return;
-      this.ready = true;
+      this.ready = found.next !== null;
       this.found.replaceChildren(...this.report(found));
     } catch (error) {
       this.found.replaceChildren();
@@ -147,7 +148,7 @@ export class Choice {
       problems.length ? listed("problems", problems) : null,
       make("h3", {}, t("train.lines")),
       listed("lines", lines),
-      next ? make("p", {}, next) : null,
+      make("p", {}, next === null ? t("train.few") : t("train.enough", { name: next })),
     ].filter(Boolean);
   }
 
@@ -155,6 +156,7 @@ export class Choice {
     event.preventDefault();
     this.complain(null);
     const { value } = this.root.elements.budget;
+    if (value === "own" && !(this.minutes.valueAsNumber > 0)) return this.complain(this.t("train.minutes.missing"));
     const budget = value === "own" ? `${this.minutes.valueAsNumber}m` : value === "none" ? null : value;
     this.startButton.disabled = true;
     try {
