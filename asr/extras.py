@@ -14,7 +14,7 @@ OPTIONAL = {
     "av": ("PyAV", "data"),
     "espeakng_loader": ("eSpeak NG", "train"),
     "fastapi": ("FastAPI", "serve"),
-    "filelock": ("filelock", "train"),
+    "filelock": ("filelock", "data"),
     "jinja2": ("Jinja", "data"),
     "jiwer": ("JiWER", "data"),
     "joblib": ("joblib", "data"),

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -210,6 +211,27 @@ def chromium() -> Iterator[Callable[..., Any]]:
 @pytest.fixture(scope="module")
 def browser(chromium: Callable[..., Any]) -> Any:
     return chromium()
+
+
+@pytest.fixture(scope="module")
+def page_files() -> Iterator[str]:
+    """Serve the static files of the page of `asr serve`, and nothing else; return the address."""
+    fastapi = pytest.importorskip("fastapi", reason="needs the extra serve")
+    import uvicorn
+
+    from asr.serving.page import mount
+
+    app = fastapi.FastAPI()
+    mount(app)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
 
 
 @pytest.fixture(scope="session")

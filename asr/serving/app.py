@@ -2,23 +2,20 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asr.serving import health, openai, transcription
+from asr.serving import documents, folder, health, next, openai, page, prompts, training, transcription
 from asr.serving.access import Access
 from asr.serving.errors import handle_errors
 from asr.serving.metrics import Metrics
 from asr.serving.service import Service
 from asr.version import __version__
 
-_PAGE = Path(__file__).with_name("static")
-_ROUTES = (openai, transcription, health)  # modules with `router(service)`
+_ROUTES = (openai, transcription, folder, documents, prompts, training, next, health)  # modules with `router(service)`
 
 
 def make_app(service: Service) -> FastAPI:
@@ -38,8 +35,7 @@ def make_app(service: Service) -> FastAPI:
     for module in _ROUTES:
         app.include_router(module.router(service))
     _state_errors(app)
-    if _PAGE.is_dir():
-        app.mount("/", StaticFiles(directory=_PAGE, html=True))
+    page.mount(app)
     app.add_middleware(Access, service=service)
     if service.origins:
         app.add_middleware(

@@ -76,8 +76,9 @@ def described(error: Exception) -> tuple[int, dict[str, str], dict[str, Any]]:
     if isinstance(explained, OutputError):
         return 507, {}, body(str(explained), "server_error", "no_room")
     if isinstance(error, AsrError):
-        fault = getattr(error, "fault", None)
-        return 400, {}, body(_OPTIONS.sub(r"`\1`", str(error)), code=str(fault or "invalid_value").replace(" ", "_"))
+        code = getattr(error, "code", None) or getattr(error, "fault", None) or "invalid_value"
+        status = getattr(error, "status", 400)  # of errors that do not know this module, such as those of a folder
+        return status, {}, body(_OPTIONS.sub(r"`\1`", str(error)), code=str(code).replace(" ", "_"))
     if isinstance(explained, AsrError):
         return 500, {}, body(str(explained), "server_error", "system")
     _log.error("a request failed by a bug in this program", exc_info=error)

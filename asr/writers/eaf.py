@@ -29,8 +29,27 @@ def render(transcript: Transcript, recording: Path, target: Path, eaf: Path | No
 
     Links to the recording are relative to `target`. Raises AsrError that names a file which is no ELAN file.
     """
-    theirs = _theirs(recording, eaf)
+    return _compose(transcript, recording, target, _theirs(recording, eaf), renew=False)
+
+
+def renewed(transcript: Transcript, recording: Path, target: Path, theirs: Path | None) -> str:
+    """Return the XML of `theirs`, or of a new ELAN file, with a tier of segments in place of the one written before.
+
+    A tier that other tiers refer to stays, and the segments get a tier with another name. Links to the recording are
+    relative to `target`. Raises AsrError that names a file which is no ELAN file.
+    """
+    return _compose(transcript, recording, target, theirs, renew=True)
+
+
+def tiers_of(path: Path) -> list[str]:
+    """Return the names of the tiers of an ELAN file. Raises AsrError that names a file which is no ELAN file."""
+    return [tier.get("TIER_ID", "") for tier in _read(path).iter("TIER")]
+
+
+def _compose(transcript: Transcript, recording: Path, target: Path, theirs: Path | None, *, renew: bool) -> str:
     root = _new(recording, target) if theirs is None else _read(theirs)
+    if renew:
+        _drop_tier(root)
     _add_tier(root, transcript)
     etree.register_namespace("xsi", _XSI)
     return etree.tostring(root, encoding="unicode", xml_declaration=False).join(
@@ -99,6 +118,21 @@ def _add_tier(root: etree.Element, transcript: Transcript) -> None:
     last = root.find(".//PROPERTY[@NAME='lastUsedAnnotationId']")
     if last is not None:
         last.text = str(note - 1)
+
+
+def _drop_tier(root: etree.Element) -> None:
+    """Remove the tier that `_add_tier` wrote, with its time slots, unless another tier refers to it."""
+    tiers = list(root.iter("TIER"))
+    ours = next((tier for tier in tiers if tier.get("TIER_ID") == TIER), None)
+    if ours is None or any(tier.get("PARENT_REF") == TIER for tier in tiers):
+        return
+    root.remove(ours)
+    used = {value for element in root.iter("ALIGNABLE_ANNOTATION") for value in element.attrib.values()}
+    own = {value for element in ours.iter("ALIGNABLE_ANNOTATION") for value in element.attrib.values()} - used
+    slots = root.find("TIME_ORDER")
+    assert slots is not None  # _read checks it
+    for slot in [slot for slot in slots if slot.get("TIME_SLOT_ID") in own]:
+        slots.remove(slot)
 
 
 def _marked(word: Word) -> str:

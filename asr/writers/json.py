@@ -1,5 +1,6 @@
 """JSON: all that a transcript holds, in one object."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,13 @@ def render(transcript: Transcript, recording: Path) -> str:
     if transcript.channel is not None:
         row["channel"] = transcript.channel
     row |= transcript.certainty()
-    head = to_json(row, indent=1).removesuffix("\n}")
-    segments = ",\n  ".join(to_json(segment_row(segment)) for segment in transcript.segments)
-    words = ",\n  ".join(to_json(word_row(word)) for word in transcript.words)
-    # One segment or word on each line, which json.dumps cannot do.
-    return f'{head},\n "segments": [\n  {segments}\n ],\n "words": [\n  {words}\n ]\n}}\n'
+    return lay_out(row, map(segment_row, transcript.segments), map(word_row, transcript.words))
+
+
+def lay_out(head: Mapping[str, Any], segments: Iterable[Mapping[str, Any]], words: Iterable[Mapping[str, Any]]) -> str:
+    """Return the object with the fields of `head`, and one segment or word on each line, as json.dumps cannot."""
+    lists = {
+        name: ",\n  ".join(to_json(row) for row in rows) for name, rows in (("segments", segments), ("words", words))
+    }
+    fields = to_json(head, indent=1).removesuffix("\n}")
+    return fields + "".join(f',\n "{name}": [\n  {lines}\n ]' for name, lines in lists.items()) + "\n}\n"

@@ -7,7 +7,7 @@ EAFv3.0.xsd.
 
 import fnmatch
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -92,11 +92,33 @@ def _media_name(attributes: Mapping[str, str], path: Path) -> str:
 def _read_file(
     path: Path, recordings: Recordings, beside: Path | ValueError | None, media: str | None
 ) -> list[Annotation]:
+    return read_tiers(path, lambda root: _media(root, path, recordings, beside, media))
+
+
+def read_for(path: Path, recording: Path) -> list[Annotation]:
+    """Read all tiers of a file as annotations of `recording`, which the file may name in another place.
+
+    Raises SourceError that names the file.
+    """
+
+    def choose(root: Element) -> tuple[Path, float]:
+        named = [
+            int(element.get("TIME_ORIGIN", "0")) / 1000
+            for element in root.iterfind("HEADER/MEDIA_DESCRIPTOR")
+            if re.split(r"[/\\]", unquote(element.get("MEDIA_URL", "")))[-1] == recording.name
+        ]
+        return recording, named[0] if named else 0.0
+
+    return read_tiers(path, choose)
+
+
+def read_tiers(path: Path, choose: Callable[[Element], tuple[Path, float]]) -> list[Annotation]:
+    """Read all tiers of a file; `choose` returns the recording and the offset of the times of the file in it (s)."""
     try:
         root = ElementTree.parse(path, ElementTree.XMLParser(target=_Builder())).getroot()
         slots = {slot.attrib["TIME_SLOT_ID"]: slot.get("TIME_VALUE") for slot in root.iterfind("TIME_ORDER/TIME_SLOT")}
         times = {name: int(value) / 1000 for name, value in slots.items() if value is not None}
-        audio, origin = _media(root, path, recordings, beside, media)
+        audio, origin = choose(root)
         elements = {
             element.attrib["ANNOTATION_ID"]: element
             for tier in root.iterfind("TIER")

@@ -38,7 +38,7 @@ def read(source: Path, *, tier: str | None = None) -> Splits:
     paths = _find(source)
     pairs = recordings.pair(paths)
     points: Counter[str] = Counter()
-    files = read_each(paths, lambda path: _read_file(path, pairs[path][0], points))
+    files = read_each(paths, lambda path: read_file(path, pairs[path][0], points))
     annotations = [annotation for file in files for annotation in file]
     if points and not any(annotation.text.strip() for annotation in annotations):
         found = ", ".join(f"{name}: {count} points" for name, count in points.most_common(5))
@@ -55,7 +55,11 @@ def _find(source: Path) -> list[Path]:
     return walk(source, ".textgrid")
 
 
-def _read_file(path: Path, audio: Path | ValueError | None, points: Counter[str]) -> list[Annotation]:
+def read_file(path: Path, audio: Path | ValueError | None, points: Counter[str]) -> list[Annotation]:
+    """Read the intervals of all tiers as annotations of the recording `audio`; count those of point tiers in `points`.
+
+    Raises SourceError that names the file.
+    """
     try:
         with path.open("rb") as file:
             if file.read(12) == b"ooBinaryFile":

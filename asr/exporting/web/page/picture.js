@@ -1,6 +1,7 @@
 /** The picture of a sound: its spectrogram, and below it the posteriors of units, over one axis of seconds. */
 
 import { BLANK } from "./frames.js";
+import { heat, image, parsed } from "./heat.js";
 import { Spectrogram } from "./spectrum.js";
 
 const [LEFT, RIGHT, AXIS, GAP] = [52, 8, 26, 10]; // pixels around and between the two parts
@@ -9,8 +10,6 @@ const MOST_ROWS = 24;
 const MOST_COLUMNS = 900;
 const LEAST = 0.05; // posterior that a unit must reach to get a row
 const TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 600, 1800]; // seconds between two, the first that has room
-const RANGE = 70; // decibels from black to the brightest colour
-const MAGMA = ["000004", "3b0f70", "8c2981", "de4968", "fe9f6d", "fcfdbf"].map(parsed); // from quiet to loud
 
 /**
  * Draw a sound: `samples` of `rate` Hz, which begin at `from` seconds, and the posteriors of its `frames`.
@@ -88,34 +87,6 @@ function posteriors(frames, from, span, model) {
   const shown = rows.sort((one, other) => highest[other] - highest[one]).slice(0, MOST_ROWS);
   shown.sort((one, other) => one - other);
   return { rows: highest[BLANK] ? [...shown, BLANK] : shown, values: table, columns };
-}
-
-/** Return the parts red, green and blue of a colour `#rrggbb`. */
-function parsed(colour) {
-  return colour.match(/[\da-f]{2}/gi).map((part) => parseInt(part, 16));
-}
-
-function image(width, height, paint) {
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d");
-  const pixels = context.createImageData(width, height);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) pixels.data.set(paint(x, y), 4 * (y * width + x));
-  }
-  context.putImageData(pixels, 0, 0);
-  return canvas;
-}
-
-/** Return columns of decibels as an image, low frequencies at the bottom; what is still to come is transparent. */
-function heat(columns, bins) {
-  let loudest = -Infinity;
-  for (const column of columns) for (const level of column ?? []) loudest = Math.max(loudest, level);
-  return image(columns.length, bins, (x, y) => {
-    if (columns[x] === null) return [0, 0, 0, 0];
-    const share = Math.max(0, 1 + (columns[x][bins - 1 - y] - loudest) / RANGE) * (MAGMA.length - 1);
-    const low = Math.min(Math.floor(share), MAGMA.length - 2);
-    return [...MAGMA[low].map((value, part) => value + (share - low) * (MAGMA[low + 1][part] - value)), 255];
-  });
 }
 
 /** Return posteriors as an image: the opacity of one colour, `#rrggbb`. */

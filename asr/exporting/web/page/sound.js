@@ -45,10 +45,14 @@ export async function decodeRecording(file) {
 
 /** The microphone, as it sounds: without the browser's suppression of noise and echo. */
 export class Microphone {
-  /** Open the microphone; `take(samples)` gets its samples at `rate` Hz, a property. Throws Problem. */
+  /**
+   * Open the microphone; `take(samples)` gets its samples at `rate` Hz, a property.
+   *
+   * Throws Problem, of the kind "insecure" or with the browser's name of the error.
+   */
   static async open(take) {
     if (!navigator.mediaDevices) {
-      throw new Problem("Browsers give the microphone to pages of https:// addresses and of localhost only.");
+      throw new Problem("Browsers give the microphone to pages of https:// addresses and of localhost only.", "insecure");
     }
     const microphone = new Microphone();
     try {
@@ -56,7 +60,7 @@ export class Microphone {
         audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false },
       });
     } catch (error) {
-      throw new Problem(REFUSALS[error.name] ?? `The microphone cannot be opened: ${error.message}`);
+      throw new Problem(REFUSALS[error.name] ?? `The microphone cannot be opened: ${error.message}`, error.name);
     }
     microphone.context = new AudioContext();
     microphone.rate = microphone.context.sampleRate;
