@@ -54,8 +54,10 @@ def load(path: ModelPath, device: str | torch.device | None = None, *, kind: typ
     return _load_trained(path, device, "Classifier" if task == "classification" else "RecurrentLM")
 
 
-def load_transcriber(path: ModelPath, device: str | torch.device | None = None) -> Transcriber:
+def load_transcriber(path: ModelPath, device: str | torch.device | None = None, *, threads: int = 0) -> Transcriber:
     """Load a recogniser: a Recognizer from a model file, or an ExportedRecognizer, which needs no PyTorch.
+
+    `threads` are those that an exported recogniser computes on; 0 are one a core.
 
     Raises ModelFileError that names the file if it is missing, damaged or of another task, and AsrError for a device
     that is not there; an exported recogniser computes on the CPU.
@@ -67,7 +69,7 @@ def load_transcriber(path: ModelPath, device: str | torch.device | None = None) 
         raise AsrError(f"--device {str(device)!r}: {path} is an exported model, which computes on cpu")
     from asr.runtime.recognizer import ExportedRecognizer
 
-    return ExportedRecognizer.load(Path(path))
+    return ExportedRecognizer.load(Path(path), threads=threads)
 
 
 def _load_trained(path: Path, device: str | torch.device | None, kind: str) -> Any:

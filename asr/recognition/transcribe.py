@@ -1,14 +1,14 @@
 """Many recordings -> transcripts: one model load, recordings of any length, and no bad file stops the other files."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, TypeVar
 
 from asr.errors import AudioError
 from asr.recognition.interface import DecodingModel
-from asr.recognition.longform import Channels, RecordingEnd, SegmentFrames, segment_frames
+from asr.recognition.longform import Channels, RecordingEnd, SegmentFrames, Track, segment_frames
 from asr.transcript import Alternative, Transcript, Word, text_of
 from asr.utterance import Utterance
 
@@ -25,15 +25,17 @@ def transcribe(
     search: "Search | None" = None,
     *,
     salvage: bool = False,
+    on_segment: Callable[[Track, SegmentFrames, str], None] | None = None,
 ) -> Iterator[tuple[Utterance, Transcript | AudioError]]:
     """Transcribe utterances in their order.
 
     `channels` is "mix" (the average of all), "split" (a transcript for each channel) or a number from 1. `search`
     replaces the model's own decoder. `salvage` reads what is there of a truncated recording. A recording that cannot be
-    read gives its AudioError instead of a transcript.
+    read gives its AudioError instead of a transcript. `on_segment` is called after each segment, with its text; an
+    exception that it raises ends all.
     """
     frames = segment_frames(model, utterances, channels, salvage=salvage)
-    for track, result in transcripts(model, frames, search):
+    for track, result in transcripts(model, frames, search, on_segment):
         utterance = track.utterance
         if not isinstance(result, AudioError):
             result = replace(shifted(result, utterance.offset), channel=track.channel, audio=utterance.audio)
@@ -51,12 +53,15 @@ def transcripts(
     model: DecodingModel,
     frames: Iterator[tuple[S, SegmentFrames | RecordingEnd | AudioError]],
     search: "Search | None" = None,
+    on_segment: Callable[[S, SegmentFrames, str], None] | None = None,
 ) -> Iterator[tuple[S, Transcript | AudioError]]:
     """Decode segments; give the transcript of a recording at its end, or its AudioError."""
     parts = _Parts(model, search)
     for source, item in frames:
         if isinstance(item, SegmentFrames):
-            parts.add(item)
+            text = parts.add(item)
+            if on_segment is not None:
+                on_segment(source, item, text)
             continue
         yield source, item if isinstance(item, AudioError) else parts.transcript(item)
         parts = _Parts(model, search)
@@ -72,16 +77,16 @@ class _Parts:
         self._nbest: tuple[Alternative, ...] = (Alternative("", 0.0),)
         self._unbiased: tuple[Alternative, ...] = self._nbest
 
-    def add(self, segment: SegmentFrames) -> None:
-        """Decode the next segment."""
-        if self._search is None:
-            text, words = self._model.decode_segment(segment.frames, segment.start)
-            self._texts += [text] if text else []
-            self._words += words
-        else:
-            self._add_searched(segment, self._search)
+    def add(self, segment: SegmentFrames) -> str:
+        """Decode the next segment; return its text."""
+        if self._search is not None:
+            return self._add_searched(segment, self._search)
+        text, words = self._model.decode_segment(segment.frames, segment.start)
+        self._texts += [text] if text else []
+        self._words += words
+        return text
 
-    def _add_searched(self, segment: SegmentFrames, search: "Search") -> None:
+    def _add_searched(self, segment: SegmentFrames, search: "Search") -> str:
         rows, count = segment.frames, max(search.nbest, 2 if search.closed else 1)  # 2: a rejected phrase too
         hypotheses = search.decoder.decode_n_best([rows], count)[0]
         words = self._model.words(segment.frames, segment.start, hypotheses[0].units)
@@ -94,6 +99,7 @@ class _Parts:
         if search.unbiased is not None:
             (plain,) = search.unbiased.decode([rows])
             self._unbiased = joined(self._unbiased, [Alternative(self._model.text(plain.units), plain.score)], 1)
+        return text_of(words)
 
     def transcript(self, end: RecordingEnd) -> Transcript:
         """Return the transcript of all segments, in a recording with this end."""

@@ -1,0 +1,20 @@
+"""The limits of a service: sizes, lengths of queues, seconds."""
+
+from dataclasses import dataclass
+
+UPLOAD = 4 * 1024**3  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bound what one request, and all requests together, can take."""
+
+    upload: int = UPLOAD  # bytes of the body of a request
+    text: int = 1024**2  # bytes of all fields of a form that are no files
+    queue: int = 256  # requests that wait for a model
+    batch: int = 32  # requests that are computed together
+    latency: float = 0.0  # seconds that a request waits for others to be computed with, although a worker is free
+    timeout: float = 600.0  # seconds from the end of an upload to its answer
+    idle: float = 30.0  # seconds without a byte after which a connection is closed
+    streams: int = 32  # open streams of live sound
+    short: int = 2 * 1024**2  # bytes of a recording that is computed beside a long one, not after it

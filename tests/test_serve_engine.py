@@ -1,0 +1,211 @@
+"""The engine of the service: answers are those of the library, batches do not cross, processes that die are replaced."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import fresh_recognizer
+from oracles import random_waveforms
+from test_stream import streaming
+
+import asr
+from asr.errors import AudioError, ModelFileError, TextError
+from asr.exporting.onnx import to_onnx
+from asr.serving.engine import Engine
+from asr.serving.errors import Busy, TimedOut, UnknownModel, WorkerLost
+from asr.serving.limits import Limits
+from asr.serving.messages import Options, Progress
+
+RATE = 8000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two exported models of random weights, `two.onnx` and `one.onnx` (which streams), and wavs."""
+    folder = tmp_path_factory.mktemp("engine")
+    (folder / "two.onnx").write_bytes(to_onnx(fresh_recognizer()))
+    (folder / "one.onnx").write_bytes(to_onnx(streaming()))
+    for number, wave in enumerate(random_waveforms(8, 40)):
+        soundfile.write(folder / f"{number}.wav", wave, RATE, subtype="PCM_16")
+    soundfile.write(folder / "stereo.wav", np.stack([np.resize(w, 9000) for w in random_waveforms(1, 2)], 1), RATE)
+    (folder / "none.wav").write_bytes(b"RIFF and nothing else")
+    return folder
+
+
+def run(folder: Path, work: Callable[[Engine], Awaitable[Any]], **options: Any) -> Any:
+    """Run `work` with an engine, and stop the engine whatever happens."""
+
+    async def main() -> Any:
+        engine = Engine({"two": folder / "two.onnx", "one": folder / "one.onnx"}, **options)
+        try:
+            await engine.start()
+            return await asyncio.wait_for(work(engine), 60)
+        finally:
+            await engine.stop()
+
+    return asyncio.run(main())
+
+
+def test_answers_are_those_of_the_library(folder: Path) -> None:
+    """All at once, in batches, of both models, with options; each caller gets its own."""
+    paths = [folder / f"{number}.wav" for number in range(40)]
+    progress: list[Progress] = []
+
+    async def work(engine: Engine) -> Any:
+        plain = [engine.transcribe(name, path) for path in paths for name in ("two", "one")]
+        special = [
+            engine.transcribe("two", paths[0], Options(nbest=3)),
+            engine.transcribe("two", paths[1], Options(phrases=("ab", "cé a"))),
+            engine.transcribe("two", paths[2], Options(hotwords=("ab",)), heard=progress.append),
+            engine.transcribe("two", folder / "stereo.wav", Options(channels="split")),
+            engine.transcribe("two", folder / "stereo.wav", Options(channels=2)),
+        ]
+        aligned = engine.align("two", paths[0], "ab a")
+        return await asyncio.gather(asyncio.gather(*plain), asyncio.gather(*special), aligned)
+
+    plain, special, aligned = run(folder, work)
+    models = [asr.load(folder / f"{name}.onnx") for name in ("two", "one")]
+    expected = [model.transcribe(path) for path in paths for model in models]
+    assert len({one.text for one in expected}) > 30  # else crossed answers could not be seen
+    assert [one.text for (one,) in plain] == [one.text for one in expected]
+    assert [[w.start for w in one.words] for (one,) in plain] == [[w.start for w in one.words] for one in expected]
+    model = models[0]
+    assert [a.text for a in special[0][0].nbest] == [a.text for a in model.transcribe(paths[0], nbest=3).nbest]
+    assert special[1][0].text == model.transcribe(paths[1], phrases=["ab", "cé a"]).text
+    assert special[2][0].text == model.transcribe(paths[2], hotwords=["ab"]).text == "".join(p.text for p in progress)
+    channels = [model.transcribe(folder / "stereo.wav", channel=number) for number in (1, 2)]
+    assert [one.text for one in special[3]] == [one.text for one in channels]
+    assert [one.channel for one in special[3]] == [1, 2] and special[4][0].text == channels[1].text
+    assert aligned.transcript.text == asr.align(model, paths[0], "ab a").transcript.text
+
+
+def test_errors_reach_their_callers_only(folder: Path) -> None:
+    async def work(engine: Engine) -> Any:
+        with pytest.raises(UnknownModel, match="there are two, one"):
+            await engine.transcribe("three", folder / "0.wav")
+        with pytest.raises(TextError):
+            await engine.transcribe("two", folder / "0.wav", Options(phrases=("xyz",)))
+        calls = [engine.transcribe("two", folder / name) for name in ("0.wav", "none.wav", "1.wav")]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    first, broken, second = run(folder, work)
+    assert isinstance(broken, AudioError) and isinstance(first, list) and isinstance(second, list)
+
+
+def test_a_process_that_dies_is_replaced(folder: Path) -> None:
+    """Recordings are tried again; one that kills each process that takes it fails, and a stream fails."""
+    expected = asr.load(folder / "two.onnx").transcribe(folder / "0.wav").text
+
+    async def work(engine: Engine) -> None:
+        stream = await engine.open_stream("one", RATE)
+        calls = [asyncio.ensure_future(engine.transcribe("two", folder / "0.wav")) for _ in range(20)]
+        await asyncio.sleep(0)
+        (pid,) = engine.pids
+        os.kill(pid, signal.SIGKILL)
+        assert {found[0].text for found in await asyncio.gather(*calls)} == {expected}
+        assert engine.pids != [pid] and engine.ready == 1
+        with pytest.raises(WorkerLost):
+            await stream.feed(np.zeros(800, np.int16))
+        await stream.close()
+        os.kill(engine.pids[0], signal.SIGSTOP)
+        call = asyncio.ensure_future(engine.align("two", folder / "1.wav", "a"))
+        for _ in range(2):
+            while not engine.busy:
+                await asyncio.sleep(0.01)
+            os.kill(engine.pids[0], signal.SIGKILL)
+            while engine.busy:
+                await asyncio.sleep(0.01)
+        with pytest.raises(WorkerLost):
+            await call
+
+    run(folder, work)
+
+
+def test_streams_answer_as_the_library(folder: Path) -> None:
+    """A model of one direction while sound comes, one of two directions at pauses; both at another rate too."""
+    waves = random_waveforms(2, 3)
+    sound = np.concatenate([part for wave in waves for part in (wave, np.zeros(RATE * 2, np.float32))])
+    samples = (sound * 32767).astype(np.int16)
+    blocks = [samples[start : start + 1000] for start in range(0, len(samples), 1000)]
+
+    async def work(engine: Engine) -> Any:
+        found = []
+        for name in ("one", "two"):
+            stream = await engine.open_stream(name, RATE)
+            assert stream.info.streaming == (name == "one")
+            words = [word for block in blocks for word in (await stream.feed(block))[0]]
+            found.append((words, await stream.finish()))
+        assert engine.streams == 0
+        opened = [await engine.open_stream("one", 24000) for _ in range(3)]
+        with pytest.raises(Busy, match="3 streams"):
+            await engine.open_stream("one", RATE)
+        with pytest.raises(AudioError):
+            await opened[0].feed(np.zeros((2, 3, 4), np.int16))
+        for stream in opened:
+            await stream.close()
+            await stream.close()
+        return found
+
+    (words, transcript), (paused, whole) = run(folder, work, limits=Limits(streams=3))
+    stream = asr.load(folder / "one.onnx").stream(RATE)
+    expected = [word for block in blocks for word in stream.feed(block).ended]
+    assert words == expected and transcript == stream.finish()
+    assert list(whole.words[: len(paused)]) == paused and len(paused) > 1
+    starts = [sum(len(w) + 2 * RATE for w in waves[:index]) / RATE for index in range(3)]
+    assert all(any(start - 0.5 <= word.start <= start + len(wave) / RATE + 0.7 for start, wave in zip(starts, waves, strict=True))
+               for word in whole.words)  # fmt: skip
+
+
+def test_limits(folder: Path) -> None:
+    """A full queue, a time limit, a caller that goes away, a stop that finishes what was taken."""
+    path = folder / "0.wav"
+
+    async def work(engine: Engine) -> Any:
+        (pid,) = engine.pids
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            calls = [asyncio.ensure_future(engine.transcribe("two", path)) for _ in range(1)]
+            while not engine.busy:
+                await asyncio.sleep(0.01)
+            calls += [asyncio.ensure_future(engine.transcribe("two", path)) for _ in range(4)]
+            while engine.waiting < 4:
+                await asyncio.sleep(0.01)
+            with pytest.raises(Busy, match="4 requests wait"):
+                await engine.transcribe("two", path)
+            calls.pop().cancel()
+            await asyncio.sleep(0.01)
+            assert engine.waiting == 3
+            with pytest.raises(TimedOut, match="3 s"):
+                await calls[1]
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await asyncio.gather(*calls, return_exceptions=True)
+        last = [asyncio.ensure_future(engine.transcribe("two", path)) for _ in range(3)]
+        while engine.waiting + engine.busy < 3:
+            await asyncio.sleep(0.01)
+        await engine.stop()
+        return [one.result()[0].text for one in last]
+
+    texts = run(folder, work, limits=Limits(queue=4, timeout=3))
+    assert texts == [asr.load(folder / "two.onnx").transcribe(path).text] * 3
+
+
+def test_models_are_added(folder: Path) -> None:
+    async def work(engine: Engine) -> Any:
+        with pytest.raises(ModelFileError):
+            await engine.add_model("bad", folder / "0.wav")
+        assert set(engine.models) == {"two", "one"}
+        await engine.add_model("third", folder / "one.onnx")
+        os.kill(engine.pids[0], signal.SIGKILL)
+        return await engine.transcribe("third", folder / "3.wav")
+
+    (transcript,) = run(folder, work)
+    assert transcript.text == asr.load(folder / "one.onnx").transcribe(folder / "3.wav").text
+    with pytest.raises(ModelFileError, match=r"0\.wav"):
+        asyncio.run(Engine({"bad": folder / "0.wav"}).start())
