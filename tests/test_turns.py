@@ -136,6 +136,6 @@ def test_longest_pause() -> None:
 
 
 def test_what_is_said_of_each_kind(both: Recognizer) -> None:
-    assert not streams(both.settings) and "0.7 s after the end of speech" in describe_live(both.settings)
+    assert not streams(both.settings) and "0.8 s after the end of speech" in describe_live(both.settings)
     one = streaming()
     assert streams(one.settings) and describe_live(one.settings).startswith("a frame every 30 ms")

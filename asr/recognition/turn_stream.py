@@ -138,4 +138,4 @@ def describe_live(settings: Mapping[str, Mapping[str, Any]]) -> str:
     """Describe in one line when a model of these settings answers in a stream."""
     if streams(settings):
         return describe(settings)
-    return f"it needs whole utterances, and answers {PAUSE + DECIDE:.1f} s after the end of speech"
+    return f"answers at pauses, because it needs whole utterances: {PAUSE + DECIDE:.1f} s after the end of speech"

@@ -8,8 +8,8 @@ import numpy as np
 from asr.recognition.speech import REACH, STEP, band_powers, between_pauses, speech_frames
 
 MARGIN = 0.3  # seconds around the speech of a turn that belong to it
-DECIDE = 0.1  # seconds from one decision to the next
-_MEMORY = 15.0  # seconds whose floor and loud level decide what is speech
+DECIDE = 0.2  # seconds from one decision to the next
+_MEMORY = 10.0  # seconds whose floor and loud level decide what is speech
 _FIRST = 1.0  # seconds before the first decision: of less sound, the floor is not known
 _SHORTEST = 0.1  # seconds of speech that begin a turn
 _DIP = 0.1  # seconds between two sounds of this speech, at most
@@ -70,21 +70,28 @@ class TurnDetector:
     def _decide(self) -> Iterator[Turn]:
         origin = self._known - len(self._history)
         found = [(origin + first, origin + end) for first, end in speech_frames(self._history)]
-        sounds = [(max(first, self._cut), end) for first, end in found if end > self._cut]
-        if self._start is None:
-            spans = between_pauses(sounds, round(_DIP / STEP))
-            begun = next((first for first, end in spans if end - first >= _SHORTEST / STEP), None)
-            if begun is None:
+        while True:
+            sounds = [(max(first, self._cut), end) for first, end in found if end > self._cut]
+            if self._start is None:
+                spans = between_pauses(sounds, round(_DIP / STEP))
+                begun = next((first for first, end in spans if end - first >= _SHORTEST / STEP), None)
+                if begun is None:
+                    return
+                self._start, self._last = max(self._cut, begun - self._margin), begun
+                yield Turn(self._start * self._step, None)
+            spans = between_pauses([(first, end) for first, end in sounds if end > self._last], self._pause)
+            following = next((first for first, _ in spans if first - self._last >= self._pause), None)
+            if following is None and spans:
+                self._last = spans[0][1]
+                following = spans[1][0] if len(spans) > 1 else None
+            pause = (self._known if following is None else following) - self._last
+            if pause >= self._pause:
+                yield self._end(self._last + min(self._margin, pause // 2))
+            elif self._known - self._start >= self._longest:
+                half = self._history[-((self._known - self._start) // 2) :]
+                yield self._end(self._known - len(half) + int(half.sum(axis=1).argmin()))
+            else:
                 return
-            self._start = max(self._cut, begun - self._margin)
-            self._last = 0
-            yield Turn(self._start * self._step, None)
-        self._last = max([self._last, *(end for _, end in sounds)])
-        if self._known - self._last >= self._pause:
-            yield self._end(min(self._last + self._margin, self._known))
-        elif self._known - self._start >= self._longest:
-            half = self._history[-((self._known - self._start) // 2) :]
-            yield self._end(self._known - len(half) + int(half.sum(axis=1).argmin()))
 
     def _end(self, end: int) -> Turn:
         assert self._start is not None
