@@ -16,6 +16,7 @@ from asr.errors import AsrError
 from asr.serving.app import make_app
 from asr.serving.connections import protocol
 from asr.serving.service import Service
+from asr.serving.sockets import FRAMES
 
 _CLOSING = 10  # seconds beside the time limit of a transcription for the rest of a stop
 _FILES = 65_536  # sockets and files that the process may have open, where the system allows it
@@ -66,6 +67,8 @@ async def _serve(service: Service, address: Address, listening: Callable[[str], 
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                ws_max_size=FRAMES * service.limits.block,
+                ws_ping_interval=None,  # an answer lies behind sound that waits; silent sockets are closed in any case
                 timeout_graceful_shutdown=round(service.limits.timeout) + _CLOSING,
                 ssl_certfile=address.certificate,
                 ssl_keyfile=address.key,
