@@ -46,9 +46,9 @@ class TurnDetector:
         return list(self._turns(samples))
 
     @property
-    def open(self) -> bool:
-        """Return True while somebody speaks."""
-        return self._start is not None
+    def known(self) -> int:
+        """Return the end of the samples that turns have been sought in."""
+        return self._known * self._step
 
     def restart(self) -> None:
         """Forget the open turn: a turn begins with the speech after all samples so far."""

@@ -44,9 +44,10 @@ class Socket:
         self._websocket, self._limits = websocket, limits
         self._any = False  # a message has come
 
-    async def receive(self) -> str | bytes:
-        """Wait for the next message. Raises TimedOut if none comes within the stated time."""
-        seconds = self._limits.silent if self._any else self._limits.first
+    async def receive(self, seconds: float | None = None) -> str | bytes:
+        """Wait for the next message. Raises TimedOut if none comes in time (default: the time of the limits)."""
+        if seconds is None:
+            seconds = self._limits.silent if self._any else self._limits.first
         try:
             async with asyncio.timeout(seconds):
                 message = await self._websocket.receive()
