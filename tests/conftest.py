@@ -2,10 +2,13 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import torch
@@ -85,6 +89,80 @@ def run_asr(*arguments: object, cwd: Path | None = None, stdin: str | None = Non
     """Run the command line as a user does."""
     command = [sys.executable, "-m", "asr", *map(str, arguments)]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@dataclass
+class Served:
+    """A running `asr serve`: its address, its process, and what it has said on stderr."""
+
+    process: subprocess.Popen[str]
+    url: str = ""
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def workers(self) -> list[psutil.Process]:
+        """Return the model processes."""
+        found = psutil.Process(self.process.pid).children()
+        return [one for one in found if is_model_process(one)]
+
+    @property
+    def said(self) -> str:
+        return "".join(self.lines)
+
+
+def is_model_process(process: psutil.Process) -> bool:
+    try:
+        return any("spawn_main" in part for part in process.cmdline())
+    except psutil.Error:  # it has ended meanwhile
+        return False
+
+
+@contextmanager
+def served(*arguments: object, **environment: str) -> Iterator[Served]:
+    """Run `asr serve ARGUMENTS…` on a free port of this machine, and stop it whatever happens."""
+    command = [sys.executable, "-m", "asr", "serve", *map(str, arguments), "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
+    running, listening = Served(process), threading.Event()
+
+    def read() -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            running.lines.append(line)
+            if line.startswith("listening on "):
+                running.url = line.split()[-1]
+                listening.set()
+        listening.set()
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        assert listening.wait(120) and running.url, running.said
+        yield running
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        reader.join(5)
+
+
+@pytest.fixture(scope="session")
+def serving_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write recordings at 8 kHz and exported models of random weights: `two.onnx`, and `one.onnx`, which streams."""
+    from test_stream import streaming
+
+    from asr.exporting.onnx import to_onnx
+
+    folder = tmp_path_factory.mktemp("serving")
+    (folder / "two.onnx").write_bytes(to_onnx(fresh_recognizer()))
+    (folder / "one.onnx").write_bytes(to_onnx(streaming()))
+    for number, wave in enumerate(random_waveforms(8, 40)):
+        soundfile.write(folder / f"{number}.wav", wave, RATE, subtype="PCM_16")
+    soundfile.write(folder / "stereo.wav", np.stack([np.resize(w, 9000) for w in random_waveforms(1, 2)], 1), RATE)
+    (folder / "none.wav").write_bytes(b"RIFF and nothing else")
+    return folder
 
 
 @contextmanager

@@ -176,7 +176,7 @@ WRONG = [
     ('{"type": "session.update"}', "no session to update"),
     ('{"type": "session.update", "session": {"type": "realtime"}}', "it must be"),
     ('{"type": "session.update", "session": {"audio": []}}', "session.audio is"),
-    *((json.dumps({"type": "session.update", "session": {"audio": {"input": fields}}}), message) for fields, message in (
+    *((json.dumps({"type": "session.update", "session": {"audio": {"input": new}}}), message) for new, message in (
         ({"transcription": {"model": "whisper-9"}}, "there is no model 'whisper-9'"),
         ({"transcription": {"model": 5}}, "transcription.model is '5'"),
         ({"transcription": "two"}, "must be an object"),

@@ -1,4 +1,4 @@
-"""The engine of the service: answers are those of the library, batches do not cross, processes that die are replaced."""
+"""The engine of the service: answers are those of the library, and processes that die are replaced."""
 
 import asyncio
 import os
@@ -9,33 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
-from conftest import fresh_recognizer
 from oracles import random_waveforms
-from test_stream import streaming
 
 import asr
 from asr.errors import AudioError, ModelFileError, TextError
-from asr.exporting.onnx import to_onnx
 from asr.serving.engine import Engine
 from asr.serving.errors import Busy, TimedOut, UnknownModel, WorkerLost
 from asr.serving.limits import Limits
 from asr.serving.messages import Options, Progress
 
 RATE = 8000
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two exported models of random weights, `two.onnx` and `one.onnx` (which streams), and wavs."""
-    folder = tmp_path_factory.mktemp("engine")
-    (folder / "two.onnx").write_bytes(to_onnx(fresh_recognizer()))
-    (folder / "one.onnx").write_bytes(to_onnx(streaming()))
-    for number, wave in enumerate(random_waveforms(8, 40)):
-        soundfile.write(folder / f"{number}.wav", wave, RATE, subtype="PCM_16")
-    soundfile.write(folder / "stereo.wav", np.stack([np.resize(w, 9000) for w in random_waveforms(1, 2)], 1), RATE)
-    (folder / "none.wav").write_bytes(b"RIFF and nothing else")
-    return folder
 
 
 def run(folder: Path, work: Callable[[Engine], Awaitable[Any]], **options: Any) -> Any:
@@ -52,9 +35,9 @@ def run(folder: Path, work: Callable[[Engine], Awaitable[Any]], **options: Any) 
     return asyncio.run(main())
 
 
-def test_answers_are_those_of_the_library(folder: Path) -> None:
+def test_answers_are_those_of_the_library(serving_folder: Path) -> None:
     """All at once, in batches, of both models, with options; each caller gets its own."""
-    paths = [folder / f"{number}.wav" for number in range(40)]
+    paths = [serving_folder / f"{number}.wav" for number in range(40)]
     progress: list[Progress] = []
 
     async def work(engine: Engine) -> Any:
@@ -63,14 +46,14 @@ def test_answers_are_those_of_the_library(folder: Path) -> None:
             engine.transcribe("two", paths[0], Options(nbest=3)),
             engine.transcribe("two", paths[1], Options(phrases=("ab", "cé a"))),
             engine.transcribe("two", paths[2], Options(hotwords=("ab",)), heard=progress.append),
-            engine.transcribe("two", folder / "stereo.wav", Options(channels="split")),
-            engine.transcribe("two", folder / "stereo.wav", Options(channels=2)),
+            engine.transcribe("two", serving_folder / "stereo.wav", Options(channels="split")),
+            engine.transcribe("two", serving_folder / "stereo.wav", Options(channels=2)),
         ]
         aligned = engine.align("two", paths[0], "ab a")
         return await asyncio.gather(asyncio.gather(*plain), asyncio.gather(*special), aligned)
 
-    plain, special, aligned = run(folder, work)
-    models = [asr.load(folder / f"{name}.onnx") for name in ("two", "one")]
+    plain, special, aligned = run(serving_folder, work)
+    models = [asr.load(serving_folder / f"{name}.onnx") for name in ("two", "one")]
     expected = [model.transcribe(path) for path in paths for model in models]
     assert len({one.text for one in expected}) > 30  # else crossed answers could not be seen
     assert [one.text for (one,) in plain] == [one.text for one in expected]
@@ -79,32 +62,32 @@ def test_answers_are_those_of_the_library(folder: Path) -> None:
     assert [a.text for a in special[0][0].nbest] == [a.text for a in model.transcribe(paths[0], nbest=3).nbest]
     assert special[1][0].text == model.transcribe(paths[1], phrases=["ab", "cé a"]).text
     assert special[2][0].text == model.transcribe(paths[2], hotwords=["ab"]).text == "".join(p.text for p in progress)
-    channels = [model.transcribe(folder / "stereo.wav", channel=number) for number in (1, 2)]
+    channels = [model.transcribe(serving_folder / "stereo.wav", channel=number) for number in (1, 2)]
     assert [one.text for one in special[3]] == [one.text for one in channels]
     assert [one.channel for one in special[3]] == [1, 2] and special[4][0].text == channels[1].text
     assert aligned.transcript.text == asr.align(model, paths[0], "ab a").transcript.text
 
 
-def test_errors_reach_their_callers_only(folder: Path) -> None:
+def test_errors_reach_their_callers_only(serving_folder: Path) -> None:
     async def work(engine: Engine) -> Any:
         with pytest.raises(UnknownModel, match="there are two, one"):
-            await engine.transcribe("three", folder / "0.wav")
+            await engine.transcribe("three", serving_folder / "0.wav")
         with pytest.raises(TextError):
-            await engine.transcribe("two", folder / "0.wav", Options(phrases=("xyz",)))
-        calls = [engine.transcribe("two", folder / name) for name in ("0.wav", "none.wav", "1.wav")]
+            await engine.transcribe("two", serving_folder / "0.wav", Options(phrases=("xyz",)))
+        calls = [engine.transcribe("two", serving_folder / name) for name in ("0.wav", "none.wav", "1.wav")]
         return await asyncio.gather(*calls, return_exceptions=True)
 
-    first, broken, second = run(folder, work)
+    first, broken, second = run(serving_folder, work)
     assert isinstance(broken, AudioError) and isinstance(first, list) and isinstance(second, list)
 
 
-def test_a_process_that_dies_is_replaced(folder: Path) -> None:
+def test_a_process_that_dies_is_replaced(serving_folder: Path) -> None:
     """Recordings are tried again; one that kills each process that takes it fails, and a stream fails."""
-    expected = asr.load(folder / "two.onnx").transcribe(folder / "0.wav").text
+    expected = asr.load(serving_folder / "two.onnx").transcribe(serving_folder / "0.wav").text
 
     async def work(engine: Engine) -> None:
         stream = await engine.open_stream("one", RATE)
-        calls = [asyncio.ensure_future(engine.transcribe("two", folder / "0.wav")) for _ in range(20)]
+        calls = [asyncio.ensure_future(engine.transcribe("two", serving_folder / "0.wav")) for _ in range(20)]
         await asyncio.sleep(0)
         (pid,) = engine.pids
         os.kill(pid, signal.SIGKILL)
@@ -114,7 +97,7 @@ def test_a_process_that_dies_is_replaced(folder: Path) -> None:
             await stream.feed(np.zeros(800, np.int16))
         await stream.close()
         os.kill(engine.pids[0], signal.SIGSTOP)
-        call = asyncio.ensure_future(engine.align("two", folder / "1.wav", "a"))
+        call = asyncio.ensure_future(engine.align("two", serving_folder / "1.wav", "a"))
         for _ in range(2):
             while not engine.busy:
                 await asyncio.sleep(0.01)
@@ -124,10 +107,10 @@ def test_a_process_that_dies_is_replaced(folder: Path) -> None:
         with pytest.raises(WorkerLost):
             await call
 
-    run(folder, work)
+    run(serving_folder, work)
 
 
-def test_streams_answer_as_the_library(folder: Path) -> None:
+def test_streams_answer_as_the_library(serving_folder: Path) -> None:
     """A model of one direction while sound comes, one of two directions at pauses; both at another rate too."""
     waves = random_waveforms(2, 3)
     sound = np.concatenate([part for wave in waves for part in (wave, np.zeros(RATE * 2, np.float32))])
@@ -152,19 +135,19 @@ def test_streams_answer_as_the_library(folder: Path) -> None:
             await stream.close()
         return found
 
-    (words, transcript), (paused, whole) = run(folder, work, limits=Limits(streams=3))
-    stream = asr.load(folder / "one.onnx").stream(RATE)
+    (words, transcript), (paused, whole) = run(serving_folder, work, limits=Limits(streams=3))
+    stream = asr.load(serving_folder / "one.onnx").stream(RATE)
     expected = [word for block in blocks for word in stream.feed(block).ended]
     assert words == expected and transcript == stream.finish()
     assert list(whole.words[: len(paused)]) == paused and len(paused) > 1
     starts = [sum(len(w) + 2 * RATE for w in waves[:index]) / RATE for index in range(3)]
-    assert all(any(start - 0.5 <= word.start <= start + len(wave) / RATE + 0.7 for start, wave in zip(starts, waves, strict=True))
-               for word in whole.words)  # fmt: skip
+    spoken = [(start - 0.5, start + len(wave) / RATE + 0.7) for start, wave in zip(starts, waves, strict=True)]
+    assert all(any(start <= word.start <= end for start, end in spoken) for word in whole.words)
 
 
-def test_limits(folder: Path) -> None:
+def test_limits(serving_folder: Path) -> None:
     """A full queue, a time limit, a caller that goes away, a stop that finishes what was taken."""
-    path = folder / "0.wav"
+    path = serving_folder / "0.wav"
 
     async def work(engine: Engine) -> Any:
         (pid,) = engine.pids
@@ -192,20 +175,20 @@ def test_limits(folder: Path) -> None:
         await engine.stop()
         return [one.result()[0].text for one in last]
 
-    texts = run(folder, work, limits=Limits(queue=4, timeout=3))
-    assert texts == [asr.load(folder / "two.onnx").transcribe(path).text] * 3
+    texts = run(serving_folder, work, limits=Limits(queue=4, timeout=3))
+    assert texts == [asr.load(serving_folder / "two.onnx").transcribe(path).text] * 3
 
 
-def test_models_are_added(folder: Path) -> None:
+def test_models_are_added(serving_folder: Path) -> None:
     async def work(engine: Engine) -> Any:
         with pytest.raises(ModelFileError):
-            await engine.add_model("bad", folder / "0.wav")
+            await engine.add_model("bad", serving_folder / "0.wav")
         assert set(engine.models) == {"two", "one"}
-        await engine.add_model("third", folder / "one.onnx")
+        await engine.add_model("third", serving_folder / "one.onnx")
         os.kill(engine.pids[0], signal.SIGKILL)
-        return await engine.transcribe("third", folder / "3.wav")
+        return await engine.transcribe("third", serving_folder / "3.wav")
 
-    (transcript,) = run(folder, work)
-    assert transcript.text == asr.load(folder / "one.onnx").transcribe(folder / "3.wav").text
+    (transcript,) = run(serving_folder, work)
+    assert transcript.text == asr.load(serving_folder / "one.onnx").transcribe(serving_folder / "3.wav").text
     with pytest.raises(ModelFileError, match=r"0\.wav"):
-        asyncio.run(Engine({"bad": folder / "0.wav"}).start())
+        asyncio.run(Engine({"bad": serving_folder / "0.wav"}).start())

@@ -40,6 +40,14 @@ def serve(
         Path | None,
         typer.Option(metavar="FILE", help="Words to favour, one a line, in requests that bring no words of their own."),
     ] = None,
+    wyoming: Annotated[
+        str | None,
+        typer.Option(metavar="tcp://HOST:PORT", help="Address for Home Assistant too, such as tcp://127.0.0.1:10300."),
+    ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE", help="Language that Home Assistant offers the models for: sw. Repeatable."),
+    ] = None,
     api_key_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="File of keys, one a line: only requests with one of them are answered."),
@@ -62,6 +70,10 @@ def serve(
             metavar="SECONDS", min=0, max=10, help="Time that a request waits for others to be computed with."
         ),
     ] = 0.0,
+    idle: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=1, help="Time after which a connection that sends nothing is closed."),
+    ] = 30.0,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, help="Longest time from the end of an upload to its answer.")
     ] = 600.0,
@@ -73,33 +85,40 @@ def serve(
     """
     if not models and data is None:
         raise typer.BadParameter("name a model, or --data DIR for a page that trains one", param_hint="MODEL…")
-    from asr.serving.engine import Engine
+    show_log()
+    found, upload = named_models(models or []), parse_size(max_upload)
+    if data is not None and not data.is_dir():
+        raise AsrError(f"--data {data}: is no folder; make it, or name one that is there")
+    if hotwords and phrases:
+        raise AsrError("--phrases and --hotwords exclude each other; leave one of them out")
+    favoured, allowed = (tuple(read_lines(path)) if path else () for path in (hotwords, phrases))
+    keys = read_keys(api_key_file) if api_key_file else ()
+    origins = tuple(parse_origin(origin) for origin in cors or ())
+
+    from asr.serving.engine import Engine  # the web framework takes a second to load
     from asr.serving.limits import Limits
     from asr.serving.messages import Options
     from asr.serving.server import Address, serve
     from asr.serving.service import Service
 
-    show_log()
-    found = named_models(models or [])
-    if data is not None and not data.is_dir():
-        raise AsrError(f"--data {data}: is no folder; make it, or name one that is there")
-    limits = Limits(upload=parse_size(max_upload), queue=queue, latency=latency, timeout=timeout)
-    defaults = Options(
-        hotwords=tuple(read_lines(hotwords)) if hotwords else (), phrases=tuple(read_lines(phrases)) if phrases else ()
-    )
-    if hotwords and phrases:
-        raise AsrError("--phrases and --hotwords exclude each other; leave one of them out")
+    limits = Limits(upload=upload, queue=queue, latency=latency, timeout=timeout, idle=idle)
+    engine = Engine(found, workers=workers, limits=limits, defaults=Options(hotwords=favoured, phrases=allowed))
     address = Address(host, port, tls_cert, tls_key)
-    service = Service(
-        Engine(found, workers=workers, limits=limits, defaults=defaults),
-        limits,
-        data,
-        read_keys(api_key_file) if api_key_file else (),
-        tuple(parse_origin(origin) for origin in cors or ()),
-        address.is_local,
-    )
+    service = Service(engine, limits, data, keys, origins, address.is_local)
+    house = None
+    if wyoming is not None:
+        from asr.serving.wyoming import WyomingAddress, WyomingServer
+
+        place = WyomingAddress.parse(wyoming)
+        house = WyomingServer(service, place, tuple(language or ()))
+        _warn_of_wyoming(Address(place.host).is_local, bool(language))
+    elif language:
+        raise AsrError("--language: goes with --wyoming; models have one language, requests need not name it")
 
     def listening(url: str) -> None:
+        if url.startswith("tcp:"):
+            tell(f"Home Assistant: {url}")
+            return
         for info in service.engine.models.values():
             tell(f"{info.name}: {info.path}, {info.sample_rate} Hz, {info.described}")
         tell(f"listening on {url}")
@@ -107,7 +126,7 @@ def serve(
             _warn(address.certificate is not None, bool(service.keys))
 
     try:
-        serve(service, address, listening=listening)
+        serve(service, address, listening=listening, wyoming=house)
     except KeyboardInterrupt:  # the service has stopped as it should
         return
 
@@ -159,6 +178,16 @@ def parse_origin(text: str) -> str:
             f"--cors {text}: must be the address of one site without a path: https://HOST or https://HOST:PORT"
         )
     return origin
+
+
+def _warn_of_wyoming(is_local: bool, has_language: bool) -> None:
+    """Tell what it means that other computers speak Wyoming with the service, and that no language is stated."""
+    if not is_local:
+        tell("whoever reaches the address of --wyoming can use it: the protocol has no keys and no TLS")
+    if not has_language:
+        tell(
+            "Home Assistant offers models for the languages that they state; name the one of your assistant: --language"
+        )
 
 
 def _warn(has_tls: bool, has_keys: bool) -> None:

@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asr.serving import health, realtime, stream
+from asr.serving import health, openai, realtime, stream, transcription
 from asr.serving.access import Access
 from asr.serving.errors import handle_errors
 from asr.serving.metrics import Metrics
@@ -18,7 +18,7 @@ from asr.serving.service import Service
 from asr.version import __version__
 
 _PAGE = Path(__file__).with_name("static")
-_ROUTES = (health, stream, realtime)  # modules with `router(service)`
+_ROUTES = (openai, transcription, stream, realtime, health)  # modules with `router(service)`
 
 
 def make_app(service: Service) -> FastAPI:

@@ -1,8 +1,8 @@
 """Work for a client that may go away before it has its answer."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from starlette.requests import Request
 
@@ -11,7 +11,7 @@ from asr.serving.errors import ServiceError
 T = TypeVar("T")
 
 
-async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def while_connected(request: Request, work: Awaitable[T]) -> T:
     """Await `work`; cancel it if the client of the request closes the connection. The body must have been read."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_gone(request))

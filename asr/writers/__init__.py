@@ -1,6 +1,6 @@
 """Transcripts -> files: one module an output format, each with `render(transcript, recording) -> str`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -50,17 +50,26 @@ def write(transcript: Transcript, recording: Path, paths: Mapping[str, Path], *,
     recording if there is one, else to a new ELAN file. Raises AsrError for a format that needs the times of words if
     the transcript has none, OutputError if a file cannot be written.
     """
-    timed = [name for name in paths if FORMATS[name]]
+    require_times(transcript, recording, paths)
+    for name, path in paths.items():
+        write_whole(path, render(transcript, recording, name, path, eaf=eaf).encode())
+
+
+def require_times(transcript: Transcript, recording: Path, names: Iterable[str]) -> None:
+    """Raise AsrError if one of the formats needs the times of words, and the transcript has none."""
+    timed = [name for name in names if FORMATS[name]]
     if transcript.text and not transcript.words and timed:
         raise AsrError(
             f"{recording}: -f {','.join(timed)} needs the times of words, and a model without CTC (model.decoder: "
             "attention) does not have them; write txt or json, or train with model.decoder=joint"
         )
-    transcript = clean(transcript)
-    for name, path in paths.items():
-        writer = import_module(f"asr.writers.{name.lower()}")
-        options = (path, eaf) if name == "eaf" else ()
-        write_whole(path, writable(writer.render(transcript, recording, *options)).encode())
+
+
+def render(transcript: Transcript, recording: Path, name: str, target: Path, *, eaf: Path | None = None) -> str:
+    """Return the content of the file `target` in the format `name`: see `write`."""
+    writer = import_module(f"asr.writers.{name.lower()}")
+    options = (target, eaf) if name == "eaf" else ()
+    return writable(writer.render(clean(transcript), recording, *options))
 
 
 def save(transcript: Transcript, path: Path) -> None:
