@@ -1,7 +1,6 @@
 """A service in a process of its own on a free port, with two small models, for tests of live sound."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -26,22 +25,27 @@ import sys
 from pathlib import Path
 from asr.serving.engine import Engine
 from asr.serving.limits import Limits
+from asr.serving.messages import Options
 from asr.serving.server import Address, serve
 from asr.serving.service import Service
+from asr.serving.wyoming import WyomingAddress, WyomingServer
 if __name__ == "__main__":
     folder, options = Path(sys.argv[1]), eval(sys.argv[2])
-    limits = Limits(**options.pop("limits", {}))
-    engine = Engine({name: folder / f"{name}.onnx" for name in ("one", "two")}, limits=limits)
+    limits, phrases = Limits(**options.pop("limits", {})), options.pop("phrases", ())
+    engine = Engine({name: folder / f"{name}.onnx" for name in ("one", "two")}, limits=limits,
+                    defaults=Options(phrases=phrases))
     service = Service(engine, limits, local=True, **options)
-    serve(service, Address(port=0), listening=lambda url: print(url, flush=True))
+    wyoming = WyomingServer(service, WyomingAddress("127.0.0.1", 0), ("sw", "en"))
+    serve(service, Address(port=0), listening=lambda url: print(url, flush=True), wyoming=wyoming)
 """
 
 
 @dataclass(frozen=True)
 class Running:
-    """A service that runs: its address, and its processes."""
+    """A service that runs: its addresses, and its processes."""
 
     url: str
+    wyoming: str
     process: subprocess.Popen[str]
 
     @property
@@ -69,33 +73,25 @@ def write_models(folder: Path) -> None:
 
 
 @contextmanager
-def running(folder: Path, *command: str, **options: Any) -> Iterator[Running]:
-    """Start a service of the models in `folder`, and end it whatever happens.
+def running(folder: Path, **options: Any) -> Iterator[Running]:
+    """Start a service of the models in `folder`, with Wyoming, and end it whatever happens.
 
-    `command` are arguments of `asr serve`, else `options` are fields of Service, and `limits`.
+    `options` are fields of Service, `limits` with fields of Limits, and `phrases`. Unlike `conftest.served`, it can
+    have limits that the command line does not set.
     """
     program = folder / "serve.py"  # a file, since processes that it starts import it
     program.write_text(_PROGRAM)
-    arguments = [str(program), str(folder), repr(options)]
-    if command:
-        arguments = ["-m", "asr", "serve", str(folder / "one.onnx"), str(folder / "two.onnx"), "--port", "0", *command]
     process = subprocess.Popen(
-        [sys.executable, *arguments],
+        [sys.executable, str(program), str(folder), repr(options)],
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     try:
         assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if (match := re.search(r"http://\S+", line)) is not None:
-                yield Running(match[0], process)
-                break
-        else:
-            raise AssertionError("".join(lines))
+        wyoming, url = (process.stdout.readline().strip() for _ in range(2))
+        assert url, "the service has ended"
+        yield Running(url, wyoming, process)
     finally:
         process.send_signal(signal.SIGTERM)
         try:

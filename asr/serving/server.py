@@ -88,6 +88,7 @@ async def _serve(
                 ssl_keyfile=address.key,
             )
         )
+        server.wyoming = wyoming
         server.told = lambda: listening(address.url(bound.getsockname()[1]))
         try:
             if wyoming is not None:
@@ -103,11 +104,17 @@ class _Server(uvicorn.Server):
     """A server that tells when it listens."""
 
     told: Callable[[], None]
+    wyoming: "WyomingServer | None" = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self.told()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.wyoming is not None:  # before the engine stops, and before uvicorn raises the signal again
+            await self.wyoming.stop()
+        await super().shutdown(sockets)
 
 
 def _bound(address: Address) -> socket.socket:
