@@ -64,6 +64,9 @@ def serve(
     queue: Annotated[
         int, typer.Option(metavar="N", min=1, help="Requests that may wait; further ones are told to come again.")
     ] = 256,
+    batch: Annotated[
+        int, typer.Option(metavar="N", min=1, max=256, help="Recordings that are computed at once, at most.")
+    ] = 32,
     latency: Annotated[
         float,
         typer.Option(
@@ -101,7 +104,7 @@ def serve(
     from asr.serving.server import Address, serve
     from asr.serving.service import Service
 
-    limits = Limits(upload=upload, queue=queue, latency=latency, timeout=timeout, idle=idle)
+    limits = Limits(upload=upload, queue=queue, batch=batch, latency=latency, timeout=timeout, idle=idle)
     engine = Engine(found, workers=workers, limits=limits, defaults=Options(hotwords=favoured, phrases=allowed))
     address = Address(host, port, tls_cert, tls_key)
     service = Service(engine, limits, data, keys, origins, address.is_local)
