@@ -163,7 +163,7 @@ def test_other_rates_and_kinds_of_samples() -> None:
     expected = recognizer.log_probs(*pad([load_audio(samples, RATE, source_rate=16000)]))[0][0]
     for parts in (chunks(samples, 999), [samples]):
         stream = recognizer.stream(16000)
-        given = [stream._at_model_rate(part) for part in parts] + [stream._at_model_rate(samples[:0], last=True)]
+        given = [*(stream._incoming(part) for part in parts), stream._incoming.rest()]
         log_probs = streamed(recognizer, given)
         assert len(log_probs) == len(expected)
         torch.testing.assert_close(log_probs.exp(), expected.exp(), atol=0.02, rtol=0)

@@ -40,6 +40,14 @@ def serve(
         Path | None,
         typer.Option(metavar="FILE", help="Words to favour, one a line, in requests that bring no words of their own."),
     ] = None,
+    wyoming: Annotated[
+        str | None,
+        typer.Option(metavar="tcp://HOST:PORT", help="Address for Home Assistant too, such as tcp://127.0.0.1:10300."),
+    ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE", help="Language that Home Assistant offers the models for: sw. Repeatable."),
+    ] = None,
     api_key_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="File of keys, one a line: only requests with one of them are answered."),
@@ -100,8 +108,20 @@ def serve(
     engine = Engine(found, workers=workers, limits=limits, defaults=Options(hotwords=favoured, phrases=allowed))
     address = Address(host, port, tls_cert, tls_key)
     service = Service(engine, limits, data, keys, origins, address.is_local)
+    house = None
+    if wyoming is not None:
+        from asr.serving.wyoming import WyomingAddress, WyomingServer
+
+        place = WyomingAddress.parse(wyoming)
+        house = WyomingServer(service, place, tuple(language or ()))
+        _warn_of_wyoming(Address(place.host).is_local, bool(language))
+    elif language:
+        raise AsrError("--language: goes with --wyoming; models have one language, requests need not name it")
 
     def listening(url: str) -> None:
+        if url.startswith("tcp:"):
+            tell(f"Home Assistant: {url}")
+            return
         for info in service.engine.models.values():
             tell(f"{info.name}: {info.path}, {info.sample_rate} Hz, {info.described}")
         tell(f"listening on {url}")
@@ -109,7 +129,7 @@ def serve(
             _warn(address.certificate is not None, bool(service.keys))
 
     try:
-        serve(service, address, listening=listening)
+        serve(service, address, listening=listening, wyoming=house)
     except KeyboardInterrupt:  # the service has stopped as it should
         return
 
@@ -161,6 +181,16 @@ def parse_origin(text: str) -> str:
             f"--cors {text}: must be the address of one site without a path: https://HOST or https://HOST:PORT"
         )
     return origin
+
+
+def _warn_of_wyoming(is_local: bool, has_language: bool) -> None:
+    """Tell what it means that other computers speak Wyoming with the service, and that no language is stated."""
+    if not is_local:
+        tell("whoever reaches the address of --wyoming can use it: the protocol has no keys and no TLS")
+    if not has_language:
+        tell(
+            "Home Assistant offers models for the languages that they state; name the one of your assistant: --language"
+        )
 
 
 def _warn(has_tls: bool, has_keys: bool) -> None:

@@ -7,7 +7,8 @@ the pauses, as music does, it is near a frame of the louder of two classes (Otsu
 
 import numpy as np
 
-_STEP, _WINDOW = 0.01, 0.032  # seconds from frame to frame, and of each frame
+STEP, _WINDOW = 0.01, 0.032  # seconds from frame to frame, and of each frame
+REACH = 3  # steps: half a window, and the frame beside it that is averaged
 _BANDS, _LOWEST, _HIGHEST = 20, 150.0, 6000.0  # number of bands, equally wide in mel; Hz
 _SMOOTH = 3  # frames that are averaged
 _FLOOR = 10.0  # percentile of the frames of a band that is its floor
@@ -32,24 +33,29 @@ def find_speech(samples: np.ndarray, sample_rate: int) -> Spans:
     """Find speech in samples `(N,)`: the first sample and the end of each sound, in order."""
     if len(samples) < round(_WINDOW * sample_rate):
         return []
-    above, level = _levels(_band_powers(samples, sample_rate))
+    step = round(STEP * sample_rate)
+    found = speech_frames(band_powers(samples, sample_rate))
+    return [(first * step, min(end * step, len(samples))) for first, end in found]
+
+
+def speech_frames(bands: np.ndarray) -> Spans:
+    """Find speech in the powers of bands `(T, bands)`: the first frame and the end of each sound, in order."""
+    above, level = _levels(bands)
     level -= np.percentile(level, _LOUD)
     audible = (above > _ABOVE) & (level > -_BELOW)
     nearest, farthest = _CLASSES
     louder = (above > _ABOVE) & (level > np.clip(_otsu(level[level > -_RANGE]), -farthest, -nearest))
-    near = _windows(_without_clicks(louder), round(_NEAR / _STEP)).any(axis=-1)
+    near = _windows(_without_clicks(louder), round(_NEAR / STEP)).any(axis=-1)
     if (audible & ~near).sum() > _FILLED * (~near).sum():
         audible &= near
     sounds = _runs(_without_clicks(audible))
-    spans = [
+    return [
         span
-        for first, end in between_pauses(sounds, round(_DIP / _STEP))
+        for first, end in between_pauses(sounds, round(_DIP / STEP))
         if level[first:end].max() > -_PEAK
         for span in sounds
         if first <= span[0] < end
     ]
-    step = round(_STEP * sample_rate)
-    return [(first * step, min(end * step, len(samples))) for first, end in spans]
 
 
 def between_pauses(sounds: Spans, pause: int) -> Spans:
@@ -63,11 +69,14 @@ def between_pauses(sounds: Spans, pause: int) -> Spans:
     return joined
 
 
-def _band_powers(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Return the mean power of each band `(T, bands)`, smoothed over time; frame `t` is centred on `t` steps."""
+def band_powers(samples: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Return the mean power of each band `(T, bands)`, smoothed over time; frame `t` is centred on `t` steps.
+
+    A frame depends on samples up to `REACH` steps before and after its centre.
+    """
     size = round(_WINDOW * sample_rate)
     padded = np.pad(samples, (size // 2, size // 2))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: round(_STEP * sample_rate)]
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: round(STEP * sample_rate)]
     spectra = np.fft.rfft(frames * np.hanning(size).astype(np.float32), axis=1)  # stays in float32
     power = (np.square(spectra.real) + np.square(spectra.imag)) / size
     mel = np.linspace(_mel(_LOWEST), _mel(min(_HIGHEST, 0.48 * sample_rate)), _BANDS + 1)
@@ -115,5 +124,5 @@ def _without_clicks(mask: np.ndarray) -> np.ndarray:
     """Return the mask without runs shorter than a sound of speech."""
     kept = np.zeros_like(mask)
     for first, end in _runs(mask):
-        kept[first:end] = end - first >= round(_SHORTEST / _STEP)
+        kept[first:end] = end - first >= round(_SHORTEST / STEP)
     return kept

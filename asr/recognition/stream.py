@@ -6,15 +6,15 @@ The stream of the model and the beam remember what they need, so the output does
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import soxr
 
-from asr.audio import chunk_audio
+from asr.recognition.incoming import Incoming
 from asr.recognition.interface import DecodingModel
 from asr.recognition.transcribe import clip_to
 from asr.text import BLANK
 from asr.transcript import Transcript, Word, text_of
 
 PAUSE = 1.0  # seconds of blank frames that end a segment
+LONGEST = 60.0  # seconds of a segment without such a pause: it is cut, so that memory does not grow
 
 
 class StreamUpdate(NamedTuple):
@@ -43,7 +43,8 @@ class StreamingModel(DecodingModel, Protocol):
 class Stream:
     """Samples in chunks of any size -> words, by best path or by the beam of the model's decoder.
 
-    A pause ends a segment: its words are final. The acoustic model keeps its state across segments.
+    A pause ends a segment: its words are final. The acoustic model keeps its state across segments. A segment of a
+    minute without such a pause is cut at the longest pause of its second half.
     """
 
     def __init__(self, model: StreamingModel, sample_rate: int | None = None) -> None:
@@ -54,10 +55,8 @@ class Stream:
         self.model = model
         self.sample_rate = sample_rate or model.sample_rate
         self._acoustic = model.acoustic_stream()
-        self._resample = None
-        if self.sample_rate != model.sample_rate:
-            self._resample = soxr.ResampleStream(self.sample_rate, model.sample_rate, 1, dtype="float32")
-        self._pause = round(PAUSE * model.sample_rate / model.stride)  # frames
+        self._incoming = Incoming(self.sample_rate, model.sample_rate)
+        self._pause, self._longest = (round(seconds * model.sample_rate / model.stride) for seconds in (PAUSE, LONGEST))
         self._samples = 0  # samples taken so far, at the model's rate
         self._words: list[Word] = []  # words of the segments that have ended
         self._start = 0  # frame at which the open segment starts
@@ -68,11 +67,11 @@ class Stream:
 
         Raises AudioError for values that are no samples.
         """
-        return self._take(self._at_model_rate(samples))
+        return self._take(self._incoming(samples))
 
     def finish(self) -> Transcript:
         """End the stream: return the transcript of all of it. A finished stream takes no more samples."""
-        self._take(self._at_model_rate(np.zeros(0, np.float32), last=True), last=True)
+        self._take(self._incoming.rest(), last=True)
         self._end_segment()
         duration = self._samples / self.model.sample_rate
         words = clip_to(self._words, duration)
@@ -86,7 +85,18 @@ class Stream:
             self._segment.feed(row)
             if self._segment.silent == self._pause:
                 self._end_segment()
+            elif len(self._segment.rows) == self._longest:
+                self._cut_segment()
         return StreamUpdate(tuple(self._words[before:]), self._segment.text())
+
+    def _cut_segment(self) -> None:
+        """End the open segment at its longest pause; the frames after the pause begin the next segment."""
+        rows = self._segment.rows
+        cut = longest_pause([int(row.argmax()) == BLANK for row in rows], len(rows) // 2)
+        self._segment.rows = rows[:cut]
+        self._end_segment()
+        for row in rows[cut:]:
+            self._segment.feed(row)
 
     def _end_segment(self) -> None:
         rows = self._segment.rows
@@ -94,19 +104,6 @@ class Stream:
             self._words += self.model.words(np.stack(rows), self._start)
         self._start += len(rows)
         self._segment = _OpenSegment(self.model)
-
-    def _at_model_rate(self, samples: Any, *, last: bool = False) -> np.ndarray:
-        """Return float32 samples `(N,)` on the 16-bit grid, at their own level; clip what exceeds full scale."""
-        chunk = np.asarray(samples)
-        if chunk.dtype.kind == "f":
-            chunk = chunk.clip(-1, 1)
-        if chunk.size:
-            chunk = chunk_audio(chunk, self.sample_rate)
-        if self._resample is not None:
-            chunk = self._resample.resample_chunk(chunk.astype(np.float32), last=last).clip(-1, 1)
-            if chunk.size:
-                chunk = chunk_audio(chunk, self.model.sample_rate)
-        return chunk
 
 
 class _OpenSegment:
@@ -135,3 +132,14 @@ class _OpenSegment:
         """Return the text so far."""
         units = self._path if self._search is None else self._search.hypotheses()[0].units
         return self._model.text(units)
+
+
+def longest_pause(silent: list[bool], start: int) -> int:
+    """Return the middle of the longest run of silent frames from frame `start` on; the end of all if there is none."""
+    best, cut, begin = 0, len(silent), start
+    for frame in range(start, len(silent) + 1):
+        if frame == len(silent) or not silent[frame]:
+            if frame - begin > best:
+                best, cut = frame - begin, (begin + frame) // 2
+            begin = frame + 1
+    return cut

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from asr.serving.errors import ServiceError, response
 from asr.serving.service import Service
 
+KEY_PROTOCOL = "openai-insecure-api-key."  # begins a subprotocol that is a key, as OpenAI's pages send it
 _OPEN = ("/health", "/ready")  # addresses that need no key: they tell nothing of recordings
 _SAFE = ("GET", "HEAD", "OPTIONS")  # methods that change nothing
 
@@ -28,9 +29,7 @@ class Access:
         if scope["type"] in ("http", "websocket") and (error := self._fault(scope)) is not None:
             if scope["type"] == "websocket":
                 await receive()
-                await send({"type": "websocket.close", "code": 1008, "reason": error.code})
-            else:
-                await response(error)(scope, receive, send)
+            await response(error)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -53,7 +52,7 @@ class Access:
                     code="wrong_origin",
                 )
         if self._service.keys and scope["path"] not in _OPEN and scope.get("method") != "OPTIONS":
-            return self._key_fault(headers.get("authorization", ""))
+            return self._key_fault(headers.get("authorization") or _offered(scope))
         return None
 
     def _is_known(self, host: str) -> bool:
@@ -78,13 +77,25 @@ class Access:
         if found:
             return None
         error = ServiceError(
-            "send a key of this service: Authorization: Bearer KEY; in a browser, it is the password",
+            "send a key of this service: Authorization: Bearer KEY; in a browser, it is the password; of a "
+            f"WebSocket in a page, the subprotocol {KEY_PROTOCOL}KEY",
             status=401,
             code="invalid_api_key",
         )
         error.kind = "authentication_error"
         error.headers = {"WWW-Authenticate": 'Basic realm="asr", charset="UTF-8"'}
         return error
+
+
+def _offered(scope: Scope) -> str:
+    """Return the key that a page sends to open a WebSocket, to which it can add no other header.
+
+    It is never a part of the address, which logs hold.
+    """
+    offered = (
+        name.removeprefix(KEY_PROTOCOL) for name in scope.get("subprotocols", ()) if name.startswith(KEY_PROTOCOL)
+    )
+    return f"Bearer {next(offered, '')}"
 
 
 def _password(encoded: str) -> str:

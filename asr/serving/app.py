@@ -8,14 +8,27 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asr.serving import documents, folder, health, next, openai, page, prompts, training, transcription
+from asr.serving import (
+    documents,
+    folder,
+    health,
+    next,
+    openai,
+    page,
+    prompts,
+    realtime,
+    stream,
+    training,
+    transcription,
+)
 from asr.serving.access import Access
 from asr.serving.errors import handle_errors
 from asr.serving.metrics import Metrics
 from asr.serving.service import Service
 from asr.version import __version__
 
-_ROUTES = (openai, transcription, folder, documents, prompts, training, next, health)  # modules with `router(service)`
+# Modules with `router(service)`.
+_ROUTES = (openai, transcription, stream, realtime, folder, documents, prompts, training, next, health)
 
 
 def make_app(service: Service) -> FastAPI:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -16,6 +17,10 @@ from asr.errors import AsrError
 from asr.serving.app import make_app
 from asr.serving.connections import protocol
 from asr.serving.service import Service
+from asr.serving.sockets import FRAMES
+
+if TYPE_CHECKING:
+    from asr.serving.wyoming import WyomingServer
 
 _CLOSING = 10  # seconds beside the time limit of a transcription for the rest of a stop
 _FILES = 65_536  # sockets and files that the process may have open, where the system allows it
@@ -45,16 +50,26 @@ class Address:
         return f"{'https' if self.certificate else 'http'}://{host}:{port}"
 
 
-def serve(service: Service, address: Address, *, listening: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; what was taken before is finished. `listening` is told the address.
+def serve(
+    service: Service,
+    address: Address,
+    *,
+    listening: Callable[[str], None],
+    wyoming: "WyomingServer | None" = None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; what was taken before is finished. `listening` is told each address.
+
+    `wyoming` speaks its protocol beside the web server.
 
     Raises AsrError for an address that is taken or not of this machine, for TLS files that do not fit, and the errors
     of models.
     """
-    asyncio.run(_serve(service, address, listening))
+    asyncio.run(_serve(service, address, listening, wyoming))
 
 
-async def _serve(service: Service, address: Address, listening: Callable[[str], None]) -> None:
+async def _serve(
+    service: Service, address: Address, listening: Callable[[str], None], wyoming: "WyomingServer | None"
+) -> None:
     with _bound(address) as bound:
         _require_tls(address)
         _raise_limit()
@@ -66,15 +81,22 @@ async def _serve(service: Service, address: Address, listening: Callable[[str], 
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                ws_max_size=FRAMES * service.limits.block,
+                ws_ping_interval=None,  # an answer lies behind sound that waits; silent sockets are closed in any case
                 timeout_graceful_shutdown=round(service.limits.timeout) + _CLOSING,
                 ssl_certfile=address.certificate,
                 ssl_keyfile=address.key,
             )
         )
+        server.wyoming = wyoming
         server.told = lambda: listening(address.url(bound.getsockname()[1]))
         try:
+            if wyoming is not None:
+                listening(await wyoming.start())
             await server.serve([bound])
         finally:
+            if wyoming is not None:
+                await wyoming.stop()
             await service.engine.stop()
 
 
@@ -82,11 +104,17 @@ class _Server(uvicorn.Server):
     """A server that tells when it listens."""
 
     told: Callable[[], None]
+    wyoming: "WyomingServer | None" = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self.told()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.wyoming is not None:  # before the engine stops, and before uvicorn raises the signal again
+            await self.wyoming.stop()
+        await super().shutdown(sockets)
 
 
 def _bound(address: Address) -> socket.socket:

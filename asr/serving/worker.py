@@ -11,13 +11,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from asr.api import load_transcriber
-from asr.errors import AsrError, AudioError, ConfigError, explain
-from asr.recognition.latency import describe, require_streamable
+from asr.errors import AsrError, AudioError, explain
 from asr.recognition.longform import SegmentFrames, Track
-from asr.recognition.pausing import PausingStream
 from asr.recognition.stream import Stream
 from asr.recognition.transcribe import transcribe
 from asr.recognition.transcriber import Transcriber
+from asr.recognition.turn_stream import TurnStream, describe_live, open_stream, streams
 from asr.serving.guard import require_moderate
 from asr.serving.messages import (
     Align,
@@ -71,7 +70,7 @@ class _Worker:
         self._connection, self._sending, self._threads = connection, threading.Lock(), threads
         self._models: dict[str, Transcriber] = {}
         self._searches = Searches()
-        self._streams: dict[int, Stream | PausingStream] = {}
+        self._streams: dict[int, Stream | TurnStream] = {}
         self._cancelled: set[int] = set()  # calls of a running batch
         self._lanes: dict[Lane | str, ThreadPoolExecutor] = {
             name: ThreadPoolExecutor(1, f"asr-{name}") for name in ("short", "long", "streams", "load")
@@ -115,19 +114,14 @@ class _Worker:
     def _load(self, request: Load) -> ModelInfo:
         model = load_transcriber(request.path, threads=self._threads)
         self._searches.of(request.name, model, request.defaults)  # an error of phrases is told before the first request
-        try:
-            require_streamable(model.settings)
-            streaming = True
-        except ConfigError:
-            streaming = False
         self._models[request.name] = model
         return ModelInfo(
             request.name,
             request.path,
-            streaming,
+            streams(model.settings),
             model.sample_rate,
             int(request.path.stat().st_mtime),
-            describe(model.settings) if streaming else "answers at pauses, because it reads in both directions",
+            describe_live(model.settings),
         )
 
     def _transcribe(self, request: Transcribe) -> None:
@@ -186,11 +180,7 @@ class _Worker:
         return align(self._models[request.model], request.recording, request.text)
 
     def _open(self, request: OpenStream) -> None:
-        model = self._models[request.model]
-        try:
-            self._streams[request.call] = model.stream(request.sample_rate)
-        except ConfigError:
-            self._streams[request.call] = PausingStream(model, request.sample_rate)
+        self._streams[request.call] = open_stream(self._models[request.model], request.sample_rate)
 
     def _feed(self, request: Feed) -> Any:
         return tuple(self._streams[request.stream].feed(request.samples))
