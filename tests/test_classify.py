@@ -17,7 +17,7 @@ from conftest import fresh_recognizer, run_asr, train_config, with_augment
 from oracles import random_waveforms, randomise
 
 from asr.batching import pad
-from asr.classification import Classifier
+from asr.classifier import Classifier
 from asr.cli import main
 from asr.config import Config
 from asr.corpus.check import check, settings_of

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY, run_asr, spell
 
+from asr.api import load_classifier
 from asr.batching import pad
-from asr.classification import Classifier
 from asr.lm.recurrent import load_recurrent
 from asr.recognition.recognizer import load
 from asr.runtime.session import Session
@@ -45,8 +45,9 @@ def test_exported_recogniser() -> None:
     assert best == pytest.approx(ANSWERS["best_path"], abs=1e-3)
 
 
-def test_classifier() -> None:
-    found = Classifier.from_file(SAMPLES / "classifier-0.1.safetensors", "cpu").classify(waveforms())
+@pytest.mark.parametrize("suffix", ["safetensors", "onnx"])
+def test_classifier(suffix: str) -> None:
+    found = load_classifier(SAMPLES / f"classifier-0.1.{suffix}").classify(waveforms())
     assert [one.label for one in found] == [label for label, _ in ANSWERS["classes"]]
     assert [one.probability for one in found] == pytest.approx([one for _, one in ANSWERS["classes"]], abs=1e-4)
 

@@ -28,11 +28,13 @@ class Session:
             raise ValueError(f"ONNX Runtime {onnxruntime.__version__} cannot load it: {error}") from None
         self.outputs = [output.name for output in self._session.get_outputs()]
 
-    def require_outputs(self, units: int) -> None:
-        """Raise ValueError unless the file computes log-probabilities of so many units, blank included."""
+    def require_outputs(self, *, units: int | None = None, classes: int | None = None) -> None:
+        """Raise ValueError unless the file computes log-probabilities of so many units, blank included, or classes."""
         shapes = {output.name: output.shape for output in self._session.get_outputs()}
-        if shapes.get("log_probs", [None])[-1] != units or "frames" not in shapes:
-            raise ValueError(f"it does not compute log-probabilities of {units} units")
+        axes, size, name = (3, units, "units") if classes is None else (2, classes, "classes")
+        found = shapes.get("log_probs", ())
+        if len(found) != axes or found[-1] != size or ("frames" in shapes) != (classes is None):
+            raise ValueError(f"it does not compute log-probabilities of {size} {name}")
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Compute all outputs of the file, by name, from its inputs."""

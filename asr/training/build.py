@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from asr.batching import Joined
-from asr.classification import Classifier
+from asr.classifier import Classifier
 from asr.config import Config
 from asr.corpus.pack import PackedCorpus
 from asr.errors import ConfigError

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from asr.batching import Joined
-from asr.classification import Classifier
+from asr.classifier import Classifier
 from asr.config import Config
 from asr.errors import TrainingError
 from asr.figures.training import classification_picture
@@ -76,7 +76,7 @@ class ClassificationTask(SpeechTask[Classifier, Corpora]):
     def evaluate(self) -> Row:
         """Compute the loss over classes that training data has; other classes count as errors."""
         validation = self.data.validation
-        log_probs = self.model.log_probs(validation.num_samples, validation.audio)
+        log_probs = torch.from_numpy(self.model.log_probs(validation.num_samples, validation.audio))
         best = log_probs.argmax(1)
         pairs = zip(validation.utterances, best.tolist(), strict=True)
         return {

@@ -83,7 +83,7 @@ class Kind:
 
 def _read_model(path: Path) -> None:
     """Load a model file as each command would, and transcribe with the model."""
-    from asr.classification import Classifier
+    from asr.classifier import Classifier
     from asr.cli.models import info
     from asr.lm.recurrent import load_recurrent
     from asr.model_file import read_metadata, task_of
@@ -136,7 +136,7 @@ def _models() -> list[bytes]:
     """Return one small model file of each shape that the program can write."""
     import torch
 
-    from asr.classification import Classifier
+    from asr.classifier import Classifier
     from asr.decoding.beam import Pruning
     from asr.decoding.confidence import Calibration
     from asr.decoding.decoder import Decoder
