@@ -56,7 +56,14 @@ def test_torch_and_torchaudio_are_pinned_as_a_pair() -> None:
 def test_every_requirement_is_pinned_and_no_index_is_named() -> None:
     pinned = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
     assert "://" not in pinned and "--" not in pinned
-    direct = [*PROJECT["dependencies"], *EXTRAS["data"], *EXTRAS["train"], *EXTRAS["serve"], *EXTRAS["docs"], *EXTRAS["dev"]]
+    direct = [
+        *PROJECT["dependencies"],
+        *EXTRAS["data"],
+        *EXTRAS["train"],
+        *EXTRAS["serve"],
+        *EXTRAS["docs"],
+        *EXTRAS["dev"],
+    ]
     for name in _names(direct) - {"own_asr"}:
         assert re.search(rf"^{name.replace('_', '-')}==", pinned, re.MULTILINE), f"{name}: see CONTRIBUTING.md"
 

@@ -143,8 +143,9 @@ def _models() -> list[bytes]:
     from asr.decoding.fusion import Weights
     from asr.decoding.phrases import Rejection
     from asr.decoding.rescoring import Rescorer
+    from asr.lm.base import Given
     from asr.lm.estimate import estimate
-    from asr.lm.recurrent import Given, RecurrentLM
+    from asr.lm.recurrent import RecurrentLM
     from asr.recognition.recognizer import Recognizer
     from asr.recognition.trained_lengths import TrainedLengths
 
