@@ -14,7 +14,7 @@ from asr.recognition.latency import require_streamable
 from asr.recognition.steady import blank, is_steady
 from asr.recognition.transcriber import DECODER_PREFIX, Transcriber
 from asr.runtime.exported import read_tensors, reading
-from asr.runtime.session import Session
+from asr.runtime.session import Session, damaged
 from asr.runtime.stream import SessionStream
 from asr.text import Units
 
@@ -83,5 +83,7 @@ class ExportedRecognizer(Transcriber):
             rows = self.session.log_probs(waveforms)
             for number, (row, waveform) in enumerate(zip(rows, waveforms, strict=True)):
                 require_numbers(row)
+                if len(row) != (expected := self.num_output_frames(len(waveform))):
+                    raise damaged(f"it gives {len(row)} frames for a recording of {expected}")
                 rows[number] = blank(*row.shape) if is_steady(waveform, self.sample_rate) else row.copy()
             yield indices, rows

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnxruntime
 
+from asr.errors import ModelFileError
 from asr.onnx_file import require_own_graph
 
 _ERRORS_ONLY = 3  # severity: ONNX Runtime warns of inputs that have defaults, which only streams give
@@ -37,16 +38,37 @@ class Session:
             raise ValueError(f"it does not compute log-probabilities of {size} {name}")
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Compute all outputs of the file, by name, from its inputs."""
-        return dict(zip(self.outputs, self._session.run(self.outputs, dict(inputs)), strict=True))
+        """Compute all outputs of the file, by name, from its inputs. Raises ModelFileError for a damaged file."""
+        try:
+            return dict(zip(self.outputs, self._session.run(self.outputs, dict(inputs)), strict=True))
+        except MemoryError:
+            raise
+        except Exception as error:  # of a class for each status, as above; ONNX Runtime tells a full memory by its text
+            if "alloc" in str(error).lower():
+                raise MemoryError(str(error)) from None
+            raise damaged(f"ONNX Runtime says {' '.join(str(error).split()):.300}") from None
 
     def log_probs(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Compute the log-probabilities of waveforms `(N,)` in one batch: `(S, V)` of units, or `(C,)` of classes."""
+        """Compute the log-probabilities of waveforms `(N,)` in one batch: `(S, V)` of units, or `(C,)` of classes.
+
+        Raises ModelFileError for a damaged file.
+        """
         lengths = np.array([len(waveform) for waveform in waveforms])
         audio = np.zeros((len(waveforms), lengths.max()), np.float32)
         for row, waveform in zip(audio, waveforms, strict=True):
             row[: len(waveform)] = waveform
         found = self.run({"audio": audio, "lengths": lengths})
-        if "frames" not in found:
-            return list(found["log_probs"])
-        return [row[:count] for row, count in zip(found["log_probs"], found["frames"].tolist(), strict=True)]
+        log_probs, frames = found["log_probs"], found.get("frames")
+        axes = 2 if frames is None else 3
+        if log_probs.ndim != axes or log_probs.dtype != np.float32 or len(log_probs) != len(waveforms):
+            raise damaged(f"its log-probabilities are {log_probs.dtype} of shape {log_probs.shape}")
+        if frames is None:
+            return list(log_probs)
+        if frames.shape != lengths.shape or (frames < 0).any() or (frames > log_probs.shape[1]).any():
+            raise damaged(f"its numbers of frames are {frames.tolist()!s:.100}")
+        return [row[:count] for row, count in zip(log_probs, frames.tolist(), strict=True)]
+
+
+def damaged(reason: str) -> ModelFileError:
+    """Return the error of an exported file that fails while it computes."""
+    return ModelFileError(f"the exported model is damaged, it cannot compute: {reason}; export it again")
