@@ -14,11 +14,17 @@ CRITERION_NAMES = {"cer": "CER", "error_rate": "error rate", "perplexity": "perp
 
 
 def kept_row(log: Sequence[Row], criterion: str = "cer") -> Row:
-    """Return the row of the epoch whose model is kept: the lowest `criterion`, and the latest of equal epochs.
+    """Return the row of the epoch whose model is kept: the one with the lowest `criterion`.
 
-    The latest of equal epochs has trained longest at a low learning rate.
+    Of several such epochs, the one with the lowest validation loss is kept, because small validation data has few
+    different error rates. If the losses are equal or not numbers, the latest epoch is kept.
     """
-    return min(log, key=lambda row: (row[criterion], -row["epoch"]))
+
+    def rank(row: Row) -> tuple[float, float, int]:
+        loss = row.get("validation_loss", math.nan)
+        return row[criterion], math.inf if math.isnan(loss) else loss, -row["epoch"]
+
+    return min(log, key=rank)
 
 
 def epochs_without_gain(log: Sequence[Row], criterion: str = "cer") -> int:

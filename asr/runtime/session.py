@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnxruntime
 
-from asr.errors import ModelFileError
+from asr.errors import AsrError, ModelFileError
 from asr.onnx_file import require_own_graph
 
 _ERRORS_ONLY = 3  # severity: ONNX Runtime warns of inputs that have defaults, which only streams give
@@ -41,11 +41,12 @@ class Session:
         """Compute all outputs of the file, by name, from its inputs. Raises ModelFileError for a damaged file."""
         try:
             return dict(zip(self.outputs, self._session.run(self.outputs, dict(inputs)), strict=True))
-        except MemoryError:
-            raise
-        except Exception as error:  # of a class for each status, as above; ONNX Runtime tells a full memory by its text
+        except Exception as error:  # of a class for each status, as above; a full memory is told by the text alone
             if "alloc" in str(error).lower():
-                raise MemoryError(str(error)) from None
+                raise AsrError(
+                    "there is not enough memory to compute with the exported model; give less at once, or close other "
+                    "programs"
+                ) from None
             raise damaged(f"ONNX Runtime says {' '.join(str(error).split()):.300}") from None
 
     def log_probs(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
