@@ -8,6 +8,7 @@ from typing import Any
 
 from asr.errors import AsrError
 from asr.files import read_lines, to_json, write_whole
+from asr.wording import counted
 
 Row = dict[str, Any]
 CRITERION_NAMES = {"cer": "CER", "error_rate": "error rate", "perplexity": "perplexity"}  # fields, and words for people
@@ -46,9 +47,9 @@ def stop_reason(
     if "stopped" in log[-1]:
         return str(log[-1]["stopped"])
     if log[-1]["epoch"] >= epochs:
-        return f"all {epochs} epochs are done"
+        return counted("<the only epoch is|all {} epochs are> done", epochs)
     if min(epochs_without_gain(log, criterion), len(log) - extended) >= patience:
-        return f"no better validation {CRITERION_NAMES[criterion]} for {patience} epochs"
+        return f"no better validation {CRITERION_NAMES[criterion]} for {counted('{} epoch<s>', patience)}"
     return None
 
 

@@ -187,7 +187,7 @@ def test_two_joined_utterances_have_no_one_class(first_tones: Path, tmp_path: Pa
 def test_classes_that_cannot_be_learned(first_tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     unseen = copy_with(first_tones, tmp_path / "unseen", "validation", first="x", second="x", third="y")
     classifier = train(classifier_config(unseen, epochs=1), tmp_path / "run")
-    assert "that training data does not have; they count as errors: 'x' 2 times, 'y' 1 times" in capsys.readouterr().err
+    assert "that training data does not have; they count as errors: 'x' 2 times, 'y' 1 time" in capsys.readouterr().err
     assert classifier.summary["validation_error_rate"] >= 100 * 3 / 16
 
     def refused(folder: Path) -> str:
@@ -208,7 +208,7 @@ def test_classes_that_cannot_be_learned(first_tones: Path, tmp_path: Path, capsy
     some = copy_with(first_tones, tmp_path / "some", "train", first="a", second=None)
     train(classifier_config(some, epochs=1), tmp_path / "some-run")
     said = capsys.readouterr().err
-    assert "left out 1 utterances, bad line" in said and "train.jsonl:2: " in said and "train/1.wav has no tone" in said
+    assert "left out 1 utterance, bad line" in said and "train.jsonl:2: " in said and "train/1.wav has no tone" in said
 
 
 def test_checking_looks_at_classes_not_at_texts(first_tones: Path) -> None:

@@ -16,6 +16,7 @@ from asr.run_log import Row
 from asr.training import watch
 from asr.training.data import Corpora
 from asr.training.speech import SAMPLES, SpeechTask
+from asr.wording import counted
 
 _UNSEEN = -1  # index of every class that only validation data has
 
@@ -32,7 +33,9 @@ def learn_classes(config: Config, data: Corpora, say: Callable[[str], None]) -> 
             f"{', '.join(config.data.train)}: all utterances have the same class, {next(iter(classes))!r}; a "
             f"classifier needs two or more classes. Check data.text_field={config.data.text_field}, the field of them"
         )
-    unseen = ", ".join(f"{name!r} {count} times" for name, count in held_out.items() if name not in classes)
+    unseen = ", ".join(
+        f"{name!r} {counted('{} time<s>', count)}" for name, count in held_out.items() if name not in classes
+    )
     if not held_out.keys() & classes.keys():
         raise TrainingError(
             f"{', '.join(config.data.validation)}: no class of the validation data occurs in the training data; found "
