@@ -18,12 +18,14 @@ _PUBLIC = {
     "Alternative": "asr.transcript",
     "AsrError": "asr.errors",
     "AudioError": "asr.errors",
+    "BaseClassifier": "asr.classification",
     "BeamDecoder": "asr.decoding.beam_decoder",
     "Classification": "asr.classification",
-    "Classifier": "asr.classification",
+    "Classifier": "asr.classifier",
     "Config": "asr.config",
     "ConfigError": "asr.errors",
     "ExportError": "asr.errors",
+    "ExportedClassifier": "asr.runtime.classifier",
     "ExportedRecognizer": "asr.runtime.recognizer",
     "LanguageModelError": "asr.errors",
     "ManifestError": "asr.errors",
@@ -62,8 +64,9 @@ if TYPE_CHECKING:
     from asr.api import load as load
     from asr.api import transcribe as transcribe
     from asr.audio import load_audio as load_audio
+    from asr.classification import BaseClassifier as BaseClassifier
     from asr.classification import Classification as Classification
-    from asr.classification import Classifier as Classifier
+    from asr.classifier import Classifier as Classifier
     from asr.config import Config as Config
     from asr.corpus.manifest import read_manifest as read_manifest
     from asr.corpus.manifest import write_manifest as write_manifest
@@ -85,6 +88,7 @@ if TYPE_CHECKING:
     from asr.recognition.stream import Stream as Stream
     from asr.recognition.stream import StreamUpdate as StreamUpdate
     from asr.recognition.transcriber import Transcriber as Transcriber
+    from asr.runtime.classifier import ExportedClassifier as ExportedClassifier
     from asr.runtime.recognizer import ExportedRecognizer as ExportedRecognizer
     from asr.scoring.wer import Score as Score
     from asr.scoring.wer import score as score

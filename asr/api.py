@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar, overload
 
+from asr.classification import BaseClassifier, Classification
 from asr.errors import AsrError
 from asr.model_file import EXPORTED_SUFFIX, read_metadata, task_of
 from asr.recognition.sources import is_recording, load_recording
@@ -17,13 +18,15 @@ if TYPE_CHECKING:  # exported models need no torch
     import numpy as np
     import torch
 
-    from asr.classification import Classification, Classifier
+    from asr.classifier import Classifier
     from asr.lm.recurrent import RecurrentLM
     from asr.recognition.align import Alignment
     from asr.recognition.recognizer import Recognizer
+    from asr.runtime.classifier import ExportedClassifier
+    from asr.runtime.recognizer import ExportedRecognizer
 
 ModelPath = str | PathLike[str]
-M = TypeVar("M", "Recognizer", "Classifier", "RecurrentLM")
+M = TypeVar("M", "Recognizer", "Classifier", "RecurrentLM", "ExportedRecognizer", "ExportedClassifier")
 
 
 @overload
@@ -35,7 +38,7 @@ def load(path: ModelPath, device: str | torch.device | None = None, *, kind: typ
 
 
 def load(path: ModelPath, device: str | torch.device | None = None, *, kind: type[Any] | None = None) -> Any:
-    """Load a model file of any task: a Recognizer, a Classifier, or a RecurrentLM; or an exported recogniser.
+    """Load a model file of any task: a Recognizer, a Classifier, or a RecurrentLM; or an exported model.
 
     Args:
         path: A model file that training wrote, or NAME.onnx from `asr export`. Nothing in it is executed.
@@ -47,11 +50,15 @@ def load(path: ModelPath, device: str | torch.device | None = None, *, kind: typ
     """
     path = Path(path)
     if kind is not None:
+        if kind.__name__.startswith("Exported"):
+            return _load_exported(path, device, kind.__name__)
         return _load_trained(path, device, kind.__name__)
     task = task_of(read_metadata(path))
     if task == "recognition":
         return load_transcriber(path, device)
-    return _load_trained(path, device, "Classifier" if task == "classification" else "RecurrentLM")
+    if task == "classification":
+        return load_classifier(path, device)
+    return _load_trained(path, device, "RecurrentLM")
 
 
 def load_transcriber(path: ModelPath, device: str | torch.device | None = None, *, threads: int = 0) -> Transcriber:
@@ -60,16 +67,38 @@ def load_transcriber(path: ModelPath, device: str | torch.device | None = None, 
     `threads` are those that an exported recogniser computes on; 0 are one a core.
 
     Raises ModelFileError that names the file if it is missing, damaged or of another task, and AsrError for a device
-    that is not there; an exported recogniser computes on the CPU.
+    that is not there; an exported model computes on the CPU.
     """
-    if Path(path).suffix != EXPORTED_SUFFIX:
-        recognizer: Transcriber = _load_trained(Path(path), device, "Recognizer")
-        return recognizer
+    recognizer: Transcriber = _load_either(Path(path), device, "Recognizer", threads)
+    return recognizer
+
+
+def load_classifier(path: ModelPath, device: str | torch.device | None = None) -> BaseClassifier:
+    """Load a classifier: a Classifier from a model file, or an ExportedClassifier, which needs no PyTorch.
+
+    The errors are those of `load_transcriber`.
+    """
+    classifier: BaseClassifier = _load_either(Path(path), device, "Classifier")
+    return classifier
+
+
+def _load_either(path: Path, device: str | torch.device | None, kind: str, threads: int = 0) -> Any:
+    if path.suffix == EXPORTED_SUFFIX:
+        return _load_exported(path, device, f"Exported{kind}", threads)
+    return _load_trained(path, device, kind)
+
+
+def _load_exported(path: Path, device: str | torch.device | None, kind: str, threads: int) -> Any:
+    """Load an exported file into the class of the name `kind`."""
     if device is not None and str(device) != "cpu":
         raise AsrError(f"--device {str(device)!r}: {path} is an exported model, which computes on cpu")
-    from asr.runtime.recognizer import ExportedRecognizer
+    if kind == "ExportedRecognizer":
+        from asr.runtime.recognizer import ExportedRecognizer
 
-    return ExportedRecognizer.load(Path(path), threads=threads)
+        return ExportedRecognizer.load(path, threads=threads)
+    from asr.runtime.classifier import ExportedClassifier
+
+    return ExportedClassifier.load(path, threads=threads)
 
 
 def _load_trained(path: Path, device: str | torch.device | None, kind: str) -> Any:
@@ -81,7 +110,7 @@ def _load_trained(path: Path, device: str | torch.device | None, kind: str) -> A
 
         return Recognizer.from_file(path, device)
     if kind == "Classifier":
-        from asr.classification import Classifier
+        from asr.classifier import Classifier
 
         return Classifier.from_file(path, device)
     from asr.lm.recurrent import load_recurrent
@@ -128,7 +157,7 @@ def align(model: Transcriber | ModelPath, recording: Any, text: str, sample_rate
 
 @overload
 def classify(  # type: ignore[overload-overlap]  # bytes are a sequence too
-    model: Classifier | ModelPath,
+    model: BaseClassifier | ModelPath,
     recording: ModelPath | bytes | IO[bytes] | np.ndarray | torch.Tensor | tuple[Any, Any] | dict[str, Any],
     sample_rate: int | None = None,
 ) -> Classification: ...
@@ -136,17 +165,17 @@ def classify(  # type: ignore[overload-overlap]  # bytes are a sequence too
 
 @overload
 def classify(
-    model: Classifier | ModelPath, recording: Sequence[Any], sample_rate: int | None = None
+    model: BaseClassifier | ModelPath, recording: Sequence[Any], sample_rate: int | None = None
 ) -> list[Classification]: ...
 
 
-def classify(model: Classifier | ModelPath, recording: Any, sample_rate: int | None = None) -> Any:
+def classify(model: BaseClassifier | ModelPath, recording: Any, sample_rate: int | None = None) -> Any:
     """Classify one recording, or each of a list, with a classifier or its model file.
 
     A recording is anything that `Recognizer.transcribe` takes as one recording. Raises AudioError for a recording
     without usable audio.
     """
-    classifier = _load_trained(Path(model), None, "Classifier") if isinstance(model, str | PathLike) else model
+    classifier = load_classifier(model) if isinstance(model, str | PathLike) else model
     single = is_recording(recording)
     recordings = [recording] if single else list(recording)
     found = classifier.classify(

@@ -1,26 +1,21 @@
-"""The classifier of whole utterances, and the classification of many recordings."""
+"""The classification of recordings: what all classifiers share, whatever computes their classes. No torch here."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
-from typing import Any, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from asr.audio import load_audio
-from asr.batching import pad, read_batches
-from asr.config import Config, ModelConfig
+from asr.batching import read_batches
+from asr.config import Config
 from asr.equalize import Equalizer, equalize
 from asr.errors import AudioError, audio_error
 from asr.finite import require_numbers
-from asr.model import SpeechModel
-from asr.nn.classifier import UtteranceClassifier
-from asr.nn.rnn import Kernels
+from asr.text import Normalizer
 from asr.utterance import Utterance
 
 _READ_TOGETHER = 64  # recordings held in memory at a time
@@ -34,28 +29,27 @@ class Classification:
     probability: float
 
 
-def classification_network(
-    config: ModelConfig, *, num_bins: int, num_classes: int, kernels: Kernels
-) -> UtteranceClassifier:
-    """Build the network on top of the features: an encoder, a mean over time, and an output layer."""
-    return UtteranceClassifier(num_bins=num_bins, num_classes=num_classes, kernels=kernels, **config.encoder)
+class BaseClassifier(ABC):
+    """A classifier without its network: the names of its classes, its settings, batches of waveforms."""
 
+    classes: tuple[str, ...]
+    config: Config
+    normalizer: Normalizer
 
-class Classifier(SpeechModel[UtteranceClassifier]):
-    """A classifier: features, network, and the names of the classes."""
+    @abstractmethod
+    def batch_log_probs(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
+        """Compute log-probabilities `(B, C)` of waveforms `(N,)` in one batch."""
 
-    task, outputs = "classification", "classes"
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.config.features.sample_rate
 
-    def __init__(self, config: Config, classes: Sequence[str], summary: dict[str, Any] | None = None) -> None:
-        """Create a classifier with fresh weights; `asr info` shows `summary`."""
-        super().__init__(config, self.network_for(len(classes)), summary)
-        self.symbols = self.classes = tuple(classes)
-
-    def log_probs(self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]) -> Tensor:
+    def log_probs(self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]) -> np.ndarray:
         """Compute log-probabilities `(utterances, C)` of waveforms; the arguments are those of `read_batches`."""
-        log_probs = torch.empty(len(num_samples), len(self.classes))
+        log_probs = np.empty((len(num_samples), len(self.classes)), np.float32)
         for indices, waveforms in read_batches(num_samples, read, sample_rate=self.sample_rate):
-            log_probs[indices] = self.compute(*pad(waveforms)).cpu()
+            log_probs[indices] = self.batch_log_probs(waveforms)
         return log_probs
 
     def classify(self, waveforms: Sequence[np.ndarray]) -> list[Classification]:
@@ -68,24 +62,14 @@ class Classifier(SpeechModel[UtteranceClassifier]):
         """Classify waveforms as `classify` does, but without equalising them first."""
         log_probs = self.log_probs([len(waveform) for waveform in waveforms], waveforms.__getitem__)
         require_numbers(log_probs)
-        best = log_probs.exp().max(1)
-        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        best = log_probs.argmax(1)
+        probabilities = np.exp(log_probs[np.arange(len(best)), best])
+        pairs = zip(best.tolist(), probabilities.tolist(), strict=True)
         return [Classification(self.classes[index], probability) for index, probability in pairs]
-
-    def parts(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        return {}, {"classes": self.classes}
-
-    @classmethod
-    def network_for(cls, num_symbols: int) -> Callable[..., UtteranceClassifier]:
-        return partial(classification_network, num_classes=num_symbols)
-
-    @classmethod
-    def from_parts(cls, config: Config, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Self:
-        return cls(config, metadata["classes"], metadata.get("training"))
 
 
 def classify(
-    classifier: Classifier, utterances: Iterable[Utterance]
+    classifier: BaseClassifier, utterances: Iterable[Utterance]
 ) -> Iterator[tuple[Utterance, Classification | AudioError]]:
     """Classify utterances in their order; yield each with its result, or with an AudioError if it cannot be read."""
     utterances = list(utterances)

@@ -8,17 +8,24 @@ from typing import Any
 
 from asr.errors import AsrError
 from asr.files import read_lines, to_json, write_whole
+from asr.wording import counted
 
 Row = dict[str, Any]
 CRITERION_NAMES = {"cer": "CER", "error_rate": "error rate", "perplexity": "perplexity"}  # fields, and words for people
 
 
 def kept_row(log: Sequence[Row], criterion: str = "cer") -> Row:
-    """Return the row of the epoch whose model is kept: the lowest `criterion`, and the latest of equal epochs.
+    """Return the row of the epoch whose model is kept: the one with the lowest `criterion`.
 
-    The latest of equal epochs has trained longest at a low learning rate.
+    Of several such epochs, the one with the lowest validation loss is kept, because small validation data has few
+    different error rates. If the losses are equal or not numbers, the latest epoch is kept.
     """
-    return min(log, key=lambda row: (row[criterion], -row["epoch"]))
+
+    def rank(row: Row) -> tuple[float, float, int]:
+        loss = row.get("validation_loss", math.nan)
+        return row[criterion], math.inf if math.isnan(loss) else loss, -row["epoch"]
+
+    return min(log, key=rank)
 
 
 def epochs_without_gain(log: Sequence[Row], criterion: str = "cer") -> int:
@@ -40,9 +47,9 @@ def stop_reason(
     if "stopped" in log[-1]:
         return str(log[-1]["stopped"])
     if log[-1]["epoch"] >= epochs:
-        return f"all {epochs} epochs are done"
+        return counted("<the only epoch is|all {} epochs are> done", epochs)
     if min(epochs_without_gain(log, criterion), len(log) - extended) >= patience:
-        return f"no better validation {CRITERION_NAMES[criterion]} for {patience} epochs"
+        return f"no better validation {CRITERION_NAMES[criterion]} for {counted('{} epoch<s>', patience)}"
     return None
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from asr.errors import TextError, raise_problems
 from asr.files import read_lines
+from asr.wording import counted
 
 BLANK = 0
 UnitKind = Literal["characters", "graphemes", "decomposed", "phones"]
@@ -192,7 +193,8 @@ def describe_characters(counts: Counter[str]) -> str:
     """List characters, most frequent first: `'ä' (U+00E4, LATIN SMALL LETTER A WITH DIAERESIS) 3 times, …`."""
     described = ", ".join(
         f"{unit[:20]!r} ({' '.join(f'U+{ord(character):04X}' for character in unit[:20])}, "
-        f"{' + '.join(unicodedata.name(character, 'unnamed') for character in unit[:20])}) {count} times"
+        f"{' + '.join(unicodedata.name(character, 'unnamed') for character in unit[:20])}) "
+        f"{counted('{} time<s>', count)}"
         for unit, count in counts.most_common(20)
     )
     return described + (f", and {len(counts) - 20} others" if len(counts) > 20 else "")

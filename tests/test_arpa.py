@@ -119,7 +119,7 @@ def test_units_are_told_by_the_space_token(tmp_path: Path) -> None:
         ("-0.9\tb", "nan\tb", 14, "must be 0 or less"),
         ("-0.9\tb", "0.1\tb", 14, "must be 0 or less"),
         ("0.125", "inf", 14, "weight finite"),
-        ("-0.9\tb", "-0.9\tb c d", 14, "1 words, and"),
+        ("-0.9\tb", "-0.9\tb c d", 14, "1 word, and"),
         ("-0.2\ta b\t-0.3", "-0.2\ta", 17, "2 words, and"),
         ("-0.2\ta b", "-0.2\ta c", 17, "'c' is not among the 1-grams"),
         ("-0.4\tb </s>", "-0.4\ta b", 19, "'a b' stands here a second time"),

@@ -43,7 +43,11 @@ def test_every_utterance_is_recognised_once_by_a_model_that_lacks_it(
     assert facts["validation_cer"] == round(found.cer.percent, 4)
     epochs = [json.loads(line)["epoch"] for line in (out / "all" / "log.jsonl").read_text().splitlines()]
     kept = [
-        min(read_log(out / f"fold-{n}" / "log.jsonl"), key=lambda row: (row["cer"], -row["epoch"])) for n in (1, 2, 3)
+        min(
+            read_log(out / f"fold-{n}" / "log.jsonl"),
+            key=lambda row: (row["cer"], row["validation_loss"], -row["epoch"]),
+        )
+        for n in (1, 2, 3)
     ]
     assert epochs[-1] == round(sum(row["epoch"] for row in kept) / 3)
 

@@ -33,7 +33,7 @@ from test_stream import streaming
 from typer.testing import CliRunner
 
 import asr
-from asr.classification import Classifier
+from asr.classifier import Classifier
 from asr.cli import app
 from asr.corpus.manifest import read_manifest, with_hypothesis, write_manifest
 

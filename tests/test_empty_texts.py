@@ -60,7 +60,7 @@ def test_an_empty_text_is_a_mistake_unless_it_is_asked_for(noisy: Path) -> None:
 
     rows = read_manifest(noisy / "train.jsonl")
     write_manifest(noisy / "train.jsonl", [*rows[:-1], replace(rows[-1], text=None)])  # not marked: nobody wrote it
-    with pytest.raises(TrainingError, match="1 utterances are unusable"):
+    with pytest.raises(TrainingError, match="1 utterance is unusable"):
         open_data(config_of(noisy), said.append, strict=True)
 
 

@@ -11,7 +11,7 @@ from conftest import fresh_recognizer, run_asr
 from oracles import random_waveforms, randomise
 
 from asr.batching import pad
-from asr.classification import Classifier
+from asr.classifier import Classifier
 from asr.config import Config
 from asr.errors import ConfigError, ExportError
 from asr.exporting.export import export

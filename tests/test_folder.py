@@ -190,7 +190,7 @@ def test_what_cannot_be_extended_is_named(tones: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"has no config\.yaml of a run; leave --extend out"):
         train(config, tmp_path / "none", extend=True)
     train(config, tmp_path / "run")
-    with pytest.raises(TrainingError, match=r"--extend: 1 epochs are done in .*; set training\.epochs to more than 1"):
+    with pytest.raises(TrainingError, match=r"--extend: 1 epoch is done in .*; set training\.epochs to more than 1"):
         train(config, tmp_path / "run", extend=True)
     larger = config.model_copy(update={"model": config.model.model_copy(update={"hidden": 64})})
     with pytest.raises(ConfigError, match=r"model\.hidden was 32, now 64; only training\.checkpoint_minutes, .*--from"):

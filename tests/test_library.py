@@ -15,7 +15,7 @@ from conftest import REPOSITORY, fresh_recognizer
 from oracles import random_waveforms
 
 import asr
-from asr.classification import Classifier
+from asr.classifier import Classifier
 from asr.errors import AudioError, ModelFileError, TextError
 from asr.recognition.recognizer import Recognizer
 from asr.transcript import Transcript

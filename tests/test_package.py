@@ -56,7 +56,14 @@ def test_torch_and_torchaudio_are_pinned_as_a_pair() -> None:
 def test_every_requirement_is_pinned_and_no_index_is_named() -> None:
     pinned = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
     assert "://" not in pinned and "--" not in pinned
-    direct = [*PROJECT["dependencies"], *EXTRAS["data"], *EXTRAS["train"], *EXTRAS["serve"], *EXTRAS["docs"], *EXTRAS["dev"]]
+    direct = [
+        *PROJECT["dependencies"],
+        *EXTRAS["data"],
+        *EXTRAS["train"],
+        *EXTRAS["serve"],
+        *EXTRAS["docs"],
+        *EXTRAS["dev"],
+    ]
     for name in _names(direct) - {"own_asr"}:
         assert re.search(rf"^{name.replace('_', '-')}==", pinned, re.MULTILINE), f"{name}: see CONTRIBUTING.md"
 
@@ -157,6 +164,8 @@ def test_the_light_core_transcribes_with_an_exported_model(wheel: Path, tmp_path
     done = run(programs / "asr", "transcribe", model, recording, "-f", "json,eaf,srt", "-o", tmp_path)
     assert json.loads((tmp_path / "abc.json").read_text(encoding="utf-8"))["text"] == "abc", done.stderr
     assert "units:" in run(programs / "asr", "info", model).stdout
+    classes = run(programs / "asr", "classify", SAMPLES / "classifier-0.1.onnx", recording).stdout
+    assert classes.startswith("one\t0.")
     assert install_command("data") in run(programs / "asr", "doctor").stdout
     refused = run(programs / "asr", "score", "a.txt", "b.txt", status=1)
     assert refused.stderr == f"asr: score needs JiWER, which is not installed: {install_command('data')}\n"

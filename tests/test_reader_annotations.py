@@ -67,7 +67,7 @@ def test_parts_without_times_are_joined_under_their_timed_parent(tmp_path: Path)
     assert [(row.id, row.text, row.offset, row.duration) for row in rows] == [
         ("a@0.000", "ja sehr gut", 0.0, 1.0), ("a@1.000", "nein", 1.0, 1.0)
     ]  # fmt: skip
-    assert any("1 annotations are several without times of their own, joined: a.eaf" in note for note in result.notes)
+    assert any("1 annotation is several without times of their own, joined: a.eaf" in note for note in result.notes)
     rows, _ = prepared(folder, tier="piece")
     assert [row.text for row in rows] == ["j a se hr"]
     _, result = prepared(folder, tier="tx")
@@ -106,7 +106,7 @@ def test_marks_of_unsure_words_are_not_learned(tmp_path: Path) -> None:
     write(folder / "a.eaf", eaf({"s": 0, "t": 1000, "u": 2000}, {"asr": body, "other": timed("z", "s", "t", "[?]")}))
     rows, result = prepared(folder, tier="asr")
     assert [row.text for row in rows] == ["ja gut", "nein [?"]
-    assert "1 annotations keep [?], our mark of unsure words; it is left out, the words stay: a@0.000" in result.notes
+    assert "1 annotation keeps [?], our mark of unsure words; it is left out, the words stay: a@0.000" in result.notes
 
 
 def test_a_file_that_names_several_recordings(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_file_that_names_no_recording_that_exists(tmp_path: Path) -> None:
     rows, result = prepared(folder)
     assert [row.audio.name for row in rows] == ["a.wav"]
     assert any(
-        "name a recording that is not there" in note and "a.wav, not old name.wav" in note for note in result.notes
+        "names a recording that is not there" in note and "a.wav, not old name.wav" in note for note in result.notes
     )
 
 
@@ -144,8 +144,8 @@ def test_sound_is_taken_before_video(tmp_path: Path) -> None:
     write(folder / "y.eaf", eaf(*SIMPLE, "file:///C:/camera.mp4", "file:///C:/mic.wav"))
     rows, result = prepared(folder)
     assert [row.audio.name for row in rows] == ["a.wav", "mic.wav"]
-    assert "1 recordings are there in several formats: a.wav is taken, not a.mp4" in result.notes
-    assert "1 files name several recordings: y.eaf: mic.wav is taken, of camera.mp4, mic.wav" in result.notes
+    assert "1 recording is there in several formats: a.wav is taken, not a.mp4" in result.notes
+    assert "1 file names several recordings: y.eaf: mic.wav is taken, of camera.mp4, mic.wav" in result.notes
 
 
 def test_a_missing_recording_is_not_that_of_another_session(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_broken_files_of_a_folder_are_named_and_the_others_go_on(tmp_path: Path)
     assert re.search(r"c.TextGrid:\d+: is not UTF-8 \(byte \d+\); .*--encoding", done.stderr)
     assert len(read_manifest(tmp_path / "out" / "train.jsonl")) == 1
     done = run_asr("prepare", folder, "-o", tmp_path / "out", "--encoding", "cp1252")
-    assert "asr: 1 files cannot be read" in done.stderr and "train.jsonl: 2 utterances" in done.stdout
+    assert "asr: 1 file cannot be read" in done.stderr and "train.jsonl: 2 utterances" in done.stdout
 
 
 def test_text_grids_in_the_chronological_format(tmp_path: Path) -> None:
@@ -250,6 +250,5 @@ def test_ends_after_the_recording_are_named(tmp_path: Path, tone: Path) -> None:
     write(folder / "a.TextGrid", text_grid("ja", "nein"))
     _, result = prepared(folder)
     assert (
-        "1 utterances end after their recordings: a@1.000 ends at 2.00 s, a.wav at 1.00 s; asr check"
-        in result.notes[-1]
+        "1 utterance ends after its recording: a@1.000 ends at 2.00 s, a.wav at 1.00 s; asr check" in result.notes[-1]
     )

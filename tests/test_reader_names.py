@@ -46,10 +46,10 @@ def test_names_are_compared_ever_more_loosely(tmp_path: Path) -> None:
             "x.wav": "",
         }
     assert found.notes == [
-        f"1 recordings are found by their name composed otherwise in Unicode: été.wav is {decomposed}.wav",
-        "1 recordings are found by their name in other case: b.wav is B.WAV",
-        "1 recordings are found by their name with another suffix: c.wav is c.flac",
-        "1 recordings are found by their name with another suffix and in other case: C.MP3 is c.flac",
+        f"1 recording is found by its name composed otherwise in Unicode: été.wav is {decomposed}.wav",
+        "1 recording is found by its name in other case: b.wav is B.WAV",
+        "1 recording is found by its name with another suffix: c.wav is c.flac",
+        "1 recording is found by its name with another suffix and in other case: C.MP3 is c.flac",
     ]
 
 
@@ -91,7 +91,7 @@ def test_one_recording_in_several_formats(tmp_path: Path) -> None:
     touch(tmp_path / "a.mp3", tmp_path / "a.wav", tmp_path / "a.mp4")
     with reading() as found:
         assert find(tmp_path, "a") == {"a": "a.wav"}
-    assert found.notes == ["1 recordings are there in several formats: a.wav is taken, not a.mp3"]
+    assert found.notes == ["1 recording is there in several formats: a.wav is taken, not a.mp3"]
 
 
 def test_files_with_texts_are_paired_by_their_folders(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_times_that_fit_in_no_unit_are_named(folder: Path) -> None:
 def test_repeated_rows(folder: Path) -> None:
     found, result = prepared(folder, "file,text\na.wav,x\nb.wav,y\na.wav,x\n")
     assert len(found) == 2
-    assert f"1 rows repeat an earlier row, and are left out: {folder / 'data.csv'}:4 repeats line 2" in result.notes
+    assert f"1 row repeats an earlier row, and is left out: {folder / 'data.csv'}:4 repeats line 2" in result.notes
     with pytest.raises(SourceError, match=r"data.csv:3: repeats a.wav of line 2 with another text; keep one of these"):
         prepared(folder, "file,text\na.wav,x\na.wav,z\n")
     with pytest.raises(SourceError, match=r"--columns start=…,end=… \(not used: from_t, to_t\)"):
@@ -164,7 +164,7 @@ def test_encodings(folder: Path) -> None:
         assert [row.text for row in found] == ["é", "straße"]
     found, result = prepared(folder, table, "utf-8", encoding="cp1252")
     assert [row.text for row in found] == ["é", "straße"]
-    assert any("1 texts are read as UTF-8, which they are, and not as cp1252" in note for note in result.notes)
+    assert any("1 text is read as UTF-8, which it is, and not as cp1252" in note for note in result.notes)
     with pytest.raises(SourceError, match=r"data.csv: it holds zero bytes.*--encoding utf-16-le"):
         prepared(folder, table, "utf-16-le", format="table")
     for name in ("klingon", "hex", "x\0"):
@@ -188,7 +188,7 @@ def test_options_of_the_command_line(folder: Path) -> None:
         "sil",
     ]
     done = run_asr("prepare", folder, "-o", folder.parent / "out", "--split", "1", *arguments, "--pair", "{id}_x.wav")
-    assert done.returncode == 0 and "--drop sil: 1 utterances have this text" in done.stdout
+    assert done.returncode == 0 and "--drop sil: 1 utterance has this text" in done.stdout
     assert [row.text for row in read_manifest(folder.parent / "out" / "train.jsonl")] == ["é"]
 
 

@@ -107,7 +107,7 @@ def test_annotations_without_time_are_left_out_by_name(tmp_path: Path) -> None:
         ("x.csv", "path,text,start\na.wav,b,far\n", "x.csv:2: offset is 'far', not a number of seconds"),
         ("x.csv", "path,text,start,end\na.wav,b,2,1\n", "duration is -1.0, not a number"),
         ("x.csv", "path,text,end\na.wav,b,x\n", "end is 'x', not a number"),
-        ("x.csv", "path,text,split\na.wav,b,train\nb.wav,c,\n", "1 rows name no split, the first is b"),
+        ("x.csv", "path,text,split\na.wav,b,train\nb.wav,c,\n", "1 row names no split, the first is b"),
         ("x.csv", "path,text,split\na.wav,b,../../x\n", "a split cannot have the name '../../x'"),
         ("x.csv", "path,text,id\na.wav,b,1\nb.wav,c,1\n", "x.csv:3: has the id 1 of line 2; ids must differ"),
         ("x.jsonl", '{"path": "a.wav", "text": "\\ud800"}', "x.jsonl:1: is not JSON"),

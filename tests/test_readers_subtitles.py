@@ -91,7 +91,7 @@ def test_one_of_two_formats_of_subtitles_is_read(tmp_path: Path) -> None:
     write(tmp_path / "a.srt", SRT)
     write(tmp_path / "a.vtt", VTT)
     assert [text for text, *_ in rows(tmp_path)] == ["Good & bad", "ŋa"]
-    assert any("1 .srt files are not read" in line for line in notes(tmp_path))
+    assert any("1 .srt file is not read" in line for line in notes(tmp_path))
 
 
 def test_empty_lines_below_times_and_a_missing_one_above(tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def test_a_copy_of_an_stm_is_noted(tmp_path: Path) -> None:
     write(tmp_path / "a.stm", STM)
     assert not any("several files" in line for line in notes(tmp_path))
     write(tmp_path / "old" / "b.stm", STM)
-    assert any("1 recordings are annotated by several files" in line for line in notes(tmp_path))
+    assert any("1 recording is annotated by several files" in line for line in notes(tmp_path))
 
 
 def test_stm_is_recognised_by_its_content(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_two_channels_of_an_stm_are_never_one_recording(tmp_path: Path) -> None:
     sound(tmp_path / "call-A.wav", 3)
     sound(tmp_path / "call_B.wav", 3)
     write(tmp_path / "call.stm", "call A anna 0 1 hello\n")
-    assert any("have more channels than their STM names" in line for line in notes(tmp_path))
+    assert any("has more channels than its STM names" in line for line in notes(tmp_path))
     write(tmp_path / "call.stm", "call A anna 0 1 hello\ncall B ben 1 2 { { hi / ho } / he }\n")
     named = {text: audio for _, audio, text, *_ in read(tmp_path)[1][""]}
     assert named["hello"] == "call-A.wav" and named["hi"] == "call_B.wav"

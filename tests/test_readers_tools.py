@@ -123,7 +123,7 @@ def test_flex(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         },
     )
     assert [text for text, *_ in rows(tmp_path, tier="gls-en")][:2] == ["I go.", "Do I?"]
-    assert "1 annotations that span no time" in caplog.text + "".join(notes(tmp_path))
+    assert "1 annotation that spans no time" in caplog.text + "".join(notes(tmp_path))
     write(tmp_path / "x.flextext", FLEXTEXT.replace('"500"', '"' + "5" * 400 + '"'))
     with pytest.raises(SourceError, match=r"x.flextext:8: the time of a phrase, '5+' is not a time"):
         read(tmp_path)
@@ -201,7 +201,7 @@ def test_chat(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ]
     said = "".join(notes(tmp_path)) + caplog.text
     assert "lines with unintelligible speech (xxx) 1" in said and "[: …] 1" in said and "&=laughs 1" in said
-    assert "1 annotations that span no time" in said
+    assert "1 annotation that spans no time" in said
     assert rows(tmp_path, tier="*MOT") == rows(tmp_path, tier="MOT") == [("no no no, sí!", 3.0, 1.25, "MOT")]
     assert rows(tmp_path, tier="%eng") == [("I want to go", 1.0, 1.5, "Ross")]
     write(tmp_path / "020617.cha", "@UTF8\n@Begin\n*CHI:\txxx \x151000_2500\x15\n")

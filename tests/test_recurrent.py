@@ -14,8 +14,9 @@ from oracles import randomise
 
 from asr.cli.models import info
 from asr.errors import LanguageModelError, ModelFileError
+from asr.lm.base import Given
 from asr.lm.ngram import BEGIN, SPECIALS
-from asr.lm.recurrent import Given, RecurrentLM, load_recurrent
+from asr.lm.recurrent import RecurrentLM, load_recurrent
 from asr.model_file import read_metadata
 from asr.recognition.recognizer import load
 from asr.text import Normalizer

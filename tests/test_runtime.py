@@ -1,5 +1,6 @@
 """Exported recognisers give the transcripts of their models, without PyTorch; damaged files are one error."""
 
+import json
 import random
 import subprocess
 import sys
@@ -8,11 +9,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import soundfile
 from conftest import fresh_recognizer, run_asr
 from onnx import TensorProto, helper, numpy_helper
 from oracles import random_waveforms
+from test_export import SETTINGS, config_of, trained
 
 import asr
+from asr.classification import classify
+from asr.classifier import Classifier
+from asr.config import Config
 from asr.decoding.confidence import Calibration
 from asr.decoding.decoder import Decoder
 from asr.errors import AsrError, ConfigError, ModelFileError
@@ -21,8 +27,10 @@ from asr.lm.estimate import estimate
 from asr.recognition.recognizer import Recognizer
 from asr.runtime.recognizer import ExportedRecognizer
 from asr.transcript import Transcript
+from asr.utterance import Utterance
 
-SAMPLE = Path(__file__).parent / "samples" / "recogniser-0.1.onnx"
+SAMPLES = Path(__file__).parent / "samples"
+SAMPLE = SAMPLES / "recogniser-0.1.onnx"
 TEXTS = ["ab cé", "b a ab", "cé cé a", "ab"]
 
 
@@ -42,6 +50,13 @@ def exported(model: Recognizer, folder: Path) -> ExportedRecognizer:
     loaded = asr.load(path)
     assert isinstance(loaded, ExportedRecognizer)
     return loaded
+
+
+FILES = ("onnx", "safetensors")
+
+
+def class_config(**settings: object) -> Config:
+    return config_of(**settings).model_copy(update={"task": "classification"})
 
 
 def same(one: Transcript, other: Transcript) -> None:
@@ -71,16 +86,75 @@ def test_transcripts_are_those_of_the_model(recognizer: Recognizer, tmp_path: Pa
         runtime.stream()
 
 
+@pytest.mark.parametrize("settings", SETTINGS[:5], ids=lambda settings: "-".join(map(str, settings.values())))
+def test_classes_are_those_of_the_model(settings: dict[str, object], tmp_path: Path) -> None:
+    """Alone, in batches, in any order, from files and arrays; every probability to 1e-4."""
+    model = trained(Classifier(class_config(**settings), ["x", "yé", "z z"]))
+    (tmp_path / "m.onnx").write_bytes(to_onnx(model))
+    found = asr.load(tmp_path / "m.onnx")
+    assert isinstance(found, asr.ExportedClassifier) and found.classes == model.classes
+    waveforms = random_waveforms(5, 9)
+    counts = [len(waveform) for waveform in waveforms]
+    expected = model.log_probs(counts, waveforms.__getitem__)
+    assert expected.std(0).min() > 0.01  # they do differ
+    np.testing.assert_allclose(found.log_probs(counts, waveforms.__getitem__), expected, atol=1e-4)
+    alone = [found.log_probs([len(wave)], [wave].__getitem__)[0] for wave in waveforms]
+    np.testing.assert_allclose(alone, expected, atol=1e-4)
+    for one, other in zip(found.classify(waveforms[::-1]), model.classify(waveforms[::-1]), strict=True):
+        assert one.label == other.label and one.probability == pytest.approx(other.probability, abs=1e-4)
+    assert found.classify([]) == []
+    wave = waveforms[0]
+    assert asr.classify(tmp_path / "m.onnx", wave, 8000) == asr.classify(found, [(8000, wave)])[0]
+
+
+def test_a_classifier_that_equalises(tmp_path: Path) -> None:
+    config = class_config()
+    config = config.model_copy(update={"features": config.features.model_copy(update={"equalize": True})})
+    model = trained(Classifier(config, ["x", "y"]))
+    (tmp_path / "m.onnx").write_bytes(to_onnx(model))
+    utterances = []
+    for number, waveform in enumerate(random_waveforms(3, 4)):
+        soundfile.write(tmp_path / f"{number}.wav", waveform, 8000, subtype="PCM_16")
+        utterances.append(Utterance(str(number), tmp_path / f"{number}.wav", speaker=str(number // 2)))
+    pairs = [classify(one, utterances) for one in (asr.load(tmp_path / "m.onnx"), model)]
+    for (_, found), (_, expected) in zip(*pairs, strict=True):
+        assert found.label == expected.label and found.probability == pytest.approx(expected.probability, abs=1e-4)
+
+
+def test_each_file_belongs_to_its_class(tmp_path: Path) -> None:
+    """The wrong kind of file is named, with the command that takes it."""
+    classifier = SAMPLES / "classifier-0.1.onnx"
+    assert isinstance(asr.load(classifier, kind=asr.ExportedClassifier), asr.ExportedClassifier)
+    assert isinstance(asr.load(SAMPLE, kind=asr.ExportedRecognizer), asr.ExportedRecognizer)
+    for path, kind, message in (
+        (classifier, asr.ExportedRecognizer, "trained for classification; use it with `asr classify`"),
+        (SAMPLE, asr.ExportedClassifier, "trained for recognition; use it with `asr transcribe`"),
+        (SAMPLES / "classifier-0.1.safetensors", asr.ExportedClassifier, "not an exported one; write one with"),
+        (classifier, asr.Classifier, "is an exported model"),
+    ):
+        with pytest.raises(ModelFileError, match=message):
+            asr.load(path, kind=kind)
+    content = onnx.load_from_string(classifier.read_bytes())
+    (entry,) = (entry for entry in content.metadata_props if entry.key == "asr")
+    for classes in (["one"], ["one", "two", "three"], 2, None):
+        entry.value = json.dumps({**json.loads(entry.value), "classes": classes})
+        (tmp_path / "other.onnx").write_bytes(content.SerializeToString())
+        with pytest.raises(ModelFileError, match="damaged"):
+            asr.load(tmp_path / "other.onnx")
+
+
 def test_no_torch(tmp_path: Path) -> None:
-    """Loading and transcription import neither torch nor, by best path, numba."""
+    """Loading, transcription and classification import neither torch nor, by best path, numba."""
     program = (
         "import sys, asr, numpy as np\n"
         f"model = asr.load({str(SAMPLE)!r})\n"
-        "print(model.transcribe(np.sin(np.arange(9000) ** 1.1).astype('f4') / 3, 8000).duration)\n"
+        "wave = np.sin(np.arange(9000) ** 1.1).astype('f4') / 3\n"
+        "print(model.transcribe(wave, 8000).duration)\n"
+        f"print(asr.classify({str(SAMPLES / 'classifier-0.1.onnx')!r}, wave, 8000).label in ('one', 'two'))\n"
         "print([name for name in ('torch', 'numba', 'scipy') if name in sys.modules])\n"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert result.stdout == "1.125\n[]\n"
+    assert result.stdout == "1.125\nTrue\n[]\n"
 
 
 def test_the_command_line_takes_exported_files(tone: Path, tmp_path: Path) -> None:
@@ -91,6 +165,13 @@ def test_the_command_line_takes_exported_files(tone: Path, tmp_path: Path) -> No
     assert result.returncode == 1 and "computes on cpu" in result.stderr
     result = run_asr("tune", SAMPLE, tmp_path / "x.jsonl")
     assert result.returncode == 1 and "exported" in result.stderr
+    exported, trained = (run_asr("classify", SAMPLES / f"classifier-0.1.{kind}", tone) for kind in FILES)
+    assert exported.returncode == 0 and exported.stdout == trained.stdout != ""
+    result = run_asr("transcribe", SAMPLES / "classifier-0.1.onnx", tone)
+    assert result.returncode == 1 and "use it with `asr classify`" in result.stderr
+    (tmp_path / "bad.onnx").write_bytes((SAMPLES / "classifier-0.1.onnx").read_bytes()[:20_000])
+    result = run_asr("classify", tmp_path / "bad.onnx", tone)
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1 and "bad.onnx: is damaged" in result.stderr
 
 
 def test_damaged_and_hostile_files(tmp_path: Path) -> None:

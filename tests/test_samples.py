@@ -1,17 +1,24 @@
-"""Files of earlier releases keep their answers: models, language models, exported models (tests/samples)."""
+"""Files of earlier releases keep their answers: models, language models, exported models, runs (tests/samples)."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, run_asr, spell
+import soundfile
+from conftest import RATE, REPOSITORY, run_asr, spell
 
+from asr.api import load_classifier
 from asr.batching import pad
-from asr.classification import Classifier
+from asr.config import Config
+from asr.corpus.manifest import write_manifest
 from asr.lm.recurrent import load_recurrent
 from asr.recognition.recognizer import load
+from asr.run_log import read_log
 from asr.runtime.session import Session
+from asr.training.train import train
+from asr.utterance import Utterance
 
 SAMPLES = REPOSITORY / "tests" / "samples"
 ANSWERS = json.loads(
@@ -45,8 +52,9 @@ def test_exported_recogniser() -> None:
     assert best == pytest.approx(ANSWERS["best_path"], abs=1e-3)
 
 
-def test_classifier() -> None:
-    found = Classifier.from_file(SAMPLES / "classifier-0.1.safetensors", "cpu").classify(waveforms())
+@pytest.mark.parametrize("suffix", ["safetensors", "onnx"])
+def test_classifier(suffix: str) -> None:
+    found = load_classifier(SAMPLES / f"classifier-0.1.{suffix}").classify(waveforms())
     assert [one.label for one in found] == [label for label, _ in ANSWERS["classes"]]
     assert [one.probability for one in found] == pytest.approx([one for _, one in ANSWERS["classes"]], abs=1e-4)
 
@@ -54,3 +62,37 @@ def test_classifier() -> None:
 def test_language_model() -> None:
     perplexity = load_recurrent(SAMPLES / "language-model-0.1.safetensors").perplexity(["ab c", "c ab"])
     assert str(perplexity).startswith(f"perplexity {ANSWERS['perplexity']}")
+
+
+def write_tones(folder: Path) -> None:
+    """Write the data of the interrupted run: recordings of tones and two manifests."""
+    generator = np.random.default_rng(3)
+    for name, texts in (("train", ("abc", "cab", "ba", "acb", "bca", "cc", "ab", "bac") * 2), ("validation", ("acb",))):
+        utterances = []
+        for number, text in enumerate(texts):
+            utterances.append(Utterance(f"{name}-{number}", folder / f"{name}-{number}.wav", text))
+            soundfile.write(utterances[-1].audio, spell(text, generator), RATE, subtype="PCM_16")
+        write_manifest(folder / f"{name}.jsonl", utterances)
+
+
+def test_an_interrupted_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """The checkpoint after epoch 1 is continued; where its numbers are those of this machine, to equal bytes."""
+    monkeypatch.chdir(tmp_path)
+    write_tones(tmp_path)
+    config = Config.load(SAMPLES / "interrupted" / "config.yaml")
+    shutil.copytree(SAMPLES / "interrupted", tmp_path / "old")
+    train(config, tmp_path / "old")
+    assert "resuming from the checkpoint in" in (said := capsys.readouterr().err) and "epoch 2, batch 1" in said
+    train(config, tmp_path / "new")
+    before = read_log(SAMPLES / "interrupted" / "log.jsonl")
+    old, new = (read_log(tmp_path / name / "log.jsonl") for name in ("old", "new"))
+    assert [row["epoch"] for row in old] == [1, 2, 3] and old[:1] == before
+    losses = [[row[name] for name in ("train_loss", "validation_loss")] for row in (before[0], new[0])]
+    if losses[0] == losses[1]:
+        files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("old", "new")]
+        assert files[0] == files[1]
+    else:  # another processor or another version of torch rounds otherwise
+        assert losses[0] == pytest.approx(losses[1], rel=0.05)
+    assert not list((tmp_path / "old").glob("checkpoint-*"))

@@ -138,7 +138,7 @@ def test_ctm_is_cut_by_the_times_of_the_stm(tmp_path: Path, caplog: pytest.LogCa
         ("ben", "three", "early three"),
         ("ben", "four", ""),
     ]
-    assert "1 segments are marked as not to be scored" in caplog.text
+    assert "1 segment is marked as not to be scored" in caplog.text
     with pytest.raises(ManifestError, match=r"has words of talk channel 3; .*ref\.stm has no segment of it"):
         pair_files(reference, write(tmp_path / "other.ctm", "talk 3 0 1 x"), NORMALIZER)
     assert texts(reference, reference)[0] == ("talk-1-0.00-2.00", "one two", "one two")

@@ -149,7 +149,7 @@ def test_empty_references_and_hypotheses() -> None:
     assert (result.wer.insertions, result.wer.deletions, result.wer.total) == (2, 2, 2)
     with pytest.raises(AsrError, match="no words"):
         score([""], ["x"])
-    with pytest.raises(AsrError, match="1 references and 2"):
+    with pytest.raises(AsrError, match="1 reference and 2"):
         score(["a"], ["a", "b"])
 
 

@@ -161,7 +161,7 @@ def test_unknown_units_are_named_by_code_point() -> None:
     assert Units(["ng", "a"]).unknown("ngagn") == Counter("gn")
     assert Units(["a"], "phones").unknown("a aː aː") == Counter({"aː": 2})
     assert describe_characters(Counter(["aː"])) == (
-        "'aː' (U+0061 U+02D0, LATIN SMALL LETTER A + MODIFIER LETTER TRIANGULAR COLON) 1 times"
+        "'aː' (U+0061 U+02D0, LATIN SMALL LETTER A + MODIFIER LETTER TRIANGULAR COLON) 1 time"
     )
 
 

@@ -35,7 +35,7 @@ def test_learns_and_leaves_its_results(tones: Path, tmp_path: Path, capsys: pyte
     assert "kept epoch" in capsys.readouterr().err
 
     # The score in the log is what the model file gives when it transcribes the files anew, digit for digit.
-    best = min(log, key=lambda row: (row["cer"], -row["epoch"]))
+    best = min(log, key=lambda row: (row["cer"], row["validation_loss"], -row["epoch"]))
     validation = read_manifest(tones / "validation.jsonl")
     loaded = asr.load(tmp_path / "model.safetensors")
     texts = [loaded.transcribe(utterance.audio).text for utterance in validation]
@@ -114,7 +114,7 @@ def test_command_line_from_training_to_score(tones: Path, tmp_path: Path) -> Non
     assert (wrote.returncode, wrote.stdout) == (0, "")
     scored = run_asr("score", tones / "validation.jsonl", hypotheses, cwd=tmp_path)
     log = [json.loads(line) for line in (tmp_path / "runs/words/log.jsonl").read_text().splitlines()]
-    best = min(log, key=lambda row: (row["cer"], -row["epoch"]))
+    best = min(log, key=lambda row: (row["cer"], row["validation_loss"], -row["epoch"]))
     assert scored.stdout.splitlines()[-1].startswith(f"%WER {best['wer']:.2f} [")
     assert scored.stdout.splitlines()[0].startswith(f"%CER {best['cer']:.2f} [")
 

@@ -33,15 +33,15 @@ def test_what_cannot_be_trained_on_is_named_and_left_out(
     train(train_config(tmp_path, epochs=1), tmp_path / "run")
     said = capsys.readouterr().err
     assert (
-        "left out 1 utterances, unreadable" in said
+        "left out 1 utterance, unreadable" in said
         and "broken.wav (" in said
         and "train.jsonl:1): is not a recording" in said
     )
-    assert "left out 1 utterances, missing audio" in said and "train.jsonl:2): no such file" in said
-    assert "left out 1 utterances, infeasible for CTC" in said
+    assert "left out 1 utterance, missing audio" in said and "train.jsonl:2): no such file" in said
+    assert "left out 1 utterance, infeasible for CTC" in said
     assert "train.jsonl:3): 160 units + 39 repeats need 199 frames, the audio gives" in said
     assert "training on 93 utterances" in said
-    assert "'x' (U+0078, LATIN SMALL LETTER X) 1 times" in said
+    assert "'x' (U+0078, LATIN SMALL LETTER X) 1 time" in said
 
 
 def test_nfc_and_nfd_copies_give_the_same_model(tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_what_is_doubtful_about_units_is_said(tones: Path, tmp_path: Path) -> No
         return data.units, "\n".join(said)
 
     _, said = opened()
-    assert "'3' (U+0033, DIGIT THREE) 1 times; write numbers as words" in said
+    assert "'3' (U+0033, DIGIT THREE) 1 time; write numbers as words" in said
     assert "texts: NFC, white space collapsed; units: 8 characters" in said
     units, said = opened(strip_punctuation=True, lower=True)
     assert set(units.symbols) == set(" abc3")
@@ -95,7 +95,7 @@ def test_what_is_doubtful_about_units_is_said(tones: Path, tmp_path: Path) -> No
     units, said = opened(**listed)
     assert units.symbols == (" ", "ab", "a", "b", "c", "3", "bc", "q", "sh")
     assert "units.txt that do not occur in training text: bc q sh" in said
-    assert "into units in several ways; they become\n  ab, 1 times\n  ab + c, 1 times" in said
+    assert "into units in several ways; they become\n  ab, 1 time\n  ab + c, 1 time" in said
     (tmp_path / "units.txt").write_text("ab\nc\n3\n")
     with pytest.raises(TextError, match=r"units\.txt: .*'a' \(U\+0061.* 2 times, 'b' .*first in utterance train-0"):
         opened(**listed)

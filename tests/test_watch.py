@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from asr.errors import TrainingError
-from asr.run_log import stop_reason
+from asr.run_log import kept_row, stop_reason
 from asr.training import watch
 from asr.training.language import LanguageTask
 from asr.training.recognition import RecognitionTask
@@ -137,3 +137,13 @@ def test_gradient_norms_add_up() -> None:
     assert list(norms) == ["layers.0", "layers.1", "out"]
     whole = torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
     assert np.hypot.reduce(list(norms.values())) == pytest.approx(2 * float(whole), rel=1e-6)
+
+
+def test_of_equal_errors_the_lowest_loss_is_kept() -> None:
+    """Then the latest epoch; a loss that is not a number counts as the highest."""
+    rows = [(5.0, 1.0), (2.0, 0.9), (2.0, 0.7), (2.0, float("nan")), (2.0, 0.8), (3.0, 0.1)]
+    log = [{"epoch": n, "cer": cer, "validation_loss": loss} for n, (cer, loss) in enumerate(rows, 1)]
+    assert kept_row(log)["epoch"] == 3
+    assert kept_row(log[:2] + log[3:4])["epoch"] == 2
+    alike = [{"epoch": n, "perplexity": 4.0} for n in (1, 2, 3)]
+    assert kept_row(alike, "perplexity")["epoch"] == 3

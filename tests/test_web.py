@@ -29,7 +29,7 @@ from test_stream import chunks, streaming
 from typer.testing import CliRunner
 
 from asr.audio import load_audio
-from asr.classification import Classifier
+from asr.classifier import Classifier
 from asr.cli import app
 from asr.config import Config
 from asr.decoding.beam import Pruning

@@ -51,11 +51,11 @@ def classify(
         temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="asr-"))
         utterances = [source.utterance for source in find_recordings(inputs, Path(temporary))]
 
-        from asr.classification import Classifier
+        from asr.api import load_classifier
         from asr.classification import classify as classify_all
         from asr.progress import ProgressBar
 
-        classifier = Classifier.from_file(model, device)
+        classifier = load_classifier(model, device)
         field = classifier.config.data.text_field
         classified, failed, scored = 0, [], []  # scored: (reference, hypothesis, speaker)
         add = None if output is None else stack.enter_context(manifest_in_parts(output))

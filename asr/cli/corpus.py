@@ -9,6 +9,7 @@ import typer
 from asr.cli.log import show_log
 from asr.cli.options import Cache, config_file
 from asr.errors import AsrError
+from asr.wording import counted
 
 
 def prepare(
@@ -108,9 +109,12 @@ def prepare(
     problems = []
     if prepared.faults:
         shown = [*prepared.faults[:10], *(["…"] if len(prepared.faults) > 10 else [])]
-        problems.append("\n".join([f"{len(prepared.faults)} files cannot be read; all others are prepared:", *shown]))
+        problems.append(
+            "\n".join([counted("{} file<s> cannot be read; all others are prepared:", len(prepared.faults)), *shown])
+        )
     if prepared.missing:
-        problems.append(f"{prepared.missing} texts have no recording; they are listed in {output / 'missing.jsonl'}")
+        without = counted("{} text<s> <has|have> no recording; <it is|they are>", prepared.missing)
+        problems.append(f"{without} listed in {output / 'missing.jsonl'}")
     if problems:
         raise AsrError("\n".join(problems))
 
@@ -167,4 +171,4 @@ def check(
     after_checking(manifests, config)
     if report.unusable:
         lines = {(finding.manifest, finding.line) for finding in report.unusable}
-        raise AsrError(f"{len(lines)} lines are unusable; training leaves them out")
+        raise AsrError(counted("{} line<s> <is|are> unusable; training leaves <it|them> out", len(lines)))

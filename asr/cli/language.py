@@ -103,8 +103,8 @@ def train_rnn(
     """
     from asr.config import TrainingConfig
     from asr.corpus.sentences import read_given, read_sentences
+    from asr.lm.base import Given
     from asr.lm.estimate import estimate
-    from asr.lm.recurrent import Given
     from asr.text import Normalizer
     from asr.training.language import Vectors, train
 

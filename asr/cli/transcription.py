@@ -12,6 +12,7 @@ from asr.cli.log import show_log, tell
 from asr.cli.options import Device, Eaf, Formats, Model, OptionalInputs
 from asr.errors import AsrError, one_line
 from asr.files import read_text
+from asr.wording import counted
 
 if TYPE_CHECKING:
     from asr.transcript import Transcript
@@ -251,6 +252,6 @@ def align(
         write_manifest(listed, segments)
         written.add(listed, replaced)
         seconds = sum(segment.duration or 0.0 for segment in segments)
-        tell(f"{len(segments)} segments, {seconds:.1f} s of {alignment.transcript.duration:.1f} s")
+        tell(f"{counted('{} segment<s>', len(segments))}, {seconds:.1f} s of {alignment.transcript.duration:.1f} s")
     if paths or make_corpus is not None:
         tell(written)

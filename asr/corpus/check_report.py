@@ -10,6 +10,7 @@ from typing import Any
 from asr.corpus.check import Report
 from asr.corpus.check_verdicts import SUSPECT, UNUSABLE, VERDICTS, Entry, Finding
 from asr.files import to_json, write_whole
+from asr.wording import counted
 
 _EXAMPLES = 2  # findings shown for each verdict
 _CHARACTERS = 8  # flagged characters shown
@@ -25,8 +26,8 @@ def summary(report: Report, model: str) -> Iterator[str]:
         rates = Counter(f"{one.sample_rate} Hz" for one in figures)
         hours = sum(one.duration for one in figures) / 3600
         about = [
-            f"{len(entries):6} lines {hours:7.2f} h",
-            f"{speakers} speaker{'s' * (speakers != 1)}",
+            f"{len(entries):6} {'lines' if len(entries) != 1 else 'line '} {hours:7.2f} h",
+            counted("{} speaker<s>", speakers),
             ", ".join(rates),
         ]
         if split in report.unknown_words:

@@ -21,6 +21,7 @@ from asr.corpus.remarks import advice, remarks
 from asr.corpus.split import fill, split, top_up
 from asr.errors import raise_problems
 from asr.utterance import Utterance
+from asr.wording import counted
 
 SPLITS = ("train", "validation", "test")
 DEFAULT_FRACTIONS = (0.8, 0.1, 0.1)  # shares of train, validation and test
@@ -42,7 +43,7 @@ SPLIT_KEYS: dict[str, Callable[[Utterance], str]] = {
 }
 
 
-_KEY_NAMES = {"id": "utterances", "speaker": "speakers", "text": "texts"}
+_KEY_NAMES = {"id": "{} utterance<s>", "speaker": "{} speaker<s>", "text": "{} text<s>"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,8 @@ def divide(splits: Splits, fractions: Sequence[float] | None, by: str) -> Splits
     if by_default and count < SMALL:
         fractions = SMALL_FRACTIONS[:count]
         left_out = "test is" if count > 1 else "validation and test are"
-        note(f"{count} {_KEY_NAMES[by]} are too few for train, validation and test", f"{left_out} left out")
+        found = counted(f"{_KEY_NAMES[by]} <is|are> too few for train, validation and test", count)
+        note(found, f"{left_out} left out")
     fractions = fractions or DEFAULT_FRACTIONS
     wanted = [name for name, fraction in zip(SPLITS, fractions, strict=False) if fraction > 0]
     kept = {name: utterances for name, utterances in splits.items() if name != origin}
@@ -209,14 +211,15 @@ def divide(splits: Splits, fractions: Sequence[float] | None, by: str) -> Splits
             raise SourceError(f"--split: the source has its own {name}, which is kept; give it the share 0")
     if count < len(wanted):
         raise SourceError(
-            f"--split: {count} {_KEY_NAMES[by]} cannot fill {len(wanted)} splits ({', '.join(wanted)}); "
+            f"--split: {counted(_KEY_NAMES[by], count)} cannot fill {len(wanted)} splits ({', '.join(wanted)}); "
             + (f"use --split {'0.8,0.2' if count == 2 else '1'}" if count < 3 else "use fewer shares")
             + (", or --by id" if by != "id" else "")
         )
     parts = split(splits[origin], fractions, key)
     for utterance, index in fill(parts, fractions, key):
         note(
-            "{} utterances were moved to a split that would be empty; with more data, the hash may move them again",
+            "{} utterance<s> <was|were> moved to a split that would be empty; with more data, the hash may move "
+            "<it|them> again",
             f"{utterance.id} to {SPLITS[index]}",
         )
     if by_default and len(parts) > 1:
@@ -242,8 +245,8 @@ def describe(prepared: Prepared, out: Path) -> Iterator[str]:
         yield f"  {row.audio.name}{part}{speaker}: {_shorten(row.text or '')}"
     for name, rows in prepared.manifests.items():
         speakers = len({row.speaker for row in rows} - {None})
-        yield f"{out / name}.jsonl: {len(rows)} utterances" + (
-            f", {speakers} speaker{'s' * (speakers > 1)}" if speakers else ""
+        yield f"{out / name}.jsonl: {counted('{} utterance<s>', len(rows))}" + (
+            f", {counted('{} speaker<s>', speakers)}" if speakers else ""
         )
         if name in ASIDE:
             what = "recordings without a text" if name == UNTRANSCRIBED else "texts without a recording"
@@ -334,7 +337,10 @@ def _leave_out(splits: Splits, texts: Sequence[str]) -> Splits:
             else:
                 kept[name].append(utterance)
     for text in sorted(wanted):
-        note(f"--drop {quote(text)}", f"{counts[text]} utterances have this text, and are left out")
+        note(
+            f"--drop {quote(text)}",
+            counted("{} utterance<s> <has|have> this text, and <is|are> left out", counts[text]),
+        )
     return kept
 
 

@@ -15,6 +15,7 @@ from asr.corpus.readers.times import length
 from asr.corpus.unused import unused_files
 from asr.decoders import TOLERANCE
 from asr.utterance import Utterance
+from asr.wording import counted
 
 _MARKS = 5  # marks that are named
 _RECORDINGS = 50  # recordings whose lengths are looked up
@@ -23,7 +24,7 @@ _RECORDINGS = 50  # recordings whose lengths are looked up
 def remarks(rows: Sequence[Utterance]) -> Iterator[str]:
     """Yield what is remarkable about utterances: texts that look like marks, overlaps, and ends beyond recordings."""
     if found := marks(row.text or "" for row in rows):
-        named = ", ".join(f"{text} ({count} times)" for text, count in found.most_common(_MARKS))
+        named = ", ".join(f"{text} ({counted('{} time<s>', count)})" for text, count in found.most_common(_MARKS))
         drops = " ".join(f"--drop {quote(text)}" for text, _ in found.most_common(_MARKS))
         more = f", and {len(found) - _MARKS} more" if len(found) > _MARKS else ""
         yield f"texts that look like marks of silence or noise: {named}{more}; {drops} leaves them out"
@@ -31,17 +32,14 @@ def remarks(rows: Sequence[Utterance]) -> Iterator[str]:
     if pairs:
         others = sum(pair.speakers for pair in pairs)
         speakers = f", {others} of different speakers" if others else ""
-        yield (
-            f"{sum(pair.count for pair in pairs)} pairs of utterances overlap in time{speakers}, such as "
-            f"{rows[pairs[0].earlier].id} and {rows[pairs[0].later].id}"
-        )
+        counted_pairs = counted("{} pair<s> of utterances overlap<s|>", sum(pair.count for pair in pairs))
+        yield (f"{counted_pairs} in time{speakers}, such as {rows[pairs[0].earlier].id} and {rows[pairs[0].later].id}")
     beyond = list(_beyond(rows))
     if beyond:
         first, seconds = beyond[0]
         end = first.offset + (first.duration or 0.0)
-        yield (
-            f"{len(beyond)} utterances end after their recordings: {first.id} ends at {end:.2f} s, {first.audio.name} "
-            f"at {seconds:.2f} s; asr check names them all"
+        yield counted("{} utterance<s> end<s|> after <its recording|their recordings>", len(beyond)) + (
+            f": {first.id} ends at {end:.2f} s, {first.audio.name} at {seconds:.2f} s; asr check names them all"
         )
 
 
@@ -60,7 +58,8 @@ def advice(place: Path, reader: Reader, found: Reading, rows: Sequence[Utterance
     texts = [path for path in files if not is_audio(path) and path.stem not in texted]
     lines = []
     if alone and rows and not reader.is_fallback:  # a folder of recordings lists all of them
-        lines.append(f"{len(alone)} recordings have no text: {alone[0].name}{', …' if len(alone) > 1 else ''}")
+        textless = counted("{} recording<s> <has|have> no text", len(alone))
+        lines.append(f"{textless}: {alone[0].name}{', …' if len(alone) > 1 else ''}")
     if alone and texts and (options := suggest(alone, texts)):
         lines.append(f"the names of recordings and texts differ; pair them with {options}")
     else:

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,14 +13,13 @@ from asr.decoding.beam import BeamSearch, Pruning
 from asr.decoding.fusion import Weights, build_fusion
 from asr.decoding.hotwords import Hotwords
 from asr.decoding.hypothesis import Hypothesis
+from asr.decoding.rescoring import Rescorer
 from asr.errors import LanguageModelError
+from asr.lm.base import RecurrentModel
 from asr.lm.compiled import Network, build_network
 from asr.lm.ngram import NGram
+from asr.lm.restore import restore
 from asr.text import Units
-
-if TYPE_CHECKING:
-    from asr.decoding.rescoring import Rescorer
-    from asr.lm.recurrent import RecurrentLM  # imports torch, which the beam does not need
 
 _MOST_NEW = 1 << 20  # prefixes that one frame may add to a beam; each takes about 100 bytes
 _MOST_WEIGHT = 1e6  # nats, or a factor
@@ -50,7 +49,7 @@ class Decoder:
         self.fusion = build_fusion(units, words, characters, closed=closed, weights=weights)
         self.pruning = pruning or Pruning()
         self.summary = summary or {}
-        self.recurrent: RecurrentLM | None = None  # used in the search
+        self.recurrent: RecurrentModel | None = None  # used in the search
         self.network: Network | None = None  # arrays of `recurrent`, for the compiled search
         self.rescorer: Rescorer | None = None
 
@@ -69,7 +68,7 @@ class Decoder:
         other.pruning = pruning or self.pruning
         return other
 
-    def fusing(self, recurrent: "RecurrentLM") -> "Decoder":
+    def fusing(self, recurrent: RecurrentModel) -> "Decoder":
         """Return a decoder that also uses a recurrent model in the search.
 
         Raises LanguageModelError if the model cannot be used unit by unit.
@@ -163,12 +162,8 @@ class Decoder:
             if not isinstance(metadata.get(kind, {}), dict):
                 raise LanguageModelError(f"the stored settings of the decoder are damaged: {kind!r} is no object")
         if "recurrent" in metadata:
-            from asr.lm.recurrent import RecurrentLM
-
-            decoder = decoder.fusing(RecurrentLM.from_parts(parts.get("recurrent", {}), metadata["recurrent"]))
+            decoder = decoder.fusing(restore(parts.get("recurrent", {}), metadata["recurrent"]))
         if "rescorer" in metadata:
-            from asr.decoding.rescoring import Rescorer
-
             decoder.rescorer = Rescorer.from_parts(units, parts.get("rescorer", {}), metadata["rescorer"])
         return decoder
 

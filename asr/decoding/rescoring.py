@@ -13,8 +13,9 @@ import numpy as np
 
 from asr.decoding.hypothesis import Hypothesis
 from asr.errors import LanguageModelError
+from asr.lm.base import RecurrentModel
 from asr.lm.ngram import END, SPECIALS
-from asr.lm.recurrent import RecurrentLM
+from asr.lm.restore import restore
 from asr.text import Units
 
 
@@ -23,7 +24,7 @@ class Rescorer:
 
     def __init__(
         self,
-        lm: RecurrentLM,
+        lm: RecurrentModel,
         units: Units,
         weight: float = 0.0,
         bonus: float = 0.0,
@@ -74,7 +75,7 @@ class Rescorer:
                 raise ValueError(f"weight {weight}, bonus {bonus}")
             if not isinstance(metadata["lm"], dict) or not isinstance(metadata["summary"], dict):
                 raise TypeError("lm or summary is no object")
-            return cls(RecurrentLM.from_parts(tensors, metadata["lm"]), units, weight, bonus, metadata["summary"])
+            return cls(restore(tensors, metadata["lm"]), units, weight, bonus, metadata["summary"])
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise LanguageModelError(f"the stored settings of rescoring are damaged: {error!r}") from None
 

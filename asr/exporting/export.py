@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from asr.classification import Classifier
+from asr.classifier import Classifier
 from asr.errors import ExportError
 from asr.exporting.onnx import to_onnx
 from asr.exporting.quantize import quantize

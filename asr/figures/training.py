@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from asr.classification import Classifier
+from asr.classifier import Classifier
 from asr.corpus.pack import PackedCorpus
 from asr.figures.confusions import draw_confusions
 from asr.figures.curves import draw_learning, gradient_curves, learning_curves

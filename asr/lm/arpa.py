@@ -20,6 +20,7 @@ import numpy as np
 from asr.errors import LanguageModelError
 from asr.files import whole_file
 from asr.lm.ngram import MOST_ORDER, SPACE, SPECIALS, Kind, Level, NGram
+from asr.wording import counted
 
 _LN10 = math.log(10)
 _ABSENT = -100.0  # log10 probability of <unk>, <s> or </s> if a file lacks it, as in KenLM
@@ -198,7 +199,8 @@ def _read_section(lines: _Lines, order: int, index: dict[bytes, int]) -> tuple[_
             raise lines.error(f"{_shown(line)}: the first and last column must be numbers") from None
         if len(words) != order:
             raise lines.error(
-                f"{_shown(line)}: must be a log10 probability, {order} words, and a back-off weight or none"
+                f"{_shown(line)}: must be a log10 probability, {counted('{} word<s>', order)}, and a back-off weight "
+                "or none"
             )
         if not probability <= 0.0 or not backoff < math.inf:
             raise lines.error(f"{_shown(line)}: the log10 probability must be 0 or less, the back-off weight finite")

@@ -5,19 +5,18 @@ one matrix, whose last row is the bias. The input of the first layer depends on 
 """
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from asr.errors import LanguageModelError
+from asr.lm.arrays import GATES
+from asr.lm.base import RecurrentModel
 from asr.lm.ngram import BEGIN, END, SPACE
 from asr.text import BLANK, Units
 
-if TYPE_CHECKING:
-    from asr.lm.recurrent import RecurrentLM  # imports torch, which the search does not need
-
-_CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # the cells that `_cell` computes, not all of `asr/cells.py`
+_CELLS = tuple(GATES)  # the cells that `_cell` computes
 _LSTM, _GRU, _RNN_TANH, _RNN_RELU = range(4)
 _ONE, _TWO = np.float32(1), np.float32(2)
 CURE = "train one of characters as the recogniser writes them: `asr lm train-rnn`"  # ends several messages
@@ -43,7 +42,7 @@ def no_network() -> Network:
     return Network(_LSTM, np.zeros(0, np.int32), *nothing)
 
 
-def require_readable(lm: "RecurrentLM", units: Units) -> None:
+def require_readable(lm: RecurrentModel, units: Units) -> None:
     """Raise LanguageModelError, with the cure, for a model that cannot read the text unit by unit."""
     if lm.units != "characters":
         raise LanguageModelError(f"it reads characters, and this recurrent language model {lm.units}; {CURE}")
@@ -63,7 +62,7 @@ def require_readable(lm: "RecurrentLM", units: Units) -> None:
         raise LanguageModelError(f"this recurrent language model does not read {listed} as one character; {CURE}")
 
 
-def build_network(lm: "RecurrentLM", units: Units) -> Network:
+def build_network(lm: RecurrentModel, units: Units) -> Network:
     """Build the arrays of a character model.
 
     Raises LanguageModelError for a model that cannot read unit by unit, and for a damaged one.
@@ -72,7 +71,7 @@ def build_network(lm: "RecurrentLM", units: Units) -> Network:
     weights = lm.to_tensors()
     if not all(np.isfinite(array).all() for array in weights.values()):
         raise LanguageModelError("the recurrent language model is damaged: some weights are not numbers; copy it again")
-    layers = len(lm.network.layers)
+    layers = lm.settings.get("layers", 1)
 
     def affine(kind: str, layer: int) -> np.ndarray:
         name = f"layers.{layer}.forward_rnn."

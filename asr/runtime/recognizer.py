@@ -1,25 +1,20 @@
 """An exported recogniser: the transcripts of `Recognizer`, computed by ONNX Runtime."""
 
-import base64
-import binascii
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import safetensors.numpy
 
 from asr.batching import read_batches
 from asr.config import Config
-from asr.errors import AsrError, ModelFileError
 from asr.finite import require_numbers
 from asr.lengths import hop_samples, num_frames, subsampled_length
-from asr.model_file import COMMANDS, TENSORS_KEY, read_metadata, task_of
-from asr.onnx_file import read_properties
 from asr.recognition.latency import require_streamable
 from asr.recognition.steady import blank, is_steady
 from asr.recognition.transcriber import DECODER_PREFIX, Transcriber
-from asr.runtime.session import Session
+from asr.runtime.exported import read_tensors, reading
+from asr.runtime.session import Session, damaged
 from asr.runtime.stream import SessionStream
 from asr.text import Units
 
@@ -41,21 +36,14 @@ class ExportedRecognizer(Transcriber):
         Raises ModelFileError that names the file if it is missing, damaged, of another task or of another program.
         """
         path = Path(path)
-        metadata = read_metadata(path)
-        if (task := task_of(metadata)) != "recognition":
-            raise ModelFileError(f"{path}: was trained for {task}; use the model file with `{COMMANDS[task]}`")
-        try:
+        with reading(path, "recognition") as metadata:
             config = Config.model_validate(metadata["config"])
             units = Units(metadata["units"], config.text.units)
             session = Session(path.read_bytes(), threads=threads)
-            session.require_outputs(len(units))
+            session.require_outputs(units=len(units))
             recognizer = cls(session, config, units)
-            recognizer.restore(_tensors(path), metadata)
-        except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError, AsrError) as error:
-            if isinstance(error, ModuleNotFoundError):  # a recurrent language model needs PyTorch
-                raise
-            reason = str(error).partition("\n")[0]
-            raise ModelFileError(f"{path}: is damaged, its parts do not fit together: {reason:.200}") from None
+            tensors = {name.removeprefix(DECODER_PREFIX): array for name, array in read_tensors(path).items()}
+            recognizer.restore(tensors, metadata)
         return recognizer
 
     def __repr__(self) -> str:
@@ -95,17 +83,7 @@ class ExportedRecognizer(Transcriber):
             rows = self.session.log_probs(waveforms)
             for number, (row, waveform) in enumerate(zip(rows, waveforms, strict=True)):
                 require_numbers(row)
+                if len(row) != (expected := self.num_output_frames(len(waveform))):
+                    raise damaged(f"it gives {len(row)} frames for a recording of {expected}")
                 rows[number] = blank(*row.shape) if is_steady(waveform, self.sample_rate) else row.copy()
             yield indices, rows
-
-
-def _tensors(path: Path) -> dict[str, np.ndarray]:
-    """Return the tensors of language models in the metadata of an exported file. Raises ValueError for damaged ones."""
-    encoded = read_properties(path).get(TENSORS_KEY)
-    if encoded is None:
-        return {}
-    try:
-        tensors = safetensors.numpy.load(base64.b64decode(encoded, validate=True))
-    except (safetensors.SafetensorError, binascii.Error) as error:
-        raise ValueError(f"its language models are damaged: {error}") from None
-    return {name.removeprefix(DECODER_PREFIX): array for name, array in tensors.items()}

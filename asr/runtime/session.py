@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnxruntime
 
+from asr.errors import AsrError, ModelFileError
 from asr.onnx_file import require_own_graph
 
 _ERRORS_ONLY = 3  # severity: ONNX Runtime warns of inputs that have defaults, which only streams give
@@ -28,23 +29,47 @@ class Session:
             raise ValueError(f"ONNX Runtime {onnxruntime.__version__} cannot load it: {error}") from None
         self.outputs = [output.name for output in self._session.get_outputs()]
 
-    def require_outputs(self, units: int) -> None:
-        """Raise ValueError unless the file computes log-probabilities of so many units, blank included."""
+    def require_outputs(self, *, units: int | None = None, classes: int | None = None) -> None:
+        """Raise ValueError unless the file computes log-probabilities of so many units, blank included, or classes."""
         shapes = {output.name: output.shape for output in self._session.get_outputs()}
-        if shapes.get("log_probs", [None])[-1] != units or "frames" not in shapes:
-            raise ValueError(f"it does not compute log-probabilities of {units} units")
+        axes, size, name = (3, units, "units") if classes is None else (2, classes, "classes")
+        found = shapes.get("log_probs", ())
+        if len(found) != axes or found[-1] != size or ("frames" in shapes) != (classes is None):
+            raise ValueError(f"it does not compute log-probabilities of {size} {name}")
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Compute all outputs of the file, by name, from its inputs."""
-        return dict(zip(self.outputs, self._session.run(self.outputs, dict(inputs)), strict=True))
+        """Compute all outputs of the file, by name, from its inputs. Raises ModelFileError for a damaged file."""
+        try:
+            return dict(zip(self.outputs, self._session.run(self.outputs, dict(inputs)), strict=True))
+        except Exception as error:  # of a class for each status, as above; a full memory is told by the text alone
+            if "alloc" in str(error).lower():
+                raise AsrError(
+                    "there is not enough memory to compute with the exported model; give less at once, or close other "
+                    "programs"
+                ) from None
+            raise damaged(f"ONNX Runtime says {' '.join(str(error).split()):.300}") from None
 
     def log_probs(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Compute the log-probabilities of waveforms `(N,)` in one batch: `(S, V)` of units, or `(C,)` of classes."""
+        """Compute the log-probabilities of waveforms `(N,)` in one batch: `(S, V)` of units, or `(C,)` of classes.
+
+        Raises ModelFileError for a damaged file.
+        """
         lengths = np.array([len(waveform) for waveform in waveforms])
         audio = np.zeros((len(waveforms), lengths.max()), np.float32)
         for row, waveform in zip(audio, waveforms, strict=True):
             row[: len(waveform)] = waveform
         found = self.run({"audio": audio, "lengths": lengths})
-        if "frames" not in found:
-            return list(found["log_probs"])
-        return [row[:count] for row, count in zip(found["log_probs"], found["frames"].tolist(), strict=True)]
+        log_probs, frames = found["log_probs"], found.get("frames")
+        axes = 2 if frames is None else 3
+        if log_probs.ndim != axes or log_probs.dtype != np.float32 or len(log_probs) != len(waveforms):
+            raise damaged(f"its log-probabilities are {log_probs.dtype} of shape {log_probs.shape}")
+        if frames is None:
+            return list(log_probs)
+        if frames.shape != lengths.shape or (frames < 0).any() or (frames > log_probs.shape[1]).any():
+            raise damaged(f"its numbers of frames are {frames.tolist()!s:.100}")
+        return [row[:count] for row, count in zip(log_probs, frames.tolist(), strict=True)]
+
+
+def damaged(reason: str) -> ModelFileError:
+    """Return the error of an exported file that fails while it computes."""
+    return ModelFileError(f"the exported model is damaged, it cannot compute: {reason}; export it again")

@@ -13,8 +13,9 @@ from asr.lengths import (
     subsampling_look_ahead,
     window_samples,
 )
-from asr.runtime.session import Session
+from asr.runtime.session import Session, damaged
 
+_OUTPUTS = ("log_probs", "features")  # (1, S, V) and (1, T, F) of the new frames; others are states
 _CONTEXT = 2  # encoder frames: a convolution sees the inputs of two outputs before, at any stride
 
 
@@ -54,6 +55,8 @@ class SessionStream:
     _frames: _Window = field(init=False)
 
     def __post_init__(self) -> None:
+        if missing := set(_OUTPUTS) - set(self.session.outputs):
+            raise damaged(f"a stream needs its output {min(missing)}")
         features, model = self.settings["features"], self.settings["model"]
         window, hop = (
             window_samples(features["sample_rate"], features["window_ms"]),
@@ -85,6 +88,8 @@ class SessionStream:
         if self._features is not None:
             inputs["past"] = self._features
         found = self.session.run(inputs)
+        if any(found[name].ndim != 3 or len(found[name]) != 1 for name in _OUTPUTS):
+            raise damaged(f"a part of a stream gives {', '.join(f'{name} {found[name].shape}' for name in _OUTPUTS)}")
         self._states = {name.removeprefix("next_"): value for name, value in found.items() if name.startswith("next_")}
         known = found["features"] if self._features is None else np.concatenate([self._features, found["features"]], 1)
         self._samples = self._samples[self._spectra.passed(spectra) :]

@@ -21,6 +21,7 @@ from asr.scoring.readers import Entry, cut, read_ctm, read_entries, read_stm
 from asr.scoring.wer import Score, score
 from asr.text import Normalizer, ctm_field
 from asr.utterance import Utterance
+from asr.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -178,7 +179,8 @@ def _cut_into_segments(references: Source, hypotheses: Source) -> dict[str, Entr
     segments = read_stm(references)
     reference, hypothesis = references.path, hypotheses.path
     if ignored := sum(segment.ignored for segment in segments):
-        logger.warning("%s: %d segments are marked as not to be scored, and are left out", reference, ignored)
+        marked = counted("{} segment<s> <is|are> marked as not to be scored, and left out", ignored)
+        logger.warning("%s: %s", reference, marked)
     words = read_ctm(hypotheses)
     if strange := {word.channel for word in words} - {segment.channel for segment in segments}:
         names = ", ".join(f"{recording} channel {channel}" for recording, channel in sorted(strange)[:5])

@@ -14,6 +14,7 @@ from asr.errors import AsrError
 from asr.scoring.bootstrap import Clusters, clusters
 from asr.scoring.intervals import interval_95
 from asr.text import Normalizer
+from asr.wording import counted
 
 Alignment = jiwer.WordOutput | jiwer.CharacterOutput
 
@@ -97,7 +98,8 @@ def score(
         for name, texts in (("references", references), ("hypotheses", hypotheses))
     )
     if len(expected) != len(found):
-        raise AsrError(f"{len(expected)} references and {len(found)} hypotheses: the numbers must be equal")
+        numbers = counted("{} reference<s>", len(expected)), counted("{} <hypothesis|hypotheses>", len(found))
+        raise AsrError(f"{' and '.join(numbers)}: the numbers must be equal")
     if not any(text.strip() for text in expected):
         raise AsrError("the references hold no words, so there is no error rate")
     optional = left_out or [()] * len(expected)

@@ -16,6 +16,7 @@ from asr.training.build import plan_epochs
 from asr.training.hardware import memory_mb, use_bf16
 from asr.training.sizes import sizes_for
 from asr.training.speech import SpeechTask
+from asr.wording import counted
 
 MIN_EPOCHS, MIN_STEPS = 8, 3000  # with fewer, a larger model is worse than a smaller one
 MAX_EPOCHS = 100
@@ -50,8 +51,9 @@ def within_budget(task: SpeechTask[Any, Any], seconds: float, say: Callable[[str
             break
     say(
         f"budget of {seconds / 60:.3g} minutes: {planned.model.layers} layers of {planned.model.hidden}, batches of up "
-        f"to {planned.training.batch_utterances} utterances, {max(epochs, 1)} epochs of about {each:.1f} s on this "
-        "machine" + ("" if epochs >= MIN_EPOCHS else "; this is too short for so much data, expect a poor model")
+        f"to {planned.training.batch_utterances} utterances, {counted('{} epoch<s>', max(epochs, 1))} of about "
+        f"{each:.1f} s on this machine"
+        + ("" if epochs >= MIN_EPOCHS else "; this is too short for so much data, expect a poor model")
     )
     return planned.model_copy(update={"training": planned.training.model_copy(update={"epochs": max(epochs, 1)})})
 
@@ -88,8 +90,8 @@ def forecast(task: SpeechTask[Any, Any]) -> list[str]:
     each = epoch_seconds(task, plans[0], network)
     seconds = task.padded_samples(heaviest) / task.data.training.sample_rate
     return [
-        f"{options.epochs} epochs of {len(plans[0])} steps; an epoch takes about {format_duration(each)}, all epochs "
-        f"about {format_duration(each * options.epochs)} on this machine",
+        f"{counted('{} epoch<s>', options.epochs)} of {counted('{} step<s>', len(plans[0]))}; an epoch takes about "
+        f"{format_duration(each)}, all epochs about {format_duration(each * options.epochs)} on this machine",
         f"memory: about {memory / 1000:.1f} GB on {device.type}, with the largest batch: {len(heaviest)} utterances, "
         f"{seconds:.0f} s with padding",
     ]

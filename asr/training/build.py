@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from asr.batching import Joined
-from asr.classification import Classifier
+from asr.classifier import Classifier
 from asr.config import Config
 from asr.corpus.pack import PackedCorpus
 from asr.errors import ConfigError
@@ -25,6 +25,7 @@ from asr.training.data import Corpora
 from asr.training.hardware import processes, use_bf16
 from asr.training.recordings import Recordings
 from asr.version import __version__
+from asr.wording import counted
 
 _MODELS: dict[str, type[SpeechModel[Any]]] = {model.task: model for model in (Recognizer, Classifier)}
 _FREE = {"decoder", "ctc_weight", "dropout", "dropout_mask"}  # settings that do not change the encoder's parameters
@@ -125,8 +126,9 @@ def describe(model: SpeechModel[Any], data: Corpora) -> str:
     shape, process = model.config.model, processes()
     precision = "bf16" if use_bf16(model.config.training.precision, process.device) else "fp32"
     return (
-        f"training on {len(data.training)} utterances ({data.training.seconds / 3600:.2f} h), validating on "
-        f"{len(data.validation)} ({data.validation.seconds / 3600:.2f} h); {len(model.symbols)} {model.outputs}\n"
+        f"training on {counted('{} utterance<s>', len(data.training))} ({data.training.seconds / 3600:.2f} h), "
+        f"validating on {len(data.validation)} ({data.validation.seconds / 3600:.2f} h); "
+        f"{len(model.symbols)} {model.outputs}\n"
         f"{shape.layers} x {shape.hidden} {'bidirectional ' if shape.bidirectional else ''}{shape.cell}"
         f"{', attention decoder' if shape.decoder != 'ctc' else ''}{' and CTC' if shape.decoder == 'joint' else ''}, "
         f"{parameters / 1e6:.2f} M parameters, {precision} on {process.num_processes} x {process.device.type}"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from asr.batching import Joined
-from asr.classification import Classifier
+from asr.classifier import Classifier
 from asr.config import Config
 from asr.errors import TrainingError
 from asr.figures.training import classification_picture
@@ -16,6 +16,7 @@ from asr.run_log import Row
 from asr.training import watch
 from asr.training.data import Corpora
 from asr.training.speech import SAMPLES, SpeechTask
+from asr.wording import counted
 
 _UNSEEN = -1  # index of every class that only validation data has
 
@@ -32,7 +33,9 @@ def learn_classes(config: Config, data: Corpora, say: Callable[[str], None]) -> 
             f"{', '.join(config.data.train)}: all utterances have the same class, {next(iter(classes))!r}; a "
             f"classifier needs two or more classes. Check data.text_field={config.data.text_field}, the field of them"
         )
-    unseen = ", ".join(f"{name!r} {count} times" for name, count in held_out.items() if name not in classes)
+    unseen = ", ".join(
+        f"{name!r} {counted('{} time<s>', count)}" for name, count in held_out.items() if name not in classes
+    )
     if not held_out.keys() & classes.keys():
         raise TrainingError(
             f"{', '.join(config.data.validation)}: no class of the validation data occurs in the training data; found "
@@ -76,7 +79,7 @@ class ClassificationTask(SpeechTask[Classifier, Corpora]):
     def evaluate(self) -> Row:
         """Compute the loss over classes that training data has; other classes count as errors."""
         validation = self.data.validation
-        log_probs = self.model.log_probs(validation.num_samples, validation.audio)
+        log_probs = torch.from_numpy(self.model.log_probs(validation.num_samples, validation.audio))
         best = log_probs.argmax(1)
         pairs = zip(validation.utterances, best.tolist(), strict=True)
         return {

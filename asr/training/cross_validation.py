@@ -20,6 +20,7 @@ from asr.training.hardware import processes
 from asr.training.loop import LOG_FILE, MODEL_FILE
 from asr.training.sizes import sized
 from asr.utterance import Utterance
+from asr.wording import counted
 
 HYPOTHESES_FILE = "folds.jsonl"
 _CHOICES = "--overwrite trains what has changed, --out names another folder"
@@ -76,9 +77,9 @@ def _train(config: Config, out: Path, folds: int, say: Callable[[str], None]) ->
 
     mean = max(1, round(sum(epochs) / folds))
     say(
-        f"the last model learns from all {len(utterances)} utterances, for {mean} epochs, the mean of the kept epochs "
-        f"{', '.join(map(str, epochs))}; it is scored on fold 1, which it learns as well: its scores say nothing, and "
-        "its duplicates are no fault"
+        f"the last model learns from all {len(utterances)} utterances, for {counted('{} epoch<s>', mean)}, the mean of "
+        f"the kept epochs {', '.join(map(str, epochs))}; it is scored on fold 1, which it learns as well: its scores "
+        "say nothing, and its duplicates are no fault"
     )
     training = config.training.model_copy(update={"epochs": mean, "patience": mean})
     its_config = _on(config.model_copy(update={"training": training}), everything, out / "fold-1" / "validation.jsonl")

@@ -17,6 +17,7 @@ from asr.errors import ConfigError, TextError, TrainingError
 from asr.files import read_lines
 from asr.text import Units, describe_characters, read_units
 from asr.utterance import Utterance
+from asr.wording import counted
 
 _NAMED = 5  # utterances named one by one before the rest are counted
 
@@ -78,8 +79,8 @@ def open_corpora(config: Config, say: Callable[[str], None], *, strict: bool = F
         _say_left_out([f"{finding}; {finding.cure}" for finding in findings], verdict, say)
     if strict and report.unusable:
         raise TrainingError(
-            f"--strict: {len(report.unusable)} utterances are unusable, as listed above; correct the data, or train "
-            "without --strict"
+            f"--strict: {counted('{} utterance<s> <is|are>', len(report.unusable))} unusable, as listed above; correct "
+            "the data, or train without --strict"
         )
     if suspects := Counter(finding.verdict for finding in report.findings if finding.severity == SUSPECT):
         say("suspect, see `asr check`: " + ", ".join(f"{count} {verdict}" for verdict, count in suspects.items()))
@@ -170,7 +171,7 @@ def _units(config: TextConfig, utterances: Sequence[Utterance], say: Callable[[s
     if ambiguous := _count(utterances, units.ambiguities):
         say(f"{config.units_file}: parts of the training text can be divided into units in several ways; they become")
         for part, count in ambiguous.most_common(_NAMED):
-            say(f"  {' + '.join(units.split(part))}, {count} times")
+            say(f"  {' + '.join(units.split(part))}, {counted('{} time<s>', count)}")
         if len(ambiguous) > _NAMED:
             say(f"  … and {len(ambiguous) - _NAMED} more")
     return units
@@ -184,7 +185,7 @@ def _count(utterances: Sequence[Utterance], counts: Callable[[str], Counter[str]
 
 
 def _say_left_out(faults: Sequence[str], why: str, say: Callable[[str], None]) -> None:
-    say(f"left out {len(faults)} utterances, {why}:")
+    say(f"left out {counted('{} utterance<s>', len(faults))}, {why}:")
     for fault in faults[:_NAMED]:
         say(f"  {fault}")
     if len(faults) > _NAMED:

@@ -17,6 +17,7 @@ from asr.training.hardware import in_main_process
 from asr.training.loop import BEST_FILE, LOG_FILE, MODEL_FILE, Position, run_fingerprint
 from asr.training.speech import PAGE_FILE, PICTURE_FILE, SpeechTask
 from asr.training.watch import say
+from asr.wording import counted
 
 CONFIG_FILE = "config.yaml"
 _LOCK_FILE = ".training.lock"
@@ -147,7 +148,9 @@ def extend(checkpoints: Checkpoints, before: Config, task: SpeechTask[Any, Any])
     position = state["position"]
     done = len(position["log"])
     if done >= after.training.epochs:
-        raise TrainingError(f"--extend: {done} epochs are done in {out}; set training.epochs to more than {done}")
+        raise TrainingError(
+            f"--extend: {counted('{} epoch<s> <is|are>', done)} done in {out}; set training.epochs to more than {done}"
+        )
     if position["log"]:
         position["log"][-1].pop("stopped", None)
     position |= {"extended": done, "epochs": after.training.epochs, "ahead": 0.0, "pace": 1.0}

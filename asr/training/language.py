@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from asr.config import TrainingConfig
 from asr.files import write_whole
+from asr.lm.base import Given
 from asr.lm.ngram import BEGIN, END, UNKNOWN, NGram, Perplexity, join_tokens
-from asr.lm.recurrent import Given, RecurrentLM, load_recurrent
+from asr.lm.recurrent import RecurrentLM, load_recurrent
 from asr.nn.rnn import State, map_state
 from asr.run_log import Row
 from asr.text import Normalizer

@@ -8,6 +8,7 @@ from asr.lengths import hop_samples, num_frames, required_frames, subsampled_len
 from asr.training.data import Corpora, TrainingData
 from asr.training.joining import choose_join
 from asr.training.regularization import regularization
+from asr.wording import counted
 
 SIZES = ((2, 96), (2, 128), (2, 192), (3, 256), (3, 320), (4, 384), (4, 512))  # layers, hidden
 HOURS = (0.0, 0.1, 0.5, 1.0, 3.0, 20.0, 60.0)  # hours of training data from which each size is useful
@@ -75,5 +76,5 @@ def sized(config: Config, data: Corpora, say: Callable[[str], None]) -> Config:
         config = config.model_copy(update={section: settings.model_copy(update=left_open)})
     config = choose_join(config, data, say)
     if chosen_settings:
-        say(f"settings chosen for {number} utterances ({hours:.2f} h): {' '.join(chosen_settings)}")
+        say(f"settings chosen for {counted('{} utterance<s>', number)} ({hours:.2f} h): {' '.join(chosen_settings)}")
     return config

@@ -42,9 +42,9 @@ def train(
     """Train a model, and write `model.safetensors`, `config.yaml`, `log.jsonl`, `training.png` and a page to `out`.
 
     Returns a Recognizer or a Classifier: the model of the epoch with the lowest validation CER or error rate, and of
-    equal epochs the latest. Equal configurations, seeds and machines give equal model files, byte for byte. If a run
-    was interrupted in any way, repeat the call: it resumes from the last checkpoint in `out` and gives the same bytes.
-    Progress is logged by the logger `asr`, at level INFO.
+    equal epochs the one with the lowest validation loss. Equal configurations, seeds and machines give equal model
+    files, byte for byte. If a run was interrupted in any way, repeat the call: it resumes from the last checkpoint in
+    `out` and gives the same bytes. Progress is logged by the logger `asr`, at level INFO.
 
     Args:
         config: The configuration of the run.

@@ -9,7 +9,7 @@ from asr.decoding.decoder import Decoder
 from asr.decoding.fusion import Weights
 from asr.decoding.rescoring import Rescorer, new_scores
 from asr.errors import LanguageModelError
-from asr.lm.recurrent import RecurrentLM
+from asr.lm.base import RecurrentModel
 from asr.scoring.wer import count_errors
 from asr.tuning.ngrams import HEADER, Trial
 from asr.tuning.validation import Validation
@@ -23,7 +23,7 @@ _FUSED_RADII = (1.0,) * 6 + (0.5,) * 6  # few draws, since each takes long
 _FUSED_WIDTH = 16  # prefixes in the beam, at most
 
 
-def tune_rescoring(validation: Validation, lm: RecurrentLM, report: Callable[[str], None]) -> None:
+def tune_rescoring(validation: Validation, lm: RecurrentModel, report: Callable[[str], None]) -> None:
     """Tune the rescoring of n-best lists by `lm`, and store it in the recogniser's decoder if it lowers the errors.
 
     Each utterance is searched once; all weights are tried on its n-best list.
@@ -66,7 +66,7 @@ def tune_rescoring(validation: Validation, lm: RecurrentLM, report: Callable[[st
         report("no weight helps: nothing is rescored")
 
 
-def tune_fusion(validation: Validation, lm: RecurrentLM, report: Callable[[str], None]) -> None:
+def tune_fusion(validation: Validation, lm: RecurrentModel, report: Callable[[str], None]) -> None:
     """Tune a search that uses `lm` beside the n-grams, and store it in the recogniser if it lowers the errors.
 
     It then replaces the recogniser's decoder, including rescoring by `lm`.

@@ -11,7 +11,7 @@ from asr.decoding.phrases import read_phrases
 from asr.errors import AsrError
 from asr.lm.arpa import read_arpa
 from asr.lm.ngram import NGram
-from asr.lm.recurrent import load_recurrent
+from asr.lm.restore import load_for_decoding
 from asr.recognition.recognizer import Recognizer
 from asr.text import Normalizer
 from asr.tuning.confidence import tune_confidence, tune_rejection
@@ -70,7 +70,7 @@ def tune(
         words = read_arpa(lm) if lm else None
         characters = read_arpa(character_lm) if character_lm else spelling_model(words) if words else None
     listed = read_phrases(phrases, recognizer.units, recognizer.normalizer) if phrases is not None else []
-    recurrent = load_recurrent(rnn_lm) if rnn_lm else None
+    recurrent = load_for_decoding(rnn_lm) if rnn_lm else None
     decoder = Decoder(recognizer.units, words, characters, closed=closed)
     validation = Validation(recognizer, utterances)
     if words or characters:

@@ -1,11 +1,10 @@
-"""Damage to inputs, drawn at random: bytes, pieces on which grammars turn, and the values in a model file."""
+"""Damage to inputs, drawn at random: bytes, pieces on which grammars turn, the values in model and exported files."""
 
 import json
+import math
 import random
 import struct
 from typing import Any
-
-from seeds import header_of
 
 # Pieces on which the grammar of a reader turns.
 PIECES = [
@@ -42,8 +41,8 @@ def damaged_model(content: bytes, draw: random.Random) -> bytes:
     how = draw.randrange(6)
     if how == 0:
         return damaged_text(content, draw)
-    length, header_bytes = header_of(content)
-    header, data = json.loads(header_bytes), bytearray(content[8 + length :])
+    (length,) = struct.unpack("<Q", content[:8])
+    header, data = json.loads(content[8 : 8 + length]), bytearray(content[8 + length :])
     names = [name for name in header if name != "__metadata__"]
     for _ in range(draw.randint(1, 3)):
         tensor = header[draw.choice(names)]
@@ -69,6 +68,73 @@ def damaged_model(content: bytes, draw: random.Random) -> bytes:
             header[one], header[other] = header[other], header[one]
     encoded = json.dumps(header).encode()
     return struct.pack("<Q", len(encoded)) + encoded + bytes(data)
+
+
+def damaged_export(content: bytes, draw: random.Random) -> bytes:
+    """Damage an exported file: its bytes, or its description, operators, shapes or numbers, each otherwise sound."""
+    import onnx
+
+    how = draw.randrange(7)
+    if how == 0:
+        return damaged_text(content, draw)
+    model = onnx.load_from_string(content)
+    graph = model.graph
+    for _ in range(draw.randint(1, 3)):
+        if how == 1:
+            entry = draw.choice(model.metadata_props)
+            if entry.key == "asr":
+                description = json.loads(entry.value)
+                _change(description, draw)
+                entry.value = json.dumps(description)
+            else:
+                entry.value = damaged_text(entry.value.encode(), draw).decode("latin-1")
+        elif how == 2:
+            _change_node(draw.choice(graph.node), graph, draw)
+        elif how == 3:
+            tensor = draw.choice(graph.initializer)
+            size = len(tensor.raw_data) // 4
+            if size:
+                place = 4 * draw.randrange(size)
+                number = draw.choice([*NUMBERS, draw.randrange(40)]) & 0xFFFFFFFF
+                tensor.raw_data = tensor.raw_data[:place] + struct.pack("<I", number) + tensor.raw_data[place + 4 :]
+        elif how == 4:
+            tensor = draw.choice(graph.initializer)
+            shape = list(tensor.dims)
+            draw.shuffle(shape)
+            del tensor.dims[:]
+            tensor.dims.extend(draw.choice([shape, [*shape, 1], [math.prod(shape)], [0, *shape], [2**40, *shape]]))
+            tensor.data_type = draw.choice([tensor.data_type, draw.randrange(20)])
+        elif how == 5:
+            value = draw.choice([*graph.input, *graph.output])
+            axes = value.type.tensor_type.shape.dim
+            if axes and draw.random() < 0.7:
+                axes[draw.randrange(len(axes))].dim_value = draw.choice([0, 1, 2, 7, 2**31, 2**62])
+            else:
+                value.name = draw.choice([value.name + "x", "audio", "lengths", "log_probs", "frames"])
+        elif len(graph.node) > 2:
+            one, other = draw.randrange(len(graph.node)), draw.randrange(len(graph.node))
+            if draw.random() < 0.5:
+                del graph.node[one]
+            else:
+                graph.node[one].CopyFrom(graph.node[other])
+    return bytes(model.SerializeToString())
+
+
+def _change_node(node: Any, graph: Any, draw: random.Random) -> None:
+    """Give an operator another name, input or number."""
+    how = draw.randrange(3)
+    if how == 0:
+        node.op_type = draw.choice([other.op_type for other in graph.node])
+    elif how == 1 and node.input:
+        names = [name for other in graph.node for name in (*other.input, *other.output)]
+        node.input[draw.randrange(len(node.input))] = draw.choice([*names, "", "nothing"])
+    elif node.attribute:
+        attribute = draw.choice(node.attribute)
+        number = draw.choice([0, 1, -1, 2, 3, 100, 2**31 - 1, -(2**31), 2**62])
+        attribute.i = number
+        for index in range(len(attribute.ints)):
+            if draw.random() < 0.5:
+                attribute.ints[index] = number
 
 
 def _change(tree: Any, draw: random.Random) -> None:

@@ -33,12 +33,11 @@ FAULTS = ("crash", "hang", "memory", "traceback")
 
 def mutated(kind: str, number: int, seed: int = 0) -> bytes:
     """Return input `number` of a kind."""
-    from mutate import damaged_model, damaged_text
     from seeds import KINDS
 
     draw = random.Random(f"{kind}:{seed}:{number}")
     content = draw.choice(KINDS[kind].seeds())
-    return (damaged_model if KINDS[kind].is_model else damaged_text)(content, draw)
+    return KINDS[kind].damage(content, draw)
 
 
 def work(kind: str, first: int, end: int, seed: int, shared: Path) -> None:

@@ -1,6 +1,6 @@
 """Inputs to damage, of each kind, and the function of `asr` that reads each of them."""
 
-import struct
+import random
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,10 +9,12 @@ from pathlib import Path
 
 import annotations as texts
 import numpy as np
+from mutate import damaged_export, damaged_model, damaged_text
 
 from asr.config import Config
 from asr.corpus.manifest import read_manifest
 from asr.corpus.readers import READERS
+from asr.model_file import read_metadata, task_of
 from asr.scoring.readers import read_entries
 from asr.text import Normalizer, Units, read_units
 
@@ -78,15 +80,14 @@ class Kind:
     seeds: Callable[[], list[bytes]]
     name: str
     read: Callable[[Path], object]
-    is_model: bool = False
+    damage: Callable[[bytes, random.Random], bytes] = damaged_text
 
 
 def _read_model(path: Path) -> None:
     """Load a model file as each command would, and transcribe with the model."""
-    from asr.classification import Classifier
+    from asr.classifier import Classifier
     from asr.cli.models import info
     from asr.lm.recurrent import load_recurrent
-    from asr.model_file import read_metadata, task_of
     from asr.recognition.recognizer import Recognizer
 
     info(path)
@@ -102,6 +103,24 @@ def _read_model(path: Path) -> None:
     model = Recognizer.from_file(path, "cpu")
     repr(model)
     model.transcribe(NOISE, model.sample_rate)
+
+
+def _read_export(path: Path) -> None:
+    """Load an exported file as each command would, and compute recordings with it: whole, and as a stream."""
+    import asr
+    from asr.cli.models import info
+
+    info(path)
+    model = asr.load(path)
+    repr(model)
+    if isinstance(model, asr.ExportedClassifier):
+        model.classify([NOISE, NOISE[:100]])
+        return
+    model.transcribe(NOISE, model.sample_rate)
+    if model.config.features.level == "running":
+        stream = model.stream()
+        stream.feed(NOISE[:500])
+        stream.finish()
 
 
 def _read_arpa(path: Path) -> None:
@@ -136,15 +155,16 @@ def _models() -> list[bytes]:
     """Return one small model file of each shape that the program can write."""
     import torch
 
-    from asr.classification import Classifier
+    from asr.classifier import Classifier
     from asr.decoding.beam import Pruning
     from asr.decoding.confidence import Calibration
     from asr.decoding.decoder import Decoder
     from asr.decoding.fusion import Weights
     from asr.decoding.phrases import Rejection
     from asr.decoding.rescoring import Rescorer
+    from asr.lm.base import Given
     from asr.lm.estimate import estimate
-    from asr.lm.recurrent import Given, RecurrentLM
+    from asr.lm.recurrent import RecurrentLM
     from asr.recognition.recognizer import Recognizer
     from asr.recognition.trained_lengths import TrainedLengths
 
@@ -181,6 +201,32 @@ def _models() -> list[bytes]:
     return [path.read_bytes() for path in sorted(folder.iterdir())]
 
 
+@cache
+def _exports() -> list[bytes]:
+    """Return one small exported file of each shape that the program can write, with 8-bit weights too."""
+    from asr.classifier import Classifier
+    from asr.exporting.onnx import to_onnx
+    from asr.exporting.quantize import quantize
+    from asr.recognition.recognizer import Recognizer
+
+    path = Path(tempfile.mkdtemp()) / "model.safetensors"
+    contents = []
+    for content in _models():
+        path.write_bytes(content)
+        task = task_of(metadata := read_metadata(path))
+        if task == "classification":
+            contents.append(to_onnx(Classifier.from_file(path, "cpu")))
+        elif task == "recognition" and metadata["config"]["model"]["decoder"] == "ctc":
+            contents.append(to_onnx(Recognizer.from_file(path, "cpu")))
+    streaming = {
+        **SETTINGS,
+        "features": {**SETTINGS["features"], "level": "running"},
+        "model": {**SETTINGS["model"], "bidirectional": False},
+    }
+    contents.append(to_onnx(Recognizer(Config.model_validate(streaming), UNITS)))
+    return [*contents, quantize(contents[-1])]
+
+
 def _arpa() -> list[bytes]:
     from asr.lm.arpa import write_arpa
     from asr.lm.estimate import estimate
@@ -200,7 +246,8 @@ def _seeds(*texts: str) -> Callable[[], list[bytes]]:
 TABLE = 'audio,text,speaker,start,end,split\na.wav,"ab, ""x""",anna,0.5,1,train\n'
 MANIFEST = '{"audio_filepath": "a.wav", "text": "ab", "speaker": null, "offset": 0.5, "duration": 1, "x": [1e5, {}]}\n'
 KINDS: dict[str, Kind] = {
-    "model": Kind(_models, "m.safetensors", _read_model, is_model=True),
+    "model": Kind(_models, "m.safetensors", _read_model, damaged_model),
+    "export": Kind(_exports, "m.onnx", _read_export, damaged_export),
     "arpa": Kind(_arpa, "lm.arpa", _read_arpa),
     "hotwords": Kind(_seeds("ab\t3\na é\n\nb\t0.5\n"), "hotwords.txt", _read_hotwords),
     "phrases": Kind(_seeds("{x} a\n{x} = a | b {y}\n{y} = é | ab\nb ab\n"), "phrases.txt", _read_phrases),
@@ -233,9 +280,3 @@ KINDS: dict[str, Kind] = {
     "fairseq": Kind(_seeds(texts.FAIRSEQ), "x.tsv", partial(_read_corpus, format="fairseq")),
     "supervisions": Kind(_seeds(texts.SUPERVISION), "x.jsonl", partial(_read_corpus, format="lhotse")),
 }
-
-
-def header_of(content: bytes) -> tuple[int, bytes]:
-    """Return the length of the header of a safetensors file, and the header."""
-    (length,) = struct.unpack("<Q", content[:8])
-    return length, content[8 : 8 + length]

@@ -150,7 +150,7 @@ def _note_repeated(annotations: Iterable[Annotation]) -> None:
     for (audio, _), paths in files.items():
         if len(paths) > 1:
             note(
-                "{} recordings are annotated by several files, and all are read",
+                "{} recording<s> <is|are> annotated by several files, and all are read",
                 f"{audio}: {', '.join(map(str, paths))}",
             )
 

@@ -15,6 +15,7 @@ from asr.corpus.readers.recordings import Recordings
 from asr.corpus.readers.times import Time, common_unit, parse_time, split_unit
 from asr.errors import raise_problems
 from asr.utterance import Utterance
+from asr.wording import counted
 
 # The column names of each field, the most specific name first. The first name that a table has is taken.
 _COLUMN_NAMES = {
@@ -125,16 +126,18 @@ def read_rows(
             if line == row.line:
                 splits[split].append(utterance)
             elif (other, other_split) == (utterance, split):
-                note("{} rows repeat an earlier row, and are left out", f"{path}:{row.line} repeats line {line}")
+                note(
+                    "{} row<s> repeat<s|> an earlier row, and <is|are> left out",
+                    f"{path}:{row.line} repeats line {line}",
+                )
             else:
                 raise ValueError(_repetition(row, line, utterance, other))
         except ValueError as error:
             problems.append(f"{path}:{row.line}: {error}")
     if len(splits) > 1 and "" in splits:
         missing = splits[""][0].id
-        problems.append(
-            f"{path}: {len(splits[''])} rows name no split, the first is {missing}; fill in the column split"
-        )
+        unnamed = counted("{} row<s> name<s|> no split", len(splits[""]))
+        problems.append(f"{path}: {unnamed}, the first is {missing}; fill in the column split")
     raise_problems(problems, SourceError)
     return dict(splits)
 

@@ -63,7 +63,10 @@ def _without_marks(utterance: Utterance) -> Utterance:
     text = utterance.text or ""
     if UNSURE_MARK not in text:
         return utterance
-    note(f"{{}} annotations keep {UNSURE_MARK}, our mark of unsure words; it is left out, the words stay", utterance.id)
+    note(
+        f"{{}} annotation<s> keep<s|> {UNSURE_MARK}, our mark of unsure words; it is left out, the words stay",
+        utterance.id,
+    )
     return replace(utterance, text=" ".join(text.replace(UNSURE_MARK, " ").split()))
 
 
@@ -222,7 +225,7 @@ def _media(
         absent = re.split(r"[/\\]", unquote(named))[-1] or f"{path.stem}.wav"
         if beside is not None and named:
             note(
-                "{} files name a recording that is not there; the one with the name of the file is taken",
+                "{} file<s> name<s|> a recording that is not there; the one with the name of the file is taken",
                 f"{path.name}: {beside.name}, not {absent}",
             )
         return beside or path.parent / absent, 0.0
@@ -239,5 +242,8 @@ def _media(
     if len(media) > 1 and wanted is None:
         names = [re.split(r"[/\\]", unquote(element.get("MEDIA_URL", "")))[-1] for element in media]
         if len({Path(name).stem for name in names}) > 1:
-            note("{} files name several recordings", f"{path.name}: {choice[0].name} is taken, of {', '.join(names)}")
+            note(
+                "{} file<s> name<s|> several recordings",
+                f"{path.name}: {choice[0].name} is taken, of {', '.join(names)}",
+            )
     return choice[0], origins[choice[0]]

@@ -10,6 +10,7 @@ from asr.corpus.readers.reading import source_lines
 from asr.corpus.readers.recordings import Recordings
 from asr.errors import raise_problems
 from asr.utterance import Utterance
+from asr.wording import counted
 
 _ROW = re.compile(r"([^\t]+)\t(\d{1,12})\s*")
 _BETWEEN = "|"  # stands between words in a `.ltr` file
@@ -50,8 +51,8 @@ def _read_list(path: Path, recordings: Recordings) -> Iterator[Utterance]:
     labels = _labels(path)
     if labels is not None and len(labels[1]) != len(rows):
         raise SourceError(
-            f"{labels[0]}: has {len(labels[1])} lines, but {path.name} lists {len(rows)} recordings; "
-            "line N must be the text of recording N, so make both files again"
+            f"{labels[0]}: has {counted('{} line<s>', len(labels[1]))}, but {path.name} lists "
+            f"{counted('{} recording<s>', len(rows))}; line N must be the text of recording N, so make both files again"
         )
     problems = []
     for place, (number, line) in enumerate(rows):

@@ -127,7 +127,7 @@ def read(source: Path) -> Splits:
     for path, place, utterance in itertools.chain.from_iterable(lists):
         known = utterances.setdefault(utterance.audio, (place, utterance))
         if known[0] != place and known[1].text == utterance.text:
-            note("{} lines repeat a recording with the same text; each is read once", place)
+            note("{} line<s> repeat<s|> a recording with the same text; each is read once", place)
         elif known[0] != place:
             name = utterance.audio.name
             problems.append(f"{place}: gives {name} another text than {known[0]}; give one of the two lists as SOURCE")
@@ -196,7 +196,10 @@ def _without_labels(lists: Sequence[list[_Line]]) -> Iterator[list[_Line]]:
             10 * different[place] < different[other] and not audio[place].isdisjoint(audio[other])
             for other in range(len(lists))
         ):
-            note("{} lists have few values for recordings of another list, and are not read as texts", str(lines[0][0]))
+            note(
+                "{} list<s> <has|have> few values for recordings of another list, and <is|are> not read as texts",
+                str(lines[0][0]),
+            )
         elif lines:
             yield lines
 

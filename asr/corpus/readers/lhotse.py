@@ -39,7 +39,7 @@ def read(source: Path) -> Splits:
     cuts = [path for path, kind in kinds.items() if kind == "cuts"]
     if cuts:
         for path in sorted(kinds.keys() - set(cuts)):
-            note("{} files of recordings or supervisions are not read, because there are cuts", str(path))
+            note("{} file<s> of recordings or supervisions <is|are> not read, because there are cuts", str(path))
         return {split: _read_file(path, found, _of_cut) for split, path in split_files(cuts).items()}
     if source.is_file() and "supervisions" not in kinds.values() and "recordings" not in kinds.values():
         return {"": _read_file(source, found, _of_cut)}
@@ -55,7 +55,7 @@ def read(source: Path) -> Splits:
     splits = {split: _read_file(path, found, of_supervision) for split, path in split_files(supervisions).items()}
     used = {utterance.extra.pop("recording_id") for rows in splits.values() for utterance in rows}
     for name in sorted(recordings.keys() - used):
-        note("{} recordings have no supervision, and are left out", name)
+        note("{} recording<s> <has|have> no supervision, and <is|are> left out", name)
     return splits
 
 
@@ -139,7 +139,7 @@ def _of_cut(cut: dict[str, Any], found: Recordings, folder: Path) -> Iterator[Ut
         raise ValueError(f"{name} is a {kind}, not a part of one file; save the cuts with cuts.save_audios(…)")
     audio = _audio(f"{name}: its recording", cut["recording"], found, folder, "save the cuts with cuts.save_audios(…)")
     if not cut["supervisions"]:
-        note("{} cuts have no supervision, and are left out", str(name))
+        note("{} cut<s> <has|have> no supervision, and <is|are> left out", str(name))
     for supervision in cut["supervisions"]:
         start = round(_seconds(cut["start"]) + max(0.0, float(supervision["start"])), 6)
         yield _utterance(supervision, audio, start, {})

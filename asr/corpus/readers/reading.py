@@ -13,6 +13,7 @@ from typing import TypeVar
 from asr.corpus.readers.files import SourceError
 from asr.errors import raise_problems
 from asr.files import decode_text, lines_of, read_bytes
+from asr.wording import counted
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -27,14 +28,14 @@ class Reading:
     pairs: tuple[str, ...] = ()  # patterns of names: see `pairs.py`
     faults: list[str] = field(default_factory=list)  # the files that could not be read, with the reasons
     used: set[Path] = field(default_factory=set)  # the files with texts that were read
-    # what was guessed, left out or matched loosely -> the cases; `{}` stands for their number
+    # what was guessed, left out or matched loosely -> the cases; `{}` stands for their number: see `counted`
     cases: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
 
     @property
     def notes(self) -> list[str]:
         """Return one line for each kind of case, with the number of cases and the first one."""
         return [
-            f"{text.replace('{}', str(len(cases)))}{', such as' if len(cases) > 1 else ':'} {next(iter(cases))}"
+            f"{_told(text, len(cases))}{', such as' if len(cases) > 1 else ':'} {next(iter(cases))}"
             for text, cases in self.cases.items()
         ]
 
@@ -64,12 +65,19 @@ def pair_patterns() -> tuple[str, ...]:
 
 
 def note(text: str, case: str) -> None:
-    """Say what was guessed, left out or matched loosely; `{}` in `text` stands for the number of such cases."""
+    """Say what was guessed, left out or matched loosely; `{}` in `text` stands for the number of such cases.
+
+    The words of a text with `{}` fit this number: see `counted`.
+    """
     opened = _current.get()
     if opened is None:
-        logger.warning("%s: %s", text.replace("{}", "1"), case)
+        logger.warning("%s: %s", _told(text, 1), case)
     else:
         opened.cases[text][case] = None
+
+
+def _told(text: str, count: int) -> str:
+    return counted(text, count) if "{}" in text else text  # other texts can hold what a user wrote
 
 
 def fault(message: str) -> None:
@@ -113,7 +121,7 @@ def source_text(path: Path) -> str:
     content = read_bytes(path, SourceError)
     encoding = opened.encoding
     if encoding and not content.isascii() and _has_single_bytes(encoding) and _is_utf8(content):
-        note(f"{{}} texts are read as UTF-8, which they are, and not as {encoding}", str(path))
+        note(f"{{}} text<s> <is|are> read as UTF-8, which <it is|they are>, and not as {encoding}", str(path))
         encoding = None
     return _decode(path, content, encoding)
 

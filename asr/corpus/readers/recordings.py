@@ -204,7 +204,7 @@ class Recordings:
         """Note a recording that was found by a name that differs, or in several formats."""
         if match.level:
             case = f"{self._relative(stated)} is {self._relative(match.path)}"
-            note(f"{{}} recordings are found by their name {_LEVELS[match.level]}", case)
+            note(f"{{}} recording<s> <is|are> found by <its|their> name {_LEVELS[match.level]}", case)
         if match.other is not None:
             _note_formats(match.path, match.other)
 
@@ -285,4 +285,4 @@ def _rank_of_format(path: Path) -> int:
 
 
 def _note_formats(path: Path, other: Path) -> None:
-    note("{} recordings are there in several formats", f"{path.name} is taken, not {other.name}")
+    note("{} recording<s> <is|are> there in several formats", f"{path.name} is taken, not {other.name}")

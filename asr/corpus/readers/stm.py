@@ -106,7 +106,10 @@ def _recordings(channels: set[tuple[str, str]], path: Path, context: Context) ->
                     f"{name} has the channels {', '.join(stated)}, and a manifest cannot name a channel; write each "
                     f"channel to a file of its own, called {name}-{stated[0]}{audio.suffix}"
                 )
-            note("{} recordings have more channels than their STM names; all channels are averaged", str(audio))
+            note(
+                "{} recording<s> <has|have> more channels than <its|their> STM names; all channels are averaged",
+                str(audio),
+            )
     return found
 
 

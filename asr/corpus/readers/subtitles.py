@@ -71,7 +71,7 @@ READER = Reader("SRT or VTT subtitles", recognises, read, tracks_files=True)
 
 def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
     if path.suffix.lower() == ".srt" and is_file(path.with_suffix(".vtt")):
-        note("{} .srt files are not read, because a .vtt file has the same name", str(path))
+        note("{} .srt file<s> <is|are> not read, because a .vtt file has the same name", str(path))
         return
     audio = context.recording_of(path)
     language = path.stem.removeprefix(audio.stem).strip("._- ") if path.stem.startswith(audio.stem) else ""
@@ -81,7 +81,7 @@ def _read_file(path: Path, context: Context) -> Iterator[Annotation]:
     names = [match[1] for cue in cues if cue.texts and (match := _NAME.match(cue.texts[0]))]
     named = 2 * len(names) > len(cues) and len(set(names)) < len(names)
     if named:
-        note("{} files of subtitles have names of speakers before colons, such as Zoom's", str(path))
+        note("{} file<s> of subtitles <has|have> names of speakers before colons, such as Zoom's", str(path))
     for cue in cues:
         text = " ".join(cue.texts)
         voice = _VOICE.search(text) or (_NAME.match(text) if named else None)

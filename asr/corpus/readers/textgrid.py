@@ -79,9 +79,11 @@ def _letters(path: Path, text: str) -> str:
     """Return a label with letters in place of Praat's symbols."""
     decoded, unknown = decode(text)
     if decoded != text:
-        note("{} labels hold symbols of Praat, which become letters", f"{text.strip()} is {decoded.strip()}")
+        note("{} label<s> hold<s|> symbols of Praat, which become letters", f"{text.strip()} is {decoded.strip()}")
     if unknown:
-        note("{} labels hold a backslash that is no symbol of Praat, and stay", f"{path.name}: {text.strip()}")
+        note(
+            "{} label<s> hold<s|> a backslash that is no symbol of Praat, and stay<s|>", f"{path.name}: {text.strip()}"
+        )
     return decoded
 
 

@@ -47,11 +47,11 @@ def utterances_of_tier(
         start, end = annotation.start, annotation.end
         if start is None or end is None or not 0.0 <= start < end:
             case = f"{annotation.file} {annotation.tier} {annotation.text[:40]!r}"
-            note("left out {} annotations that span no time", case)
+            note("left out {} annotation<s> that span<s|> no time", case)
             continue
         if annotation.parts > 1:
             note(
-                "{} annotations are several without times of their own, joined",
+                "{} annotation<s> <is|are> several without times of their own, joined",
                 f"{annotation.file.name} at {start:.3f} s: {annotation.parts} are {annotation.text!r}",
             )
         name = f"{recordings.identify(annotation.file.with_suffix(''))}@{start:.3f}"

@@ -57,7 +57,7 @@ def read(source: Path) -> Splits:
         match = _MICROPHONE.fullmatch(path.stem)
         stem = match[1] if match else path.stem
         if (path.parent, stem) in spoken:
-            note("{} recordings of a second microphone are left out; the first is read", str(path))
+            note("{} recording<s> of a second microphone <is|are> left out; the first is read", str(path))
         else:
             spoken.add((path.parent, stem))
             chosen[path] = texts.get((path.parent.name, stem)) or anywhere.get(stem)
