@@ -51,7 +51,7 @@ def load(path: ModelPath, device: str | torch.device | None = None, *, kind: typ
     path = Path(path)
     if kind is not None:
         if kind.__name__.startswith("Exported"):
-            return _load_exported(path, device, kind.__name__)
+            return _load_exported(path, device, kind.__name__, 0)
         return _load_trained(path, device, kind.__name__)
     task = task_of(read_metadata(path))
     if task == "recognition":

@@ -12,10 +12,10 @@ from asr.serving import (
     documents,
     folder,
     health,
-    next,
     openai,
     page,
     prompts,
+    ranking,
     realtime,
     stream,
     training,
@@ -28,7 +28,7 @@ from asr.serving.service import Service
 from asr.version import __version__
 
 # Modules with `router(service)`.
-_ROUTES = (openai, transcription, stream, realtime, folder, documents, prompts, training, next, health)
+_ROUTES = (openai, transcription, stream, realtime, folder, documents, prompts, training, ranking, health)
 
 
 def make_app(service: Service) -> FastAPI:
