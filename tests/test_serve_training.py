@@ -99,6 +99,16 @@ def test_material_is_prepared_from_what_people_checked(workspace: Workspace) -> 
     assert len(rows) == 8 and not (folder / "missing.jsonl").exists()
 
 
+def test_too_little_material_is_said(workspace: Workspace) -> None:
+    (workspace.root / "checked.jsonl").unlink()
+    manifest = workspace.root / "prompts" / "prompts.jsonl"
+    manifest.write_text(manifest.read_text().splitlines()[0] + "\n")
+    found = training.prepare(workspace, ["."])
+    assert found.name is None and "not enough" in found.problems[-1]
+    with pytest.raises(AsrError, match="look at the data first"):
+        training.begin(workspace)
+
+
 def test_only_what_is_prepared_and_idle_is_trained(workspace: Workspace, tmp_path: Path) -> None:
     assert training.report(workspace)["state"] == "none"
     for action in (training.stop, training.resume):

@@ -87,6 +87,10 @@ def prepare(workspace: Workspace, sources: Sequence[str], taken: Collection[str]
         found = commands.run(workspace, "check", folder)
         lines += found.lines
         problems += found.problems
+    else:
+        problems.append(
+            "this is not enough to train on: some utterances must be left for validation; check or record more"
+        )
     return Prepared(tuple(lines), tuple(problems), name if is_enough else None)
 
 
