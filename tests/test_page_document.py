@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import REPOSITORY
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -355,3 +356,19 @@ def test_no_text_is_left_over() -> None:
     assert len(keys) == len(set(keys))
     parts = re.findall(r"\bt\(\s*`([\w.-]+)\$\{", source)
     assert [key for key in keys if f'"{key}"' not in source and not key.startswith(tuple(parts))] == []
+
+
+def test_the_guide_has_all_keys(modules: Any) -> None:
+    """The table of keys in docs/page.md is the one of the page."""
+    rows = call(
+        modules,
+        """const { KEYS } = await import("/static/js/editor/keys.js");
+        const { t } = await import("/static/js/strings.js");
+        return KEYS.map(({ action, keys, where }) => {
+            const names = keys.map((key) => `\\`${key.replace("Arrow", "")}\\``).join(" ");
+            return `| ${names} | ${t(`key.${action}`)}${where === "outside" ? ` (${t("key.outside")})` : ""} |`;
+        });""",
+    )
+    guide = (REPOSITORY / "docs" / "page.md").read_text(encoding="utf-8").splitlines()
+    first = guide.index("| key | what it does |") + 2
+    assert guide[first : first + len(rows)] == rows and guide[first + len(rows)] == ""

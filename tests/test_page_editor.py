@@ -376,6 +376,47 @@ def test_borders_and_new_segments_by_mouse(open_page: Callable[..., Any], work: 
     assert float(handle.get_attribute("aria-valuenow")) == pytest.approx(segments[3]["end"] - 0.22, abs=0.01)
 
 
+def test_text_from_nothing_and_its_time(open_page: Callable[..., Any], work: Path) -> None:
+    """A recording without text: the segment is drawn and typed; the time worked is sent, as work from nothing."""
+    soundfile.write(work / "untouched.wav", 0.1 * np.random.default_rng(0).standard_normal(8 * RATE), RATE)
+    page = open_page("#/edit/untouched.wav")
+    part = page.get_by_role("slider", name="Position in the recording")
+    box = part.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 8, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + 20, steps=4)
+    page.mouse.up()
+    page.keyboard.type("from nothing", delay=20)
+    with page.expect_request(lambda request: request.method == "PUT") as sent:
+        page.keyboard.press("Control+s")
+    body = sent.value.post_data_json
+    assert body["typed"] is True and body["version"] == "" and 0 < body["seconds"] < 60
+    state(page, "saved")
+    assert texts(work, "untouched.wav") == ["from nothing"]
+    page.reload()
+    field(page, 0).fill("from nothing, again")
+    with page.expect_request(lambda request: request.method == "PUT") as sent:
+        page.keyboard.press("Control+s")
+    assert sent.value.post_data_json["typed"] is True
+    state(page, "saved")
+
+
+def test_transcribing_again_keeps_what_is_checked(open_page: Callable[..., Any], work: Path, recording: str) -> None:
+    page = open_page(f"#/edit/{recording}")
+    field(page, 1).fill("checked by me")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Transcribe what is not checked").click()
+    page.get_by_role("menuitem").click()
+    page.get_by_role("status").get_by_text("Transcribed.").wait_for(timeout=60_000)
+    assert "checked by me" in texts(work, recording)
+    assert "one two three" not in texts(work, recording)
+    field(page, 0).focus()
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+s")
+    state(page, "saved")
+    assert texts(work, recording) == ["one two three", "checked by me", "seven eight nine"]
+
+
 def test_files_and_folders_are_dropped(open_page: Callable[..., Any], work: Path) -> None:
     """A drop adds what can be read and names what cannot."""
     content = io.BytesIO()
@@ -388,6 +429,7 @@ def test_files_and_folders_are_dropped(open_page: Callable[..., Any], work: Path
             const data = new DataTransfer();
             data.items.add(new File([new Uint8Array(bytes)], "dropped é.wav"));
             data.items.add(new File(["no sound"], "notes.wav"));
+            data.items.add(new File(["<xml/>"], "dropped é.eaf"));
             document.dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
         }""",
         list(content.getvalue()),
@@ -395,6 +437,7 @@ def test_files_and_folders_are_dropped(open_page: Callable[..., Any], work: Path
     page.get_by_role("link", name="dropped é.wav").wait_for()
     assert (work / "dropped é.wav").read_bytes() == content.getvalue()
     page.get_by_text("notes.wav").first.wait_for()
+    page.get_by_role("alert").get_by_text("An ELAN or Praat file was not added").wait_for()
 
 
 UNNAMED = """() => [...document.querySelectorAll("button, input, select, textarea, a, [role=slider]")].filter((one) => {

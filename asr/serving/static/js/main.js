@@ -48,9 +48,18 @@ const session = {
   },
 };
 
+/** Decode a part of the address; a part that somebody has typed wrongly stays as it is. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function place() {
   const [, name = FIRST, ...rest] = location.hash.split("/");
-  return { name: name in VIEWS ? name : FIRST, params: { id: rest.map(decodeURIComponent).join("/") } };
+  return { name: name in VIEWS ? name : FIRST, params: { id: rest.map(decoded).join("/") } };
 }
 
 function navigate(name) {

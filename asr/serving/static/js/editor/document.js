@@ -233,10 +233,10 @@ export function remove(doc, id) {
   return find(doc, id) ? replaced(doc, id) : doc;
 }
 
-/** Return the tokens of a segment whose confidence lies below `threshold`; a checked segment has none. */
-export function doubtful(segment, threshold) {
+/** Return those of the tokens of a segment whose confidence lies below `threshold`; a checked segment has none. */
+export function doubtful(segment, threshold, all = timed(segment)) {
   if (segment.checked) return [];
-  return timed(segment).filter(({ confidence }) => confidence !== null && confidence < threshold);
+  return all.filter(({ confidence }) => confidence !== null && confidence < threshold);
 }
 
 /**

@@ -22,8 +22,9 @@ const DEFAULT_THRESHOLD = 0.8;
 const THRESHOLD = "asr.threshold"; // in the storage of the browser
 
 export class Editor {
-  constructor(root, { api, session, id, opened }) {
-    Object.assign(this, { root, api, session, id });
+  /** `opened` is the document as the service sends it; `tell(lines)` shows what the service has to say about it. */
+  constructor(root, { api, session, id, opened, tell }) {
+    Object.assign(this, { root, api, session, id, tell });
     this.address = `api/documents/${api.encoded(id)}`;
     this.formats = session.formats;
     this.effort = new Effort();
@@ -72,7 +73,11 @@ export class Editor {
       // Text that no model and no file brought is typed from nothing.
       typed: opened.typed || (!opened.model && !opened.segments.length),
       effort: this.effort,
-      put: (body) => api.put(this.address, body),
+      put: async (body) => {
+        const saved = await api.put(this.address, body);
+        if (saved.notes.length) tell(saved.notes);
+        return saved;
+      },
       present: () => this.doc.segments,
       tell: (state, error) => this.#saveState(state, error),
       conflict: (theirs) => this.#conflict(theirs),
@@ -80,6 +85,7 @@ export class Editor {
     this.recording = recording;
     this.onKey = (event) => this.#key(event);
     this.onWork = () => this.effort.note();
+    this.onHide = () => this.saving.keep();
     this.onUnload = (event) => {
       if (this.saving.state !== "saved") event.preventDefault();
     };
@@ -94,6 +100,7 @@ export class Editor {
     document.addEventListener("keydown", this.onWork, true);
     document.addEventListener("pointerdown", this.onWork, true);
     window.addEventListener("beforeunload", this.onUnload);
+    window.addEventListener("pagehide", this.onHide);
     this.effort.note();
     this.#restore();
     this.#show();
@@ -120,6 +127,7 @@ export class Editor {
     document.removeEventListener("keydown", this.onWork, true);
     document.removeEventListener("pointerdown", this.onWork, true);
     window.removeEventListener("beforeunload", this.onUnload);
+    window.removeEventListener("pagehide", this.onHide);
     return true;
   }
 
@@ -458,7 +466,7 @@ export class Editor {
     this.body.inert = true;
     try {
       const { job } = await this.api.post(`${this.address}/transcribe`, { model });
-      await this.api.job(job, ({ progress }) => {
+      const done = await this.api.job(job, ({ progress }) => {
         this.session.say(t("recordings.progress", { percent: Math.round(100 * progress) }));
       });
       const loaded = await this.api.get(this.address);
@@ -466,7 +474,7 @@ export class Editor {
       this.history.apply({ duration: loaded.duration, segments: loaded.segments }, this.current);
       this.saving.loaded(loaded.version);
       this.#show();
-      this.session.say(t("recordings.transcribed"));
+      this.session.say(done.message ?? t("recordings.transcribed"));
     } finally {
       this.body.inert = false;
     }

@@ -113,7 +113,8 @@ export class Rows {
       field.setSelectionRange(0, 0);
     }
     row.times = timed(segment);
-    const doubts = new Set(doubtful(segment, threshold).map(({ from }) => from));
+    const doubted = doubtful(segment, threshold, row.times);
+    const doubts = new Set(doubted.map(({ from }) => from));
     const words = row.times.map(({ from, to }) => {
       return make("span", { class: doubts.has(from) ? "doubt" : null }, segment.text.slice(from, to));
     });
@@ -134,8 +135,8 @@ export class Rows {
     check.setAttribute("aria-pressed", segment.checked);
     check.setAttribute("aria-label", t(segment.checked ? "edit.checkedNumber" : "edit.checkNumber", named));
     more.setAttribute("aria-label", t("edit.more", named));
-    const doubted = row.times.filter(({ from }) => doubts.has(from)).map(({ text }) => text);
-    const state = segment.checked ? t("edit.isChecked") : doubted.length ? t("edit.doubts", { words: doubted.join(", ") }) : "";
+    const spoken = doubted.length ? t("edit.doubts", { words: doubted.map(({ text }) => text).join(", ") }) : "";
+    const state = segment.checked ? t("edit.checked") : spoken;
     field.setAttribute("aria-label", [t("edit.text", named), segment.speaker, state].filter(Boolean).join(". "));
   }
 }

@@ -7,6 +7,7 @@
 
 const QUIET = 3000; // milliseconds after the last change
 const LATER = 10_000; // milliseconds until a failed save is tried again
+const SOON = 500; // milliseconds until the browser keeps a change
 const KEPT = "asr.unsaved."; // before the id of a recording, in the storage of the browser
 
 /** Return the version that the browser kept for a recording, `{version, segments}`, or null. */
@@ -28,6 +29,7 @@ export class Saving {
     Object.assign(this, { id, version, typed, effort, put, present, tell, conflict });
     this.saved = present(); // the segments that the service has
     this.timer = 0;
+    this.keeping = 0;
     this.running = null; // the promise of a save that is under way
     this.state = "saved";
   }
@@ -40,7 +42,7 @@ export class Saving {
   changed() {
     if (this.clean) return this.#settled();
     if (this.state !== "conflict") this.#tell("unsaved");
-    this.#keep();
+    this.keeping ||= setTimeout(() => this.keep(), SOON);
     this.#wait(QUIET);
   }
 
@@ -80,7 +82,20 @@ export class Saving {
     return this.now();
   }
 
+  /** Have the browser keep what is not saved. */
+  keep() {
+    clearTimeout(this.keeping);
+    this.keeping = 0;
+    if (this.clean) return;
+    try {
+      localStorage.setItem(KEPT + this.id, JSON.stringify({ version: this.version, segments: this.present() }));
+    } catch {
+      // The storage is full or forbidden. The document is still in the page, and the service gets it soon.
+    }
+  }
+
   close() {
+    this.keep();
     clearTimeout(this.timer);
   }
 
@@ -107,6 +122,8 @@ export class Saving {
 
   #settled() {
     clearTimeout(this.timer);
+    clearTimeout(this.keeping);
+    this.keeping = 0;
     localStorage.removeItem(KEPT + this.id);
     this.#tell("saved");
   }
@@ -114,14 +131,6 @@ export class Saving {
   #wait(milliseconds) {
     clearTimeout(this.timer);
     if (this.state !== "conflict") this.timer = setTimeout(() => this.now(), milliseconds);
-  }
-
-  #keep() {
-    try {
-      localStorage.setItem(KEPT + this.id, JSON.stringify({ version: this.version, segments: this.present() }));
-    } catch {
-      // The storage is full or forbidden. The document is still in the page, and the service gets it soon.
-    }
   }
 
   #tell(state, error) {

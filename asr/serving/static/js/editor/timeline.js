@@ -26,7 +26,8 @@ export class Timeline {
     this.current = null; // the id of the segment in work
     this.peaks = null;
     this.spectrogram = true;
-    this.asked = 0; // frames of the screen that will draw
+    this.asked = 0; // the frame of the screen that will draw
+    this.drawn = null; // what the picture shows
 
     this.all = make("canvas");
     this.overview = make("div", { class: "overview", onpointerdown: (event) => this.#goThere(event) }, this.all);
@@ -55,7 +56,10 @@ export class Timeline {
     this.watch = new ResizeObserver(() => this.redraw());
     this.watch.observe(this.part);
     this.dark = matchMedia("(prefers-color-scheme: dark)");
-    this.recolour = () => this.redraw();
+    this.recolour = () => {
+      this.drawn = null;
+      this.redraw();
+    };
     this.dark.addEventListener("change", this.recolour);
   }
 
@@ -116,7 +120,10 @@ export class Timeline {
     const heights = [narrow ? 44 : 72, this.spectrogram ? (narrow ? 64 : 112) : 0];
     const until = Math.min(this.from + this.span, this.duration);
     const samples = this.sound.part(this.from, until, () => this.redraw());
-    this.picture.draw({ samples, from: this.from, span: this.span, heights });
+    // Typing changes the segments alone: the picture below them is drawn again only if it changes.
+    const shown = [this.from, this.span, samples !== null, ...heights, this.part.clientWidth, devicePixelRatio].join();
+    if (shown !== this.drawn) this.picture.draw({ samples, from: this.from, span: this.span, heights });
+    this.drawn = shown;
     this.canvas.setAttribute("aria-label", t("edit.picture", { from: clock(this.from), until: clock(until) }));
     this.#drawOverview();
     this.#drawBlocks();

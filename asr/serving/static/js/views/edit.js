@@ -11,9 +11,16 @@ export async function show(root, { api, t, session, params }) {
   async function open(tier = null) {
     root.replaceChildren(make("p", { class: "hint" }, t("edit.loading")));
     const opened = await api.get(tier === null ? address : `${address}?tier=${encodeURIComponent(tier)}`);
-    root.replaceChildren(...opened.notes.map((note) => make("p", { class: "hint note", dir: "auto" }, note)));
+    const notes = make("div", { class: "notes", role: "status" });
+    const tell = (lines) => notes.replaceChildren(...lines.map((line) => make("p", { class: "hint", dir: "auto" }, line)));
+    tell(opened.notes);
+    root.replaceChildren(notes);
+    if (!opened.duration) {
+      session.complain(t("edit.noSound"));
+      return;
+    }
     if (!opened.version && opened.tiers.length > 1) root.append(tiers(opened.tiers, tier));
-    editor = new Editor(root, { api, session, id: params.id, opened });
+    editor = new Editor(root, { api, session, id: params.id, opened, tell });
     await editor.start();
   }
 
@@ -29,10 +36,10 @@ export async function show(root, { api, t, session, params }) {
       },
       names.map((name) => make("option", { selected: name === chosen }, name)),
     );
-    return make("label", { class: "hint note" }, t("edit.tier"), " ", choice);
+    return make("label", { class: "hint" }, t("edit.tier"), " ", choice);
   }
 
   await open();
   document.title = `${params.id} · ${t("title")}`;
-  return () => editor.leave();
+  return () => editor?.leave();
 }

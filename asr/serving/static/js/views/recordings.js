@@ -8,6 +8,8 @@ import { showSingle } from "../recordings/single.js";
 import { clock } from "../times.js";
 
 const AT_ONCE = 2; // transcriptions that are asked for at a time
+const MOST_PROBLEMS = 5; // shown in words
+const ANNOTATIONS = /\.(eaf|pfsx|textgrid)$/i;
 
 export async function show(root, context) {
   if (context.session.folder === null) return showSingle(root, context);
@@ -79,15 +81,24 @@ export async function show(root, context) {
   }
 
   function fail(name, error) {
-    problems.push(t("recordings.failed", { name, reason: error.message }));
-    session.complain(problems.join("\n"));
+    // Messages of the service begin with the name of the recording.
+    problems.push(error.message.includes(name) ? error.message : t("recordings.failed", { name, reason: error.message }));
+    complain();
+  }
+
+  function complain() {
+    const rest = problems.length - MOST_PROBLEMS;
+    const more = rest > 0 ? [t("recordings.more", { count: rest })] : [];
+    session.complain([...problems.slice(0, MOST_PROBLEMS), ...more].join("\n"));
   }
 
   async function add(chosenFiles) {
-    problems = [];
-    session.complain(null);
+    const found = chosenFiles.filter(({ file }) => !ANNOTATIONS.test(file.name));
+    const count = chosenFiles.length - found.length;
+    problems = count ? [t("recordings.annotations", { count, folder: session.folder })] : [];
+    complain();
     let added = 0;
-    for (const { file, folder: below } of chosenFiles) {
+    for (const { file, folder: below } of found) {
       const data = new FormData();
       if (below) data.append("folder", below);
       data.append("file", file, file.name);
@@ -123,7 +134,8 @@ export async function show(root, context) {
     };
     try {
       const { job } = await api.post(`api/documents/${api.encoded(id)}/transcribe`, { model: model.value });
-      await api.job(job, tell, leaving.signal);
+      const { message } = await api.job(job, tell, leaving.signal);
+      if (message) fail(id, new Error(message)); // only a part could be transcribed
     } catch (error) {
       if (error.name === "AbortError") return; // the service goes on without the page
       fail(id, error);
