@@ -104,11 +104,18 @@ class Served:
     def workers(self) -> list[psutil.Process]:
         """Return the model processes."""
         found = psutil.Process(self.process.pid).children()
-        return [one for one in found if any("spawn_main" in part for part in one.cmdline())]
+        return [one for one in found if is_model_process(one)]
 
     @property
     def said(self) -> str:
         return "".join(self.lines)
+
+
+def is_model_process(process: psutil.Process) -> bool:
+    try:
+        return any("spawn_main" in part for part in process.cmdline())
+    except psutil.Error:  # it has ended meanwhile
+        return False
 
 
 @contextmanager

@@ -16,9 +16,14 @@ import psutil
 import pytest
 import soundfile
 from conftest import RATE, TONES, spell
+from rapidfuzz.distance import Levenshtein
+from starlette.testclient import TestClient
 
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import AsrError
+from asr.serving.app import make_app
+from asr.serving.engine import Engine
+from asr.serving.service import Service
 from asr.serving.workspace import training
 from asr.serving.workspace.document import Segment, Work
 from asr.serving.workspace.effort import effort
@@ -107,6 +112,12 @@ def test_only_what_is_prepared_and_idle_is_trained(workspace: Workspace, tmp_pat
             training.begin(workspace, **options)  # type: ignore[arg-type]
 
 
+def test_model_to_start_from_must_be_there(workspace: Workspace) -> None:
+    client = TestClient(make_app(Service(Engine({}), data=workspace.root)), base_url="http://localhost")
+    assert client.post("/api/training", json={"from": "model-1"}).status_code == 404
+    assert client.post("/api/training", json={"from": None}).status_code == 400  # nothing is prepared
+
+
 @pytest.mark.parametrize(
     "content",
     ["", "{", "[]", '{"name": "../x"}', '{"name": "model-1", "budget": "--out=/"}', '{"name": "model-1", "pid": "1"}',
@@ -182,6 +193,41 @@ def test_training_that_fails_tells_why(workspace: Workspace) -> None:
     training.begin(workspace, budget="1m")
     row = wait_for(workspace, lambda row: row["state"] != "running")
     assert row["state"] == "failed" and "nonsense" in row["error"] and str(workspace.root) not in row["error"]
+
+
+def wait_over_http(client: TestClient, address: str, done: Callable[[Any], bool]) -> Any:
+    limit = time.monotonic() + 240
+    while not done(found := client.get(address).json()):
+        assert time.monotonic() < limit, found
+        time.sleep(0.1)
+    return found
+
+
+@pytest.mark.slow
+def test_corrected_recording_trains_the_model_that_transcribes_the_next(workspace: Workspace) -> None:
+    """The whole loop over HTTP, with a service that had no model, and once more after it was started again."""
+    generator = np.random.default_rng(1)
+    soundfile.write(workspace.root / "next.wav", spell("abcabc", generator), RATE)
+    with TestClient(make_app(Service(Engine({}), data=workspace.root)), base_url="http://localhost") as client:
+        assert client.get("/api/training").json()["state"] == "none"
+        assert "no model" in client.post("/api/documents/next.wav/transcribe", json={}).json()["error"]["message"]
+        assert client.post("/api/training/prepare", json={"sources": ["."]}).json()["next"] == "model-1"
+        begun = client.post("/api/training", json={"budget": None, "epochs": 15, "from": None})
+        assert begun.status_code == 201 and begun.json()["state"] == "running"
+        assert client.post("/api/training", json={"epochs": 3}).status_code == 409
+        assert client.post("/api/training/other").status_code == 400
+    with TestClient(make_app(Service(Engine({}), data=workspace.root)), base_url="http://localhost") as client:
+        models = wait_over_http(client, "/api/session", lambda found: found["models"])["models"]
+        assert models == [{"id": "model-1", "streaming": False, "sample_rate": RATE}]
+        row = client.get("/api/training").json()
+        assert (row["state"], row["model"], row["error"]) == ("finished", "model-1", None)
+        assert row["log"][-1]["cer"] < 30 and row["heard"]
+        assert [one["id"] for one in client.get("/api/next").json()["recordings"]] == ["next.wav"]
+        job = client.post("/api/documents/next.wav/transcribe", json={"model": "model-1"}).json()["job"]
+        wait_over_http(client, f"/api/jobs/{job}", lambda found: found["state"] == "done")
+        text = "".join(one["text"] for one in client.get("/api/documents/next.wav").json()["segments"])
+        assert Levenshtein.distance(text, "abcabc") <= 2
+        assert client.post("/api/training/prepare", json={}).json()["next"] == "model-2"
 
 
 def test_what_is_next_and_why(workspace: Workspace) -> None:

@@ -56,12 +56,19 @@ def serve(
     queue: Annotated[
         int, typer.Option(metavar="N", min=1, help="Requests that may wait; further ones are told to come again.")
     ] = 256,
+    batch: Annotated[
+        int, typer.Option(metavar="N", min=1, max=256, help="Recordings that are computed at once, at most.")
+    ] = 32,
     latency: Annotated[
         float,
         typer.Option(
             metavar="SECONDS", min=0, max=10, help="Time that a request waits for others to be computed with."
         ),
     ] = 0.0,
+    idle: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=1, help="Time after which a connection that sends nothing is closed."),
+    ] = 30.0,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, help="Longest time from the end of an upload to its answer.")
     ] = 600.0,
@@ -89,7 +96,7 @@ def serve(
     from asr.serving.server import Address, serve
     from asr.serving.service import Service
 
-    limits = Limits(upload=upload, queue=queue, latency=latency, timeout=timeout)
+    limits = Limits(upload=upload, queue=queue, batch=batch, latency=latency, timeout=timeout, idle=idle)
     engine = Engine(found, workers=workers, limits=limits, defaults=Options(hotwords=favoured, phrases=allowed))
     address = Address(host, port, tls_cert, tls_key)
     service = Service(engine, limits, data, keys, origins, address.is_local)

@@ -31,6 +31,7 @@ class WorkerProcess:
             self._process.start()
         theirs.close()
         self._pipe: Any = ours
+        self._ended = threading.Event()
         for work in (self._read, self._write):
             threading.Thread(target=work, daemon=True, name="asr-pipe").start()
 
@@ -53,10 +54,9 @@ class WorkerProcess:
 
     def wait(self, seconds: float) -> None:
         """Wait for the end of the process; kill it if it does not end. Blocks."""
-        self._process.join(seconds)
-        if self._process.is_alive():
+        if not self._ended.wait(seconds):
             self._process.kill()
-            self._process.join()
+            self._ended.wait()
 
     def _read(self) -> None:
         with suppress(EOFError, OSError):
@@ -64,6 +64,8 @@ class WorkerProcess:
                 self._post(self._pipe.recv())
         self._post(None)
         self._messages.put(None)
+        self._process.join()
+        self._ended.set()
 
     def _write(self) -> None:
         with suppress(OSError):  # the reader tells of the end of the process

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
 import anyio
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
@@ -41,8 +43,18 @@ def router(service: Service) -> APIRouter:
     workspace = workspace_of(service)
     if workspace is None:
         return APIRouter()
-    routes = APIRouter(prefix="/api/training", tags=["page"], route_class=page_route(workspace))
-    _add(routes, Trainings(service.engine, workspace))
+    trainings = Trainings(service.engine, workspace)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        trainings.watch()
+        try:
+            yield
+        finally:
+            trainings.leave()
+
+    routes = APIRouter(prefix="/api/training", tags=["page"], route_class=page_route(workspace), lifespan=lifespan)
+    _add(routes, trainings)
     return routes
 
 
@@ -59,16 +71,25 @@ class Trainings:
     async def report(self) -> dict[str, Any]:
         """Return the state of the training; load the model of one that has finished."""
         row = await anyio.to_thread.run_sync(training.report, self.workspace)
-        if row["state"] == "running" and (self._watching is None or self._watching.done()):
-            self._watching = asyncio.get_running_loop().create_task(self._watch())
+        if row["state"] == "running":
+            self.watch()
         if row["state"] == "finished":
             await self._load(str(row["model"]))
             if self._fault is not None and self._fault[0] == row["model"]:
                 row["error"] = self._fault[1]
         return row
 
-    async def _watch(self) -> None:
+    def watch(self) -> None:
         """Look at the training until it ends, so that its model is there although nobody looks at the page."""
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.get_running_loop().create_task(self._watch())
+
+    def leave(self) -> None:
+        """Look no longer; the training goes on."""
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def _watch(self) -> None:
         while (await anyio.to_thread.run_sync(training.report, self.workspace))["state"] == "running":
             await asyncio.sleep(_EVERY)
         await self.report()

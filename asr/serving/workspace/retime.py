@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 from asr.transcript import Word
 
@@ -16,6 +17,8 @@ def retime(text: str, words: Sequence[Word], start: float, end: float) -> tuple[
     they lie in the segment.
     """
     tokens = text.split()
+    if tokens == [word.text for word in words] and _are_timed(words, start, end):
+        return tuple(words)
     known: list[Word | None] = [None] * len(tokens)
     matcher = SequenceMatcher(None, [word.text for word in words], tokens, autojunk=False)
     for old, new, size in matcher.get_matching_blocks():
@@ -35,6 +38,13 @@ def retime(text: str, words: Sequence[Word], start: float, end: float) -> tuple[
         timed.append(Word(token, max(word.start, position), min(word.end, end), word.confidence))
     _share(timed, waiting, start, end)
     return tuple(timed)
+
+
+def _are_timed(words: Sequence[Word], start: float, end: float) -> bool:
+    """Return whether words follow each other between two times, and each has a time if there is enough for all."""
+    edges = [start, *(edge for word in words for edge in (word.start, word.end)), end]
+    is_short = end - start < _SHORTEST * len(words)
+    return all(a <= b for a, b in pairwise(edges)) and (is_short or all(word.start < word.end for word in words))
 
 
 def _fits(word: Word, position: float, end: float) -> bool:
