@@ -134,7 +134,6 @@ def document_row(opened: Opened) -> dict[str, Any]:
         "duration": opened.duration,
         "version": opened.version,
         "model": opened.document.model,
-        "typed": opened.document.model is None and opened.document.typed.seconds > 0,  # begun from nothing
         "segments": [segment_row(segment) for segment in opened.document.segments],
         "saved": opened.saved,
         "typed": opened.document.is_typed,
