@@ -78,11 +78,16 @@ def described(error: Exception) -> tuple[int, dict[str, str], dict[str, Any]]:
     if isinstance(error, AsrError):
         code = getattr(error, "code", None) or getattr(error, "fault", None) or "invalid_value"
         status = getattr(error, "status", 400)  # of errors that do not know this module, such as those of a folder
-        return status, {}, body(_OPTIONS.sub(r"`\1`", str(error)), code=str(code).replace(" ", "_"))
+        return status, {}, body(as_fields(str(error)), code=str(code).replace(" ", "_"))
     if isinstance(explained, AsrError):
         return 500, {}, body(str(explained), "server_error", "system")
     _log.error("a request failed by a bug in this program", exc_info=error)
     return 500, {}, body("this program has a bug; its log has the traceback", "server_error", "internal_error")
+
+
+def as_fields(message: str) -> str:
+    """Return a message of the library with the fields of a request in place of options of the command line."""
+    return _OPTIONS.sub(r"`\1`", message)
 
 
 def body(

@@ -38,7 +38,7 @@ export class Choice {
     );
     this.root = make(
       "form",
-      { class: "choice", onsubmit: (event) => this.submit(event) },
+      { class: "train-form", onsubmit: (event) => this.submit(event) },
       this.data(),
       make("div", { class: "bar" }, this.lookButton),
       this.found,
