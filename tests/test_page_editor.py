@@ -440,6 +440,27 @@ def test_files_and_folders_are_dropped(open_page: Callable[..., Any], work: Path
     page.get_by_role("alert").get_by_text("An ELAN or Praat file was not added").wait_for()
 
 
+def test_a_short_recording_by_microphone(
+    chromium: Callable[..., Any], server: Served, work: Path, tmp_path: Path
+) -> None:
+    """What the microphone hears lands in the folder as a recording."""
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(48000 * 10) / 48000)
+    soundfile.write(tmp_path / "heard.wav", tone, 48000, subtype="PCM_16")
+    flags = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    page = chromium(*flags, f"--use-file-for-fake-audio-capture={tmp_path / 'heard.wav'}").new_page()
+    page.goto(server.url)
+    before = set(work.glob("recording *.wav"))
+    page.get_by_role("button", name="Record", exact=True).click()
+    page.get_by_role("button", name="Stop, 0:02").click()
+    page.get_by_role("link", name="recording ").first.wait_for()
+    (path,) = set(work.glob("recording *.wav")) - before
+    sound, rate = soundfile.read(path)
+    assert 1 < len(sound) / rate < 20
+    spectrum = np.abs(np.fft.rfft(sound))
+    assert np.argmax(spectrum) * rate / len(sound) == pytest.approx(440, abs=5)
+    page.close()
+
+
 UNNAMED = """() => [...document.querySelectorAll("button, input, select, textarea, a, [role=slider]")].filter((one) => {
     const label = one.closest("label") ?? (one.id && document.querySelector(`label[for="${one.id}"]`));
     return !(one.getAttribute("aria-label") || one.textContent.trim() || label?.textContent.trim());

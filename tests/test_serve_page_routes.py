@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import schemathesis
 import soundfile
 from conftest import fresh_recognizer, largest_file
+from hypothesis import HealthCheck, given, settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.testclient import TestClient
 
 from asr.exporting.onnx import to_onnx
@@ -220,3 +223,33 @@ def test_folder_that_is_full_is_an_error_with_a_cure(client: TestClient, tmp_pat
         response = client.post("/api/recordings", files=files)
     assert "ulimit" in error_of(response, 507)
     assert not [row for row in client.get("/api/recordings").json()["recordings"] if row["id"] == "big.wav"]
+
+
+@schemathesis.serializer("audio/wav")
+def sound(context: Any, value: Any) -> bytes:
+    return value if isinstance(value, bytes) else getattr(value, "data", str(value).encode())
+
+
+def test_openapi_document_of_the_page_is_true(tmp_path: Path, speech: np.ndarray) -> None:
+    """Schemathesis makes right and wrong requests of the document, and compares the answers with it."""
+    soundfile.write(tmp_path / "a.wav", speech, RATE)
+    app = make_app(Service(Engine({}), data=tmp_path))
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+    schema.config.update(base_url="http://localhost")
+    paths = []
+    for operation in (found.ok() for found in schema.include(path_regex="^/api/").get_all_operations()):
+        paths.append(f"{operation.method.upper()} {operation.path}")
+
+        @given(case=operation.as_strategy())
+        @settings(
+            max_examples=8, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+        )
+        def run(case: Any) -> None:
+            if len(case.path_parameters.get("name", "")) % 2:  # about half of the requests are of a recording
+                case.path_parameters["name"] = "a.wav"
+            response = case.call()
+            assert response.status_code < 500, response.text
+            case.validate_response(response, excluded_checks=[positive_data_acceptance])
+
+        run()
+    assert len(paths) >= 20 and "PUT /api/documents/{name}" in paths

@@ -313,7 +313,11 @@ const ENGLISH = {
   "train.curve.cer": "CER",
   "train.curve.wer": "WER",
   "train.heard": "What it recognises now",
-  "train.heard.marks": "Struck out: words that are missing. Underlined: words that were not said.",
+  "train.heard.marks":
+    "Utterances of the validation recordings. Struck out: words that are missing. Underlined: words that were not said.",
+  "train.heard.said": "said",
+  "train.heard.heard": "recognised",
+  "train.heard.nothing": "(nothing)",
   "train.missing": "missing:",
   "train.added": "added:",
   "train.numbers": "Numbers of all epochs",

@@ -138,10 +138,18 @@ export class Progress {
       make("p", { class: "hint" }, t("train.heard.marks")),
       ...heard.map(({ reference, hypothesis }) => {
         const parts = differences(reference, hypothesis);
-        const marked = parts.flatMap(({ kind, text }) => [make(MARKS[kind], {}, this.spoken(kind), text), " "]);
-        return make("p", { class: "pair", dir: "auto" }, ...marked);
+        const [said, recognised] = [this.text("said", parts, "missing"), this.text("heard", parts, "added")];
+        return make("dl", { class: "pair" }, ...said, ...recognised);
       }),
     ];
+  }
+
+  /** Return one of two texts with its name: the parts that are equal in both, and those of its own kind, marked. */
+  text(name, parts, own) {
+    const shown = parts.filter(({ kind }) => kind === "same" || kind === own);
+    const marked = shown.flatMap(({ kind, text }) => [make(MARKS[kind], {}, this.spoken(kind), text), " "]);
+    const content = marked.length ? marked : this.t("train.heard.nothing");
+    return [make("dt", {}, this.t(`train.heard.${name}`)), make("dd", { dir: "auto" }, content)];
   }
 
   /** Return words that screen readers read before a mark, which they do not read themselves. */

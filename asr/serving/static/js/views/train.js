@@ -50,7 +50,10 @@ class TrainView {
       complain: (message) => this.session.complain(message),
     });
     this.setup.append(choice.root);
+    this.setup.hidden = true;
+    this.session.say(this.t("edit.loading")); // the service answers once it has loaded the model of the last training
     await this.poll();
+    this.session.say("");
   }
 
   /** Return what can be chosen to learn from: recordings with checked segments, and the recorded prompts. */
@@ -117,7 +120,7 @@ class TrainView {
     this.shown = state;
     this.setup.hidden = state !== "none";
     if (before !== null) this.session.say(this.t(`train.state.${state}`));
-    if (model && before === "running") await this.session.refresh();
+    if (model && !this.session.models.some(({ id }) => id === model)) await this.session.refresh();
   }
 
   leave() {
