@@ -24,7 +24,7 @@ from asr.errors import AsrError
 from asr.serving.app import make_app
 from asr.serving.engine import Engine
 from asr.serving.service import Service
-from asr.serving.workspace import training
+from asr.serving.workspace import material, training
 from asr.serving.workspace.document import Segment, Work
 from asr.serving.workspace.effort import effort
 from asr.serving.workspace.listing import listed
@@ -82,7 +82,7 @@ def test_material_is_prepared_from_what_people_checked(workspace: Workspace) -> 
         '{"audio_filepath": "talks/a.wav", "text": "not checked", "duration": 1}\n'
         '{"audio_filepath": "../outside.wav", "text": "abc", "checked": true}\n'
     )
-    found = training.prepare(workspace, ["."])
+    found = material.prepare(workspace, ["."])
     assert found.name == "model-1"
     text = "\n".join(found.lines)
     assert "train has" in text and "unusable: 0" in text and str(workspace.root) not in text
@@ -92,11 +92,31 @@ def test_material_is_prepared_from_what_people_checked(workspace: Workspace) -> 
     rows = [row for name in ("train", "validation") for row in read_manifest(folder / f"{name}.jsonl")]
     assert len(rows) == 48 and all(row.audio.is_file() for row in rows)
     with pytest.raises(AsrError, match="nothing here is checked"):
-        training.prepare(workspace, ["other.wav"])
-    few = training.prepare(workspace, ["prompts"])
+        material.prepare(workspace, ["other.wav"])
+    document = workspace.root / "talks" / "a.json"
+    document.rename(workspace.root / "talks" / "a.json.away")  # now its TextGrid and ELAN file are what there is
+    (workspace.root / "talks" / "a.eaf").unlink()
+    grid = workspace.root / "talks" / "a.TextGrid"
+    grid.write_text(grid.read_text().replace('"segments"', '"ort"').replace('"words"', '"wd"'))
+    (workspace.root / "checked.jsonl").unlink()
+    found = material.prepare(workspace, ["talks"])
+    assert found.name == "model-1" and "the tier 'ort' is shown; there are also 'wd'" in found.problems[0]
+    rows = [row for name in ("train", "validation") for row in read_manifest(folder / f"{name}.jsonl")]
+    assert len(rows) == 40 and {row.audio for row in rows} == {workspace.root / "talks" / "a.wav"}
+    few = material.prepare(workspace, ["prompts"])
     assert len(few.lines) > 3 and few.name == "model-1"
     rows = [row for name in ("train", "validation") for row in read_manifest(folder / f"{name}.jsonl")]
     assert len(rows) == 8 and not (folder / "missing.jsonl").exists()
+
+
+def test_too_little_material_is_said(workspace: Workspace) -> None:
+    (workspace.root / "checked.jsonl").unlink()
+    manifest = workspace.root / "prompts" / "prompts.jsonl"
+    manifest.write_text(manifest.read_text().splitlines()[0] + "\n")
+    found = material.prepare(workspace, ["."])
+    assert found.name is None and "not enough" in found.problems[-1]
+    with pytest.raises(AsrError, match="look at the data first"):
+        training.begin(workspace)
 
 
 def test_only_what_is_prepared_and_idle_is_trained(workspace: Workspace, tmp_path: Path) -> None:
@@ -149,7 +169,7 @@ def test_no_other_process_is_stopped(workspace: Workspace) -> None:
 @pytest.mark.slow
 def test_training_is_stopped_continued_and_outlives_the_service(workspace: Workspace) -> None:
     (workspace.root / "numpy.py").write_text("raise SystemExit('a file of the folder was run')")
-    assert training.prepare(workspace, ["."]).name == "model-1"
+    assert material.prepare(workspace, ["."]).name == "model-1"
     program = (
         "from pathlib import Path; from asr.serving.workspace import training; "
         "from asr.serving.workspace.paths import Workspace; "
@@ -187,7 +207,7 @@ def test_training_is_stopped_continued_and_outlives_the_service(workspace: Works
 
 @pytest.mark.slow
 def test_training_that_fails_tells_why(workspace: Workspace) -> None:
-    training.prepare(workspace, ["."])
+    material.prepare(workspace, ["."])
     config = workspace.root / "training" / "model-1" / "config.yaml"
     config.write_text(config.read_text() + "nonsense: 1\n")
     training.begin(workspace, budget="1m")

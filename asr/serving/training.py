@@ -17,7 +17,7 @@ from asr.serving.engine import Engine
 from asr.serving.folder import workspace_of
 from asr.serving.page_route import page_route
 from asr.serving.service import Service
-from asr.serving.workspace import training
+from asr.serving.workspace import material, training
 from asr.serving.workspace.paths import Workspace
 
 _EVERY = 1.0  # seconds between two looks at a training that runs
@@ -112,7 +112,7 @@ def _add(routes: APIRouter, trainings: Trainings) -> None:
     @routes.post("/prepare")
     def prepare(request: PrepareBody) -> dict[str, Any]:
         """Look at what is checked: prepare it as a corpus, and check it; the lines are words for people."""
-        found = training.prepare(workspace, request.sources, list(engine.models))
+        found = material.prepare(workspace, request.sources, list(engine.models))
         return {"lines": found.lines, "problems": found.problems, "next": found.name}
 
     @routes.post("", status_code=201)

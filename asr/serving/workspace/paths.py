@@ -77,7 +77,9 @@ class Workspace:
             for path in (Path(parent, name) for name in sorted(names)):
                 if is_audio(path):
                     name = self.identify(path)
-                    fault = _fault(name) or (None if self._holds(path) else "is a link that leads out of the folder")
+                    fault = _fault(name)
+                    if fault is None and path.is_symlink() and not self._holds(path):
+                        fault = "is a link that leads out of the folder"
                     if fault is None:
                         yield name, path, None
                     else:

@@ -1,4 +1,4 @@
-"""Training on what people checked: prepared, started, stopped and continued as `asr train`, one at a time.
+"""Training on prepared material: started, stopped and continued as `asr train`, one at a time.
 
 The training is a process of its own session. What is known of it is read from files, so it outlives the service.
 """
@@ -7,7 +7,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,15 +15,13 @@ from typing import Any, Literal
 
 import psutil
 
-from asr.corpus.manifest import scan_manifest, write_manifest
-from asr.errors import AsrError, ManifestError, OutputError
+from asr.errors import AsrError, OutputError
 from asr.files import read_text, to_json, write_whole
 from asr.model_file import MODEL_FILE
 from asr.run_log import Row, read_log
-from asr.serving.workspace import checked, commands, prompt_files
+from asr.serving.workspace import commands
 from asr.serving.workspace.lock import locked
 from asr.serving.workspace.paths import TakenError, Workspace
-from asr.utterance import Utterance
 
 State = Literal["none", "running", "stopped", "finished", "failed"]
 DATA, MODELS = "training", "models"  # folders with what is trained on, and with the runs
@@ -52,44 +50,6 @@ class Run:
     said: int = 0  # bytes of the output before the process began
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What `asr prepare` and `asr check` say of the material, and the name that the model will have if it is enough."""
-
-    lines: tuple[str, ...]
-    problems: tuple[str, ...]
-    name: str | None
-
-
-def prepare(workspace: Workspace, sources: Sequence[str], taken: Collection[str] = ()) -> Prepared:
-    """Prepare and check the material for the next training: the checked segments and the takes of prompts.
-
-    `sources` are ids of recordings or of folders, "prompts", or "." for all. `taken` are names of models in use. Raises
-    AsrError if nothing of it is checked, OutputError.
-    """
-    name = next_name(workspace, taken)
-    chosen, problems = _chosen(workspace, sources)
-    if not chosen:
-        more = f"; {problems[0]}" if problems else ""
-        raise AsrError(
-            f"nothing here is checked yet; correct a recording, or record prompts, and mark it checked{more}"
-        )
-    with locked(workspace):
-        manifest = workspace.root / DATA / f"{name}.jsonl"
-        write_manifest(manifest, chosen)
-        for old in (workspace.root / DATA / name).glob("*.jsonl"):  # of what was chosen before
-            old.unlink()
-    folder = f"{DATA}/{name}"
-    prepared = commands.run(workspace, "prepare", f"{folder}.jsonl", "-o", folder)
-    lines, problems = [*prepared.lines], [*problems, *prepared.problems]
-    is_enough = (workspace.root / folder / "config.yaml").is_file() and _has_splits(workspace.root / folder)
-    if is_enough:
-        found = commands.run(workspace, "check", folder)
-        lines += found.lines
-        problems += found.problems
-    return Prepared(tuple(lines), tuple(problems), name if is_enough else None)
-
-
 def begin(
     workspace: Workspace,
     *,
@@ -110,7 +70,7 @@ def begin(
     with locked(workspace):
         _require_idle(workspace)
         name = next_name(workspace, taken)
-        if not _has_splits(workspace.root / DATA / name):
+        if not has_splits(workspace.root / DATA / name):
             raise AsrError("look at the data first: nothing is prepared for the next training")
         _start(workspace, Run(name, budget, epochs, None if start is None else str(start)))
 
@@ -201,30 +161,8 @@ def model_of(workspace: Workspace, run: Run) -> Path:
     return workspace.root / MODELS / run.name / MODEL_FILE
 
 
-def _chosen(workspace: Workspace, sources: Sequence[str]) -> tuple[list[Utterance], list[str]]:
-    """Return the checked utterances of `sources`, and the lines of manifests that cannot be read."""
-    chosen, problems = [], []
-    for manifest in (workspace.root / checked.NAME, workspace.root / prompt_files.FOLDER / prompt_files.MANIFEST):
-        if not manifest.is_file():
-            continue
-        try:
-            utterances, faults = scan_manifest(manifest)
-        except ManifestError as error:
-            problems.append(workspace.shown(str(error)))
-            continue
-        problems += [f"{workspace.identify(manifest)}:{line}: {fault}" for line, fault in faults]
-        chosen += [one for _, one in utterances if one.extra.get("checked") is True and _is_in(workspace, one, sources)]
-    return chosen, problems
-
-
-def _is_in(workspace: Workspace, utterance: Utterance, sources: Sequence[str]) -> bool:
-    if not utterance.audio.is_relative_to(workspace.root):
-        return False
-    name = workspace.identify(utterance.audio)
-    return any(source == "." or name == source or name.startswith(f"{source.rstrip('/')}/") for source in sources)
-
-
-def _has_splits(folder: Path) -> bool:
+def has_splits(folder: Path) -> bool:
+    """Return whether a folder holds what a training needs: manifests to learn from and to validate on."""
     return all((folder / name).is_file() for name in ("config.yaml", "train.jsonl", "validation.jsonl"))
 
 
