@@ -510,6 +510,7 @@ def test_without_a_folder_one_recording_is_transcribed(browser: Any, serving_fol
         page.get_by_label("Open a recording").set_input_files(serving_folder / "7.wav")
         text = page.locator(".lines").inner_text(timeout=60_000)
         assert text.strip()
+        assert page.get_by_text("null").count() == 0
         with page.expect_download() as download:
             page.get_by_role("button", name="Subtitles (.srt)").click()
         assert download.value.suggested_filename == "7.srt"

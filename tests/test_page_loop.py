@@ -79,7 +79,7 @@ def test_the_loop(chromium: Callable[..., Any], tones: Path, tmp_path: Path) -> 
             page.keyboard.press("Enter")
         page.keyboard.press("Control+S")
         page.get_by_text("16 of 16 checked").wait_for()
-        page.get_by_text("✓ Saved").wait_for()
+        page.get_by_text("Saved", exact=True).wait_for()
         eaf = Eaf(str(recording.with_suffix(".eaf")))
         tiers = [eaf.get_annotation_data_for_tier(name) for name in eaf.get_tier_names()]
         assert [text for *_, text in max(tiers, key=len)[: len(SPOKEN)]] == SPOKEN

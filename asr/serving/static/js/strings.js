@@ -297,7 +297,8 @@ const ENGLISH = {
   "train.begins": "The first epoch goes on.",
   "train.epoch": "Epoch {epoch} of {epochs}",
   "train.best": "best CER {cer} %",
-  "train.took": "{time} so far",
+  "train.sofar": "{time} so far",
+  "train.took": "took {time}",
   "train.left": "about {time} left",
   "train.closing": "Closing this page changes nothing: training goes on, and this page shows it when it is opened again.",
   "train.stop": "Stop",
@@ -330,7 +331,7 @@ const ENGLISH = {
   // What next.
   "place.next": "What next",
   "next.folder": "This view needs a folder: start the service with --data FOLDER.",
-  "next.none": "Every recording of this folder is checked.",
+  "next.none": "No recording of this folder waits to be transcribed or checked.",
   "next.order": "Recordings without a draft come first, then those whose draft is least sure.",
   "next.confidence": "confidence {share}",
   "next.effort": "Minutes saved",

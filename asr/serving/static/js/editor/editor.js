@@ -33,6 +33,7 @@ export class Editor {
     this.place = 0; // of the cursor in its text
     this.threshold = Number(localStorage.getItem(THRESHOLD) ?? DEFAULT_THRESHOLD);
     this.spectrogram = true;
+    this.failed = false; // whether the last save failed
 
     const head = make("div", { class: "head" });
     const picture = make("div", { class: "timeline" });
@@ -484,7 +485,10 @@ export class Editor {
 
   #saveState(state, error) {
     this.toolbar.showState(state === "saved" && !this.saving.version ? "none" : state, error?.message);
-    this.session.complain(state === "failed" ? t("edit.notSaved", { reason: error.message }) : null);
+    // Other problems that are shown, such as sound that cannot be played, stay.
+    if (state === "failed") this.session.complain(t("edit.notSaved", { reason: error.message }));
+    else if (this.failed && state === "saved") this.session.complain(null);
+    this.failed = state === "failed" || (this.failed && state !== "saved");
   }
 
   /**

@@ -66,7 +66,7 @@ export function showSingle(root, { api, session }) {
     );
     result.replaceChildren(
       make("h2", { dir: "auto" }, file.name),
-      text.trim() ? null : make("p", { class: "hint" }, t("single.silent", { name: file.name })),
+      ...(text.trim() ? [] : [make("p", { class: "hint" }, t("single.silent", { name: file.name }))]),
       make("div", { class: "card lines" }, whole ? make("p", { dir: "auto" }, text) : lines),
       make(
         "div",

@@ -23,7 +23,7 @@ export function curves({ epochs, series, width, label, unit = "", axis }) {
     svg.append(node("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }));
     svg.append(text(`${Number(value.toPrecision(3))}${unit}`, { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }));
   }
-  for (const epoch of ticks(last, Math.max(2, Math.floor((width - LEFT - RIGHT) / 70)))) {
+  for (const epoch of ticks(last, Math.max(2, Math.floor((width - LEFT - RIGHT) / 50)))) {
     svg.append(text(epoch, { x: x(epoch), y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }));
   }
   svg.append(text(axis, { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 4, "text-anchor": "middle" }));

@@ -50,7 +50,7 @@ export class Progress {
 
   /** Show a state as the service gives it. */
   show(state) {
-    const changed = this.state?.state !== state.state || this.state?.model !== state.model;
+    const changed = ["state", "model", "error"].some((field) => this.state?.[field] !== state[field]);
     this.state = state;
     this.root.hidden = state.state === "none";
     if (this.root.hidden) return;
@@ -77,21 +77,21 @@ export class Progress {
     const parts = [
       epoch ? t("train.epoch", { epoch, epochs: epochs ?? "?" }) : state === "running" ? t("train.begins") : null,
       Number.isFinite(best) ? t("train.best", { cer: best.toFixed(1) }) : null,
-      seconds ? t("train.took", { time: inWords(seconds, t) }) : null,
+      seconds ? t(state === "running" ? "train.sofar" : "train.took", { time: inWords(seconds, t) }) : null,
       left,
     ];
     return parts.filter(Boolean).join(" · ");
   }
 
-  buttonsOf({ state, model }) {
+  buttonsOf({ state, model, error }) {
     const { t, actions } = this;
     const button = (name, action, kind = null) => {
       return make("button", { type: "button", class: kind, onclick: action }, t(`train.${name}`));
     };
     if (state === "running") return [button("stop", actions.stop)];
-    const use = () => actions.use(model);
+    const use = { class: "button main", href: "#/recordings", onclick: () => actions.use(model) };
     return [
-      model ? make("a", { class: "button main", href: "#/recordings", onclick: use }, t("train.use", { model })) : null,
+      model && !error ? make("a", use, t("train.use", { model })) : null,
       state === "finished" ? null : button("continue", actions.proceed, model ? null : "main"),
       button("again", actions.again),
     ].filter(Boolean);
