@@ -22,7 +22,7 @@ from asr.serving.pcm import Samples
 from asr.transcript import word_row
 
 KEY = "a-key-of-thirty-two-characters.x"
-LIMITS = {"streams": 4, "sockets": 60, "first": 2.0, "silent": 3.0, "block": 64_000, "words": 3}
+LIMITS = {"streams": 4, "sockets": 60, "first": 2.0, "silent": 3.0, "idle": 2.0, "block": 64_000, "words": 3}
 
 
 @pytest.fixture(scope="module")
