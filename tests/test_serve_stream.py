@@ -185,6 +185,17 @@ def test_what_is_wrong_is_named_and_costs_nothing(service: Running) -> None:
     run(work)
 
 
+def test_an_address_without_sockets_is_named(service: Running) -> None:
+    async def work() -> None:
+        for path in ("/v1/nothing", "/", "/health"):
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(f"ws://{service.address}{path}")
+            assert refused.value.response.status_code == 404
+            assert json.loads(refused.value.response.body or b"")["error"]["code"] == "not_found"
+
+    run(work)
+
+
 def test_streams_are_bounded_and_given_back(service: Running) -> None:
     """Clients that vanish, with and without a word, leave room for others."""
 
