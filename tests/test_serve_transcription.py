@@ -1,7 +1,9 @@
 """The service's own API, its OpenAPI document, keys and access, health and metrics, start and stop."""
 
 import io
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -11,8 +13,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import httpx
+import numpy as np
 import pytest
 import schemathesis
+import soundfile
 from conftest import Served, run_asr, served
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from typer.testing import CliRunner
@@ -59,6 +63,20 @@ def test_json_has_all_that_the_library_has(server: Served, serving_folder: Path)
     assert raw.json() == {"model": "two", **expected[1]}
 
 
+def test_remarks(server: Served, serving_folder: Path, tmp_path: Path) -> None:
+    """What the command line logs while it reads is told to the one who sent the recording, and to nobody else."""
+    samples, rate = soundfile.read(serving_folder / "7.wav")
+    soundfile.write(tmp_path / "dead.wav", np.stack([samples, 0 * samples], axis=1), rate)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda path: post(server, path), [tmp_path / "dead.wav", serving_folder / "7.wav"] * 4))
+    for one, other in zip(found[::2], found[1::2], strict=True):
+        assert one.json()["remarks"] == [
+            "2 channels averaged to one",
+            "channel 2 of 2 is silent and weakens the average; choose `channels` 1",
+        ]
+        assert "remarks" not in other.json()
+
+
 def test_formats_are_the_files_of_the_command_line(server: Served, serving_folder: Path, tmp_path: Path) -> None:
     transcript = asr.load(serving_folder / "two.onnx").transcribe(serving_folder / "7.wav")
     for name in FORMATS:
@@ -87,7 +105,7 @@ def test_no_file_of_the_machine_is_read(server: Served, serving_folder: Path, tm
             assert found.status_code in (200, 400) and "secret" not in found.text.replace("secret.wav", "")
     for value in (str(serving_folder / "0.wav"), f"file://{serving_folder}/0.wav", "http://127.0.0.1:9/0.wav"):
         found = httpx.post(f"{server.url}/v1/transcribe", data={"file": value, "url": value, "model": value})
-        assert found.status_code == 415 or "there is none" in found.text
+        assert found.status_code == 400 and "is not a recording" in found.text
 
 
 def test_alignment(server: Served, serving_folder: Path) -> None:
@@ -275,6 +293,33 @@ def test_wrong_calls(serving_folder: Path, tmp_path: Path) -> None:
         result = CliRunner().invoke(app, ["serve", *map(str, arguments)])
         assert isinstance(result.exception, AsrError) and message in str(result.exception)
     assert CliRunner().invoke(app, ["serve"]).exit_code == 2
+
+
+def test_tls_and_other_computers(serving_folder: Path, tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl, to make a certificate")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+         "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )  # fmt: skip
+    model = serving_folder / "two.onnx"
+    with served(model, "--host", "0.0.0.0", "--tls-cert", certificate, "--tls-key", key) as server:
+        url = server.url.replace("0.0.0.0", "localhost")
+        assert url.startswith("https://")
+        context = ssl.create_default_context(cafile=certificate)
+        assert httpx.get(f"{url}/ready", verify=context).status_code == 200
+        until_said(server, "whoever reaches this address can use it")
+        assert "without TLS" not in server.said
+    with served(model, "--host", "0.0.0.0") as server:
+        until_said(server, "browsers give the microphone only to https and localhost")
+
+
+def until_said(server: Served, text: str) -> None:
+    end = time.monotonic() + 10
+    while text not in server.said:
+        assert time.monotonic() < end, server.said
+        time.sleep(0.05)
 
 
 def test_a_list_of_terms_is_told_from_a_sentence() -> None:

@@ -16,12 +16,16 @@ class Session:
     def __init__(self, content: bytes, *, threads: int = 0) -> None:
         """Load the bytes of an exported file. `threads` of 0 are as many as the processor has cores.
 
+        With a stated number of threads, the processor is shared with others: threads that wait do not compute.
+
         Raises ValueError for a file that holds anything that `asr export` does not write.
         """
         require_own_graph(content)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _ERRORS_ONLY
+        if threads:
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has a class of errors for each status, without a base of its own

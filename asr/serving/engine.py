@@ -24,12 +24,14 @@ from asr.serving.messages import (
     CloseStream,
     Feed,
     Finish,
+    Heard,
     Lane,
     Load,
     ModelInfo,
     OpenStream,
     Options,
     Progress,
+    Remarked,
     Reply,
     Request,
     Transcribe,
@@ -44,10 +46,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _LANES: tuple[Lane, ...] = get_args(Lane)
 _TRIES = 2  # times that a recording is given to a model process, should the first one die
+_LOADING = 600.0  # seconds that loading a model may take
 _STUCK = 60.0  # seconds after which a batch that nobody waits for ends its process
 _PAUSES = (0.0, 1.0, 5.0, 30.0)  # seconds before a process is replaced, the more often it dies without an answer
 
-Heard = Callable[[Progress], None]
+OnSegment = Callable[[Progress], None]
 
 
 @dataclass(eq=False, slots=True)
@@ -60,10 +63,19 @@ class _Job:
     options: Options
     text: str | None  # to align with; None to transcribe
     lane: Lane
-    heard: Heard | None
+    heard: OnSegment | None
+    remarks: list[str] | None
     answer: "asyncio.Future[Any]"
     arrived: float = field(default_factory=time.monotonic)
     tries: int = 0
+
+    def take(self, reply: Heard | Remarked) -> None:
+        """Pass on what comes before the answer."""
+        if isinstance(reply, Remarked):
+            if self.remarks is not None:
+                self.remarks += reply.remarks
+        elif self.heard is not None:
+            self.heard(reply.progress)
 
     def joins(self, other: "_Job") -> bool:
         """Return True if both may be computed in one batch."""
@@ -209,18 +221,24 @@ class Engine:
             raise Busy(f"{self.waiting} requests wait already, as many as may; try again")
 
     async def transcribe(
-        self, model: str, audio: Path, options: Options | None = None, *, heard: Heard | None = None
+        self,
+        model: str,
+        audio: Path,
+        options: Options | None = None,
+        *,
+        heard: OnSegment | None = None,
+        remarks: list[str] | None = None,
     ) -> list[Transcript]:
         """Transcribe a recording: a transcript, or one for each channel if they are split.
 
-        `heard` is called after each segment. Raises AsrError for input that is wrong, UnknownModel, Busy, TimedOut, or
-        WorkerLost.
+        `heard` is called after each segment; `remarks` gets what was noticed while the recording was read. Raises
+        AsrError for input that is wrong, UnknownModel, Busy, TimedOut, or WorkerLost.
         """
-        return await self._run(model, audio, self._with_defaults(options or Options()), None, heard)
+        return await self._run(model, audio, self._with_defaults(options or Options()), None, heard, remarks)
 
     async def align(self, model: str, audio: Path, text: str) -> "Alignment":
         """Find when each word of a text is spoken. Raises the errors of `transcribe`."""
-        return await self._run(model, audio, Options(), text, None)
+        return await self._run(model, audio, Options(), text)
 
     async def open_stream(self, model: str, sample_rate: int) -> EngineStream:
         """Begin a stream at a rate in Hz. Raises UnknownModel, Busy, or WorkerLost."""
@@ -259,15 +277,25 @@ class Engine:
         self.models[name] = found[0]
         return found[0]
 
-    async def call(self, worker: _Worker, message: Callable[[int], Request], number: int | None = None) -> Any:
-        """Send a message with a number of its own to a model process, and wait for the answer."""
+    async def call(
+        self,
+        worker: _Worker,
+        message: Callable[[int], Request],
+        number: int | None = None,
+        *,
+        seconds: float | None = None,
+    ) -> Any:
+        """Send a message with a number of its own to a model process, and wait for the answer.
+
+        It may take `seconds` (default: the time limit of a transcription).
+        """
         if worker not in self._workers:
             raise _lost()
         number = next(self._numbers) if number is None else number
         worker.calls[number] = answer = asyncio.get_running_loop().create_future()
         worker.process.send(message(number))
         try:
-            async with asyncio.timeout(self.limits.timeout):
+            async with asyncio.timeout(seconds or self.limits.timeout):
                 return await answer
         except TimeoutError:
             raise self._timed_out() from None
@@ -279,13 +307,21 @@ class Engine:
             return options
         return Options(options.nbest, self.defaults.hotwords, self.defaults.phrases, options.channels, options.salvage)
 
-    async def _run(self, model: str, audio: Path, options: Options, text: str | None, heard: Heard | None) -> Any:
+    async def _run(
+        self,
+        model: str,
+        audio: Path,
+        options: Options,
+        text: str | None,
+        heard: OnSegment | None = None,
+        remarks: list[str] | None = None,
+    ) -> Any:
         info = self.info(model)
         self.require_room()
         size = (await asyncio.to_thread(audio.stat)).st_size
         lane: Lane = "short" if size <= self.limits.short else "long"
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        job = _Job(next(self._numbers), info.name, audio, options, text, lane, heard, answer)
+        job = _Job(next(self._numbers), info.name, audio, options, text, lane, heard, remarks, answer)
         self._waiting[lane].append(job)
         self._dispatch()
         try:
@@ -372,7 +408,7 @@ class Engine:
         self._dispatch()
 
     async def _load(self, worker: _Worker, name: str, path: Path) -> ModelInfo:
-        found: ModelInfo = await self.call(worker, lambda call: Load(call, name, path, self.defaults))
+        found: ModelInfo = await self.call(worker, lambda call: Load(call, name, path, self.defaults), seconds=_LOADING)
         return found
 
     def _receive(self, worker: _Worker, reply: Reply | None) -> None:
@@ -382,8 +418,8 @@ class Engine:
             return
         job = next((jobs[reply.call] for jobs in worker.jobs.values() if reply.call in jobs), None)
         if not isinstance(reply, Answer):
-            if job is not None and job.heard is not None and not job.answer.done():
-                job.heard(reply.progress)
+            if job is not None and not job.answer.done():
+                job.take(reply)
             return
         if job is not None:
             del worker.jobs[job.lane][job.call]

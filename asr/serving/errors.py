@@ -77,11 +77,16 @@ def described(error: Exception) -> tuple[int, dict[str, str], dict[str, Any]]:
         return 507, {}, body(str(explained), "server_error", "no_room")
     if isinstance(error, AsrError):
         fault = getattr(error, "fault", None)
-        return 400, {}, body(_OPTIONS.sub(r"`\1`", str(error)), code=str(fault or "invalid_value").replace(" ", "_"))
+        return 400, {}, body(as_fields(str(error)), code=str(fault or "invalid_value").replace(" ", "_"))
     if isinstance(explained, AsrError):
         return 500, {}, body(str(explained), "server_error", "system")
     _log.error("a request failed by a bug in this program", exc_info=error)
     return 500, {}, body("this program has a bug; its log has the traceback", "server_error", "internal_error")
+
+
+def as_fields(message: str) -> str:
+    """Return a message of the library with the fields of a request in place of options of the command line."""
+    return _OPTIONS.sub(r"`\1`", message)
 
 
 def body(

@@ -130,5 +130,13 @@ class Heard:
     progress: Progress
 
 
+@dataclass(frozen=True, slots=True)
+class Remarked:
+    """What was noticed while the recording of a call was read; it comes before the answer."""
+
+    call: int
+    remarks: tuple[str, ...]
+
+
 Request = Load | Transcribe | Align | Cancel | OpenStream | Feed | Finish | CloseStream
-Reply = Answer | Heard
+Reply = Answer | Heard | Remarked

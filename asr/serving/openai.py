@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from asr.errors import ConfigError, TextError
 from asr.files import to_json
 from asr.serving.clients import while_connected
-from asr.serving.engine import Engine, Heard
+from asr.serving.engine import Engine, OnSegment
 from asr.serving.errors import described
 from asr.serving.fields import choice, flag, glossary, keywords, one_of
 from asr.serving.messages import ModelInfo, Options, Progress
@@ -135,7 +135,7 @@ def _event(content: dict[str, Any]) -> str:
 
 
 async def _transcribe(
-    engine: Engine, info: ModelInfo, upload: Upload, form: Form, heard: Heard | None = None
+    engine: Engine, info: ModelInfo, upload: Upload, form: Form, heard: OnSegment | None = None
 ) -> Transcript:
     """Transcribe with the keywords of a form, or else with those of its prompt that the model can spell."""
     if words := keywords(form):

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from asr.serving.clients import while_connected
-from asr.serving.errors import ServiceError
+from asr.serving.errors import ServiceError, as_fields
 from asr.serving.fields import format_of, options_of
 from asr.serving.results import TYPES, file_response, json_response, transcript_row
 from asr.serving.service import Service
@@ -62,12 +62,18 @@ def router(service: Service) -> APIRouter:
                 raise ServiceError(
                     f"format: {name} holds one channel; take json, or one channel", param="format", code="invalid_value"
                 )
-            found = await while_connected(request, engine.transcribe(info.name, upload.path, options))
+            remarks: list[str] = []
+            found = await while_connected(request, engine.transcribe(info.name, upload.path, options, remarks=remarks))
+            if name != "json":
+                return file_response(found[0], upload, name)
+            row: dict[str, Any] = {"model": info.name}
             if options.channels == "split":
-                return json_response({"model": info.name, "channels": [transcript_row(one) for one in found]})
-            if name == "json":
-                return json_response({"model": info.name, **transcript_row(found[0])})
-            return file_response(found[0], upload, name)
+                row["channels"] = [transcript_row(one) for one in found]
+            else:
+                row |= transcript_row(found[0])
+            if remarks:
+                row["remarks"] = [as_fields(remark) for remark in remarks]
+            return json_response(row)
 
     @routes.post("/align", responses=_RESPONSES, openapi_extra=_ALIGN, response_class=Response)
     async def align(request: Request) -> Response:

@@ -90,7 +90,7 @@ async def _receive(request: Request, limits: Limits, folder: Path, form: Form, f
         if not (boundary := parameters.get(b"boundary")):
             raise ServiceError("the form states no boundary in its Content-Type; let the client write this header")
         parser: _FormParser | _RawParser = _FormParser(boundary, folder, form, files, limits)
-    elif kind in (b"application/json", b"application/x-www-form-urlencoded"):
+    elif kind == b"application/json":
         raise ServiceError("send a form (multipart/form-data) with the recording as its file", status=415)
     else:
         parser = _RawParser(folder, form)

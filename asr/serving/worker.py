@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from asr.api import load_transcriber
@@ -31,9 +32,11 @@ from asr.serving.messages import (
     ModelInfo,
     OpenStream,
     Progress,
+    Remarked,
     Reply,
     Transcribe,
 )
+from asr.serving.remarks import Remarks
 from asr.serving.searches import Searches
 from asr.transcript import Transcript
 from asr.utterance import Utterance
@@ -53,7 +56,8 @@ def run(connection: Connection, threads: int) -> None:
     """Serve the web process until the pipe is closed, also by its death."""
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of a terminal or a service: the pipe decides
         signal.signal(number, signal.SIG_IGN)
-    logging.basicConfig(format="asr serve: %(message)s", level=logging.ERROR)
+    logging.basicConfig(format="asr serve: %(message)s")
+    logging.getLogger().handlers[0].setLevel(logging.ERROR)  # remarks on recordings are for those who sent them
     worker = _Worker(connection, threads)
     try:
         while (request := connection.recv()) is not None:
@@ -69,7 +73,7 @@ class _Worker:
     def __init__(self, connection: Connection, threads: int) -> None:
         self._connection, self._sending, self._threads = connection, threading.Lock(), threads
         self._models: dict[str, Transcriber] = {}
-        self._searches = Searches()
+        self._searches, self._remarks = Searches(), Remarks()
         self._streams: dict[int, Stream | TurnStream] = {}
         self._cancelled: set[int] = set()  # calls of a running batch
         self._lanes: dict[Lane | str, ThreadPoolExecutor] = {
@@ -126,15 +130,18 @@ class _Worker:
 
     def _transcribe(self, request: Transcribe) -> None:
         """Transcribe a batch; answer each call as soon as its last channel is done."""
-        open_calls = dict.fromkeys(request.calls)
+        open_calls = dict(zip(request.calls, request.recordings, strict=True))
         try:
-            self._transcribe_batch(request, open_calls)
+            with self._remarks.of(request.recordings) as remarks:
+                self._transcribe_batch(request, open_calls, remarks)
         except Exception as error:
             for call in open_calls:
                 self._send(Answer(call, error=_sendable(error)))
         self._cancelled.difference_update(request.calls)
 
-    def _transcribe_batch(self, request: Transcribe, open_calls: dict[int, None]) -> None:
+    def _transcribe_batch(
+        self, request: Transcribe, open_calls: dict[int, Path], remarks: dict[Path, list[str]]
+    ) -> None:
         model, options = self._models[request.model], request.options
         seconds_per_frame = model.stride / model.sample_rate
 
@@ -146,7 +153,8 @@ class _Worker:
 
         def answer(call: int, value: Any = None, error: Exception | None = None) -> None:
             if call in open_calls:
-                del open_calls[call]
+                if found := remarks[open_calls.pop(call)]:
+                    self._send(Remarked(call, tuple(dict.fromkeys(found))))
                 self._send(Answer(call, value, error))
 
         search = self._searches.of(request.model, model, options)
