@@ -206,7 +206,12 @@ def test_what_cannot_be_obeyed_changes_nothing(service: Running) -> None:
                 told = json.loads(await socket.recv())
                 EVENT.validate_python(told)
                 assert told["type"] == "error" and message in told["error"]["message"], (content, told)
-            await socket.send('{"type": "session.update", "session": {"include": ["x"], "other": 1}}')
+            changing_nothing = {
+                "include": ["x"],
+                "other": 1,
+                "audio": {"input": {"transcription": {"model": "whisper-1"}}},
+            }
+            await socket.send(json.dumps({"type": "session.update", "session": changing_nothing}))
             assert json.loads(await socket.recv())["session"] == before
             for message in (0, 1):  # a session that has nothing to do ends after a stated time
                 if message == 0:

@@ -22,7 +22,7 @@ from asr.serving.pcm import Samples
 from asr.transcript import word_row
 
 KEY = "a-key-of-thirty-two-characters.x"
-LIMITS = {"streams": 4, "sockets": 60, "first": 2.0, "silent": 3.0, "block": 64_000, "words": 3}
+LIMITS = {"streams": 4, "sockets": 60, "first": 2.0, "silent": 3.0, "idle": 2.0, "block": 64_000, "words": 3}
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +181,17 @@ def test_what_is_wrong_is_named_and_costs_nothing(service: Running) -> None:
         loud = np.array([1e30, -1e30, 3, -3] * 2000, "<f4")
         (done,) = [m for m in await transcribed(service, [loud.tobytes()], format="f32") if m["type"] == "done"]
         assert done["transcript"]["duration"] == 1
+
+    run(work)
+
+
+def test_an_address_without_sockets_is_named(service: Running) -> None:
+    async def work() -> None:
+        for path in ("/v1/nothing", "/", "/health"):
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(f"ws://{service.address}{path}")
+            assert refused.value.response.status_code == 404
+            assert json.loads(refused.value.response.body or b"")["error"]["code"] == "not_found"
 
     run(work)
 

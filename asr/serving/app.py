@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from asr.serving import (
     documents,
@@ -22,7 +24,7 @@ from asr.serving import (
     transcription,
 )
 from asr.serving.access import Access
-from asr.serving.errors import handle_errors
+from asr.serving.errors import handle_errors, response
 from asr.serving.metrics import Metrics
 from asr.serving.service import Service
 from asr.version import __version__
@@ -47,6 +49,7 @@ def make_app(service: Service) -> FastAPI:
     handle_errors(app)
     for module in _ROUTES:
         app.include_router(module.router(service))
+    app.add_api_websocket_route("/{path:path}", _unknown)  # the page's files take no WebSocket
     _state_errors(app)
     page.mount(app)
     app.add_middleware(Access, service=service)
@@ -60,6 +63,12 @@ def make_app(service: Service) -> FastAPI:
         )
     app.add_middleware(_Counted, metrics=service.engine.metrics)
     return app
+
+
+async def _unknown(websocket: WebSocket) -> None:
+    """Refuse a WebSocket to an address that has none."""
+    await websocket.receive()
+    await websocket.send_denial_response(response(HTTPException(404)))
 
 
 def _state_errors(app: FastAPI) -> None:

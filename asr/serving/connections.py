@@ -27,7 +27,7 @@ class PatientProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         was_waiting = self._waits()
         super().data_received(data)
-        if not self._waits():
+        if not self._waits() or self._is_upgraded():
             self._stop_timer()
         elif not was_waiting or self._timer is None:
             self._stop_timer()
@@ -36,6 +36,10 @@ class PatientProtocol(H11Protocol):
     def _waits(self) -> bool:
         """Return True if no request is in work."""
         return self.cycle is None or self.cycle.response_complete
+
+    def _is_upgraded(self) -> bool:
+        """Return True if the connection is a WebSocket now, which has its own limits."""
+        return self.transport is not None and self.transport.get_protocol() is not self
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

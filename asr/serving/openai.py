@@ -26,7 +26,7 @@ from asr.serving.uploads import Form, Upload, received
 from asr.transcript import Segment, Transcript
 
 _FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
-_THEIRS = ("whisper-1",)  # the name that many clients send whatever the service: the default model
+THEIRS = ("whisper-1",)  # the name that many clients send whatever the service: the default model
 _FORM = form_of(
     {
         "file": {"type": "string", "format": "binary", "description": "A recording of any format and length."},
@@ -59,7 +59,7 @@ def router(service: Service) -> APIRouter:
             form = await stack.enter_async_context(received(request, limits))
             upload, kind = form.file(), choice(form, "response_format", _FORMATS)
             granularities = _granularities(form)
-            info = engine.info(None if form.text("model") in _THEIRS else form.text("model"))
+            info = engine.info(None if form.text("model") in THEIRS else form.text("model"))
             if flag(form, "stream"):
                 events = _events(engine, info, upload, form)
                 first = await while_connected(request, anext(events))  # an error before it has a status of its own

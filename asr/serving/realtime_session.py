@@ -14,6 +14,7 @@ from asr.recognition.turns import DECIDE, TurnDetector
 from asr.serving.deltas import Deltas
 from asr.serving.engine import Engine, EngineStream
 from asr.serving.errors import ServiceError, TooLarge
+from asr.serving.openai import THEIRS
 from asr.serving.pcm import Samples
 from asr.serving.realtime_events import Event, completed, delta, event, failed, identifier, item_events, session_event
 from asr.serving.realtime_settings import Settings, newer, updated
@@ -111,7 +112,8 @@ class Session:
         if not isinstance(session, dict):
             raise ServiceError("the event has no session to update", param="session", code="invalid_value")
         settings = updated(self._settings, newer(session) if older else session)
-        settings = replace(settings, model=self._engine.info(settings.model).name)
+        model = None if settings.model in THEIRS else settings.model
+        settings = replace(settings, model=self._engine.info(model).name)
         before, self._settings = self._settings, settings
         if settings != before and self._item is not None:
             await self._commit(self._total)  # an item has one model and one rate

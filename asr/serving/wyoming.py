@@ -87,6 +87,7 @@ class WyomingServer:
     def info(self) -> Info:
         """Return what the service offers."""
         source = Attribution(name="asr", url="")
+        known = list(self.service.engine.models.values())
         models = [
             AsrModel(
                 name=one.name,
@@ -96,7 +97,7 @@ class WyomingServer:
                 version=str(one.created),
                 languages=list(self.languages),
             )
-            for one in self.service.engine.models.values()
+            for one in known
         ]
         program = AsrProgram(
             name="asr",
@@ -105,9 +106,7 @@ class WyomingServer:
             description="Speech recognition of this installation",
             version=__version__,
             models=models,
-            supports_transcript_streaming=any(
-                self.streams(one) for one in list(self.service.engine.models.values())[:1]
-            ),
+            supports_transcript_streaming=bool(known) and self.streams(known[0]),
         )
         return Info(asr=[program])
 
