@@ -402,7 +402,10 @@ class Config(_Section):
         """
         path = Path(path)
         if not path.is_file():
-            raise ConfigError(f"{path}: no such configuration file; recipes/fsdd/config.yaml is an example")
+            raise ConfigError(
+                f"{path}: no such configuration file, and no such folder; let asr prepare write one: "
+                "asr prepare FOLDER -o data/NAME; recipes/fsdd/config.yaml is an example"
+            )
         if path.stat().st_size > _LARGEST_FILE:
             raise ConfigError(f"{path}: has more than {_LARGEST_FILE // 1000} kB, and is no configuration")
         tree = parse(read_text(path, ConfigError), str(path))

@@ -1,5 +1,6 @@
 """Annotations of ELAN and Praat as people have them: several recordings, parts without times, marks, broken files."""
 
+import os
 import re
 from pathlib import Path
 
@@ -252,3 +253,22 @@ def test_ends_after_the_recording_are_named(tmp_path: Path, tone: Path) -> None:
     assert (
         "1 utterance ends after its recording: a@1.000 ends at 2.00 s, a.wav at 1.00 s; asr check" in result.notes[-1]
     )
+
+
+def test_two_elan_files_of_one_recording(tmp_path: Path) -> None:
+    """A corrected copy beside the old file is refused by both names; files of other speech are read, and noted."""
+    folder = tmp_path / "in"
+    touch(folder / "talk.wav")
+    text = eaf(*SIMPLE, "file:///x/talk.wav")
+    write(folder / "talk.eaf", text)
+    write(folder / "talk_corrected.eaf", text.replace("ja", "nein"))
+    os.utime(folder / "talk.eaf", (1, 1))
+    with pytest.raises(SourceError, match=r"talk\.wav: is annotated twice in the tier") as caught:
+        prepared(folder)
+    assert f"in {folder / 'talk.eaf'} and in {folder / 'talk_corrected.eaf'}, which was saved later" in str(
+        caught.value
+    )
+    write(folder / "talk_corrected.eaf", re.sub(r'TIME_VALUE="(\d+)"', lambda m: f'TIME_VALUE="{m[1]}7"', text))
+    rows, result = prepared(folder)
+    assert {row.id.partition("@")[0] for row in rows} == {"talk", "talk_corrected"}
+    assert any("1 recording is annotated by several files, and all are read" in note for note in result.notes)

@@ -38,12 +38,13 @@ def log_spectrum(graph: Graph, features: Spectrogram, audio: str, lengths: str) 
 def utterance_level(graph: Graph, spectrum: str, frames: str) -> str:
     """Scale each utterance `(B, T, F)` to zero mean and unit variance over its real frames, `frames (B,)`."""
     mask = graph.op("Unsqueeze", graph.mask(frames, graph.size(spectrum, 1)), graph.integers(2))
-    bins = graph.floats(graph.size(spectrum, 2))
-    counts = graph.op("Unsqueeze", graph.op("Mul", graph.floats(frames), bins), graph.integers(1, 2))
+    bins = graph.doubles(graph.size(spectrum, 2))
+    counts = graph.op("Unsqueeze", graph.op("Mul", graph.doubles(frames), bins), graph.integers(1, 2))
 
     def mean(values: str) -> str:
-        rows = graph.op("ReduceSum", values, graph.integers(2), keepdims=1)  # in two steps: one sum loses digits
-        return graph.op("Div", graph.op("ReduceSum", rows, graph.integers(1), keepdims=1), counts)
+        rows = graph.op("ReduceSum", values, graph.integers(2), keepdims=1)
+        total = graph.op("ReduceSum", graph.doubles(rows), graph.integers(1), keepdims=1)  # float32 loses digits
+        return graph.floats(graph.op("Div", total, counts))
 
     centred = graph.op("Mul", graph.op("Sub", spectrum, mean(graph.op("Mul", spectrum, mask))), mask)
     variance = mean(graph.op("Mul", centred, centred))

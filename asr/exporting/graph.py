@@ -78,8 +78,12 @@ class Graph:
         return self.op("Cast", real, to=TensorProto.FLOAT)
 
     def floats(self, value: str) -> str:
-        """Convert whole numbers to float32."""
+        """Convert numbers to float32."""
         return self.op("Cast", value, to=TensorProto.FLOAT)
+
+    def doubles(self, value: str) -> str:
+        """Convert numbers to float64, in which the sum of a long recording keeps its digits."""
+        return self.op("Cast", value, to=TensorProto.DOUBLE)
 
     def int32(self, value: str) -> str:
         """Convert whole numbers to int32."""

@@ -12,7 +12,7 @@ from asr.corpus.readers.files import SourceError, is_audio, is_file, split_name,
 from asr.corpus.readers.reader import Splits
 from asr.corpus.readers.reading import first_text, note, read_each, source_lines
 from asr.corpus.readers.recordings import Recordings
-from asr.corpus.readers.tiers import Annotation, utterances_of_tier
+from asr.corpus.readers.tiers import Annotation, note_repeated, utterances_of_tier
 from asr.files import lines_of
 from asr.utterance import Utterance
 
@@ -117,7 +117,7 @@ def read_annotations(source: Path, kind: Kind, parse: Parse, tier: str | None, m
     for found, marks in read_each(paths, lambda path: _parsed(path, parse, Context(recordings, by_name))):
         annotations += found
         left_out += marks
-    _note_repeated(annotations)
+    note_repeated(annotations)
     if left_out:
         listed = ", ".join(f"{name} {count}" for name, count in left_out.most_common(_LISTED))
         more = f", and {len(left_out) - _LISTED} others" if len(left_out) > _LISTED else ""
@@ -140,19 +140,6 @@ def _parsed(path: Path, parse: Parse, context: Context) -> tuple[list[Annotation
         raise SourceError(f"{path}: {error}") from None
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}; check its permissions") from None
-
-
-def _note_repeated(annotations: Iterable[Annotation]) -> None:
-    """Note the recordings that several files annotate in one tier; copies would double the utterances."""
-    files: dict[tuple[Path, str], dict[Path, None]] = defaultdict(dict)
-    for annotation in annotations:
-        files[annotation.audio, annotation.tier][annotation.file] = None
-    for (audio, _), paths in files.items():
-        if len(paths) > 1:
-            note(
-                "{} recording<s> <is|are> annotated by several files, and all are read",
-                f"{audio}: {', '.join(map(str, paths))}",
-            )
 
 
 def by_folder(utterances: list[Utterance], recordings: Recordings) -> Splits:

@@ -7,9 +7,11 @@ EAFv3.0.xsd.
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from html import unescape
+from itertools import combinations
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -20,9 +22,11 @@ from asr.corpus.readers.files import SourceError, is_file, walk
 from asr.corpus.readers.reader import Reader, Splits
 from asr.corpus.readers.reading import first_text, note, read_each
 from asr.corpus.readers.recordings import Recordings
-from asr.corpus.readers.tiers import Annotation, utterances_of_tier
+from asr.corpus.readers.tiers import Annotation, note_repeated, utterances_of_tier
+from asr.errors import raise_problems
 from asr.transcript import UNSURE_MARK
 from asr.utterance import Utterance
+from asr.wording import counted
 
 
 class _Builder(ElementTree.TreeBuilder):
@@ -44,18 +48,45 @@ def read(source: Path, *, tier: str | None = None, media: str | None = None) -> 
     recording, or a pattern such as `*_A.wav`, for files that name several. `tier` is a name or a pattern such as `tx@*`
     (default: the only tier with text). The participant of a tier is the speaker. Annotations that divide an annotation
     with times are joined. UNSURE_MARK is left out. A file that cannot be read is named, and does not stop the others.
-    Raises SourceError that lists the tiers with their counts if the choice is not clear.
+    Raises SourceError that lists the tiers with their counts if the choice is not clear, and for two files that
+    annotate the same speech, such as a corrected copy beside the old file.
     """
     recordings = Recordings(source if source.is_dir() else source.parent)
     paths = _find(source)
     recordings.settle((name, path.parent) for path in paths for name in _media_names(path))
     beside = recordings.pair(paths)
     files = read_each(paths, lambda path: _read_file(path, recordings, beside[path][0], media))
-    splits = utterances_of_tier(source, [annotation for file in files for annotation in file], tier, recordings)
+    annotations = [annotation for file in files for annotation in file if annotation.text.strip()]
+    splits = utterances_of_tier(source, annotations, tier, recordings)
+    chosen = [one for one in annotations if tier is None or one.tier == tier or fnmatch.fnmatch(one.tier, tier)]
+    _refuse_copies(chosen)
+    note_repeated(chosen)
     return {split: list(map(_without_marks, utterances)) for split, utterances in splits.items()}
 
 
 READER = Reader("ELAN annotations (.eaf)", recognises, read, tracks_files=True)
+
+
+def _refuse_copies(annotations: Iterable[Annotation]) -> None:
+    """Raise SourceError if half of the annotations of a file begin where those of another file of the tier begin.
+
+    Two texts of one piece of speech cannot both be learned, and the program cannot know which one is right.
+    """
+    files: dict[tuple[Path, str], dict[Path, set[float]]] = defaultdict(lambda: defaultdict(set))
+    for one in annotations:
+        if one.start is not None:
+            files[one.audio, one.tier][one.file].add(one.start)
+    problems = []
+    for (audio, tier), starts in files.items():
+        for old, new in combinations(sorted(starts, key=lambda path: path.stat().st_mtime), 2):
+            shared = len(starts[old] & starts[new])
+            if 2 * shared >= min(len(starts[old]), len(starts[new])):
+                problems.append(
+                    f"{audio.name}: is annotated twice in the tier {tier}: "
+                    f"{counted('{} annotation<s> begin<s|>', shared)} at equal times in {old} and in {new}, which was "
+                    "saved later; keep the right one, and move the other file out of the folder"
+                )
+    raise_problems(problems, SourceError)
 
 
 def _without_marks(utterance: Utterance) -> Utterance:

@@ -1,8 +1,8 @@
 """Annotations in tiers (ELAN, Praat) -> utterances of the tier with the transcript."""
 
 import fnmatch
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +66,19 @@ def utterances_of_tier(
             )
         )
     return {"": utterances}
+
+
+def note_repeated(annotations: Iterable[Annotation]) -> None:
+    """Note the recordings that several files annotate in one tier; copies would double the utterances."""
+    files: dict[tuple[Path, str], dict[Path, None]] = defaultdict(dict)
+    for annotation in annotations:
+        files[annotation.audio, annotation.tier][annotation.file] = None
+    for (audio, _), paths in files.items():
+        if len(paths) > 1:
+            note(
+                "{} recording<s> <is|are> annotated by several files, and all are read",
+                f"{audio}: {', '.join(map(str, paths))}",
+            )
 
 
 def _list_tiers(counts: Counter[str], annotations: Sequence[Annotation]) -> str:
