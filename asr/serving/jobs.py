@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import logging
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -13,7 +12,7 @@ import anyio
 
 from asr.errors import AsrError, AudioError, explain
 from asr.files import write_whole
-from asr.serving.engine import Engine
+from asr.serving.engine import Engine, OnSegment
 from asr.serving.errors import Busy
 from asr.serving.messages import Options, Progress
 from asr.serving.workspace.document import Document, Segment, in_order
@@ -115,7 +114,7 @@ class Jobs:
         await anyio.to_thread.run_sync(_place, self._workspace, job.name, draft, begin, stop, model)
 
     async def _heard(
-        self, model: str, audio: Path, heard: Callable[[Progress], None] | None = None, *, salvage: bool = False
+        self, model: str, audio: Path, heard: OnSegment | None = None, *, salvage: bool = False
     ) -> list[Transcript]:
         """Transcribe a file; wait for an engine that is busy."""
         options = Options(nbest=_CHOICES, salvage=salvage)
