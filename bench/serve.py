@@ -80,11 +80,9 @@ def main() -> None:
                 after_mb=memory(process),
             )
             if arguments.memory and number == len(arguments.options) - 1:
-                marks = [memory(process)]
-                for _ in range(5):
-                    _, faults = asyncio.run(load(url, contents, 20, arguments.memory // 5, texts))
-                    marks.append(memory(process))
-                show(f"memory over {arguments.memory} requests", megabytes=marks, **faults)
+                for part in range(1, 11):
+                    _, faults = asyncio.run(load(url, contents, 20, arguments.memory // 10, texts))
+                    show(f"after {part * arguments.memory // 10} further requests", mb=memory(process), **faults)
 
 
 def show(name: str, **values: object) -> None:

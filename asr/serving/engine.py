@@ -8,9 +8,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,81 +23,34 @@ from asr.serving.messages import (
     CloseStream,
     Feed,
     Finish,
-    Heard,
     Lane,
     Load,
     ModelInfo,
     OpenStream,
     Options,
-    Progress,
-    Remarked,
     Reply,
     Request,
     Transcribe,
 )
 from asr.serving.metrics import Metrics
 from asr.serving.process import WorkerProcess
+from asr.serving.work import LANES, Heard, Job, Worker
 from asr.transcript import Transcript, Word
 
 if TYPE_CHECKING:
     from asr.recognition.align import Alignment  # imports numba
 
 _log = logging.getLogger(__name__)
-_LANES: tuple[Lane, ...] = get_args(Lane)
 _TRIES = 2  # times that a recording is given to a model process, should the first one die
 _LOADING = 600.0  # seconds that loading a model may take
 _STUCK = 60.0  # seconds after which a batch that nobody waits for ends its process
 _PAUSES = (0.0, 1.0, 5.0, 30.0)  # seconds before a process is replaced, the more often it dies without an answer
 
-OnSegment = Callable[[Progress], None]
-
-
-@dataclass(eq=False, slots=True)
-class _Job:
-    """A recording that waits for a model, or is computed."""
-
-    call: int
-    model: str
-    recording: Path
-    options: Options
-    text: str | None  # to align with; None to transcribe
-    lane: Lane
-    heard: OnSegment | None
-    remarks: list[str] | None
-    answer: "asyncio.Future[Any]"
-    arrived: float = field(default_factory=time.monotonic)
-    tries: int = 0
-
-    def take(self, reply: Heard | Remarked) -> None:
-        """Pass on what comes before the answer."""
-        if isinstance(reply, Remarked):
-            if self.remarks is not None:
-                self.remarks += reply.remarks
-        elif self.heard is not None:
-            self.heard(reply.progress)
-
-    def joins(self, other: "_Job") -> bool:
-        """Return True if both may be computed in one batch."""
-        alone = self.text is not None or other.text is not None or "long" in (self.lane, other.lane)
-        return not (alone or self.tries or other.tries) and (self.model, self.options) == (other.model, other.options)
-
-
-@dataclass(eq=False, slots=True)
-class _Worker:
-    """A model process and what it holds."""
-
-    process: WorkerProcess
-    calls: "dict[int, asyncio.Future[Any]]" = field(default_factory=dict)  # loads and streams
-    jobs: dict[Lane, dict[int, _Job]] = field(default_factory=lambda: {lane: {} for lane in _LANES})
-    streams: int = 0
-    ready: bool = False
-    answered: bool = False  # it has lived long enough to be of use
-
 
 class EngineStream:
     """Live sound through a model process."""
 
-    def __init__(self, engine: "Engine", worker: _Worker, number: int, info: ModelInfo) -> None:
+    def __init__(self, engine: "Engine", worker: Worker, number: int, info: ModelInfo) -> None:
         """Belong to a stream that the process has opened."""
         self.info = info
         self._engine, self._worker, self._number = engine, worker, number
@@ -141,8 +93,8 @@ class Engine:
         self.models: dict[str, ModelInfo] = {}
         self._paths, self._count = dict(models), workers
         self._threads = max(1, (os.cpu_count() or 1) // workers)
-        self._workers: list[_Worker] = []
-        self._waiting: dict[Lane, deque[_Job]] = {lane: deque() for lane in _LANES}
+        self._workers: list[Worker] = []
+        self._waiting: dict[Lane, deque[Job]] = {lane: deque() for lane in LANES}
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake: asyncio.TimerHandle | None = None
@@ -191,8 +143,8 @@ class Engine:
     async def stop(self) -> None:
         """Finish what was taken, take nothing new, and end the model processes."""
         self._stopping = True
-        pending = [job.answer for lane in _LANES for job in self._waiting[lane]]
-        pending += [job.answer for worker in self._workers for lane in _LANES for job in worker.jobs[lane].values()]
+        pending = [job.answer for lane in LANES for job in self._waiting[lane]]
+        pending += [job.answer for worker in self._workers for lane in LANES for job in worker.jobs[lane].values()]
         if pending:
             await asyncio.wait(pending, timeout=self.limits.timeout)
         for task in self._tasks:
@@ -226,7 +178,7 @@ class Engine:
         audio: Path,
         options: Options | None = None,
         *,
-        heard: OnSegment | None = None,
+        heard: Heard | None = None,
         remarks: list[str] | None = None,
     ) -> list[Transcript]:
         """Transcribe a recording: a transcript, or one for each channel if they are split.
@@ -279,7 +231,7 @@ class Engine:
 
     async def call(
         self,
-        worker: _Worker,
+        worker: Worker,
         message: Callable[[int], Request],
         number: int | None = None,
         *,
@@ -313,15 +265,15 @@ class Engine:
         audio: Path,
         options: Options,
         text: str | None,
-        heard: OnSegment | None = None,
+        heard: Heard | None = None,
         remarks: list[str] | None = None,
     ) -> Any:
         info = self.info(model)
-        self.require_room()
         size = (await asyncio.to_thread(audio.stat)).st_size
+        self.require_room()  # nothing else runs between this and the place in the queue
         lane: Lane = "short" if size <= self.limits.short else "long"
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        job = _Job(next(self._numbers), info.name, audio, options, text, lane, heard, remarks, answer)
+        job = Job(next(self._numbers), info.name, audio, options, text, lane, heard, remarks, answer)
         self._waiting[lane].append(job)
         self._dispatch()
         try:
@@ -348,7 +300,7 @@ class Engine:
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
-        for lane in _LANES:
+        for lane in LANES:
             free = [worker for worker in self._workers if worker.ready and not worker.jobs[lane]]
             free.sort(key=lambda one: sum(map(len, one.jobs.values())))
             for worker in free:
@@ -365,7 +317,7 @@ class Engine:
                     queue.remove(job)
                 self._give(worker, lane, batch)
 
-    def _give(self, worker: _Worker, lane: Lane, batch: list[_Job]) -> None:
+    def _give(self, worker: Worker, lane: Lane, batch: list[Job]) -> None:
         for job in batch:
             job.tries += 1
             worker.jobs[lane][job.call] = job
@@ -377,7 +329,7 @@ class Engine:
         calls, recordings = tuple(job.call for job in batch), tuple(job.recording for job in batch)
         worker.process.send(Transcribe(calls, lane, first.model, recordings, first.options))
 
-    def _abandon(self, job: _Job) -> None:
+    def _abandon(self, job: Job) -> None:
         """Take a job that nobody waits for out of the queue, or tell its process."""
         with suppress(ValueError):
             self._waiting[job.lane].remove(job)
@@ -386,7 +338,7 @@ class Engine:
                 worker.process.send(Cancel(job.call))
                 asyncio.get_running_loop().call_later(_STUCK, self._end_stuck, worker, job)
 
-    def _end_stuck(self, worker: _Worker, job: _Job) -> None:
+    def _end_stuck(self, worker: Worker, job: Job) -> None:
         """Kill a process that still computes a batch which nobody waits for."""
         jobs = worker.jobs[job.lane]
         if job.call in jobs and all(one.answer.done() for one in jobs.values()):
@@ -394,7 +346,7 @@ class Engine:
             worker.process.kill()
 
     async def _start_worker(self) -> None:
-        worker = _Worker(WorkerProcess(self._threads, lambda process, reply: self._receive(worker, reply)))
+        worker = Worker(WorkerProcess(self._threads, lambda process, reply: self._receive(worker, reply)))
         self._workers.append(worker)
         try:
             for name, path in list(self._paths.items()):
@@ -407,11 +359,11 @@ class Engine:
         worker.ready = True
         self._dispatch()
 
-    async def _load(self, worker: _Worker, name: str, path: Path) -> ModelInfo:
+    async def _load(self, worker: Worker, name: str, path: Path) -> ModelInfo:
         found: ModelInfo = await self.call(worker, lambda call: Load(call, name, path, self.defaults), seconds=_LOADING)
         return found
 
-    def _receive(self, worker: _Worker, reply: Reply | None) -> None:
+    def _receive(self, worker: Worker, reply: Reply | None) -> None:
         """Take a reply of a model process; None is its death."""
         if reply is None:
             self._replace(worker)
@@ -432,7 +384,7 @@ class Engine:
                 answer.set_exception(reply.error)
         self._dispatch()
 
-    def _replace(self, worker: _Worker) -> None:
+    def _replace(self, worker: Worker) -> None:
         """Start a process in place of one that has died. Its recordings are tried once more, each alone."""
         if worker not in self._workers:
             return  # the service stops
@@ -440,7 +392,7 @@ class Engine:
         for answer in worker.calls.values():
             if not answer.done():
                 answer.set_exception(_lost())
-        for lane in _LANES:
+        for lane in LANES:
             for job in reversed(worker.jobs[lane].values()):
                 if job.answer.done():
                     continue

@@ -123,8 +123,8 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """A segment of the recording of a call."""
+class Advanced:
+    """One more segment of the recording of a call."""
 
     call: int
     progress: Progress
@@ -139,4 +139,4 @@ class Remarked:
 
 
 Request = Load | Transcribe | Align | Cancel | OpenStream | Feed | Finish | CloseStream
-Reply = Answer | Heard | Remarked
+Reply = Answer | Advanced | Remarked

@@ -15,14 +15,15 @@ from starlette.types import Receive, Scope, Send
 from asr.errors import ConfigError, TextError
 from asr.files import to_json
 from asr.serving.clients import while_connected
-from asr.serving.engine import Engine, OnSegment
+from asr.serving.engine import Engine, Heard
 from asr.serving.errors import described
 from asr.serving.fields import choice, flag, glossary, keywords, one_of
+from asr.serving.forms import Form, Upload
 from asr.serving.messages import ModelInfo, Options, Progress
 from asr.serving.results import file_response, json_response
 from asr.serving.service import Service
 from asr.serving.transcription import form_of
-from asr.serving.uploads import Form, Upload, received
+from asr.serving.uploads import received
 from asr.transcript import Segment, Transcript
 
 _FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
@@ -135,7 +136,7 @@ def _event(content: dict[str, Any]) -> str:
 
 
 async def _transcribe(
-    engine: Engine, info: ModelInfo, upload: Upload, form: Form, heard: OnSegment | None = None
+    engine: Engine, info: ModelInfo, upload: Upload, form: Form, heard: Heard | None = None
 ) -> Transcript:
     """Transcribe with the keywords of a form, or else with those of its prompt that the model can spell."""
     if words := keywords(form):

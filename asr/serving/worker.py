@@ -20,13 +20,13 @@ from asr.recognition.transcriber import Transcriber
 from asr.recognition.turn_stream import TurnStream, describe_live, open_stream, streams
 from asr.serving.guard import require_moderate
 from asr.serving.messages import (
+    Advanced,
     Align,
     Answer,
     Cancel,
     CloseStream,
     Feed,
     Finish,
-    Heard,
     Lane,
     Load,
     ModelInfo,
@@ -149,7 +149,7 @@ class _Worker:
             if self._cancelled.issuperset(request.calls):
                 raise _Abandoned
             end = (segment.start + len(segment.frames)) * seconds_per_frame
-            self._send(Heard(int(track.utterance.id), Progress(text, end)))
+            self._send(Advanced(int(track.utterance.id), Progress(text, end)))
 
         def answer(call: int, value: Any = None, error: Exception | None = None) -> None:
             if call in open_calls:
