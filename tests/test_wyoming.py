@@ -235,10 +235,10 @@ def test_clients_that_vanish_or_say_nothing(service: Running, folder: Path) -> N
                 connection.sendall(header("transcribe", data={"name": name}) + header("audio-start", data=CHUNK))
                 connection.sendall(header("audio-chunk", bytes(50), data=CHUNK, payload_length=2000))
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset
-    silent = [opened() for _ in range(40)]
-    assert b"busy" in rest(opened())
-    for connection in silent:
-        assert b"no event came for 2 s" in rest(connection)
+    told = [rest(connection) for connection in [opened() for _ in range(41)]]
+    busy = [b'"busy"' in answer for answer in told]
+    assert 1 <= sum(busy) < 41  # those that vanished may still be counted
+    assert all(b"no event came for 2 s" in answer for answer, late in zip(told, busy, strict=True) if not late)
 
     async def work() -> None:
         async with client(service.wyoming) as connection:
