@@ -12,7 +12,8 @@ import anyio
 
 from asr.errors import AsrError, AudioError, explain
 from asr.files import write_whole
-from asr.serving.engine import Engine, OnSegment
+from asr.serving.engine import Engine
+from asr.serving..py import OnSegment
 from asr.serving.errors import Busy
 from asr.serving.messages import Options, Progress
 from asr.serving.workspace.document import Document, Segment, in_order
