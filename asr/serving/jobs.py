@@ -13,9 +13,9 @@ import anyio
 from asr.errors import AsrError, AudioError, explain
 from asr.files import write_whole
 from asr.serving.engine import Engine
-from asr.serving..py import OnSegment
 from asr.serving.errors import Busy
 from asr.serving.messages import Options, Progress
+from asr.serving.work import Heard
 from asr.serving.workspace.document import Document, Segment, in_order
 from asr.serving.workspace.drafting import drafted, widened, with_draft
 from asr.serving.workspace.paths import NotThereError, Workspace
@@ -115,7 +115,7 @@ class Jobs:
         await anyio.to_thread.run_sync(_place, self._workspace, job.name, draft, begin, stop, model)
 
     async def _heard(
-        self, model: str, audio: Path, heard: OnSegment | None = None, *, salvage: bool = False
+        self, model: str, audio: Path, heard: Heard | None = None, *, salvage: bool = False
     ) -> list[Transcript]:
         """Transcribe a file; wait for an engine that is busy."""
         options = Options(nbest=_CHOICES, salvage=salvage)
