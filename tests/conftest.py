@@ -219,7 +219,7 @@ def page_files() -> Iterator[str]:
     fastapi = pytest.importorskip("fastapi", reason="needs the extra serve")
     import uvicorn
 
-    from asr.serving.page import mount
+    from asr.serving.page.mount import mount
 
     app = fastapi.FastAPI()
     mount(app)

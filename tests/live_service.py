@@ -23,12 +23,12 @@ RATE = 8000  # Hz, of both models
 _PROGRAM = """
 import sys
 from pathlib import Path
-from asr.serving.engine import Engine
+from asr.serving.engine.engine import Engine
 from asr.serving.limits import Limits
-from asr.serving.messages import Options
+from asr.serving.engine.messages import Options
 from asr.serving.server import Address, serve
 from asr.serving.service import Service
-from asr.serving.wyoming import WyomingAddress, WyomingServer
+from asr.serving.live.wyoming import WyomingAddress, WyomingServer
 if __name__ == "__main__":
     folder, options = Path(sys.argv[1]), eval(sys.argv[2])
     limits, phrases = Limits(**options.pop("limits", {})), options.pop("phrases", ())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
-from asr.serving import page as static
+from asr.serving.page.mount import mount as static
 
 SHORTEST = 0.05  # seconds of a segment
 NEARLY = 1e-6

@@ -20,7 +20,7 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 import uvicorn
 
 from asr.serving.app import make_app
-from asr.serving.engine import Engine
+from asr.serving.engine.engine import Engine
 from asr.serving.limits import Limits
 from asr.serving.service import Service
 

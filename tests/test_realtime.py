@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 import asr
 from asr.recognition.turn_stream import open_stream
-from asr.serving.deltas import Deltas
+from asr.serving.live.deltas import Deltas
 
 LIMITS = {"streams": 2, "first": 5.0, "silent": 20.0, "resting": 2.0, "block": 200_000}
 EVENT: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)

@@ -13,10 +13,10 @@ from oracles import random_waveforms
 
 import asr
 from asr.errors import AudioError, ModelFileError, TextError
-from asr.serving.engine import Engine
+from asr.serving.engine.engine import Engine
+from asr.serving.engine.messages import Options, Progress
 from asr.serving.errors import Busy, TimedOut, UnknownModel, WorkerLost
 from asr.serving.limits import Limits
-from asr.serving.messages import Options, Progress
 
 RATE = 8000
 

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from asr.exporting.onnx import to_onnx
 from asr.serving.app import make_app
-from asr.serving.engine import Engine
+from asr.serving.engine.engine import Engine
 from asr.serving.service import Service
 
 RATE = 8000  # Hz

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 import asr
 from asr.recognition.turn_stream import open_stream
 from asr.serving.errors import ServiceError
-from asr.serving.pcm import Samples
+from asr.serving.live.pcm import Samples
 from asr.transcript import word_row
 
 KEY = "a-key-of-thirty-two-characters.x"

@@ -22,7 +22,7 @@ from starlette.testclient import TestClient
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import AsrError
 from asr.serving.app import make_app
-from asr.serving.engine import Engine
+from asr.serving.engine.engine import Engine
 from asr.serving.service import Service
 from asr.serving.workspace import material, training
 from asr.serving.workspace.document import Segment, Work

@@ -26,9 +26,9 @@ from asr.cli import app
 from asr.cli.serving import read_keys
 from asr.errors import AsrError
 from asr.serving.access import Access
-from asr.serving.engine import Engine
+from asr.serving.engine.engine import Engine
 from asr.serving.errors import ServiceError
-from asr.serving.fields import glossary
+from asr.serving.requests.fields import glossary
 from asr.serving.service import Service
 from asr.writers import FORMATS
 
@@ -333,9 +333,9 @@ def test_no_torch_and_no_numba(serving_folder: Path) -> None:
     """An exported model by best path loads neither, in the web process and in the model process."""
     model, recording = str(serving_folder / "two.onnx"), str(serving_folder / "0.wav")
     program = (
-        "import sys, asr.cli.serving, asr.serving.server, asr.serving.worker\n"
+        "import sys, asr.cli.serving, asr.serving.server, asr.serving.engine.worker\n"
         "from pathlib import Path\n"
-        "from asr.serving.messages import Load, Options\n"
+        "from asr.serving.engine.messages import Load, Options\n"
         "worker = asr.serving.worker._Worker(None, 1)\n"
         f"worker._load(Load(1, 'two', Path({model!r}), Options()))\n"
         f"worker._models['two'].transcribe({recording!r})\n"

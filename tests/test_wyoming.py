@@ -26,7 +26,7 @@ from wyoming.ping import Ping, Pong
 
 import asr
 from asr.errors import AsrError
-from asr.serving.wyoming import WyomingAddress
+from asr.serving.live.wyoming import WyomingAddress
 
 LIMITS = {"streams": 2, "sockets": 40, "first": 2.0, "silent": 4.0, "block": 100_000}
 PHRASES = ("ab", "cé a", "aé b")
@@ -288,7 +288,7 @@ def test_addresses(tmp_path: Path, folder: Path) -> None:
 
 def test_sound_of_a_request_is_a_file_of_the_standard(tmp_path: Path) -> None:
     from asr.serving.errors import TooLarge
-    from asr.serving.wyoming_audio import PcmFormat, Recording
+    from asr.serving.live.wyoming_audio import PcmFormat, Recording
 
     recording = Recording(PcmFormat(RATE, 2, 2), most=100)
     recording.write(bytes(60))

@@ -98,9 +98,9 @@ def serve(
     keys = read_keys(api_key_file) if api_key_file else ()
     origins = tuple(parse_origin(origin) for origin in cors or ())
 
-    from asr.serving.engine import Engine  # the web framework takes a second to load
+    from asr.serving.engine.engine import Engine  # the web framework takes a second to load
+    from asr.serving.engine.messages import Options
     from asr.serving.limits import Limits
-    from asr.serving.messages import Options
     from asr.serving.server import Address, serve
     from asr.serving.service import Service
 
@@ -110,7 +110,7 @@ def serve(
     service = Service(engine, limits, data, keys, origins, address.is_local)
     house = None
     if wyoming is not None:
-        from asr.serving.wyoming import WyomingAddress, WyomingServer
+        from asr.serving.live.wyoming import WyomingAddress, WyomingServer
 
         place = WyomingAddress.parse(wyoming)
         house = WyomingServer(service, place, tuple(language or ()))

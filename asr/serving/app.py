@@ -10,22 +10,14 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from asr.serving import (
-    documents,
-    folder,
-    health,
-    openai,
-    page,
-    prompts,
-    ranking,
-    realtime,
-    stream,
-    training,
-    transcription,
-)
+from asr.serving import health
 from asr.serving.access import Access
 from asr.serving.errors import handle_errors, response
+from asr.serving.live import realtime, stream
 from asr.serving.metrics import Metrics
+from asr.serving.page import documents, folder, prompts, ranking, training
+from asr.serving.page.mount import mount
+from asr.serving.requests import openai, transcription
 from asr.serving.service import Service
 from asr.version import __version__
 
@@ -51,7 +43,7 @@ def make_app(service: Service) -> FastAPI:
         app.include_router(module.router(service))
     app.add_api_websocket_route("/{path:path}", _unknown)  # the page's files take no WebSocket
     _state_errors(app)
-    page.mount(app)
+    mount(app)
     app.add_middleware(Access, service=service)
     if service.origins:
         app.add_middleware(

@@ -16,11 +16,11 @@ import uvicorn
 from asr.errors import AsrError
 from asr.serving.app import make_app
 from asr.serving.connections import protocol
+from asr.serving.live.sockets import FRAMES
 from asr.serving.service import Service
-from asr.serving.sockets import FRAMES
 
 if TYPE_CHECKING:
-    from asr.serving.wyoming import WyomingServer
+    from asr.serving.live.wyoming import WyomingServer
 
 _CLOSING = 10  # seconds beside the time limit of a transcription for the rest of a stop
 _FILES = 65_536  # sockets and files that the process may have open, where the system allows it

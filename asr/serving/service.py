@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asr.serving.engine import Engine
+from asr.serving.engine.engine import Engine
 from asr.serving.limits import Limits
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from asr.serving.messages import Advanced, Lane, Options, Progress, Remarked
-from asr.serving.process import WorkerProcess
+from asr.serving.engine.messages import Advanced, Lane, Options, Progress, Remarked
+from asr.serving.engine.process import WorkerProcess
 
 LANES: tuple[Lane, ...] = get_args(Lane)
 Heard = Callable[[Progress], None]

@@ -13,9 +13,9 @@ from pydantic import BaseModel, Field
 
 from asr.errors import AsrError
 from asr.files import to_json
-from asr.serving.engine import Engine
-from asr.serving.folder import workspace_of
-from asr.serving.page_route import page_route
+from asr.serving.engine.engine import Engine
+from asr.serving.page.folder import workspace_of
+from asr.serving.page.route import page_route
 from asr.serving.service import Service
 from asr.serving.workspace import material, training
 from asr.serving.workspace.paths import Workspace

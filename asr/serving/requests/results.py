@@ -6,7 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from asr.files import to_json
-from asr.serving.forms import Upload
+from asr.serving.requests.forms import Upload
 from asr.transcript import Transcript
 from asr.writers import render, require_times
 from asr.writers.names import safe_name

@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asr.errors import AsrError
-from asr.serving.errors import Busy, TimedOut, UnknownModel, WorkerLost
-from asr.serving.limits import Limits
-from asr.serving.messages import (
+from asr.serving.engine.messages import (
     Align,
     Answer,
     Cancel,
@@ -32,9 +30,11 @@ from asr.serving.messages import (
     Request,
     Transcribe,
 )
+from asr.serving.engine.process import WorkerProcess
+from asr.serving.engine.work import LANES, Heard, Job, Worker
+from asr.serving.errors import Busy, TimedOut, UnknownModel, WorkerLost
+from asr.serving.limits import Limits
 from asr.serving.metrics import Metrics
-from asr.serving.process import WorkerProcess
-from asr.serving.work import LANES, Heard, Job, Worker
 from asr.transcript import Transcript, Word
 
 if TYPE_CHECKING:

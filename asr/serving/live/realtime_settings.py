@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from asr.serving.errors import ServiceError
-from asr.serving.pcm import require_rate
+from asr.serving.live.pcm import require_rate
 
 Fields = dict[str, Any]
 _FLAT = {  # names of the older shape, and where the newer one has them

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from asr.serving.messages import Reply, Request
-from asr.serving.worker import run
+from asr.serving.engine.messages import Reply, Request
+from asr.serving.engine.worker import run
 
 
 class WorkerProcess:

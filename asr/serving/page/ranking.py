@@ -6,8 +6,8 @@ from typing import Any
 from fastapi import APIRouter
 
 from asr.errors import AsrError
-from asr.serving.folder import workspace_of
-from asr.serving.page_route import page_route
+from asr.serving.page.folder import workspace_of
+from asr.serving.page.route import page_route
 from asr.serving.service import Service
 from asr.serving.workspace.effort import effort
 from asr.serving.workspace.listing import Summary, listed, summary_of

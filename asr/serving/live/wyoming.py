@@ -15,15 +15,15 @@ from wyoming.info import AsrModel, AsrProgram, Attribution, Describe, Info
 from wyoming.ping import Ping, Pong
 
 from asr.errors import AsrError, TextError
-from asr.serving.deltas import Deltas
-from asr.serving.engine import EngineStream
+from asr.serving.engine.engine import EngineStream
+from asr.serving.engine.messages import ModelInfo, Options
 from asr.serving.errors import Busy, ServiceError, TooLarge, described
-from asr.serving.messages import ModelInfo, Options
-from asr.serving.pcm import Samples
+from asr.serving.live.deltas import Deltas
+from asr.serving.live.pcm import Samples
+from asr.serving.live.sockets import Room
+from asr.serving.live.wyoming_audio import PcmFormat, Recording
+from asr.serving.live.wyoming_wire import HEADER, read_event, write_event
 from asr.serving.service import Service
-from asr.serving.sockets import Room
-from asr.serving.wyoming_audio import PcmFormat, Recording
-from asr.serving.wyoming_wire import HEADER, read_event, write_event
 from asr.version import __version__
 
 _log = logging.getLogger(__name__)

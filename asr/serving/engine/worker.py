@@ -18,8 +18,8 @@ from asr.recognition.stream import Stream
 from asr.recognition.transcribe import transcribe
 from asr.recognition.transcriber import Transcriber
 from asr.recognition.turn_stream import TurnStream, describe_live, open_stream, streams
-from asr.serving.guard import require_moderate
-from asr.serving.messages import (
+from asr.serving.engine.guard import require_moderate
+from asr.serving.engine.messages import (
     Advanced,
     Align,
     Answer,
@@ -36,8 +36,8 @@ from asr.serving.messages import (
     Reply,
     Transcribe,
 )
-from asr.serving.remarks import Remarks
-from asr.serving.searches import Searches
+from asr.serving.engine.remarks import Remarks
+from asr.serving.engine.searches import Searches
 from asr.transcript import Transcript
 from asr.utterance import Utterance
 

@@ -13,8 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from asr.errors import AsrError
 from asr.serving.errors import ServiceError, TooLarge
-from asr.serving.forms import Form, FormParser, RawParser, Upload
 from asr.serving.limits import Limits
+from asr.serving.requests.forms import Form, FormParser, RawParser, Upload
 
 __all__ = ["Form", "Upload", "received"]
 _PART = 2**20  # bytes that are written to the disk at a time

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from asr.serving.errors import ServiceError, TooLarge
-from asr.serving.pcm import require_rate
+from asr.serving.live.pcm import require_rate
 
 _MOST = 1024**3  # bytes of a recording: a WAV file holds less than four times as many
 _CHANNELS = 16

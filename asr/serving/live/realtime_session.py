@@ -11,13 +11,22 @@ from starlette.websockets import WebSocketDisconnect
 
 from asr.errors import AsrError
 from asr.recognition.turns import DECIDE, TurnDetector
-from asr.serving.deltas import Deltas
-from asr.serving.engine import Engine, EngineStream
+from asr.serving.engine.engine import Engine, EngineStream
 from asr.serving.errors import ServiceError, TooLarge
-from asr.serving.openai import THEIRS
-from asr.serving.pcm import Samples
-from asr.serving.realtime_events import Event, completed, delta, event, failed, identifier, item_events, session_event
-from asr.serving.realtime_settings import Settings, newer, updated
+from asr.serving.live.deltas import Deltas
+from asr.serving.live.pcm import Samples
+from asr.serving.live.realtime_events import (
+    Event,
+    completed,
+    delta,
+    event,
+    failed,
+    identifier,
+    item_events,
+    session_event,
+)
+from asr.serving.live.realtime_settings import Settings, newer, updated
+from asr.serving.requests.openai import THEIRS
 
 _LONGEST = 60.0  # seconds of a turn without a pause
 _KEPT = 2.0  # seconds of sound kept while nobody speaks: speech is known as such only later

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from fastapi import Path as Parameter
 from pydantic import BaseModel, Field
 
-from asr.serving.folder import workspace_of
-from asr.serving.page_route import page_route
+from asr.serving.page.folder import workspace_of
+from asr.serving.page.route import page_route
 from asr.serving.service import Service
 from asr.serving.workspace.paths import Workspace
 from asr.serving.workspace.prompt_files import FOLDER

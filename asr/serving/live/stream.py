@@ -7,12 +7,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from asr.serving.engine import EngineStream
+from asr.serving.engine.engine import EngineStream
 from asr.serving.errors import ServiceError, TooLarge
 from asr.serving.limits import Limits
-from asr.serving.pcm import Format, Samples, require_rate
+from asr.serving.live.pcm import Format, Samples, require_rate
+from asr.serving.live.sockets import Room, Socket, error_of, opened, read_json
 from asr.serving.service import Service
-from asr.serving.sockets import Room, Socket, error_of, opened, read_json
 from asr.transcript import Word, text_of, word_row
 
 _PART = 1.0  # seconds that a model computes at once, so that many streams take turns

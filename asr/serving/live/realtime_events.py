@@ -4,7 +4,7 @@ import secrets
 from typing import Any
 
 from asr.serving.errors import described
-from asr.serving.realtime_settings import Settings
+from asr.serving.live.realtime_settings import Settings
 from asr.transcript import Transcript
 
 Event = dict[str, Any]

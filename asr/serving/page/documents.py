@@ -9,9 +9,9 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from asr.serving.errors import body
-from asr.serving.folder import workspace_of
-from asr.serving.jobs import Jobs
-from asr.serving.page_route import page_route
+from asr.serving.page.folder import workspace_of
+from asr.serving.page.jobs import Jobs
+from asr.serving.page.route import page_route
 from asr.serving.service import Service
 from asr.serving.workspace.document import Segment, segment_row
 from asr.serving.workspace.saved import ChangedError, Opened, exported, open_document, save

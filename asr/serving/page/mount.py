@@ -8,10 +8,10 @@ from fastapi.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-_STATIC = Path(__file__).with_name("static")
+_STATIC = Path(__file__).parents[1] / "static"
 # Modules for sound that the page shares with the page of `asr export --page`. The path is not imported: that room needs
 # the package onnx.
-_SHARED = Path(__file__).parents[1] / "exporting" / "web" / "page"
+_SHARED = Path(__file__).parents[2] / "exporting" / "web" / "page"
 _HEADERS = {
     # blob: is for recordings that the browser has just made.
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; object-src 'none'; "

@@ -6,12 +6,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from asr.serving.clients import while_connected
 from asr.serving.errors import ServiceError, as_fields
-from asr.serving.fields import format_of, options_of
-from asr.serving.results import TYPES, file_response, json_response, transcript_row
+from asr.serving.requests.clients import while_connected
+from asr.serving.requests.fields import format_of, options_of
+from asr.serving.requests.results import TYPES, file_response, json_response, transcript_row
+from asr.serving.requests.uploads import received
 from asr.serving.service import Service
-from asr.serving.uploads import received
 
 _FILE = {"type": "string", "format": "binary", "description": "A recording of any format and length."}
 _MODEL = {"type": "string", "description": "The name of a model (default: the first of the service)."}

@@ -12,10 +12,10 @@ import anyio
 
 from asr.errors import AsrError, AudioError, explain
 from asr.files import write_whole
-from asr.serving.engine import Engine
+from asr.serving.engine.engine import Engine
+from asr.serving.engine.messages import Options, Progress
+from asr.serving.engine.work import Heard
 from asr.serving.errors import Busy
-from asr.serving.messages import Options, Progress
-from asr.serving.work import Heard
 from asr.serving.workspace.document import Document, Segment, in_order
 from asr.serving.workspace.drafting import drafted, widened, with_draft
 from asr.serving.workspace.paths import NotThereError, Workspace

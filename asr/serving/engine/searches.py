@@ -5,7 +5,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from asr.recognition.transcriber import Transcriber
-from asr.serving.messages import Options
+from asr.serving.engine.messages import Options
 
 if TYPE_CHECKING:
     from asr.recognition.search import Search  # imports numba, which best path does not need

@@ -4,11 +4,11 @@ from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asr.serving.errors import ServiceError, TimedOut
-from asr.serving.realtime_events import error_event
-from asr.serving.realtime_session import Session
-from asr.serving.realtime_settings import Settings
+from asr.serving.live.realtime_events import error_event
+from asr.serving.live.realtime_session import Session
+from asr.serving.live.realtime_settings import Settings
+from asr.serving.live.sockets import Room, Socket, opened, read_json
 from asr.serving.service import Service
-from asr.serving.sockets import Room, Socket, opened, read_json
 
 
 def router(service: Service) -> APIRouter:

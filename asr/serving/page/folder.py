@@ -8,10 +8,10 @@ import anyio
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
 
-from asr.serving.guard import require_moderate
-from asr.serving.page_route import page_route
+from asr.serving.engine.guard import require_moderate
+from asr.serving.page.route import page_route
+from asr.serving.requests.uploads import Upload, received
 from asr.serving.service import Service
-from asr.serving.uploads import Upload, received
 from asr.serving.workspace.landing import land, place
 from asr.serving.workspace.listing import listed, listed_one
 from asr.serving.workspace.paths import Workspace

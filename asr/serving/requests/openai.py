@@ -14,16 +14,16 @@ from starlette.types import Receive, Scope, Send
 
 from asr.errors import ConfigError, TextError
 from asr.files import to_json
-from asr.serving.clients import while_connected
-from asr.serving.engine import Engine, Heard
+from asr.serving.engine.engine import Engine, Heard
+from asr.serving.engine.messages import ModelInfo, Options, Progress
 from asr.serving.errors import described
-from asr.serving.fields import choice, flag, glossary, keywords, one_of
-from asr.serving.forms import Form, Upload
-from asr.serving.messages import ModelInfo, Options, Progress
-from asr.serving.results import file_response, json_response
+from asr.serving.requests.clients import while_connected
+from asr.serving.requests.fields import choice, flag, glossary, keywords, one_of
+from asr.serving.requests.forms import Form, Upload
+from asr.serving.requests.results import file_response, json_response
+from asr.serving.requests.transcription import form_of
+from asr.serving.requests.uploads import received
 from asr.serving.service import Service
-from asr.serving.transcription import form_of
-from asr.serving.uploads import received
 from asr.transcript import Segment, Transcript
 
 _FORMATS = ("json", "text", "srt", "verbose_json", "vtt")

@@ -5,9 +5,9 @@ import re
 from typing import Literal
 
 from asr.errors import AsrError
+from asr.serving.engine.messages import Channels, Options
 from asr.serving.errors import ServiceError
-from asr.serving.messages import Channels, Options
-from asr.serving.uploads import Form
+from asr.serving.requests.uploads import Form
 from asr.writers import FORMATS, parse_formats
 
 _MOST_NBEST = 100

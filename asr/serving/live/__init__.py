@@ -1,0 +1,1 @@
+"""Live sound: the service's own WebSocket, OpenAI's Realtime, and Wyoming for Home Assistant."""
