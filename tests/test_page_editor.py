@@ -452,7 +452,7 @@ def test_a_short_recording_by_microphone(
     before = set(work.glob("recording *.wav"))
     page.get_by_role("button", name="Record", exact=True).click()
     page.get_by_role("button", name="Stop, 0:02").click()
-    page.get_by_role("link", name="recording ").first.wait_for()
+    page.get_by_role("link", name=re.compile(r"^recording \d")).first.wait_for()
     (path,) = set(work.glob("recording *.wav")) - before
     sound, rate = soundfile.read(path)
     assert 1 < len(sound) / rate < 20

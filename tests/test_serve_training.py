@@ -87,7 +87,7 @@ def test_material_is_prepared_from_what_people_checked(workspace: Workspace) -> 
     text = "\n".join(found.lines)
     assert "train has" in text and "unusable: 0" in text and str(workspace.root) not in text
     assert any("checked.jsonl:42" in problem for problem in found.problems)
-    assert any("1 texts have no recording" in problem for problem in found.problems)
+    assert any("1 text has no recording" in problem for problem in found.problems), found.problems
     folder = workspace.root / "training" / "model-1"
     rows = [row for name in ("train", "validation") for row in read_manifest(folder / f"{name}.jsonl")]
     assert len(rows) == 48 and all(row.audio.is_file() for row in rows)

@@ -93,11 +93,10 @@ def stop(workspace: Workspace) -> None:
         if run is None or process is None:
             raise TakenError("no training is running")
         _write_state(workspace, replace(run, asked_to_stop=True))
-        with suppress(ProcessLookupError):
-            if os.name == "posix":
-                os.killpg(process.pid, signal.SIGINT)  # with the processes that it began, as a terminal does
-            else:
-                process.send_signal(signal.SIGINT)
+        with suppress(psutil.NoSuchProcess):
+            for one in (*process.children(recursive=True), process):  # all get it, as from a terminal
+                with suppress(psutil.NoSuchProcess):
+                    one.send_signal(signal.SIGINT)
 
 
 def last_run(workspace: Workspace) -> Run | None:
