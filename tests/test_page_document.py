@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
-from asr.serving.page.mount import mount as static
 
 SHORTEST = 0.05  # seconds of a segment
 NEARLY = 1e-6
@@ -349,7 +347,7 @@ def test_pauses_do_not_count_as_work(modules: Any) -> None:
 
 def test_no_text_is_left_over() -> None:
     """Each text of the table is asked for once in the table and somewhere in the page."""
-    folder = Path(static.__file__).with_name("static") / "js"
+    folder = REPOSITORY / "asr/serving/static/js"
     source = "\n".join(path.read_text() for path in sorted(folder.rglob("*.js")) if path.name != "strings.js")
     table = (folder / "strings.js").read_text().split("const LANGUAGES")[0]
     keys = re.findall(r'^  "?(\w[\w. -]*)"?:', table, re.MULTILINE)

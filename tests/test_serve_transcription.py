@@ -336,7 +336,7 @@ def test_no_torch_and_no_numba(serving_folder: Path) -> None:
         "import sys, asr.cli.serving, asr.serving.server, asr.serving.engine.worker\n"
         "from pathlib import Path\n"
         "from asr.serving.engine.messages import Load, Options\n"
-        "worker = asr.serving.worker._Worker(None, 1)\n"
+        "worker = asr.serving.engine.worker._Worker(None, 1)\n"
         f"worker._load(Load(1, 'two', Path({model!r}), Options()))\n"
         f"worker._models['two'].transcribe({recording!r})\n"
         "print([name for name in ('torch', 'numba', 'scipy', 'matplotlib') if name in sys.modules])\n"

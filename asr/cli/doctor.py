@@ -18,7 +18,7 @@ def doctor() -> None:
         if finding.section != section:
             print(f"{'' if not section else chr(10)}{finding.section}:", flush=True)
             section = finding.section
-        print(f"  {finding.name:<16}{finding.text}", flush=True)
+        print(f"  {finding.name:<15} {finding.text}", flush=True)
         if finding.broken:
             broken.append(finding.name)
     if broken:
