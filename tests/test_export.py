@@ -21,7 +21,7 @@ from asr.exporting.graph import Graph
 from asr.exporting.onnx import to_onnx
 from asr.exporting.quantize import quantize
 from asr.exporting.sherpa import standardised, to_sherpa, tokens
-from asr.exporting.verify import compare_errors, synthetic
+from asr.exporting.verify import compare_errors, synthetic, tolerance
 from asr.recognition.acoustic_stream import NetworkStream
 from asr.recognition.recognizer import Recognizer
 from asr.runtime.session import Session
@@ -112,6 +112,18 @@ def test_a_file_that_disagrees_is_not_left(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(ExportError, match="differ by"):
         export(recognizer, tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sensitive_model_may_differ_by_what_its_rounding_changes() -> None:
+    recognizer = fresh_recognizer()
+    sounds = synthetic(recognizer.sample_rate)[:4]
+    assert tolerance(recognizer, sounds) == 1e-4
+    with torch.no_grad():
+        recognizer.acoustic_model.output.weight *= 300
+    assert 1e-4 < tolerance(recognizer, sounds) <= 1e-3
+    with torch.no_grad():
+        recognizer.acoustic_model.output.weight *= 1e6
+    assert tolerance(recognizer, sounds) == 1e-3
 
 
 def test_8_bit_weights(tmp_path: Path) -> None:

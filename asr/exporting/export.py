@@ -10,7 +10,7 @@ from asr.classifier import Classifier
 from asr.errors import ExportError
 from asr.exporting.onnx import to_onnx
 from asr.exporting.quantize import quantize
-from asr.exporting.verify import TOLERANCE, Comparison, best, compare, compare_errors, synthetic
+from asr.exporting.verify import Comparison, best, compare, compare_errors, synthetic, tolerance
 from asr.files import write_whole
 from asr.model import SpeechModel
 from asr.recognition.recognizer import Recognizer
@@ -66,10 +66,10 @@ def verified(
     content = to_onnx(model)
     session = Session(content)
     found = compare(model, session, waveforms)
-    if not found.difference <= TOLERANCE:
+    if not found.difference <= (allowed := tolerance(model, waveforms)):
         raise ExportError(
             f"the exported file gives other log-probabilities than the model: they differ by {found.difference:.2g}, "
-            f"and {TOLERANCE:g} is allowed; no file is written. Please report this with the configuration"
+            f"and {allowed:.2g} is allowed; no file is written. Please report this with the configuration"
         )
     source = "validation utterances" if given else "synthetic sounds"
     report(
