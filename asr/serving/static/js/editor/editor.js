@@ -233,12 +233,13 @@ export class Editor {
   }
 
   #at(id, place) {
+    const segment = documents.find(this.doc, id);
+    if (!segment) return; // a late event of a text field that was removed
     this.place = place;
     if (id === this.current) return;
     this.current = id;
     this.#show();
-    const { start, end } = documents.find(this.doc, id);
-    this.timeline.reveal(start, end);
+    this.timeline.reveal(segment.start, segment.end);
   }
 
   #mark(id, checked) {
