@@ -95,11 +95,11 @@ def transcribed(model: Path, paths: list[Path]) -> tuple[list[Answer], tuple[flo
     """Return text and duration of each recording by a direct call, and its seconds: from start to end, of processor."""
     with tempfile.TemporaryDirectory() as folder:
         manifest, output = Path(folder) / "in.jsonl", Path(folder) / "out.jsonl"
-        rows = (to_json({"id": str(index), "audio_filepath": str(path)}) for index, path in enumerate(paths))
+        rows = (to_json({"id": str(index), "audio_filepath": str(path.resolve())}) for index, path in enumerate(paths))
         manifest.write_text("".join(f"{row}\n" for row in rows))
         command = [sys.executable, "-m", "asr", "transcribe", str(model), str(manifest), "-o", str(output)]
         begin, before = time.perf_counter(), os.times()
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds, after = time.perf_counter() - begin, os.times()
         computed = after.children_user + after.children_system - before.children_user - before.children_system
         texts = [json.loads(line)["hypothesis"] for line in output.read_text().splitlines()]
