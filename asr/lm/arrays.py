@@ -60,7 +60,7 @@ class ArrayLM(RecurrentModel):
             targets = np.zeros((len(batch), max(lengths[index] for index in batch)), np.int64)  # (B, S)
             for row, index in zip(targets, batch, strict=True):
                 row[: lengths[index]] = sentences[index]
-            with np.errstate(over="ignore", invalid="ignore"):  # of damaged weights: they are named below
+            with np.errstate(over="ignore", invalid="ignore"):  # damaged weights overflow; the check below names them
                 rows = self._score(targets, None if given is None else given[batch])
             for index, scores in zip(batch, rows, strict=True):
                 found[index] = scores[: lengths[index]].astype(np.float64)

@@ -1,4 +1,4 @@
-"""What all recurrent language models share, whatever computes them: tokens, text rules, conditions, files. No torch."""
+"""The base class of recurrent language models: tokens, text rules, conditions, files. It imports no torch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -59,7 +59,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a file says of a recurrent language model beside its weights."""
+    """The description of a recurrent language model in its file: all that is no weight."""
 
     vocabulary: tuple[str, ...]
     units: Kind

@@ -38,7 +38,7 @@ class TurnDetector:
         self._history = np.zeros((0, 0), np.float32)  # powers of the last frames
         self._known = 0  # frames whose powers are known
         self._cut = 0  # end of the last turn
-        self._start: int | None = None  # of the open turn
+        self._start: int | None = None  # start of the open turn; None between two turns
         self._last = 0  # end of the speech of the open turn
 
     def feed(self, samples: np.ndarray) -> list[Turn]:

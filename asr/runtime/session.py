@@ -45,7 +45,7 @@ class Session:
         """Compute all outputs of the file, by name, from its inputs. Raises ModelFileError for a damaged file."""
         try:
             return dict(zip(self.outputs, self._session.run(self.outputs, dict(inputs)), strict=True))
-        except Exception as error:  # of a class for each status, as above; a full memory is told by the text alone
+        except Exception as error:  # ONNX Runtime has a class for each status, and none for a full memory
             if "alloc" in str(error).lower():
                 raise AsrError(
                     "there is not enough memory to compute with the exported model; give less at once, or close other "

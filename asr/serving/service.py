@@ -1,4 +1,4 @@
-"""What all routes of a service share."""
+"""The service as its routes see it: engine, limits, data folder, keys."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the web process and a model process say to each other. Everything here can be pickled."""
+"""Messages between the web process and a model process. All of them can be pickled."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a client may know of a model. `streaming` models answer while somebody speaks, others at pauses."""
+    """A model as clients see it. A `streaming` model answers while somebody speaks, any other model at pauses."""
 
     name: str
     path: Path
@@ -132,7 +132,7 @@ class Advanced:
 
 @dataclass(frozen=True, slots=True)
 class Remarked:
-    """What was noticed while the recording of a call was read; it comes before the answer."""
+    """Remarks about the recording of a call, such as averaged channels. They are sent before the answer."""
 
     call: int
     remarks: tuple[str, ...]

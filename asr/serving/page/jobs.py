@@ -117,11 +117,11 @@ class Jobs:
     async def _heard(
         self, model: str, audio: Path, heard: Heard | None = None, *, salvage: bool = False
     ) -> list[Transcript]:
-        """Transcribe a file; wait for an engine that is busy."""
+        """Transcribe a file. If the engine is busy, wait and ask again."""
         options = Options(nbest=_CHOICES, salvage=salvage)
         while True:
             try:
-                return await self._engine.transcribe(model, audio, options, heard=heard)
+                return await self._engine.transcribe(model, audio, options, heard=heard, patient=True)
             except Busy:
                 await asyncio.sleep(_PAUSE)
 
