@@ -156,7 +156,7 @@ def test_limits(serving_folder: Path) -> None:
             calls = [asyncio.ensure_future(engine.transcribe("two", path)) for _ in range(1)]
             while not engine.busy:
                 await asyncio.sleep(0.01)
-            calls += [asyncio.ensure_future(engine.transcribe("two", path, patient=number == 1)) for number in range(4)]
+            calls += [asyncio.ensure_future(engine.transcribe("two", path)) for _ in range(4)]
             while engine.waiting < 4:
                 await asyncio.sleep(0.01)
             with pytest.raises(Busy, match="4 requests wait"):
@@ -168,8 +168,7 @@ def test_limits(serving_folder: Path) -> None:
                 await calls[1]
         finally:
             os.kill(pid, signal.SIGCONT)
-        _, late, patient, _ = await asyncio.gather(*calls, return_exceptions=True)
-        assert isinstance(late, TimedOut) and isinstance(patient, list)
+        await asyncio.gather(*calls, return_exceptions=True)
         last = [asyncio.ensure_future(engine.transcribe("two", path)) for _ in range(3)]
         while engine.waiting + engine.busy < 3:
             await asyncio.sleep(0.01)
