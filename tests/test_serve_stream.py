@@ -5,7 +5,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,13 @@ async def stream(service: Running, query: str = "", **options: Any) -> AsyncIter
 async def start(socket: ClientConnection, **fields: object) -> dict[str, Any]:
     await socket.send(json.dumps({"sample_rate": RATE, **fields}))
     return json.loads(await socket.recv())
+
+
+async def send(socket: ClientConnection, *blocks: bytes) -> None:
+    """Send blocks to a service that may close the connection at any of them."""
+    with suppress(ConnectionClosed):
+        for block in blocks:
+            await socket.send(block)
 
 
 async def rest(socket: ClientConnection) -> list[dict[str, Any]]:
@@ -176,7 +183,7 @@ def test_what_is_wrong_is_named_and_costs_nothing(service: Running) -> None:
                 assert socket.close_code == closed
         async with stream(service) as socket:
             await start(socket)
-            await socket.send(b"\0" * 300_000)  # over the largest frame: the connection ends before it is read
+            await send(socket, bytes(300_000))  # over the largest frame: the connection ends before it is read
             assert await rest(socket) == [] and socket.close_code == 1009
         loud = np.array([1e30, -1e30, 3, -3] * 2000, "<f4")
         (done,) = [m for m in await transcribed(service, [loud.tobytes()], format="f32") if m["type"] == "done"]
@@ -244,7 +251,7 @@ def test_memory_does_not_grow_with_the_length_of_a_stream(service: Running) -> N
     noise = (np.random.default_rng(0).standard_normal(10 * RATE) * 3000).astype(np.int16)
     sound = [block.tobytes() for block in blocks_of(np.concatenate([noise, speech(2), noise * 0]), 800)]
 
-    async def send(name: str, times: int) -> None:
+    async def stream_of(name: str, times: int) -> None:
         async with stream(service, ping_interval=None) as socket:
             assert (await start(socket, model=name))["type"] == "ready"
             reading = asyncio.create_task(rest(socket))
@@ -255,9 +262,9 @@ def test_memory_does_not_grow_with_the_length_of_a_stream(service: Running) -> N
 
     async def work() -> None:
         for name, most in (("one", 3e6), ("two", 20e6)):  # bytes; ONNX Runtime keeps memory for each length of turns
-            await send(name, 1)
+            await stream_of(name, 1)
             before = service.memory()
-            await send(name, 4)
+            await stream_of(name, 4)
             assert service.memory() - before < most
 
     run(work)
@@ -270,7 +277,7 @@ def test_a_model_process_that_dies_fails_its_streams_only(service: Running) -> N
             await socket.send(bytes(1600))
             os.kill(service.worker(), signal.SIGKILL)
             await asyncio.sleep(0.3)
-            await socket.send(bytes(1600))
+            await send(socket, bytes(1600))
             told = (await rest(socket))[-1]
             assert told["error"]["code"] in ("worker_lost", "busy") and socket.close_code in (1011, 1013)
         for _ in range(50):
@@ -304,8 +311,7 @@ def test_keys_pages_and_the_limit_of_words(folder: Path) -> None:
                 assert (await start(socket))["type"] == "ready"
             async with stream(service, additional_headers=headers) as socket:
                 await start(socket)
-                for begin in range(0, len(samples), 16_000):
-                    await socket.send(samples[begin : begin + 16_000])
+                await send(socket, *(samples[begin : begin + 16_000] for begin in range(0, len(samples), 16_000)))
                 done = (await rest(socket))[-1]
                 assert done["type"] == "done" and done["reason"].startswith("3 words")
                 assert len(done["transcript"]["words"]) >= 3
