@@ -11,10 +11,12 @@ DISTRIBUTION = "own-asr"  # the name in pyproject.toml
 # import name -> (name for users, extra); a test compares this table with pyproject.toml
 OPTIONAL = {
     "accelerate": ("Accelerate", "train"),
+    "aiohttp": ("aiohttp", "cloud"),
     "av": ("PyAV", "data"),
     "espeakng_loader": ("eSpeak NG", "train"),
     "fastapi": ("FastAPI", "serve"),
     "filelock": ("filelock", "data"),
+    "fsspec": ("fsspec", "cloud"),
     "jinja2": ("Jinja", "data"),
     "jiwer": ("JiWER", "data"),
     "joblib": ("joblib", "data"),
@@ -27,6 +29,8 @@ OPTIONAL = {
     "pyarrow": ("Arrow", "train"),
     "python_multipart": ("python-multipart", "serve"),
     "rapidfuzz": ("RapidFuzz", "data"),
+    "ray": ("Ray", "ray"),
+    "s3fs": ("s3fs", "cloud"),
     "sacrebleu": ("sacreBLEU", "translation"),
     "scipy": ("SciPy", "data"),
     "sounddevice": ("sounddevice", "microphone"),
