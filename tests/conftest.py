@@ -16,6 +16,7 @@ from typing import Any
 # Small models are quicker on one thread, and a busy machine does not stall on threads that wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import httpx
 import numpy as np
 import psutil
 import pytest
@@ -34,6 +35,7 @@ from asr.utterance import Utterance
 
 REPOSITORY = Path(__file__).parent.parent
 RATE = 8000  # Hz, of the corpus of tones
+PATIENCE = 60  # seconds that an answer may take, since a machine may be busy
 TONES = {"a": 500.0, "b": 1500.0, "c": 3000.0}
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
 
@@ -110,12 +112,48 @@ class Served:
     def said(self) -> str:
         return "".join(self.lines)
 
+    def taken(self) -> int:
+        """Return the number of recordings that wait or were given to a model process."""
+        text = self.get("/metrics").text
+        values = dict(line.rsplit(maxsplit=1) for line in text.splitlines() if not line.startswith("#"))
+        return int(float(values["asr_queue_length"]) + float(values["asr_batch_size_sum"]))
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("POST", path, **options)
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send a request over a connection of its own."""
+        # Certificates, which nothing here needs, would take longer to load than most answers.
+        return httpx.request(method, self.url + path, **{"timeout": PATIENCE, "verify": False, **options})
+
 
 def is_model_process(process: psutil.Process) -> bool:
     try:
         return any("spawn_main" in part for part in process.cmdline())
     except psutil.Error:  # it has ended meanwhile
         return False
+
+
+def until(done: Callable[[], Any], what: str = "it did not happen in time") -> None:
+    """Wait until `done` returns something true; fail with `what` once patience has run out."""
+    end = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+
+
+def refuses(url: str) -> bool:
+    """Return True if a service takes no connections any more."""
+    try:
+        httpx.get(f"{url}/health", timeout=PATIENCE, verify=False)
+    except httpx.ConnectError:
+        return True
+    except httpx.TransportError:  # this connection was closed before it was answered
+        return False
+    return False
 
 
 @contextmanager
@@ -137,16 +175,16 @@ def served(*arguments: object, **environment: str) -> Iterator[Served]:
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
-        assert listening.wait(120) and running.url, running.said
+        assert listening.wait(3 * PATIENCE) and running.url, running.said
         yield running
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        reader.join(5)
+        reader.join(PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -163,6 +201,16 @@ def serving_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         soundfile.write(folder / f"{number}.wav", wave, RATE, subtype="PCM_16")
     soundfile.write(folder / "stereo.wav", np.stack([np.resize(w, 9000) for w in random_waveforms(1, 2)], 1), RATE)
     (folder / "none.wav").write_bytes(b"RIFF and nothing else")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def live_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the two models of tests of live sound."""
+    from live_service import write_models
+
+    folder = tmp_path_factory.mktemp("live")
+    write_models(folder)
     return folder
 
 
