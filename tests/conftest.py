@@ -88,12 +88,6 @@ def fresh_recognizer(units: str = "abcé ") -> Recognizer:
     return recognizer
 
 
-def run_asr(*arguments: object, cwd: Path | None = None, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user does."""
-    command = [sys.executable, "-m", "asr", *map(str, arguments)]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=cwd, check=False)
-
-
 @dataclass
 class Served:
     """A running `asr serve`: its address, its process, and what it has said on stderr."""

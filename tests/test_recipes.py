@@ -12,7 +12,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 import soundfile
-from conftest import REPOSITORY, run_asr
+from conftest import REPOSITORY
+from processes import run_asr
 from test_steady import assert_nothing_is_said
 
 from asr.audio import load_audio

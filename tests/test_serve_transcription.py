@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 import schemathesis
 import soundfile
-from conftest import PATIENCE, Served, refuses, run_asr, served, until
+from conftest import PATIENCE, Served, refuses, served, until
+from processes import run_asr
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from typer.testing import CliRunner
 

@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from conftest import PATIENCE, refuses, run_asr, served
+from conftest import PATIENCE, refuses, served
 from conftest import until as wait_until
 from live_service import RATE, Running, run, running, speech
+from processes import run_asr
 from typer.testing import CliRunner
 from wyoming.asr import Transcribe, Transcript
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
