@@ -15,6 +15,8 @@ from typing import Any
 
 # Small models are quicker on one thread, and a busy machine does not stall on threads that wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where bytecode may not be written, each process that a test starts would compile all modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import httpx
 import numpy as np
