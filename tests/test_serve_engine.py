@@ -151,7 +151,7 @@ def test_streams_answer_as_the_library(serving_folder: Path) -> None:
 
 
 def test_limits(serving_folder: Path) -> None:
-    """A full queue, a time limit, a caller that goes away, a stop that finishes what was taken."""
+    """A full queue, a time limit and a call without one, a caller that goes away, a stop that ends what was taken."""
     path = serving_folder / "0.wav"
     patient, hasty = Limits(queue=4, timeout=5 * PATIENCE), Limits(queue=4, timeout=0.5)
 
@@ -170,7 +170,11 @@ def test_limits(serving_folder: Path) -> None:
         try:
             await is_late()
             assert engine.busy == 1  # nobody waits for what the process has
-            calls = begin(4)
+            engine.limits = hasty
+            calls = [asyncio.ensure_future(engine.transcribe("two", path, patient=True))]
+            await until(lambda: engine.waiting == 1)
+            engine.limits = patient
+            calls += begin(3)
             await until(lambda: engine.waiting == 4)
             with pytest.raises(Busy, match="4 requests wait"):
                 await engine.transcribe("two", path)
