@@ -59,8 +59,11 @@ family: data/fsdd/train.jsonl data/mboshi/train.jsonl ## every cell, direction a
 	  --set model.dropout=0.2 --set model.dropout_mask=utterance --set augment.frequency_warp=0 \
 	  --set augment.tempo=0 --set augment.frequency_masks=0 --set augment.time_masks_per_second=0
 
+# Processes that test, at most 8: by default one for each core. WORKERS=0 tests in one process, as a debugger needs it.
+WORKERS ?= logical
+
 test: $(READY) ## the quick tests
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile
 
 test-slow: $(READY) ## the tests that train on real speech
 	.venv/bin/python -m pytest -m slow

@@ -15,7 +15,10 @@ from typing import Any
 
 # Small models are quicker on one thread, and a busy machine does not stall on threads that wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where bytecode may not be written, each process that a test starts would compile all modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+import httpx
 import numpy as np
 import psutil
 import pytest
@@ -34,6 +37,7 @@ from asr.utterance import Utterance
 
 REPOSITORY = Path(__file__).parent.parent
 RATE = 8000  # Hz, of the corpus of tones
+PATIENCE = 60  # seconds that an answer may take, since a machine may be busy
 TONES = {"a": 500.0, "b": 1500.0, "c": 3000.0}
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
 
@@ -86,12 +90,6 @@ def fresh_recognizer(units: str = "abcé ") -> Recognizer:
     return recognizer
 
 
-def run_asr(*arguments: object, cwd: Path | None = None, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user does."""
-    command = [sys.executable, "-m", "asr", *map(str, arguments)]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=cwd, check=False)
-
-
 @dataclass
 class Served:
     """A running `asr serve`: its address, its process, and what it has said on stderr."""
@@ -110,12 +108,48 @@ class Served:
     def said(self) -> str:
         return "".join(self.lines)
 
+    def taken(self) -> int:
+        """Return the number of recordings that wait or were given to a model process."""
+        text = self.get("/metrics").text
+        values = dict(line.rsplit(maxsplit=1) for line in text.splitlines() if not line.startswith("#"))
+        return int(float(values["asr_queue_length"]) + float(values["asr_batch_size_sum"]))
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("POST", path, **options)
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send a request over a connection of its own."""
+        # Certificates, which nothing here needs, would take longer to load than most answers.
+        return httpx.request(method, self.url + path, **{"timeout": PATIENCE, "verify": False, **options})
+
 
 def is_model_process(process: psutil.Process) -> bool:
     try:
         return any("spawn_main" in part for part in process.cmdline())
     except psutil.Error:  # it has ended meanwhile
         return False
+
+
+def until(done: Callable[[], Any], what: str = "it did not happen in time") -> None:
+    """Wait until `done` returns something true; fail with `what` once patience has run out."""
+    end = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+
+
+def refuses(url: str) -> bool:
+    """Return True if a service takes no connections any more."""
+    try:
+        httpx.get(f"{url}/health", timeout=PATIENCE, verify=False)
+    except httpx.ConnectError:
+        return True
+    except httpx.TransportError:  # this connection was closed before it was answered
+        return False
+    return False
 
 
 @contextmanager
@@ -137,16 +171,16 @@ def served(*arguments: object, **environment: str) -> Iterator[Served]:
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
-        assert listening.wait(120) and running.url, running.said
+        assert listening.wait(3 * PATIENCE) and running.url, running.said
         yield running
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        reader.join(5)
+        reader.join(PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -163,6 +197,16 @@ def serving_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         soundfile.write(folder / f"{number}.wav", wave, RATE, subtype="PCM_16")
     soundfile.write(folder / "stereo.wav", np.stack([np.resize(w, 9000) for w in random_waveforms(1, 2)], 1), RATE)
     (folder / "none.wav").write_bytes(b"RIFF and nothing else")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def live_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the two models of tests of live sound."""
+    from live_service import write_models
+
+    folder = tmp_path_factory.mktemp("live")
+    write_models(folder)
     return folder
 
 
@@ -226,9 +270,7 @@ def page_files() -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.02)
+    until(lambda: server.started)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join()

@@ -1,19 +1,21 @@
 """A service in a process of its own on a free port, with two small models, for tests of live sound."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import psutil
 import torch
-from conftest import fresh_recognizer
+from conftest import PATIENCE, fresh_recognizer
 from oracles import random_waveforms
 from test_stream import streaming
 
@@ -42,15 +44,28 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True)
 class Running:
-    """A service that runs: its addresses, and its processes."""
+    """A service that runs: its addresses, its processes, and the folder of its temporary files."""
 
     url: str
     wyoming: str
     process: subprocess.Popen[str]
+    temporary: Path
 
     @property
     def address(self) -> str:
         return self.url.removeprefix("http://")
+
+    async def metric(self, *names: str) -> float:
+        """Return the sum of numbers that the service counts."""
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
+            text = (await client.get(f"{self.url}/metrics")).text
+        values = dict(line.rsplit(maxsplit=1) for line in text.splitlines() if not line.startswith("#"))
+        return sum(float(values[name]) for name in names)
+
+    async def streams(self, count: int) -> None:
+        """Wait until `count` streams are open."""
+        while await self.metric("asr_streams") != count:
+            await asyncio.sleep(0.05)
 
     def memory(self) -> int:
         """Return the bytes of memory of the service and its model process."""
@@ -61,6 +76,11 @@ class Running:
         """Return the process number of the model process."""
         children = psutil.Process(self.process.pid).children(recursive=True)
         return max(children, key=lambda child: child.memory_info().rss).pid
+
+
+def run(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Run what a test does with a service; end it if it hangs."""
+    return asyncio.run(asyncio.wait_for(work(), 5 * PATIENCE))
 
 
 def write_models(folder: Path) -> None:
@@ -81,21 +101,23 @@ def running(folder: Path, **options: Any) -> Iterator[Running]:
     """
     program = folder / "serve.py"  # a file, since processes that it starts import it
     program.write_text(_PROGRAM)
+    temporary = folder / "temporary"
+    temporary.mkdir(exist_ok=True)
     process = subprocess.Popen(
         [sys.executable, str(program), str(folder), repr(options)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "TMPDIR": str(temporary)},
     )
     try:
         assert process.stdout is not None
         wyoming, url = (process.stdout.readline().strip() for _ in range(2))
         assert url, "the service has ended"
-        yield Running(url, wyoming, process)
+        yield Running(url, wyoming, process, temporary)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.communicate(timeout=20)
+            process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()

@@ -188,8 +188,8 @@ def test_bombs_end_soon(tmp_path: Path) -> None:
     """A line without an end, a small file that grows without an end, and n-grams of any length."""
     path = tmp_path / "lm.arpa.gz"
     for content, message in (
-        (b"x" * 50_000_000, "longer than 1048576 bytes"),
-        (b"comment\n" * 5_000_000, "more than 100 times its size"),
+        (b"x" * 5_000_000, "longer than 1048576 bytes"),
+        ((b"c" * 999 + b"\n") * 12_000, "more than 100 times its size"),
         (b"\\data\\\n" + b"".join(b"ngram %d=1\n" % order for order in range(1, 200)), "more than 100 words"),
     ):
         path.write_bytes(gzip.compress(content))

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from conftest import run_asr, train_config
+from conftest import train_config
 from oracles import ctc_loss_by_enumeration, random_waveforms, randomise
+from processes import run_asr
 from torch.nn import functional
 
 from asr.batching import pad

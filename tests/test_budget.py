@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import interrupted, run_asr, train_config
+from conftest import interrupted, train_config
+from processes import run_asr
 
 from asr.config import Config
 from asr.nn.encoder import AcousticModel

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import run_asr, train_config
+from conftest import train_config
+from processes import run_asr
 
 from asr.corpus import cache
 from asr.corpus.cache import beside_manifests, cached, use_cache

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import REPOSITORY, run_asr
+from conftest import REPOSITORY
 from planted import RATE, Corpus, encoded, run_check, sentence, speech, wav
+from processes import run_asr
 
 from asr.config import Config
 from asr.corpus import check_files

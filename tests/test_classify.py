@@ -13,8 +13,9 @@ import pytest
 import safetensors.torch
 import torch
 import yaml
-from conftest import fresh_recognizer, run_asr, train_config, with_augment
+from conftest import fresh_recognizer, train_config, with_augment
 from oracles import random_waveforms, randomise
+from processes import run_asr
 
 from asr.batching import pad
 from asr.classifier import Classifier

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import typer
-from conftest import fresh_recognizer, run_asr
+from conftest import fresh_recognizer
+from processes import run_asr
 from typer.testing import CliRunner
 
 import asr
@@ -55,7 +56,7 @@ def test_each_command_has_a_summary() -> None:
 
 
 def test_version() -> None:
-    done = run_asr("--version")
+    done = subprocess.run([sys.executable, "-m", "asr", "--version"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"asr {asr.__version__}\n", "")
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import interrupted, run_asr, train_config
+from conftest import interrupted, train_config
+from processes import run_asr
 
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, TrainingError

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import safetensors.torch
 import soundfile
-from conftest import run_asr
 from oracles import random_waveforms, randomise
+from processes import run_asr
 from test_beam import random_log_probs
 from test_fusion import CHARACTERS, TEXTS, UNITS, WEIGHTS, WORDS
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import run_asr
+from processes import run_asr
 from test_cli import run_without
 
 from asr import doctor

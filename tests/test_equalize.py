@@ -9,7 +9,8 @@ import pytest
 import scipy.signal
 import soundfile
 import torch
-from conftest import RATE, TONES, fresh_recognizer, run_asr, spell, train_config
+from conftest import RATE, TONES, fresh_recognizer, spell, train_config
+from processes import run_asr
 
 from asr import equalize as module
 from asr.classification import classify

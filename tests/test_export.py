@@ -8,8 +8,9 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from conftest import fresh_recognizer, run_asr
+from conftest import fresh_recognizer
 from oracles import random_waveforms, randomise
+from processes import run_asr
 
 from asr.batching import pad
 from asr.classifier import Classifier

@@ -53,7 +53,7 @@ def test_programs_that_write_one_file_do_not_meet(tmp_path: Path) -> None:
             for _ in range(100):
                 file.write(letter * 1000)
                 file.flush()
-            start.wait(10)
+            start.wait(60)
             assert len(list(tmp_path.glob("x.*.part"))) == 2 or path.exists()
 
     threads = [threading.Thread(target=write, args=(letter,)) for letter in (b"a", b"b")]
@@ -78,7 +78,7 @@ def test_a_pipe_is_written_and_not_replaced(tmp_path: Path) -> None:
     reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
     reader.start()
     write_whole(pipe, b"through")
-    reader.join(10)
+    reader.join(60)
     assert read == [b"through"] and pipe.is_fifo()
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import interrupted, run_asr, train_config
+from conftest import interrupted, train_config
+from processes import run_asr
 
 from asr.config import Config, TrainingConfig
 from asr.corpus.manifest import read_manifest, write_manifest

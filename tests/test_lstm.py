@@ -181,8 +181,8 @@ def test_the_steps_of_a_gpu_are_those_of_a_cpu() -> None:
     pytest.importorskip("triton", reason="no Triton, which comes with PyTorch on Linux")
     program = (
         "import torch; from asr.nn.kernels import lstm_cpu, lstm_cuda; "
-        "torch.manual_seed(0); lengths = torch.tensor([9, 4, 1]); "
-        "gates, above = torch.randn(3, 9, 2 * 4 * 48), torch.randn(3, 9, 2 * 48); other = gates.clone(); "
+        "torch.manual_seed(0); lengths = torch.tensor([5, 3, 1]); "
+        "gates, above = torch.randn(3, 5, 2 * 4 * 48), torch.randn(3, 5, 2 * 48); other = gates.clone(); "
         "biases, matrices = torch.randn(2, 4 * 48), list(torch.randn(2, 4 * 48, 48) / 5); "
         "ours = lstm_cuda.forward_steps(gates, biases, matrices, lengths); "
         "theirs = lstm_cpu.forward_steps(other, biases, matrices, lengths); "

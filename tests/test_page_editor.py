@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import soundfile
-from conftest import RATE, Served, served
+from conftest import PATIENCE, RATE, Served, served
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 pympi = pytest.importorskip("pympi")
@@ -41,7 +40,7 @@ def open_page(browser: Any, server: Served) -> Iterator[Callable[..., Any]]:
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(1000 * PATIENCE)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda request: wrong.extend([] if is_own(request.url) else [request.url]))
         page.goto(f"{server.url}/{address}")
@@ -83,7 +82,7 @@ def recording(work: Path, server: Served, request: pytest.FixtureRequest) -> str
     generator = np.random.default_rng(0)
     soundfile.write(work / name, 0.1 * generator.standard_normal(8 * RATE), RATE, subtype="PCM_16")
     body = {"version": "", "segments": SEGMENTS, "seconds": 1.0, "typed": False}
-    httpx.put(f"{server.url}/api/documents/{name}", json=body).raise_for_status()
+    server.request("PUT", f"/api/documents/{name}", json=body).raise_for_status()
     return name
 
 
@@ -121,7 +120,7 @@ def test_from_a_file_to_corrected_files(open_page: Callable[..., Any], work: Pat
     page = open_page()
     page.get_by_label("Add files").set_input_files(tmp_path / name)
     page.get_by_role("button", name=f"Transcribe {name}").click()
-    page.get_by_role("row", name=name).get_by_text("Draft").wait_for(timeout=60_000)
+    page.get_by_role("row", name=name).get_by_text("Draft").wait_for()
     page.get_by_role("link", name=name).click()
     field(page, 0).fill("ngá kwa ámilémba")
     field(page, 0).press("Enter")
@@ -275,9 +274,9 @@ def test_kept_text_does_not_overwrite_a_newer_version(
     )
     field(page, 0).fill("mine")
     state(page, "failed")
-    current = httpx.get(f"{server.url}/api/documents/{recording}").json()
+    current = server.get(f"/api/documents/{recording}").json()
     current["segments"][0]["text"] = "theirs"
-    httpx.put(f"{server.url}/api/documents/{recording}", json={**current, "seconds": 0}).raise_for_status()
+    server.request("PUT", f"/api/documents/{recording}", json={**current, "seconds": 0}).raise_for_status()
     page.on("dialog", lambda dialog: dialog.accept())
     page.unroute("**/api/documents/**")
     page.reload()
@@ -407,7 +406,7 @@ def test_transcribing_again_keeps_what_is_checked(open_page: Callable[..., Any],
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Transcribe what is not checked").click()
     page.get_by_role("menuitem").click()
-    page.get_by_role("status").get_by_text("Transcribed.").wait_for(timeout=60_000)
+    page.get_by_role("status").get_by_text("Transcribed.").wait_for()
     assert "checked by me" in texts(work, recording)
     assert "one two three" not in texts(work, recording)
     field(page, 0).focus()
@@ -508,7 +507,7 @@ def test_without_a_folder_one_recording_is_transcribed(browser: Any, serving_fol
         page = browser.new_page()
         page.goto(running.url)
         page.get_by_label("Open a recording").set_input_files(serving_folder / "7.wav")
-        text = page.locator(".lines").inner_text(timeout=60_000)
+        text = page.locator(".lines").inner_text(timeout=1000 * PATIENCE)
         assert text.strip()
         assert page.get_by_text("null").count() == 0
         with page.expect_download() as download:

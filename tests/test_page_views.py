@@ -2,7 +2,6 @@
 
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from conftest import RATE, spell
+from conftest import PATIENCE, RATE, spell, until
 
 from asr.corpus.manifest import read_manifest
 
@@ -36,14 +35,12 @@ def served(folder: Path) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the service did not start"
-        time.sleep(0.02)
+    until(lambda: server.started, "the service did not start")
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(30)
+        thread.join(PATIENCE)
 
 
 @pytest.fixture
@@ -117,7 +114,7 @@ def test_prompts_by_keyboard(
     page.locator(".prompt-text", has_text="שלום").wait_for()
     assert page.locator(".prompt-text").evaluate("(one) => getComputedStyle(one).direction") == "rtl"
     record(page)
-    page.get_by_text(re.compile(r"Recorded, 1\.\d s\.")).wait_for()
+    page.get_by_text(re.compile(r"Recorded, \d+\.\d s\.")).wait_for()
     page.get_by_text("2 of 3 recorded").wait_for()
     page.keyboard.press("p")
     page.wait_for_function("() => { const [one] = document.querySelectorAll('audio'); return one.currentTime > 0.2; }")
@@ -132,7 +129,7 @@ def test_prompts_by_keyboard(
     assert [utterance.text for utterance in utterances] == SENTENCES[:2]
     for utterance in utterances:
         samples, rate = soundfile.read(utterance.audio)
-        assert 0.9 < len(samples) / rate < 2.5 and np.abs(samples).max() > 0.2
+        assert 0.9 < len(samples) / rate < PATIENCE and np.abs(samples).max() > 0.2
         assert rate in (44100, 48000) and soundfile.info(utterance.audio).subtype == "PCM_16"
 
 
@@ -267,7 +264,7 @@ def test_views_fit_a_phone_and_have_names(view: str, browser: Any, open_page: Ca
     )
     assert nameless == []
     for button in page.locator("#view button:enabled:visible").all()[:20]:
-        button.click(trial=True, timeout=10_000)
+        button.click(trial=True)
     heights = page.locator("#view button:visible").evaluate_all("(all) => all.map((one) => one.offsetHeight)")
     assert all(height >= 40 for height in heights)
 

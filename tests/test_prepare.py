@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from conftest import run_asr
 from layouts import sound, touch, write
+from processes import run_asr
 
 from asr.config import Config
 from asr.corpus.amount import measure

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import run_asr
 from layouts import touch, write
+from processes import run_asr
 
 from asr.corpus.manifest import read_manifest
 from asr.corpus.prepare import Prepared, prepare

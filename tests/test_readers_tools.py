@@ -284,7 +284,7 @@ def test_hostile_xml_is_refused_soon(tmp_path: Path, name: str) -> None:
         (f'<?xml version="1.0" encoding="nonsense"?><{root}/>', "x[.]"),
     ):
         write(tmp_path / name, content)
-        start = time.monotonic()
+        start = time.process_time()
         with pytest.raises(SourceError, match=message):
             READERS[format].read(tmp_path / name)
-        assert time.monotonic() - start < 5
+        assert time.process_time() - start < 5

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import numpy as np
 import openai
 import pytest
 import soxr
-from live_service import RATE, Running, running, speech, write_models
+from conftest import PATIENCE
+from live_service import RATE, Running, run, running, speech
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
@@ -22,26 +23,15 @@ import asr
 from asr.recognition.turn_stream import open_stream
 from asr.serving.live.deltas import Deltas
 
-LIMITS = {"streams": 2, "first": 5.0, "silent": 20.0, "resting": 2.0, "block": 200_000}
+LIMITS = {"streams": 2, "first": 5.0, "silent": 20.0, "resting": 5.0, "block": 200_000}
 EVENT: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 ITEM = "conversation.item.input_audio_transcription"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("realtime")
-    write_models(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def service(folder: Path) -> Iterator[Running]:
-    with running(folder, limits=LIMITS) as started:
+def service(live_folder: Path) -> Iterator[Running]:
+    with running(live_folder, limits=LIMITS) as started:
         yield started
-
-
-def run(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    return asyncio.run(asyncio.wait_for(work(), 100))
 
 
 @asynccontextmanager
@@ -55,7 +45,7 @@ async def session(service: Running) -> AsyncIterator[AsyncRealtimeConnection]:
 
 async def received(connection: AsyncRealtimeConnection) -> Any:
     """Return the next event, which must be one that the client knows, with all fields that it needs."""
-    raw = await asyncio.wait_for(connection.recv_bytes(), 20)
+    raw = await asyncio.wait_for(connection.recv_bytes(), PATIENCE)
     EVENT.validate_json(raw)
     return connection.parse_event(raw)
 
@@ -78,7 +68,7 @@ async def append(connection: AsyncRealtimeConnection, content: bytes, size: int 
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
-def test_turns_are_found_and_transcribed(service: Running, folder: Path, name: str) -> None:
+def test_turns_are_found_and_transcribed(service: Running, live_folder: Path, name: str) -> None:
     """With turn detection of the service: each burst of sound is an item, in order, with its own text."""
     samples = at_24k(speech(3))
 
@@ -92,7 +82,7 @@ def test_turns_are_found_and_transcribed(service: Running, folder: Path, name: s
             assert (found.turn_detection.type, found.turn_detection.silence_duration_ms) == ("server_vad", 500)
             await append(connection, samples.tobytes())
             events = await until(connection, f"{ITEM}.completed", 3)
-        model = asr.load(folder / f"{name}.onnx")
+        model = asr.load(live_folder / f"{name}.onnx")
         previous = None
         for started, stopped, done in zip(
             *([event for event in events if event.type == kind] for kind in
@@ -123,9 +113,9 @@ def test_turns_are_found_and_transcribed(service: Running, folder: Path, name: s
     run(work)
 
 
-def test_a_client_that_commits_itself(service: Running, folder: Path) -> None:
+def test_a_client_that_commits_itself(service: Running, live_folder: Path) -> None:
     samples = speech(1)
-    expected = open_stream(asr.load(folder / "two.onnx"), RATE)
+    expected = open_stream(asr.load(live_folder / "two.onnx"), RATE)
     expected.feed(samples)
     text = expected.finish().text
 
@@ -215,7 +205,7 @@ def test_what_cannot_be_obeyed_changes_nothing(service: Running) -> None:
             assert json.loads(await socket.recv())["session"] == before
             for message in (0, 1):  # a session that has nothing to do ends after a stated time
                 if message == 0:
-                    assert "no message came for 2 s" in json.loads(await socket.recv())["error"]["message"]
+                    assert "no message came for 5 s" in json.loads(await socket.recv())["error"]["message"]
             await socket.wait_closed()
             assert socket.close_code == 1008
         for query, message in (
@@ -246,7 +236,7 @@ def test_the_older_shape(service: Running) -> None:
             await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
             kinds = []
             while not kinds or not kinds[-1].endswith("completed"):
-                kinds.append(json.loads(await asyncio.wait_for(socket.recv(), 20))["type"])
+                kinds.append(json.loads(await asyncio.wait_for(socket.recv(), PATIENCE))["type"])
             assert "conversation.item.created" in kinds and "conversation.item.added" not in kinds
 
     run(work)
@@ -259,19 +249,19 @@ def test_items_without_a_stream_fail_and_the_session_goes_on(service: Running) -
         manual = {"audio": {"input": {"turn_detection": None}}}
         sockets = [await connect(f"ws://{service.address}/v1/realtime") for _ in range(3)]
         audio = base64.b64encode(bytes(48_000)).decode()
-        for socket in sockets:
+        for number, socket in enumerate(sockets, start=1):
             await socket.recv()
             await socket.send(json.dumps({"type": "session.update", "session": manual}))
             await socket.recv()
             await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
-            await asyncio.sleep(0.2)
+            await service.streams(min(number, 2))
         for socket in (sockets[2], *sockets[:2], sockets[2]):
             if socket is sockets[2]:
                 await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
             await socket.send('{"type": "input_audio_buffer.commit"}')
         kinds: list[str] = []
         while len(kinds) < 2:
-            told = json.loads(await asyncio.wait_for(sockets[2].recv(), 20))
+            told = json.loads(await asyncio.wait_for(sockets[2].recv(), PATIENCE))
             if told["type"].startswith(ITEM):
                 kinds.append(told["type"])
                 assert told["type"].endswith("completed") or told["error"]["code"] == "busy"

@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 import pytest
 import soundfile
-from conftest import fresh_recognizer, run_asr
+from conftest import fresh_recognizer
 from onnx import TensorProto, helper, numpy_helper
 from oracles import random_waveforms
+from processes import run_asr
 from test_export import SETTINGS, config_of, trained
 
 import asr

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import RATE, REPOSITORY, run_asr, spell
+from conftest import RATE, REPOSITORY, spell
+from processes import run_asr
 
 from asr.api import load_classifier
 from asr.batching import pad

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import run_asr
+from processes import run_asr
 
 from asr.errors import ManifestError
 from asr.scoring.files import pair_files

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import run_asr
 from oracles import edit_distance
+from processes import run_asr
 from scipy.stats import binomtest
 
 from asr.errors import AsrError

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import RATE, run_asr
+from conftest import RATE
+from processes import run_asr
 
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import TrainingError

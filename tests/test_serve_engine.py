@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import PATIENCE
 from oracles import random_waveforms
 
 import asr
@@ -28,11 +29,17 @@ def run(folder: Path, work: Callable[[Engine], Awaitable[Any]], **options: Any) 
         engine = Engine({"two": folder / "two.onnx", "one": folder / "one.onnx"}, **options)
         try:
             await engine.start()
-            return await asyncio.wait_for(work(engine), 60)
+            return await asyncio.wait_for(work(engine), 5 * PATIENCE)
         finally:
             await engine.stop()
 
     return asyncio.run(main())
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Wait until `done` returns True; `run` sets the limit."""
+    while not done():
+        await asyncio.sleep(0.01)
 
 
 def test_answers_are_those_of_the_library(serving_folder: Path) -> None:
@@ -99,11 +106,9 @@ def test_a_process_that_dies_is_replaced(serving_folder: Path) -> None:
         os.kill(engine.pids[0], signal.SIGSTOP)
         call = asyncio.ensure_future(engine.align("two", serving_folder / "1.wav", "a"))
         for _ in range(2):
-            while not engine.busy:
-                await asyncio.sleep(0.01)
+            await until(lambda: engine.busy == 1)
             os.kill(engine.pids[0], signal.SIGKILL)
-            while engine.busy:
-                await asyncio.sleep(0.01)
+            await until(lambda: engine.busy == 0)
         with pytest.raises(WorkerLost):
             await call
 
@@ -146,37 +151,54 @@ def test_streams_answer_as_the_library(serving_folder: Path) -> None:
 
 
 def test_limits(serving_folder: Path) -> None:
-    """A full queue, a time limit, a caller that goes away, a stop that finishes what was taken."""
+    """A full queue, a time limit and a call without one, a caller that goes away, a stop that ends what was taken."""
     path = serving_folder / "0.wav"
+    patient, hasty = Limits(queue=4, timeout=5 * PATIENCE), Limits(queue=4, timeout=0.5)
 
     async def work(engine: Engine) -> Any:
+        def begin(count: int) -> list[asyncio.Future[Any]]:
+            return [asyncio.ensure_future(engine.transcribe("two", path)) for _ in range(count)]
+
+        async def is_late() -> None:
+            engine.limits = hasty
+            with pytest.raises(TimedOut, match=r"0\.5 s"):
+                await engine.transcribe("two", path)
+            engine.limits = patient
+
         (pid,) = engine.pids
         os.kill(pid, signal.SIGSTOP)
         try:
-            calls = [asyncio.ensure_future(engine.transcribe("two", path)) for _ in range(1)]
-            while not engine.busy:
-                await asyncio.sleep(0.01)
-            calls += [asyncio.ensure_future(engine.transcribe("two", path)) for _ in range(4)]
-            while engine.waiting < 4:
-                await asyncio.sleep(0.01)
+            await is_late()
+            assert engine.busy == 1  # nobody waits for what the process has
+            engine.limits = hasty
+            calls = [asyncio.ensure_future(engine.transcribe("two", path, patient=True))]
+            await until(lambda: engine.waiting == 1)
+            engine.limits = patient
+            calls += begin(3)
+            await until(lambda: engine.waiting == 4)
             with pytest.raises(Busy, match="4 requests wait"):
                 await engine.transcribe("two", path)
             calls.pop().cancel()
-            await asyncio.sleep(0.01)
+            await until(lambda: engine.waiting == 3)
+            await is_late()
             assert engine.waiting == 3
-            with pytest.raises(TimedOut, match="3 s"):
-                await calls[1]
         finally:
             os.kill(pid, signal.SIGCONT)
-        await asyncio.gather(*calls, return_exceptions=True)
-        last = [asyncio.ensure_future(engine.transcribe("two", path)) for _ in range(3)]
-        while engine.waiting + engine.busy < 3:
-            await asyncio.sleep(0.01)
-        await engine.stop()
-        return [one.result()[0].text for one in last]
+        found = [one.text for (one,) in await asyncio.gather(*calls)]
+        await until(lambda: engine.busy == 0)
+        os.kill(pid, signal.SIGSTOP)  # else the process could be done before the stop
+        try:
+            calls = begin(3)
+            await until(lambda: engine.waiting + engine.busy == 3)
+            stop = asyncio.ensure_future(engine.stop())
+            await asyncio.sleep(0)  # now it waits for what was taken
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await stop
+        return found + [one.result()[0].text for one in calls]
 
-    texts = run(serving_folder, work, limits=Limits(queue=4, timeout=3))
-    assert texts == [asr.load(serving_folder / "two.onnx").transcribe(path).text] * 3
+    texts = run(serving_folder, work, limits=patient)
+    assert texts == [asr.load(serving_folder / "two.onnx").transcribe(path).text] * 6
 
 
 def test_models_are_added(serving_folder: Path) -> None:

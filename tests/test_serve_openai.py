@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import openai
 import pytest
 from conftest import Served, served
@@ -104,7 +103,7 @@ def test_errors_have_their_shape(
     server: Served, serving_folder: Path, method: str, path: str, data: dict[str, str] | None, status: int, code: str
 ) -> None:
     files = {"file": ("a.wav", (serving_folder / "0.wav").read_bytes())} if data is not None else None
-    found = httpx.request(method, server.url + path, data=data, files=files)
+    found = server.request(method, path, data=data, files=files)
     assert found.status_code == status
     error = found.json()["error"]
     assert set(error) == {"message", "type", "param", "code"} and error["code"] == code
@@ -113,5 +112,5 @@ def test_errors_have_their_shape(
 def test_fields_that_are_not_known_are_ignored(server: Served, serving_folder: Path) -> None:
     fields = {"model": "two", "temperature": "0.3", "chunking_strategy": "auto", "include[]": "logprobs", "x": "y"}
     files = [("file", (serving_folder / "0.wav").open("rb")), ("other", ("b", b"123"))]
-    found = httpx.post(f"{server.url}/v1/audio/transcriptions", data=fields, files=files)
+    found = server.post("/v1/audio/transcriptions", data=fields, files=files)
     assert found.status_code == 200 and "text" in json.loads(found.text)

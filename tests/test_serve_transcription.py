@@ -6,7 +6,6 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,8 @@ import numpy as np
 import pytest
 import schemathesis
 import soundfile
-from conftest import Served, run_asr, served
+from conftest import PATIENCE, Served, refuses, served, until
+from processes import run_asr
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from typer.testing import CliRunner
 
@@ -43,7 +43,7 @@ def server(serving_folder: Path) -> Iterator[Served]:
 
 def post(server: Served, path: Path, address: str = "transcribe", **fields: object) -> httpx.Response:
     data = {name: str(value) for name, value in fields.items()}
-    return httpx.post(f"{server.url}/v1/{address}", data=data, files={"file": path.open("rb")}, timeout=60)
+    return server.post(f"/v1/{address}", data=data, files={"file": path.open("rb")})
 
 
 def test_json_has_all_that_the_library_has(server: Served, serving_folder: Path) -> None:
@@ -59,7 +59,7 @@ def test_json_has_all_that_the_library_has(server: Served, serving_folder: Path)
     channels = post(server, serving_folder / "stereo.wav", channels="split").json()["channels"]
     expected = [model.transcribe(serving_folder / "stereo.wav", channel=number).to_dict() for number in (1, 2)]
     assert channels == expected
-    raw = httpx.post(f"{server.url}/v1/transcribe?channels=2", content=(serving_folder / "stereo.wav").read_bytes())
+    raw = server.post("/v1/transcribe?channels=2", content=(serving_folder / "stereo.wav").read_bytes())
     assert raw.json() == {"model": "two", **expected[1]}
 
 
@@ -99,12 +99,11 @@ def test_no_file_of_the_machine_is_read(server: Served, serving_folder: Path, tm
     content = (serving_folder / "0.wav").read_bytes()
     for name in (str(tmp_path / "secret.wav"), f"../../../../..{tmp_path}/secret.wav", "..", ".", "", "a\\..\\b.wav"):
         for kind in ("eaf", "jsonl", "TextGrid"):
-            found = httpx.post(
-                f"{server.url}/v1/transcribe", data={"format": kind}, files={"file": (name, io.BytesIO(content))}
-            )
+            files = {"file": (name, io.BytesIO(content))}
+            found = server.post("/v1/transcribe", data={"format": kind}, files=files)
             assert found.status_code in (200, 400) and "secret" not in found.text.replace("secret.wav", "")
     for value in (str(serving_folder / "0.wav"), f"file://{serving_folder}/0.wav", "http://127.0.0.1:9/0.wav"):
-        found = httpx.post(f"{server.url}/v1/transcribe", data={"file": value, "url": value, "model": value})
+        found = server.post("/v1/transcribe", data={"file": value, "url": value, "model": value})
         assert found.status_code == 400 and "is not a recording" in found.text
 
 
@@ -130,20 +129,20 @@ def test_wrong_fields_are_named(server: Served, serving_folder: Path, fields: di
 
 
 def test_health_and_metrics(server: Served, serving_folder: Path) -> None:
-    assert httpx.get(f"{server.url}/health").json() == {"status": "ok"}
-    assert httpx.get(f"{server.url}/ready").json() == {"status": "ready", "workers": 1, "queue": 0}
+    assert server.get("/health").json() == {"status": "ok"}
+    assert server.get("/ready").json() == {"status": "ready", "workers": 1, "queue": 0}
     post(server, serving_folder / "0.wav")
-    text = httpx.get(f"{server.url}/metrics").text
+    text = server.get("/metrics").text
     for name in ("asr_requests_total", "asr_audio_seconds_total", "asr_latency_seconds_sum", "asr_batch_size_count",
                  "asr_queue_length 0.0", "asr_workers 1.0"):  # fmt: skip
         assert name in text
-    httpx.get(f"{server.url}/{'x' * 50}")  # an address that a client invents makes no metric of its own
-    assert "xxx" not in httpx.get(f"{server.url}/metrics").text
+    server.get(f"/{'x' * 50}")  # an address that a client invents makes no metric of its own
+    assert "xxx" not in server.get("/metrics").text
 
 
 def test_the_openapi_document_is_true(server: Served) -> None:
     """Schemathesis makes requests of the document, right and wrong ones, and compares the answers with it."""
-    document = httpx.get(f"{server.url}/openapi.json").json()
+    document = server.get("/openapi.json").json()
     assert {"/v1/audio/transcriptions", "/v1/transcribe", "/v1/align", "/v1/models"} <= set(document["paths"])
     assert "HTTPValidationError" not in str(document)
     schema = schemathesis.openapi.from_dict(document)
@@ -180,13 +179,13 @@ def check(strategy: object, server: Served) -> list[str]:
 
 def test_pages_of_other_sites_are_refused(server: Served, serving_folder: Path) -> None:
     """Neither by a form of another site, nor under a name that leads to this machine."""
-    url, files = f"{server.url}/v1/transcribe", {"file": (serving_folder / "0.wav").read_bytes()}
-    assert httpx.post(url, files=files, headers={"Origin": "https://evil.example"}).status_code == 403
-    assert httpx.post(url, files=files, headers={"Origin": "null"}).status_code == 403
-    assert httpx.post(url, files=files, headers={"Origin": server.url}).status_code == 200
-    allowed = httpx.post(url, files=files, headers={"Origin": "https://page.example"})
+    path, files = "/v1/transcribe", {"file": (serving_folder / "0.wav").read_bytes()}
+    assert server.post(path, files=files, headers={"Origin": "https://evil.example"}).status_code == 403
+    assert server.post(path, files=files, headers={"Origin": "null"}).status_code == 403
+    assert server.post(path, files=files, headers={"Origin": server.url}).status_code == 200
+    allowed = server.post(path, files=files, headers={"Origin": "https://page.example"})
     assert allowed.status_code == 200 and allowed.headers["access-control-allow-origin"] == "https://page.example"
-    plain = httpx.get(f"{server.url}/v1/models", headers={"Origin": "https://evil.example"})
+    plain = server.get("/v1/models", headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in plain.headers
     for host, status in (
         ("evil.example", 403),
@@ -195,22 +194,22 @@ def test_pages_of_other_sites_are_refused(server: Served, serving_folder: Path) 
         ("[::1]:80", 200),
         ("", 403),
     ):
-        assert httpx.get(f"{server.url}/v1/models", headers={"Host": host}).status_code == status
+        assert server.get("/v1/models", headers={"Host": host}).status_code == status
 
 
 def test_keys(serving_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(f"# ours\n{KEY}\nanother-key-0123456789\n")
     with served(serving_folder / "two.onnx", "--api-key-file", tmp_path / "keys") as server:
-        models = f"{server.url}/v1/models"
-        refused = httpx.get(models)
+        models = "/v1/models"
+        refused = server.get(models)
         assert refused.status_code == 401 and refused.json()["error"]["code"] == "invalid_api_key"
         for given in ("Bearer", "Bearer wrong", f"Bearer {KEY}x", KEY, "Basic !!!", "Bearer \xe9"):
-            assert httpx.get(models, headers={"Authorization": given.encode("latin-1")}).status_code == 401
-        assert httpx.get(models, headers={"Authorization": f"Bearer {KEY}"}).status_code == 200
-        assert httpx.get(models, auth=("anybody", KEY)).status_code == 200  # as browsers do
-        assert httpx.get(f"{server.url}/metrics").status_code == 401
-        assert httpx.get(f"{server.url}/openapi.json").status_code == 401
-        assert httpx.get(f"{server.url}/health").status_code == 200
+            assert server.get(models, headers={"Authorization": given.encode("latin-1")}).status_code == 401
+        assert server.get(models, headers={"Authorization": f"Bearer {KEY}"}).status_code == 200
+        assert server.get(models, auth=("anybody", KEY)).status_code == 200  # as browsers do
+        assert server.get("/metrics").status_code == 401
+        assert server.get("/openapi.json").status_code == 401
+        assert server.get("/health").status_code == 200
         assert KEY not in server.said
     for content, message in (("", "holds no key"), ("short\n", "16 characters")):
         (tmp_path / "keys").write_text(content)
@@ -252,16 +251,13 @@ def test_a_stop_finishes_what_was_taken(serving_folder: Path) -> None:
         (worker,) = server.workers
         worker.suspend()
         calls = [pool.submit(post, server, serving_folder / f"{number}.wav") for number in range(4)]
-        while httpx.get(f"{server.url}/ready").json()["queue"] < 3:
-            time.sleep(0.05)
+        until(lambda: server.taken() == 4)
         server.process.send_signal(signal.SIGTERM)
         worker.send_signal(signal.SIGTERM)  # as systemd does, to all processes of a service
-        time.sleep(0.5)
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{server.url}/health")
+        until(lambda: refuses(server.url))
         worker.resume()
         assert [call.result().status_code for call in calls] == [200] * 4
-        assert server.process.wait(20) in (0, -signal.SIGTERM)
+        assert server.process.wait(PATIENCE) in (0, -signal.SIGTERM)
         assert "Traceback" not in server.said
 
 
@@ -271,7 +267,7 @@ def test_ctrl_c_is_quiet(serving_folder: Path) -> None:
         lines = len(server.lines)
         for process in (*server.workers, server.process):
             process.send_signal(signal.SIGINT)
-        assert server.process.wait(20) == 0
+        assert server.process.wait(PATIENCE) == 0
         assert server.lines[lines:] == []
 
 
@@ -308,18 +304,11 @@ def test_tls_and_other_computers(serving_folder: Path, tmp_path: Path) -> None:
         url = server.url.replace("0.0.0.0", "localhost")
         assert url.startswith("https://")
         context = ssl.create_default_context(cafile=certificate)
-        assert httpx.get(f"{url}/ready", verify=context).status_code == 200
-        until_said(server, "whoever reaches this address can use it")
+        assert httpx.get(f"{url}/ready", verify=context, timeout=PATIENCE).status_code == 200
+        until(lambda: "whoever reaches this address can use it" in server.said)
         assert "without TLS" not in server.said
     with served(model, "--host", "0.0.0.0") as server:
-        until_said(server, "browsers give the microphone only to https and localhost")
-
-
-def until_said(server: Served, text: str) -> None:
-    end = time.monotonic() + 10
-    while text not in server.said:
-        assert time.monotonic() < end, server.said
-        time.sleep(0.05)
+        until(lambda: "browsers give the microphone only to https and localhost" in server.said)
 
 
 def test_a_list_of_terms_is_told_from_a_sentence() -> None:

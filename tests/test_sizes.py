@@ -5,7 +5,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import run_asr, train_config
+from conftest import train_config
+from processes import run_asr
 
 from asr.config import AugmentConfig, Config
 from asr.text import Units

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, run_asr
+from conftest import REPOSITORY
+from processes import run_asr
 
 from asr.errors import AsrError
 from asr.scoring.summary import Summary, summarise

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import fresh_recognizer, run_asr, train_config
+from conftest import fresh_recognizer, train_config
+from processes import run_asr
 from test_align import say
 from typer.testing import CliRunner
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import run_asr, train_config, without_chance
+from conftest import train_config, without_chance
+from processes import run_asr
 from torch.nn.utils import parameters_to_vector
 
 import asr

@@ -180,17 +180,19 @@ class Engine:
         *,
         heard: Heard | None = None,
         remarks: list[str] | None = None,
+        patient: bool = False,
     ) -> list[Transcript]:
         """Transcribe a recording: a transcript, or one for each channel if they are split.
 
-        `heard` is called after each segment; `remarks` gets what was noticed while the recording was read. Raises
-        AsrError for input that is wrong, UnknownModel, Busy, TimedOut, or WorkerLost.
+        `heard` is called after each segment; `remarks` gets what was noticed while the recording was read. A `patient`
+        call has no limit of time. Raises AsrError for input that is wrong, UnknownModel, Busy, TimedOut, or WorkerLost.
         """
-        return await self._run(model, audio, self._with_defaults(options or Options()), None, heard, remarks)
+        seconds = None if patient else self.limits.timeout
+        return await self._run(model, audio, self._with_defaults(options or Options()), None, heard, remarks, seconds)
 
     async def align(self, model: str, audio: Path, text: str) -> "Alignment":
         """Find when each word of a text is spoken. Raises the errors of `transcribe`."""
-        return await self._run(model, audio, Options(), text)
+        return await self._run(model, audio, Options(), text, None, None, self.limits.timeout)
 
     async def open_stream(self, model: str, sample_rate: int) -> EngineStream:
         """Begin a stream at a rate in Hz. Raises UnknownModel, Busy, or WorkerLost."""
@@ -265,8 +267,9 @@ class Engine:
         audio: Path,
         options: Options,
         text: str | None,
-        heard: Heard | None = None,
-        remarks: list[str] | None = None,
+        heard: Heard | None,
+        remarks: list[str] | None,
+        seconds: float | None,
     ) -> Any:
         info = self.info(model)
         size = (await asyncio.to_thread(audio.stat)).st_size
@@ -277,7 +280,7 @@ class Engine:
         self._waiting[lane].append(job)
         self._dispatch()
         try:
-            async with asyncio.timeout(self.limits.timeout):
+            async with asyncio.timeout(seconds):
                 value = await answer
         except TimeoutError:
             raise self._timed_out() from None

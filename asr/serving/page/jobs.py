@@ -121,7 +121,7 @@ class Jobs:
         options = Options(nbest=_CHOICES, salvage=salvage)
         while True:
             try:
-                return await self._engine.transcribe(model, audio, options, heard=heard)
+                return await self._engine.transcribe(model, audio, options, heard=heard, patient=True)
             except Busy:
                 await asyncio.sleep(_PAUSE)
 
