@@ -1,20 +1,26 @@
 """The hardware of a training run: processes, devices, number formats, memory."""
 
 import ctypes
+import functools
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import TypeVar
 
 import psutil
 import torch
+import torch.distributed as dist
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 
 from asr.device import choose_device
 from asr.errors import AsrError
 
+_LONGEST_WAIT = timedelta(days=7)  # of other processes, while the main process packs data or evaluates
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # constants of glibc's malloc.h
+_Value = TypeVar("_Value")
 
 
 def processes() -> PartialState:
@@ -22,6 +28,7 @@ def processes() -> PartialState:
 
     The device is CUDA or the CPU, because PyTorch has a CTC loss for no other device.
     """
+    _choose_network()
     return PartialState(cpu=not torch.cuda.is_available())
 
 
@@ -31,6 +38,7 @@ def use_device(name: str) -> None:
     Raises AsrError for a device that this machine does not have, and for one GPU under several processes.
     """
     device = choose_device(name)
+    _choose_network()
     state = PartialState(cpu=device.type == "cpu")
     if device.index is not None:
         if state.num_processes > 1:
@@ -42,17 +50,61 @@ def use_device(name: str) -> None:
         state.device = device
 
 
+@functools.cache
+def _choose_network() -> None:
+    """Make gloo use the network interface that leads to the main host, unless GLOO_SOCKET_IFNAME names another one.
+
+    Without the variable, gloo takes the address of the host's name, which often is 127.0.1.1.
+    """
+    environment = os.environ
+    if environment.get("WORLD_SIZE") == environment.get("LOCAL_WORLD_SIZE") or "GLOO_SOCKET_IFNAME" in environment:
+        return
+    with suppress(OSError, KeyError, ValueError):
+        address, port = environment["MASTER_ADDR"], int(environment["MASTER_PORT"])
+        family, kind, *_, place = socket.getaddrinfo(address, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(place)  # sends nothing, but chooses the interface
+            own = probe.getsockname()[0]
+        for name, addresses in psutil.net_if_addrs().items():
+            if any(one.address.partition("%")[0] == own for one in addresses):
+                environment["GLOO_SOCKET_IFNAME"] = name
+
+
+@functools.cache
+def _waiting_group() -> "dist.ProcessGroup | None":
+    """Return a group of all processes that may wait long, and whose calls fail at once if a process ends.
+
+    NCCL waits for ten minutes at most, and does not notice that another process has ended.
+    """
+    return dist.new_group(backend="gloo", timeout=_LONGEST_WAIT)
+
+
+def gather(value: _Value) -> list[_Value]:
+    """Return the values of all processes, by rank, in every process."""
+    values = [value] * processes().num_processes
+    if len(values) > 1:
+        dist.all_gather_object(values, value, group=_waiting_group())
+    return values
+
+
+def from_main_process(value: _Value) -> _Value:
+    """Return the value of the main process in every process."""
+    values = [value]
+    if processes().num_processes > 1:
+        dist.broadcast_object_list(values, src=0, group=_waiting_group())
+    return values[0]
+
+
 def in_main_process(act: Callable[[], None]) -> None:
     """Call `act` in the main process while the other processes wait; raise its AsrError in every process."""
-    errors: list[AsrError | None] = [None]
+    error: AsrError | None = None
     if processes().is_main_process:
         try:
             act()
-        except AsrError as error:
-            errors = [error]
-    (raised,) = broadcast_object_list(errors)
-    if raised is not None:
-        raise raised
+        except AsrError as raised:
+            error = raised
+    if (error := from_main_process(error)) is not None:
+        raise error
 
 
 @contextmanager
