@@ -4,13 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
 
 PROCESSES = 2
-WORKER = '''
+WORKER = """
 import json, os, sys
 from pathlib import Path
 from asr.errors import ManifestError, TrainingError
@@ -48,7 +47,8 @@ attempt("main fails", lambda: agreement.in_turn(fails_in(0)))
 attempt("main fails alone", lambda: in_main_process(fails_in(0)))
 attempt("other fails", lambda: agreement.in_turn(fails_in(1)))
 attempt("equal", lambda: agreement.agree({"training.epochs": 3}))
-attempt("unequal", lambda: agreement.agree({"training.epochs": 3 + rank, "data.train": "a", **({"asr": 1} if rank else {})}))
+facts = {"training.epochs": 3 + rank, "data.train": "a", **({"asr": 1} if rank else {})}
+attempt("unequal", lambda: agreement.agree(facts))
 shared, own = folder / "shared", folder / f"own-{rank}"
 shared.mkdir(exist_ok=True)
 own.mkdir()
@@ -60,7 +60,7 @@ with agreement.ending_together():
     if rank == 1:
         raise TrainingError("cuda:1 has too little memory")
     gather(rank)
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ Processes that differ would wait for each other for ever, or train a model that 
 processes must have in common is compared before the first step, and an error of one process is the error of all.
 """
 
-import os
 import socket
 import time
 import uuid
@@ -18,7 +17,7 @@ import torch.distributed as dist
 
 from asr.errors import AsrError, TrainingError, explain
 from asr.files import write_whole
-from asr.training.hardware import from_main_process, gather, in_main_process, processes
+from asr.training.hardware import from_main_process, gather, in_main_process, job_store, processes
 
 _NAMED = 5  # differences named one by one before the rest are counted
 _PATIENCE = 20.0  # seconds until a new file must be visible on all hosts; network file systems keep old listings
@@ -102,15 +101,16 @@ def ending_together() -> Iterator[None]:
     if processes().num_processes == 1:
         yield
         return
-    key = from_main_process(uuid.uuid4().hex)  # the store outlives this attempt of an elastic job
+    key = ""
     try:
+        key = from_main_process(uuid.uuid4().hex)  # the store outlives this attempt of an elastic job
         yield
     except Exception as error:
         if _is_of_others(error):
             raise TrainingError(_message(key)) from None
         told = explain(error, "training") or f"{type(error).__name__}: {error}"
         with suppress(Exception):  # the message is a help; the others end without it too
-            _store().set(key, f"{_name()}: {told}")
+            job_store(_ANSWER).set(key, f"{_name()}: {told}")
         raise
 
 
@@ -122,19 +122,13 @@ def _is_of_others(error: Exception) -> bool:
 def _message(key: str) -> str:
     """Return why another process has ended."""
     with suppress(Exception):
-        store = _store()
+        store = job_store(_ANSWER)
         if store.check([key]):
             return store.get(key).decode()
     return (
         "another process of this run was killed, or its host was lost; its own messages may say why. The same command "
         "continues from the last checkpoint"
     )
-
-
-def _store() -> dist.TCPStore:
-    """Connect to the store of the job; torchrun's own process serves it, so that it outlives a process that fails."""
-    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return dist.TCPStore(address, port, timeout=_ANSWER, wait_for_workers=False)
 
 
 def _name() -> str:

@@ -1,5 +1,6 @@
 """The folder of a run: one training at a time; no results lost without a word; a run that is extended."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from asr.wording import counted
 
 CONFIG_FILE = "config.yaml"
 _LOCK_FILE = ".training.lock"
+_LEASE = 120.0  # seconds until a network file system frees the lock of a host that was lost; an elastic job restarts
 _RESULTS = (
     MODEL_FILE,
     BEST_FILE,
@@ -56,7 +58,7 @@ def claimed(out: Path) -> Iterator[None]:
     def acquire() -> None:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_LEASE if int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) else 0)
         except Timeout:
             raise TrainingError(
                 f"{out}: another training is running in this folder; wait until it ends, or name another folder"

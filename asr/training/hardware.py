@@ -5,6 +5,8 @@ import functools
 import os
 import socket
 import sys
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -18,6 +20,7 @@ from accelerate import PartialState
 from asr.device import choose_device
 from asr.errors import AsrError
 
+_JOINED = timedelta(minutes=10)  # in which all processes of a job begin, and compute their share of a step
 _LONGEST_WAIT = timedelta(days=7)  # of other processes, while the main process packs data or evaluates
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # constants of glibc's malloc.h
 _Value = TypeVar("_Value")
@@ -28,8 +31,7 @@ def processes() -> PartialState:
 
     The device is CUDA or the CPU, because PyTorch has a CTC loss for no other device.
     """
-    _choose_network()
-    return PartialState(cpu=not torch.cuda.is_available())
+    return _join(cpu=not torch.cuda.is_available())
 
 
 def use_device(name: str) -> None:
@@ -38,8 +40,7 @@ def use_device(name: str) -> None:
     Raises AsrError for a device that this machine does not have, and for one GPU under several processes.
     """
     device = choose_device(name)
-    _choose_network()
-    state = PartialState(cpu=device.type == "cpu")
+    state = _join(cpu=device.type == "cpu")
     if device.index is not None:
         if state.num_processes > 1:
             raise AsrError(
@@ -48,6 +49,59 @@ def use_device(name: str) -> None:
             )
         torch.cuda.set_device(device)
         state.device = device
+
+
+def _join(*, cpu: bool) -> PartialState:
+    """Join the other processes of the job, if there are any. Raises AsrError if they do not come."""
+    _choose_network()
+    try:
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and not dist.is_initialized():
+            rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+            if size > 1:
+                store = _store_of_attempt(rank, size)
+                dist.init_process_group(
+                    "gloo" if cpu else "nccl", store=store, rank=rank, world_size=size, timeout=_JOINED
+                )
+        return PartialState(cpu=cpu, timeout=_JOINED)
+    except dist.DistError as error:
+        raise AsrError(
+            f"the other processes of this run do not answer ({str(error).splitlines()[0]}); the messages on their "
+            "hosts may say why. If hosts have several networks, name one in GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME"
+        ) from None
+
+
+def job_store(timeout: timedelta) -> dist.TCPStore:
+    """Connect to the store of the job, which must answer within `timeout`.
+
+    The store of an elastic job is torchrun's own, and outlives all processes of the run.
+    """
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return dist.TCPStore(address, port, is_master=False, timeout=timeout, wait_for_workers=False)
+
+
+def _store_of_attempt(rank: int, size: int) -> dist.Store:
+    """Return the part of the job's store that belongs to this attempt of an elastic job.
+
+    torchrun starts the processes again with the store of the last attempt, in which the addresses of dead processes
+    stand. So each process shows a fresh name, and the main process answers it with the name of the attempt.
+    """
+    store, name = job_store(_JOINED), uuid.uuid4().hex
+    if rank > 0:
+        store.set(f"asr/here/{rank}", name)
+        attempt = store.get(f"asr/attempt/{name}").decode()  # waits for the main process of this attempt
+        store.set(f"asr/joined/{attempt}/{rank}", "")
+        return dist.PrefixStore(attempt, store)
+    missing, end = set(range(1, size)), time.monotonic() + _JOINED.total_seconds()
+    while missing:
+        if time.monotonic() > end:
+            raise dist.DistStoreError(f"{len(missing)} of {size} processes are missing")
+        for other in sorted(missing):
+            if store.check([f"asr/here/{other}"]):  # the name may still be that of a dead process
+                store.set(f"asr/attempt/{store.get(f'asr/here/{other}').decode()}", name)
+            if store.check([f"asr/joined/{name}/{other}"]):
+                missing.remove(other)
+        time.sleep(0.02)
+    return dist.PrefixStore(name, store)
 
 
 @functools.cache

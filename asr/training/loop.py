@@ -143,7 +143,7 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path, *, begun: float | N
             say(f"{why}: saved a checkpoint in {out}; the same command resumes from it")
             raise KeyboardInterrupt
 
-    with ProgressBar("training", steps, done=at.step) as bar, StopSignals() as stop:
+    with ProgressBar("training", steps, done=at.step, shown=rank == 0) as bar, StopSignals() as stop:
         if device.type == "cuda" and at.step < steps:  # learn now, not after an hour, that a batch does not fit
             random, carried = random_state(), task.state()
             gradients.of(task.heaviest([batch for plan in plans for batch in plan]))
