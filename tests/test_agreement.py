@@ -46,9 +46,9 @@ attempt("in turn", lambda: agreement.in_turn(finds_what_the_first_wrote))
 attempt("main fails", lambda: agreement.in_turn(fails_in(0)))
 attempt("main fails alone", lambda: in_main_process(fails_in(0)))
 attempt("other fails", lambda: agreement.in_turn(fails_in(1)))
-attempt("equal", lambda: agreement.agree({"training.epochs": 3}))
+attempt("equal", lambda: agreement.agree(lambda: {"training.epochs": 3}))
 facts = {"training.epochs": 3 + rank, "data.train": "a", **({"asr": 1} if rank else {})}
-attempt("unequal", lambda: agreement.agree(facts))
+attempt("unequal", lambda: agreement.agree(lambda: facts))
 shared, own = folder / "shared", folder / f"own-{rank}"
 shared.mkdir(exist_ok=True)
 own.mkdir()

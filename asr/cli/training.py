@@ -149,16 +149,17 @@ def selftest(
 @contextmanager
 def _one_job(device: str | None) -> Iterator[None]:
     """Join the other processes of torchrun, if there are any, so that an error of one process ends all of them."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if "WORLD_SIZE" not in os.environ:
         yield
         return
     from asr.training.agreement import ending_together
-    from asr.training.hardware import use_device
+    from asr.training.hardware import leave, use_device
 
     if device is not None:
         use_device(device)
     with ending_together():
         yield
+    leave()
 
 
 def _shorten_busy_waiting() -> None:

@@ -45,11 +45,14 @@ def in_turn(act: Callable[[], _Result]) -> _Result:
     return found[0]
 
 
-def agree(facts: Mapping[str, Any]) -> None:
-    """Raise TrainingError in every process if a fact differs between processes; name the fact, values and hosts."""
+def agree(facts: Callable[[], Mapping[str, Any]]) -> None:
+    """Raise TrainingError in every process if a fact differs between processes; name the fact, values and hosts.
+
+    One process needs no `facts`, which may take long to compute.
+    """
     if processes().num_processes == 1:
         return
-    everywhere = gather((_name(), {fact: str(value) for fact, value in facts.items()}))
+    everywhere = gather((_name(), {fact: str(value) for fact, value in facts().items()}))
     first_name, first = everywhere[0]
     differences = []
     for fact in dict.fromkeys(fact for _, its_facts in everywhere for fact in its_facts):
@@ -107,7 +110,7 @@ def ending_together() -> Iterator[None]:
         yield
     except Exception as error:
         if _is_of_others(error):
-            raise TrainingError(_message(key)) from None
+            raise TrainingError(_message(key, error)) from None
         told = explain(error, "training") or f"{type(error).__name__}: {error}"
         with suppress(Exception):  # the message is a help; the others end without it too
             job_store(_ANSWER).set(key, f"{_name()}: {told}")
@@ -119,15 +122,15 @@ def _is_of_others(error: Exception) -> bool:
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
-def _message(key: str) -> str:
-    """Return why another process has ended."""
+def _message(key: str, error: Exception) -> str:
+    """Return why another process has ended: its message, or that it left none before `error`."""
     with suppress(Exception):
         store = job_store(_ANSWER)
         if store.check([key]):
             return store.get(key).decode()
     return (
         "another process of this run was killed, or its host was lost; its own messages may say why. The same command "
-        "continues from the last checkpoint"
+        f"continues from the last checkpoint ({str(error).splitlines()[0]})"
     )
 
 

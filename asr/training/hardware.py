@@ -70,6 +70,12 @@ def _join(*, cpu: bool) -> PartialState:
         ) from None
 
 
+def leave() -> None:
+    """Leave the job, after the last computation of all processes."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def job_store(timeout: timedelta) -> dist.TCPStore:
     """Connect to the store of the job, which must answer within `timeout`.
 

@@ -229,7 +229,8 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path, *, begun: float | N
             (out / BEST_FILE).replace(out / MODEL_FILE)
         checkpoints.remove()
     accelerator.wait_for_everyone()
-    accelerator.end_training()
+    for tracker in accelerator.trackers:  # `end_training` would also end the group, which callers still need
+        tracker.finish()
     best, name = kept_row(at.log, task.criterion), CRITERION_NAMES[task.criterion]
     say(f"stopped after epoch {at.log[-1]['epoch']} of {at.epochs}: {reason()}")
     say(

@@ -63,7 +63,7 @@ def train(
     begun = time.monotonic() if begun is None else begun
     asked = {"--strict": strict, "--overwrite": overwrite, "--extend": extend}
     with ending_together(), claimed(out):
-        agree(program()["versions"] | flatten(config.model_dump(mode="json")) | asked)
+        agree(lambda: _versions() | flatten(config.model_dump(mode="json")) | asked)
         share(out)
         if extend:
             before, config = extended(out, config)
@@ -71,7 +71,7 @@ def train(
             refuse_finished(out)
         task = _planned_task(config, out, strict=strict, replan=overwrite and is_finished(out))
         config = task.config
-        agree(_facts(task))
+        agree(lambda: _facts(task))
         checkpoints = checkpoints_of(task, config.training, out)
         if extend:
             in_main_process(lambda: extend_run(checkpoints, before, task))
@@ -124,6 +124,15 @@ def _planned_task(config: Config, out: Path, *, strict: bool, replan: bool) -> S
     say(describe(task.model, task.data))
     say(f"a model that ignores the audio would reach a loss of {task.baseline_loss:.3f} nats per {task.target}")
     return task
+
+
+def _versions() -> dict[str, Any]:
+    """Return the versions on which numbers depend."""
+    of_program = program()
+    return {
+        **{f"the version of {name}": of_program["versions"][name] for name in ("asr", "torch")},
+        "the commit of asr": of_program["git_commit"],
+    }
 
 
 def _facts(task: SpeechTask[Any, Any]) -> dict[str, Any]:
