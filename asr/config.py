@@ -27,7 +27,7 @@ _PATHS = (
 )
 _ADDED = {
     "data": ("train_on_empty",),
-    "training": ("kernels",),
+    "training": ("kernels", "parts"),
 }  # settings younger than the first checkpoints: see `Config.fingerprint`
 
 
@@ -323,6 +323,14 @@ class TrainingConfig(_Section):
         le=10**6,
         description="most utterances in a batch (default: chosen by the number of utterances)",
     )
+    parts: int = Field(
+        default=1,
+        ge=1,
+        le=10**6,
+        repr=False,  # not part of the fingerprints of older language-model checkpoints
+        description="parts into which each process divides its share of a batch, to save memory; the loss stays that "
+        "of the whole batch (default: 1)",
+    )
     learning_rate: float = Field(
         default=2e-3, gt=0, le=1, description="highest learning rate, reached after warm-up (default: 0.002)"
     )
@@ -357,7 +365,7 @@ class TrainingConfig(_Section):
     )
     kernels: Literal["auto", "torch"] = Field(
         default="auto",
-        repr=False,  # part of the fingerprints of older language-model checkpoints
+        repr=False,  # not part of the fingerprints of older language-model checkpoints
         description="LSTM code in training: `auto` uses our compiled steps where they run, `torch` uses nn.LSTM, which "
         "is slower (default: auto)",
     )

@@ -80,12 +80,20 @@ class _ElapsedColumn(ProgressColumn):
 class ProgressBar:
     """A progress display: `with ProgressBar("packing", total=300) as bar: … bar.advance()`.
 
-    `total` is None for a task of unknown length. `done` counts the steps that an earlier run has done.
+    `total` is None for a task of unknown length. `done` counts the steps that an earlier run has done. A display that
+    is not `shown` prints nothing, as one of several processes that do the task together.
     """
 
     def __init__(
-        self, title: str, total: int | None, *, done: float = 0.0, clock: Callable[[], float] = time.monotonic
+        self,
+        title: str,
+        total: int | None,
+        *,
+        done: float = 0.0,
+        shown: bool = True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._shown = shown
         self._console = Console(stderr=True)
         self._title, self._total, self._done, self._note = title, total, done, ""
         self._remaining = RemainingTime(total, done=done, clock=clock)
@@ -94,7 +102,7 @@ class ProgressBar:
         self._bar: Progress | None = None
 
     def __enter__(self) -> "ProgressBar":
-        if self._console.is_terminal:
+        if self._shown and self._console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -129,7 +137,7 @@ class ProgressBar:
         self._remaining.advance(steps)
         if self._bar is not None:
             self._bar.update(self._task, advance=steps, note=self._note, eta=self._eta())
-        elif self._clock() - self._last_line > LOG_INTERVAL:
+        elif self._shown and self._clock() - self._last_line > LOG_INTERVAL:
             self._last_line = self._clock()
             count = f"{self._done:.0f}" if self._total is None else f"{self._done:.0f}/{self._total}"
             self.print(" ".join(filter(None, (self._title, count, self._note, self._eta()))))

@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -103,26 +105,28 @@ def train(
         overrides.append(f"training.seed={seed}")
     if budget is not None:
         overrides.append(f"training.budget_minutes={_minutes(budget)}")
-    settings = Config.load(config, overrides)
-    from asr.cli.next_step import after_training
-    from asr.training.hardware import use_device
-    from asr.training.train import dry_run as forecast
-    from asr.training.train import train as train_model
+    with _one_job(device):
+        settings = Config.load(config, overrides)
+        from asr.cli.next_step import after_training
+        from asr.training.hardware import processes, use_device
+        from asr.training.train import dry_run as forecast
+        from asr.training.train import train as train_model
 
-    if device is not None:
-        use_device(device)
-    name = config.resolve().parent.name if config.stem == "config" else config.stem
-    folder, options = out or Path("runs") / name, {"strict": strict, "overwrite": overwrite, "extend": extend}
-    if dry_run:
-        print("\n".join(forecast(settings, folder, **options)))
-    elif folds is not None:
-        from asr.training.cross_validation import train_on_folds
+        if device is not None:
+            use_device(device)
+        name = config.resolve().parent.name if config.stem == "config" else config.stem
+        folder, options = out or Path("runs") / name, {"strict": strict, "overwrite": overwrite, "extend": extend}
+        if dry_run:
+            print("\n".join(forecast(settings, folder, **options)))
+        elif folds is not None:
+            from asr.training.cross_validation import train_on_folds
 
-        train_on_folds(settings, folder, folds=folds, say=tell, overwrite=overwrite)
-        after_training(settings, folder)
-    else:
-        train_model(settings, folder, **options, begun=begun)
-        after_training(settings, folder)
+            train_on_folds(settings, folder, folds=folds, say=tell, overwrite=overwrite)
+            after_training(settings, folder)
+        else:
+            train_model(settings, folder, **options, begun=begun)
+            if processes().is_main_process:
+                after_training(settings, folder)
 
 
 def selftest(
@@ -140,6 +144,22 @@ def selftest(
 
     run_selftest(manifest, print)
     after_testing(manifest)
+
+
+@contextmanager
+def _one_job(device: str | None) -> Iterator[None]:
+    """Join the other processes of torchrun, if there are any, so that an error of one process ends all of them."""
+    if "WORLD_SIZE" not in os.environ:
+        yield
+        return
+    from asr.training.agreement import ending_together
+    from asr.training.hardware import leave, use_device
+
+    if device is not None:
+        use_device(device)
+    with ending_together():
+        yield
+    leave()
 
 
 def _shorten_busy_waiting() -> None:

@@ -95,6 +95,7 @@ def _draw_errors(axes: Axes, log: Sequence[Row]) -> str:
     criterion = _criterion(log)
     _, fields = _ERRORS[criterion]
     _draw_fields(axes, log, fields)
+    corpora = _draw_corpora(axes, log, criterion)
     kept = kept_row(log, criterion)
     (name,) = (label for field, label, *_ in fields if field == criterion)
     told = f"epoch {kept['epoch']}, {name} {kept[criterion]:.2f} %"
@@ -102,12 +103,37 @@ def _draw_errors(axes: Axes, log: Sequence[Row]) -> str:
         kept["epoch"], kept[criterion], marker="o", markersize=11, markerfacecolor="none", markeredgecolor=INK,
         markeredgewidth=1.5, linestyle="none", clip_on=False, zorder=5, label=f"kept: {told}",
     )  # fmt: skip
-    highest = max(row[field] for row in log for field, *_ in fields)
+    highest = max([*(row[field] for row in log for field, *_ in fields), *corpora])
     axes.set(ylabel="validation errors in %", ylim=(0, 1.05 * highest or 1))
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     _finish(axes)
     changes = (f"{label} from {log[0][field]:.2f} to {log[-1][field]:.2f} %" for field, label, *_ in fields)
-    return f"Validation errors by epoch: {', '.join(changes)}; kept: {told}"
+    by_corpus = [
+        f"{part['name']} {math.nan if part[criterion] is None else part[criterion]:.2f} %"
+        for part in log[-1].get("validation", ())
+    ]
+    last = f"; {name} of each corpus in the last epoch: {', '.join(by_corpus)}" if by_corpus else ""
+    return f"Validation errors by epoch: {', '.join(changes)}; kept: {told}{last}"
+
+
+def _draw_corpora(axes: Axes, log: Sequence[Row], criterion: str) -> list[float]:
+    """Draw the criterion of each of several validation corpora as a thin line; return all values."""
+    values: list[float] = []
+    for number, name in enumerate(part["name"] for part in log[-1].get("validation", ())):
+        of_epochs = [
+            next((part[criterion] for part in row.get("validation", ()) if part["name"] == name), None) for row in log
+        ]
+        rates = [math.nan if rate is None else float(rate) for rate in of_epochs]
+        axes.plot(
+            [row["epoch"] for row in log],
+            rates,
+            color=COLOURS[(number + 2) % len(COLOURS)],  # the first two are those of all corpora together
+            linestyle=":",
+            linewidth=1,
+            label=name.replace("$", r"\$"),  # a pair of dollars would be a formula
+        )
+        values += [rate for rate in rates if not math.isnan(rate)]
+    return values
 
 
 def _draw_fields(axes: Axes, log: Sequence[Row], fields: Sequence[tuple[str, str, str, str, str]]) -> None:

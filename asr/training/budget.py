@@ -84,7 +84,7 @@ def forecast(task: SpeechTask[Any, Any]) -> list[str]:
     device = task.model.device
     heaviest = task.heaviest([batch for plan in plans for batch in plan])
     with torch.autocast(device.type, torch.bfloat16, enabled=use_bf16(options.precision, device)):
-        loss = task.loss(network, task.load(heaviest))
+        loss = task.loss(network, task.load(task.split(heaviest, 0, options.parts)))
     loss.backward()
     memory = memory_mb(device)
     each = epoch_seconds(task, plans[0], network)
@@ -93,7 +93,7 @@ def forecast(task: SpeechTask[Any, Any]) -> list[str]:
         f"{counted('{} epoch<s>', options.epochs)} of {counted('{} step<s>', len(plans[0]))}; an epoch takes about "
         f"{format_duration(each)}, all epochs about {format_duration(each * options.epochs)} on this machine",
         f"memory: about {memory / 1000:.1f} GB on {device.type}, with the largest batch: {len(heaviest)} utterances, "
-        f"{seconds:.0f} s with padding",
+        f"{seconds:.0f} s with padding" + (f", in {options.parts} parts" if options.parts > 1 else ""),
     ]
 
 

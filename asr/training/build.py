@@ -121,7 +121,7 @@ def plan_epochs(config: Config, data: Corpora, epochs: int | None = None) -> lis
 
 
 def describe(model: SpeechModel[Any], data: Corpora) -> str:
-    """Describe data and model in the two lines before the first epoch."""
+    """Describe data and model in the two lines before the first epoch, and a step that is divided in a third."""
     parameters = sum(parameter.numel() for parameter in model.acoustic_model.parameters())
     shape, process = model.config.model, processes()
     precision = "bf16" if use_bf16(model.config.training.precision, process.device) else "fp32"
@@ -132,6 +132,19 @@ def describe(model: SpeechModel[Any], data: Corpora) -> str:
         f"{shape.layers} x {shape.hidden} {'bidirectional ' if shape.bidirectional else ''}{shape.cell}"
         f"{', attention decoder' if shape.decoder != 'ctc' else ''}{' and CTC' if shape.decoder == 'joint' else ''}, "
         f"{parameters / 1e6:.2f} M parameters, {precision} on {process.num_processes} x {process.device.type}"
+        f"{_division(model.config, process.num_processes)}"
+    )
+
+
+def _division(config: Config, processes: int) -> str:
+    """Describe how a step is divided; return an empty text if one process computes it at once."""
+    utterances, parts = config.training.batch_utterances, config.training.parts
+    if processes * parts == 1:
+        return ""
+    return (
+        f"\na step has up to {utterances} utterances and {config.training.batch_seconds:g} s with padding: "
+        f"{counted('{} process<es>', processes)} x {counted('{} part<s>', parts)} of up to "
+        f"{counted('{} utterance<s>', -(-utterances // (processes * parts)))}"
     )
 
 

@@ -24,7 +24,10 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 class Checkpoints:
-    """The checkpoints of one run in one folder; `fingerprint` identifies its configuration and data."""
+    """The checkpoints of one run in one folder.
+
+    `fingerprint` identifies configuration and data; after a space, it may state the number of processes.
+    """
 
     def __init__(self, folder: Path, *, fingerprint: str, minutes: float) -> None:
         self.folder = folder
@@ -59,8 +62,12 @@ class Checkpoints:
         return self._newest(self.own(), self.fingerprint, say)
 
     def find(self, fingerprint: str, say: Callable[[str], None]) -> dict[str, Any] | None:
-        """Return the newest state with `fingerprint` among the checkpoints of other runs, or None."""
-        return self._newest(self.others(), fingerprint, say)
+        """Return the newest state with `fingerprint` under another name, or with another number of processes, or None.
+
+        None is returned too if this run has a newer checkpoint.
+        """
+        state = self._newest(self.others(), fingerprint, say)
+        return None if state is None or any(_step(path) >= state["position"]["step"] for path in self.own()) else state
 
     def own(self) -> list[Path]:
         """Return the checkpoints of this run, oldest first."""
@@ -71,10 +78,10 @@ class Checkpoints:
         return sorted(set(self.folder.glob("checkpoint-*.pt")) - set(self.own()), key=lambda path: path.name[-12:])
 
     def drop(self, fingerprint: str) -> None:
-        """Delete the checkpoints with `fingerprint` under other names than those of this run, and damaged ones."""
+        """Delete what `find` may return, and damaged checkpoints under other names than those of this run."""
         for path in self.others():
             state = _read(path)
-            if state is None or state["fingerprint"] == fingerprint:
+            if state is None or _is_same(state["fingerprint"], fingerprint):
                 path.unlink()
 
     def _newest(self, paths: Sequence[Path], fingerprint: str, say: Callable[[str], None]) -> dict[str, Any] | None:
@@ -82,7 +89,7 @@ class Checkpoints:
             state = _read(path)
             if state is None:
                 say(f"{path}: is damaged; trying the previous checkpoint")
-            elif state["fingerprint"] == fingerprint:
+            elif _is_same(state["fingerprint"], fingerprint):
                 return state
         return None
 
@@ -90,6 +97,15 @@ class Checkpoints:
         """Delete the checkpoints of this run, after the run is done and its model file is written."""
         for path in self.own():
             path.unlink()
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Return whether two fingerprints are those of one run, with any number of processes."""
+    return one.split(" ")[0] == other.split(" ")[0]
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
 
 
 def _read(path: Path) -> dict[str, Any] | None:

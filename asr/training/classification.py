@@ -82,10 +82,23 @@ class ClassificationTask(SpeechTask[Classifier, Corpora]):
         log_probs = torch.from_numpy(self.model.log_probs(validation.num_samples, validation.audio))
         best = log_probs.argmax(1)
         pairs = zip(validation.utterances, best.tolist(), strict=True)
+
+        def measure(indices: Sequence[int]) -> tuple[float, float]:
+            """Return the loss in nats and the error rate in percent of some utterances."""
+            loss = nn.functional.nll_loss(log_probs[indices], self.held_out[indices], ignore_index=_UNSEEN)
+            return loss.item(), 100 * (best[indices] != self.held_out[indices]).double().mean().item()
+
+        loss, error_rate = measure(range(len(validation)))
+        by_corpus = [
+            {"name": part.name, "error_rate": error_rate, "loss": loss}
+            for part in self.validation_parts
+            for loss, error_rate in [measure(part.indices)]
+        ]
         return {
-            "validation_loss": nn.functional.nll_loss(log_probs, self.held_out, ignore_index=_UNSEEN).item(),
+            "validation_loss": loss,
             "no_listening_loss": self.baseline_loss,
-            "error_rate": 100 * (best != self.held_out).double().mean().item(),
+            "error_rate": error_rate,
+            **({"validation": by_corpus} if by_corpus else {}),
             "samples": [[utterance.text, self.model.classes[index]] for utterance, index in pairs][:SAMPLES],
         }
 

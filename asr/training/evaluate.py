@@ -1,15 +1,20 @@
 """The evaluation of a recogniser on validation data during training."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from asr.corpus.pack import PackedCorpus
+from asr.errors import AsrError
 from asr.features import frame_mask
 from asr.recognition.recognizer import Recognizer
+from asr.run_log import Row
 from asr.scoring.wer import Score, score
 from asr.text import BLANK
+from asr.training.validation import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,27 @@ class Evaluation:
     score: Score
     hypotheses: list[str]
     blank_share: float | None  # None without CTC
+    nats: np.ndarray  # (n,): loss of each utterance, 0 if it has none
+    num_units: np.ndarray  # (n,): units that the loss of each utterance is divided by, 0 if it has no loss
+
+    def of_parts(self, parts: Sequence[Part], references: Sequence[str]) -> list[Row]:
+        """Return name, CER, WER and loss of each part of the corpus; a part without words has error rates of NaN."""
+        return [
+            {"name": part.name, **_error_rates(references, self.hypotheses, part.indices), "loss": self._loss(part)}
+            for part in parts
+        ]
+
+    def _loss(self, part: Part) -> float:
+        num_units = self.num_units[part.indices].sum()
+        return float(self.nats[part.indices].sum() / num_units) if num_units else math.nan
+
+
+def _error_rates(references: Sequence[str], hypotheses: Sequence[str], indices: Sequence[int]) -> Row:
+    try:
+        found = score([references[i] for i in indices], [hypotheses[i] for i in indices], interval=False)
+    except AsrError:  # no word in any reference
+        return {"cer": math.nan, "wer": math.nan}
+    return {"cer": found.cer.percent, "wer": found.wer.percent}
 
 
 def evaluate(recognizer: Recognizer, corpus: PackedCorpus) -> Evaluation:
@@ -35,6 +61,7 @@ def evaluate(recognizer: Recognizer, corpus: PackedCorpus) -> Evaluation:
     references = [utterance.text or "" for utterance in corpus.utterances]
     hypotheses = [""] * len(corpus)
     nats, num_units, blanks, num_frames = 0.0, 0, 0, 0
+    nats_of, num_units_of = np.zeros(len(corpus)), np.zeros(len(corpus), np.int64)
     for indices, frames, lengths in recognizer.batches(corpus.num_samples, corpus.audio):
         for index, text in zip(indices, recognizer.texts(frames, lengths), strict=True):
             hypotheses[index] = text
@@ -47,10 +74,15 @@ def evaluate(recognizer: Recognizer, corpus: PackedCorpus) -> Evaluation:
         losses = recognizer.losses(frames[known], lengths[known], targets).cpu() if known else torch.empty(0)
         possible = ~torch.isposinf(losses)  # NaN stays: it shows a model that is broken
         nats += losses[possible].sum().item()
-        num_units += sum(max(1, len(target)) for target, keep in zip(targets, possible.tolist(), strict=True) if keep)
+        for row, target, loss, keep in zip(known, targets, losses.tolist(), possible.tolist(), strict=True):
+            if keep:
+                nats_of[indices[row]], num_units_of[indices[row]] = loss, max(1, len(target))
+                num_units += max(1, len(target))
     return Evaluation(
         loss=nats / num_units if num_units else math.nan,
         score=score(references, hypotheses, interval=False),
         hypotheses=hypotheses,
         blank_share=blanks / num_frames if recognizer.has_ctc else None,
+        nats=nats_of,
+        num_units=num_units_of,
     )

@@ -1,5 +1,6 @@
 """The folder of a run: one training at a time; no results lost without a word; a run that is extended."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,14 +14,15 @@ from asr.errors import ConfigError, TrainingError
 from asr.run_log import read_log
 from asr.training.build import data_summary
 from asr.training.checkpoint import Checkpoints
-from asr.training.hardware import in_main_process
-from asr.training.loop import BEST_FILE, LOG_FILE, MODEL_FILE, Position, run_fingerprint
+from asr.training.hardware import in_main_process, processes
+from asr.training.loop import BEST_FILE, LOG_FILE, MODEL_FILE, Position
 from asr.training.speech import PAGE_FILE, PICTURE_FILE, SpeechTask
 from asr.training.watch import say
 from asr.wording import counted
 
 CONFIG_FILE = "config.yaml"
 _LOCK_FILE = ".training.lock"
+_LEASE = 120.0  # seconds until a network file system frees the lock of a host that was lost; an elastic job restarts
 _RESULTS = (
     MODEL_FILE,
     BEST_FILE,
@@ -33,6 +35,7 @@ _RESULTS = (
 )
 _EXTENDABLE = {  # settings that may change when a run is extended
     "training.epochs",
+    "training.parts",
     "training.learning_rate",
     "training.warmup",
     "training.weight_decay",
@@ -55,7 +58,7 @@ def claimed(out: Path) -> Iterator[None]:
     def acquire() -> None:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_LEASE if int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) else 0)
         except Timeout:
             raise TrainingError(
                 f"{out}: another training is running in this folder; wait until it ends, or name another folder"
@@ -92,10 +95,10 @@ def settle(checkpoints: Checkpoints, *, overwrite: bool, config: Config | None =
     the run; the error names the settings in which the other run differs, and the `choices` of the user.
     """
     out = checkpoints.folder
-    if checkpoints.own() or not (is_finished(out) or checkpoints.others()):
-        return
-    if state := checkpoints.find(checkpoints.fingerprint, say):  # under a name of an older version
+    if state := checkpoints.find(checkpoints.fingerprint, say):
         _move(checkpoints, state)
+        return
+    if checkpoints.own() or not (is_finished(out) or checkpoints.others()):
         return
     if not overwrite:
         refuse_finished(out, choices)
@@ -135,15 +138,11 @@ def extend(checkpoints: Checkpoints, before: Config, task: SpeechTask[Any, Any])
     out, after = checkpoints.folder, task.config
     if checkpoints.own():  # an extension that was interrupted
         return
-    state = (
-        _finished_state(out, task)
-        if is_finished(out)
-        else checkpoints.find(run_fingerprint(task.fingerprint(before)), say)
-    )
+    state = _finished_state(out, task) if is_finished(out) else checkpoints.find(task.fingerprint(before), say)
     if state is None:
         raise TrainingError(
-            f"--extend: {out} has no checkpoint with these data and this number of processes; to train on other data, "
-            f"use --from {out / BEST_FILE} and another --out"
+            f"--extend: {out} has no checkpoint with these data; to train on other data, use --from {out / BEST_FILE} "
+            "and another --out"
         )
     position = state["position"]
     done = len(position["log"])
@@ -164,11 +163,12 @@ def extend(checkpoints: Checkpoints, before: Config, task: SpeechTask[Any, Any])
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, str]:
     """Return a text for each setting that differs: `training.epochs was 30, now 60`, by the name of the setting."""
-    old, new = _flatten(before), _flatten(after)
+    old, new = flatten(before), flatten(after)
     return {name: f"{name} was {old[name]}, now {new[name]}" for name in new if old[name] != new[name]}
 
 
-def _flatten(tree: dict[str, Any]) -> dict[str, Any]:
+def flatten(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a configuration by names such as `training.epochs`."""
     flat = {}
     for section, settings in tree.items():
         for name, value in settings.items() if isinstance(settings, dict) else [("", settings)]:
@@ -185,15 +185,22 @@ def _difference(out: Path, config: Config | None) -> str:
     except ConfigError:  # a damaged file
         return "with other settings or other data"
     changed = "; ".join(_differences(found, config.model_dump(mode="json")).values())
-    return f"with other settings ({changed})" if changed else "with other data or another number of processes"
+    return f"with other settings ({changed})" if changed else "with other data"
 
 
 def _move(checkpoints: Checkpoints, state: dict[str, Any]) -> None:
     """Save a state under the name of this run, and remove the checkpoints of the run that it came from."""
     origin = state.get("fingerprint")  # None for the state of a finished run
     checkpoints.save(state["position"]["step"], state)
-    if origin is not None:
-        checkpoints.drop(origin)
+    if origin is None:
+        return
+    checkpoints.drop(origin)
+    before, now = state["random"], processes().num_processes
+    if before is not None and len(before) != now:
+        say(
+            f"{checkpoints.folder}: continues a run of {counted('{} process<es>', len(before))} with {now}: other "
+            "random numbers follow, so the model will differ from that of an undisturbed run"
+        )
 
 
 def _finished_state(out: Path, task: SpeechTask[Any, Any]) -> dict[str, Any]:

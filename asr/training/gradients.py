@@ -1,4 +1,4 @@
-"""Gradients of a batch: of the share of this process, in as many parts as memory needs."""
+"""Gradients of a batch: of the share of this process, in as many parts as are set, or as memory needs."""
 
 import time
 from contextlib import nullcontext
@@ -16,12 +16,13 @@ from asr.training.watch import say
 class Gradients:
     """Computation of the gradients of `model`, which is the module of `task` prepared by `accelerator`."""
 
-    def __init__(self, task: Task[Any], model: nn.Module, accelerator: Accelerator, *, bf16: bool) -> None:
+    def __init__(self, task: Task[Any], model: nn.Module, accelerator: Accelerator, *, bf16: bool, parts: int) -> None:
+        """Prepare gradients whose share of a batch is divided into `parts`, or more if memory runs out."""
         self.task = task
         self.model = model
         self.accelerator = accelerator
         self.bf16 = bf16
-        self.parts = 1  # parts into which each batch is divided; more than one after memory has run out
+        self.parts = parts
         self.loading = 0.0  # seconds spent reading data
 
     def of(self, batch: Any) -> float:
@@ -39,8 +40,8 @@ class Gradients:
             except torch.OutOfMemoryError:
                 if self.accelerator.num_processes > 1 or self.parts >= len(batch):
                     raise TrainingError(
-                        f"{device} has too little memory for a batch; lower training.batch_seconds, "
-                        "training.batch_utterances or model.hidden; checkpoints stay valid"
+                        f"{device} has too little memory for a batch; raise training.parts, or lower "
+                        "training.batch_seconds, training.batch_utterances or model.hidden; checkpoints stay valid"
                     ) from None
                 self.parts *= 2
                 say(f"{device} is out of memory: from now on, each batch is computed in {self.parts} parts")

@@ -1,20 +1,29 @@
 """The hardware of a training run: processes, devices, number formats, memory."""
 
 import ctypes
+import functools
 import os
+import socket
 import sys
+import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import TypeVar
 
 import psutil
 import torch
+import torch.distributed as dist
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 
 from asr.device import choose_device
 from asr.errors import AsrError
 
+_JOINED = timedelta(minutes=10)  # in which all processes of a job begin, and compute their share of a step
+_LONGEST_WAIT = timedelta(days=7)  # of other processes, while the main process packs data or evaluates
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # constants of glibc's malloc.h
+_Value = TypeVar("_Value")
 
 
 def processes() -> PartialState:
@@ -22,7 +31,7 @@ def processes() -> PartialState:
 
     The device is CUDA or the CPU, because PyTorch has a CTC loss for no other device.
     """
-    return PartialState(cpu=not torch.cuda.is_available())
+    return _join(cpu=not torch.cuda.is_available())
 
 
 def use_device(name: str) -> None:
@@ -31,7 +40,7 @@ def use_device(name: str) -> None:
     Raises AsrError for a device that this machine does not have, and for one GPU under several processes.
     """
     device = choose_device(name)
-    state = PartialState(cpu=device.type == "cpu")
+    state = _join(cpu=device.type == "cpu")
     if device.index is not None:
         if state.num_processes > 1:
             raise AsrError(
@@ -42,17 +51,120 @@ def use_device(name: str) -> None:
         state.device = device
 
 
+def _join(*, cpu: bool) -> PartialState:
+    """Join the other processes of the job, if there are any. Raises AsrError if they do not come."""
+    _choose_network()
+    try:
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and not dist.is_initialized():
+            rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+            if size > 1:
+                store = _store_of_attempt(rank, size)
+                dist.init_process_group(
+                    "gloo" if cpu else "nccl", store=store, rank=rank, world_size=size, timeout=_JOINED
+                )
+        return PartialState(cpu=cpu, timeout=_JOINED)
+    except dist.DistError as error:
+        raise AsrError(
+            f"the other processes of this run do not answer ({str(error).splitlines()[0]}); the messages on their "
+            "hosts may say why. If hosts have several networks, name one in GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME"
+        ) from None
+
+
+def leave() -> None:
+    """Leave the job, after the last computation of all processes."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def job_store(timeout: timedelta) -> dist.TCPStore:
+    """Connect to the store of the job, which must answer within `timeout`.
+
+    The store of an elastic job is torchrun's own, and outlives all processes of the run.
+    """
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return dist.TCPStore(address, port, is_master=False, timeout=timeout, wait_for_workers=False)
+
+
+def _store_of_attempt(rank: int, size: int) -> dist.Store:
+    """Return the part of the job's store that belongs to this attempt of an elastic job.
+
+    torchrun starts the processes again with the store of the last attempt, in which the addresses of dead processes
+    stand. So each process shows a fresh name, and the main process answers it with the name of the attempt.
+    """
+    store, name = job_store(_JOINED), uuid.uuid4().hex
+    if rank > 0:
+        store.set(f"asr/here/{rank}", name)
+        attempt = store.get(f"asr/attempt/{name}").decode()  # waits for the main process of this attempt
+        store.set(f"asr/joined/{attempt}/{rank}", "")
+        return dist.PrefixStore(attempt, store)
+    missing, end = set(range(1, size)), time.monotonic() + _JOINED.total_seconds()
+    while missing:
+        if time.monotonic() > end:
+            raise dist.DistStoreError(f"{len(missing)} of {size} processes are missing")
+        for other in sorted(missing):
+            if store.check([f"asr/here/{other}"]):  # the name may still be that of a dead process
+                store.set(f"asr/attempt/{store.get(f'asr/here/{other}').decode()}", name)
+            if store.check([f"asr/joined/{name}/{other}"]):
+                missing.remove(other)
+        time.sleep(0.02)
+    return dist.PrefixStore(name, store)
+
+
+@functools.cache
+def _choose_network() -> None:
+    """Make gloo use the network interface that leads to the main host, unless GLOO_SOCKET_IFNAME names another one.
+
+    Without the variable, gloo takes the address of the host's name, which often is 127.0.1.1.
+    """
+    environment = os.environ
+    if environment.get("WORLD_SIZE") == environment.get("LOCAL_WORLD_SIZE") or "GLOO_SOCKET_IFNAME" in environment:
+        return
+    with suppress(OSError, KeyError, ValueError):
+        address, port = environment["MASTER_ADDR"], int(environment["MASTER_PORT"])
+        family, kind, *_, place = socket.getaddrinfo(address, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(place)  # sends nothing, but chooses the interface
+            own = probe.getsockname()[0]
+        for name, addresses in psutil.net_if_addrs().items():
+            if any(one.address.partition("%")[0] == own for one in addresses):
+                environment["GLOO_SOCKET_IFNAME"] = name
+
+
+@functools.cache
+def _waiting_group() -> "dist.ProcessGroup | None":
+    """Return a group of all processes that may wait long, and whose calls fail at once if a process ends.
+
+    NCCL waits for ten minutes at most, and does not notice that another process has ended.
+    """
+    return dist.new_group(backend="gloo", timeout=_LONGEST_WAIT)
+
+
+def gather(value: _Value) -> list[_Value]:
+    """Return the values of all processes, by rank, in every process."""
+    values = [value] * processes().num_processes
+    if len(values) > 1:
+        dist.all_gather_object(values, value, group=_waiting_group())
+    return values
+
+
+def from_main_process(value: _Value) -> _Value:
+    """Return the value of the main process in every process."""
+    values = [value]
+    if processes().num_processes > 1:
+        dist.broadcast_object_list(values, src=0, group=_waiting_group())
+    return values[0]
+
+
 def in_main_process(act: Callable[[], None]) -> None:
     """Call `act` in the main process while the other processes wait; raise its AsrError in every process."""
-    errors: list[AsrError | None] = [None]
+    error: AsrError | None = None
     if processes().is_main_process:
         try:
             act()
-        except AsrError as error:
-            errors = [error]
-    (raised,) = broadcast_object_list(errors)
-    if raised is not None:
-        raise raised
+        except AsrError as raised:
+            error = raised
+    if (error := from_main_process(error)) is not None:
+        raise error
 
 
 @contextmanager

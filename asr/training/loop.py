@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
-from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
 
 from asr.config import TrainingConfig
@@ -21,7 +20,7 @@ from asr.run_log import CRITERION_NAMES, Row, kept_row, stop_reason, write_log
 from asr.training.budget import epochs_within
 from asr.training.checkpoint import Checkpoints, StopSignals, random_state, set_random_state
 from asr.training.gradients import Gradients
-from asr.training.hardware import memory_mb, processes, use_bf16
+from asr.training.hardware import from_main_process, gather, memory_mb, processes, use_bf16
 from asr.training.schedule import warmup_cosine
 from asr.training.task import Task
 from asr.training.watch import epoch_lines, format_loss, gradient_norms, say
@@ -93,22 +92,26 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path, *, begun: float | N
     parameters = task.module.parameters()
     optimizer = torch.optim.AdamW(parameters, options.learning_rate, weight_decay=options.weight_decay, fused=True)
     model, optimizer = accelerator.prepare(task.module, optimizer)
-    gradients = Gradients(task, model, accelerator, bf16=use_bf16(options.precision, device))
+    gradients = Gradients(task, model, accelerator, bf16=use_bf16(options.precision, device), parts=options.parts)
     if rank > 0:
         torch.manual_seed(options.seed + rank)  # processes have equal first weights, but different augmentation
 
     at = Position(seconds=0.0 if begun is None else time.monotonic() - begun)
     checkpoints = checkpoints_of(task, options, out)
-    if state := checkpoints.restore(say):
+    # The main process reads: another host may still see an old listing of the folder.
+    state = from_main_process(checkpoints.restore(say) if accelerator.is_main_process else None)
+    if state:
         task.module.load_state_dict(state["model"])
-        if state["optimizer"] is None:  # a finished run is extended
-            torch.manual_seed(options.seed + rank)
-        else:
+        if state["optimizer"] is not None:  # else a finished run is extended
             optimizer.load_state_dict(state["optimizer"])
-            task.load_state(state["task"])
+        if len(state["random"] or ()) == accelerator.num_processes:
+            of_all = state["task"]  # the state of the main process alone in checkpoints of older versions
+            task.load_state(of_all[rank] if isinstance(of_all, list) else of_all)
             set_random_state(state["random"][rank])
+        else:
+            torch.manual_seed(options.seed + rank)
         at = Position(**state["position"])
-        gradients.parts = at.parts
+        gradients.parts = max(at.parts, options.parts)
         say(f"resuming from the checkpoint in {out}: epoch {at.epoch}, batch {at.batch + 1}")
     at.epochs = at.epochs or options.epochs
     if at.epochs != options.epochs:
@@ -131,16 +134,16 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path, *, begun: float | N
 
     def save_checkpoint(stopping: bool) -> None:
         at.seconds, at.parts = time.monotonic() - started, gradients.parts
-        random = gather_object([random_state()])  # from every process
+        random, of_all = gather(random_state()), gather(task.state())
         if accelerator.is_main_process:
-            parts = {"model": task.module.state_dict(), "optimizer": optimizer.state_dict(), "task": task.state()}
+            parts = {"model": task.module.state_dict(), "optimizer": optimizer.state_dict(), "task": of_all}
             checkpoints.save(at.step, {**parts, "random": random, "position": asdict(at)})
         if stopping:
             why = stop.received.name if stop.received else "another process was stopped"
             say(f"{why}: saved a checkpoint in {out}; the same command resumes from it")
             raise KeyboardInterrupt
 
-    with ProgressBar("training", steps, done=at.step) as bar, StopSignals() as stop:
+    with ProgressBar("training", steps, done=at.step, shown=rank == 0) as bar, StopSignals() as stop:
         if device.type == "cuda" and at.step < steps:  # learn now, not after an hour, that a batch does not fit
             random, carried = random_state(), task.state()
             gradients.of(task.heaviest([batch for plan in plans for batch in plan]))
@@ -187,7 +190,7 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path, *, begun: float | N
                     **scores,
                     "gradient_norms": gradient_norms(task.module, scale=max(1.0, norm / options.gradient_clip)),
                 }
-            (row,) = broadcast_object_list([row])
+            row = from_main_process(row)
             at.log.append(row)
             if not math.isfinite(row["validation_loss"]):
                 give_up(_no_validation_loss(task.module, at.epoch))
@@ -226,7 +229,8 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path, *, begun: float | N
             (out / BEST_FILE).replace(out / MODEL_FILE)
         checkpoints.remove()
     accelerator.wait_for_everyone()
-    accelerator.end_training()
+    for tracker in accelerator.trackers:  # `end_training` would also end the group, which callers still need
+        tracker.finish()
     best, name = kept_row(at.log, task.criterion), CRITERION_NAMES[task.criterion]
     say(f"stopped after epoch {at.log[-1]['epoch']} of {at.epochs}: {reason()}")
     say(

@@ -82,14 +82,16 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
 
     def evaluate(self) -> Row:
         result = evaluate(self.model, self.data.validation)
-        pairs = zip(self.data.validation.utterances, result.hypotheses, strict=True)
+        references = [utterance.text or "" for utterance in self.data.validation.utterances]
+        by_corpus = result.of_parts(self.validation_parts, references)
         return {
             "validation_loss": result.loss,
             "no_listening_loss": self.baseline_loss,
             "cer": result.score.cer.percent,
             "wer": result.score.wer.percent,
             "blank_share": result.blank_share,
-            "samples": [[utterance.text, hypothesis] for utterance, hypothesis in pairs][:SAMPLES],
+            **({"validation": by_corpus} if by_corpus else {}),
+            "samples": [list(pair) for pair in zip(references, result.hypotheses, strict=True)][:SAMPLES],
         }
 
     def check(self, log: Sequence[Row], step: int) -> None:

@@ -21,6 +21,7 @@ from asr.training.build import build_augment, build_recordings, check_bands, pla
 from asr.training.data import Corpora
 from asr.training.resident import resident
 from asr.training.task import Task
+from asr.training.validation import parts_of
 from asr.training.verdict import verdict
 
 PICTURE_FILE, PAGE_FILE = "training.png", "training.html"
@@ -51,6 +52,9 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         self.augment = build_augment(config, model)
         self.recordings = build_recordings(config, corpus)
         self.resident = resident(corpus, model.device)
+        self.validation_parts = parts_of(
+            config.data.validation, data.validation.utterances, text_field=config.data.text_field
+        )
 
     def plans(self, epochs: int | None = None) -> list[list[list[Joined]]]:
         return plan_epochs(self.config, self.data, epochs)

@@ -5,18 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import broadcast_object_list, set_seed
+from accelerate.utils import set_seed
 
 from asr.config import Config
 from asr.files import write_whole
 from asr.model import SpeechModel
+from asr.training.agreement import agree, ending_together, in_turn, is_visible, share
 from asr.training.budget import forecast, within_budget
-from asr.training.build import describe
+from asr.training.build import data_summary, describe, program
 from asr.training.classification import ClassificationTask
 from asr.training.data import Corpora, open_corpora, open_data
-from asr.training.folder import CONFIG_FILE, claimed, extended, is_finished, refuse_finished, settle
+from asr.training.folder import CONFIG_FILE, claimed, extended, flatten, is_finished, refuse_finished, settle
 from asr.training.folder import extend as extend_run
-from asr.training.hardware import in_main_process, keep_memory, processes, steady_numbers
+from asr.training.hardware import from_main_process, in_main_process, keep_memory, processes, steady_numbers
 from asr.training.loop import MODEL_FILE, checkpoints_of, fit
 from asr.training.recognition import RecognitionTask
 from asr.training.sizes import sized
@@ -60,13 +61,17 @@ def train(
     """
     out = Path(out)
     begun = time.monotonic() if begun is None else begun
-    with claimed(out):
+    asked = {"--strict": strict, "--overwrite": overwrite, "--extend": extend}
+    with ending_together(), claimed(out):
+        agree(lambda: _versions() | flatten(config.model_dump(mode="json")) | asked)
+        share(out)
         if extend:
             before, config = extended(out, config)
         elif not overwrite:
             refuse_finished(out)
         task = _planned_task(config, out, strict=strict, replan=overwrite and is_finished(out))
         config = task.config
+        agree(lambda: _facts(task))
         checkpoints = checkpoints_of(task, config.training, out)
         if extend:
             in_main_process(lambda: extend_run(checkpoints, before, task))
@@ -76,6 +81,7 @@ def train(
         if process.is_main_process:
             write_whole(out / CONFIG_FILE, config.to_yaml().encode())
         log = fit(task, config.training, out, begun=None if config.training.budget_minutes is None else begun)
+        is_visible(out / MODEL_FILE)
         task.model = type(task.model).from_file(out / MODEL_FILE, process.device)
         if process.is_main_process:
             task.draw(out, log, done=True)
@@ -109,8 +115,7 @@ def _planned_task(config: Config, out: Path, *, strict: bool, replan: bool) -> S
     process = processes()
     set_seed(config.training.seed)
     open_its_data, make_task = _TASKS[config.task]
-    with process.main_process_first():  # the other processes then find the data checked and packed
-        data = open_its_data(config, say, strict=strict)
+    data = in_turn(lambda: open_its_data(config, say, strict=strict))  # the others find the data checked and packed
     if config.training.budget_minutes is not None:
         config = _planned(config, data, lambda config: make_task(config, data, process.device), None if replan else out)
         set_seed(config.training.seed)
@@ -119,6 +124,24 @@ def _planned_task(config: Config, out: Path, *, strict: bool, replan: bool) -> S
     say(describe(task.model, task.data))
     say(f"a model that ignores the audio would reach a loss of {task.baseline_loss:.3f} nats per {task.target}")
     return task
+
+
+def _versions() -> dict[str, Any]:
+    """Return the versions on which numbers depend."""
+    of_program = program()
+    return {
+        **{f"the version of {name}": of_program["versions"][name] for name in ("asr", "torch")},
+        "the commit of asr": of_program["git_commit"],
+    }
+
+
+def _facts(task: SpeechTask[Any, Any]) -> dict[str, Any]:
+    """Return what all processes must have in common before the first step: data, chosen settings, first weights."""
+    return {
+        **data_summary(task.data),
+        **flatten(task.config.model_dump(mode="json")),
+        "the digest of texts, lengths and settings": task.fingerprint()[:12],
+    }
 
 
 def _planned(
@@ -136,8 +159,8 @@ def _planned(
             say(f"budget: {size}, {before.training.epochs} epochs, as planned before")
             return planned
     task = make_task(sized(config, data, lambda line: None))
-    plan = [within_budget(task, 60 * (config.training.budget_minutes or 0.0), say)]
-    return _with_plan(config, broadcast_object_list(plan)[0])  # every process measures its own time
+    plan = within_budget(task, 60 * (config.training.budget_minutes or 0.0), say)
+    return _with_plan(config, from_main_process(plan))  # every process measures its own time
 
 
 def _with_plan(config: Config, plan: Config) -> Config:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import textwrap
 from collections.abc import Sequence
 
 import torch
@@ -11,7 +12,7 @@ from asr.errors import TrainingError
 from asr.lm.estimate import estimate
 from asr.nn.ctc import ctc_loss
 from asr.progress import format_duration
-from asr.run_log import Row
+from asr.run_log import CRITERION_NAMES, Row
 from asr.text import BLANK, Units
 from asr.training.hardware import processes
 
@@ -122,7 +123,8 @@ def epoch_lines(row: Row, scores: str, *, epochs: int, best: bool, remaining: fl
     """Format the lines printed after an epoch; all but the samples fit 80 columns.
 
     The first line has the losses and the `scores` of the task. The second line has the time so far, and the estimated
-    time left if it is known. Then follow a `warning`, if there is one, and the samples of the row.
+    time left if it is known. Then follow the errors of each of several validation corpora, a `warning`, if there is
+    one, and the samples of the row.
     """
     facts = [format_duration(row["seconds"])]
     if remaining is not None:
@@ -134,10 +136,22 @@ def epoch_lines(row: Row, scores: str, *, epochs: int, best: bool, remaining: fl
     lines = [
         f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {format_loss(row['train_loss'])}  {scores}",
         "; ".join(facts),
+        *_corpora_lines(row),
         *([warning] if warning else []),
         *(f"{reference!r} recognised as {hypothesis!r}" for reference, hypothesis in row.get("samples", ())),
     ]
     return "\n    ".join(lines)
+
+
+def _corpora_lines(row: Row) -> list[str]:
+    """Format the CER or error rate of each validation corpus of a row, if it has several."""
+    rates = [
+        f"{part['name']} {part[field]:.2f}"
+        for part in row.get("validation", ())
+        for field in CRITERION_NAMES
+        if field in part
+    ]
+    return textwrap.wrap("by corpus: " + ", ".join(rates), 76, break_on_hyphens=False) if rates else []
 
 
 def say(line: str) -> None:
