@@ -45,6 +45,8 @@ _NOTHING = Excerpt(*[np.zeros(0, np.int16)] * 3)
 class PackedCorpus:
     """The utterances whose audio can be read, in manifest order, and the errors of the others."""
 
+    is_streamed = False
+
     def __init__(self, table: pa.Table, utterances: Sequence[Utterance], sample_rate: int) -> None:
         """Wrap a table of `pack`, which has one row for each of `utterances`."""
         self.sample_rate = sample_rate
@@ -63,8 +65,25 @@ class PackedCorpus:
         return len(self.utterances)
 
     @property
+    def rows(self) -> np.ndarray:
+        """The place of each utterance among those that were packed, `(U,)`."""
+        return self._rows
+
+    @property
+    def total_samples(self) -> int:
+        return int(self.num_samples.sum())
+
+    @property
     def seconds(self) -> float:
         return float(self.num_samples.sum()) / self.sample_rate
+
+    def state(self) -> bytes:
+        """Return bytes that differ for corpora with other lengths, ids or texts."""
+        texts = repr([(utterance.id, utterance.text) for utterance in self.utterances])
+        return self.num_samples.tobytes() + texts.encode()
+
+    def expect(self, indices: Sequence[int]) -> None:
+        """Do nothing: packed audio is mapped into memory, and needs no reading ahead."""
 
     def audio(self, index: int) -> np.ndarray:
         """Return the samples `(N,)` of utterance `index`, float32; in [-1, 1] unless the corpus is equalised."""

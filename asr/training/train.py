@@ -11,7 +11,7 @@ from asr.config import Config
 from asr.files import write_whole
 from asr.model import SpeechModel
 from asr.training.budget import forecast, within_budget
-from asr.training.build import describe
+from asr.training.build import describe, describe_corpora, is_keyed
 from asr.training.classification import ClassificationTask
 from asr.training.data import Corpora, open_corpora, open_data
 from asr.training.folder import CONFIG_FILE, claimed, extended, is_finished, refuse_finished, settle
@@ -117,6 +117,8 @@ def _planned_task(config: Config, out: Path, *, strict: bool, replan: bool) -> S
     config = sized(config, data, say)
     task = make_task(config, data, process.device)
     say(describe(task.model, task.data))
+    if is_keyed(config):
+        say(describe_corpora(config, task.data))
     say(f"a model that ignores the audio would reach a loss of {task.baseline_loss:.3f} nats per {task.target}")
     return task
 
