@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from asr.cells import Cell
-from asr.config_text import apply, explain, locate, parse, to_yaml
+from asr.config_text import SHARDS, apply, explain, locate, parse, to_yaml
 from asr.errors import ConfigError
 from asr.files import read_text
 from asr.text import Normalizer, UnitKind, is_punctuation
@@ -105,7 +105,9 @@ class DataConfig(_Section):
     @property
     def is_streamed(self) -> bool:
         """Return whether training data is read while it is used."""
-        return any("://" in path or Path(path).is_dir() for path in self.train) if self.stream is None else self.stream
+        if self.stream is not None:
+            return self.stream
+        return any("://" in path or (Path(path) / SHARDS).is_file() for path in self.train)
 
 
 class FeaturesConfig(_Section):

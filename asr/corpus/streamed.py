@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from asr.config_text import SHARDS
 from asr.corpus.index import FACTORS, Index, LineRules, open_index, row_of
 from asr.corpus.manifest import from_row
 from asr.corpus.storage import AudioStore, local_copy
 from asr.errors import ManifestError
 from asr.utterance import Utterance
 
-MANIFEST = "manifest.jsonl"  # the manifest of a folder of shards
 _LINE = 2048  # bytes that are read of a manifest for one line, at first
 _RECENT = 64  # utterances whose audio is kept: a pause is made of the utterance beside it
 _AWAITED = 10_000  # rows that are kept from the call of `expect` to that of `audio`
@@ -183,8 +183,8 @@ class _Manifest:
 def manifest_of(name: str) -> str:
     """Return the manifest that a name of `data.train` means: of a folder of shards, the manifest in it."""
     if "://" in name:
-        return name if name.endswith(".jsonl") else f"{name.rstrip('/')}/{MANIFEST}"
-    return str(Path(name) / MANIFEST) if Path(name).is_dir() else name
+        return name if name.endswith(".jsonl") else f"{name.rstrip('/')}/{SHARDS}"
+    return str(Path(name) / SHARDS) if Path(name).is_dir() else name
 
 
 def folder_of(manifest: str) -> str:

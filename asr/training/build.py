@@ -144,7 +144,7 @@ def is_keyed(config: Config) -> bool:
 def epoch_lines(config: Config, data: Corpora) -> int:
     """Return the number of utterances in an epoch."""
     lines = len(data.training)
-    return config.training.epoch_utterances or (min(lines, _STREAMED_EPOCH) if data.training.is_streamed else lines)
+    return config.training.epoch_utterances or (min(lines, _STREAMED_EPOCH) if config.data.is_streamed else lines)
 
 
 def build_order(config: Config, data: Corpora) -> KeyedOrder:
