@@ -31,6 +31,7 @@ from asr.progress import ProgressBar
 
 MANIFEST, STATE = "manifest.jsonl", "pack.json"
 SHARD_BYTES = 1_000_000_000
+_LARGEST = 100_000_000_000  # bytes of a shard
 _VERSION = 1  # of the shards; a new number refuses to continue a folder that an older version began
 _BLOCK = tarfile.BLOCKSIZE  # bytes; a member has a header of one block and fills whole blocks
 _KEY_CHARACTERS = 60  # of the id in the name of a member
@@ -71,6 +72,15 @@ class _Item(NamedTuple):
     audio: bytes = b""
     json: bytes = b""
     fault: str | None = None
+
+
+def parse_size(text: str) -> int:
+    """Return a size such as `1G`, `500M` or `200k` in bytes. Raises PackError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG])", text, re.IGNORECASE)
+    size = 0 if match is None else round(float(match[1]) * 1000 ** ("kmg".index(match[2].lower()) + 1))
+    if not 0 < size <= _LARGEST:
+        raise PackError(f"--shards {text}: must be a size up to {_LARGEST / 1e9:g}G, such as 500M or 1G")
+    return size
 
 
 def write_shards(
