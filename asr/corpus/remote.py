@@ -3,6 +3,7 @@
 A transfer that breaks is tried again. A body that is cut is an error: nobody gets fewer bytes than were asked for.
 """
 
+import errno
 import json
 import logging
 import os
@@ -103,7 +104,7 @@ def local_copy(url: str | Path) -> Path:
     with _copying[address]:
         stamp = _version(address)
         with suppress(OSError, ValueError):
-            if stamp and path.is_file() and json.loads(stamp_file.read_bytes()) == stamp:
+            if stamp and json.loads(stamp_file.read_bytes()) == stamp and path.stat().st_size == stamp["size"]:
                 return path
         require_folder(path.parent)
         draft = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -219,7 +220,12 @@ def _call(address: str, method: str, *arguments: str, local_first: bool = False)
 def _fetch_range(address: str, offset: int, length: int) -> bytes:
     system, path = _file_system(address)
     if not address.startswith(("http://", "https://")):
-        content: bytes = system.cat_file(path, offset, offset + length)
+        try:
+            content: bytes = system.cat_file(path, start=offset, end=offset + length)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # S3: the file ends before the range
+                return b""
+            raise
         return content
     import fsspec.asyn
 
@@ -283,7 +289,9 @@ def _reason(error: Exception) -> tuple[str, bool]:
         )
     if isinstance(error, NotImplementedError):
         return "cannot be written there; use s3:// or a folder of this machine", True
-    return f"cannot be reached ({text}); check the address and the network, and try again", False
+    # s3fs has tried to connect several times already.
+    is_final = type(error).__name__ == "EndpointConnectionError"
+    return f"cannot be reached ({text}); check the address and the network, and try again", is_final
 
 
 def _without_secrets(text: str) -> str:
