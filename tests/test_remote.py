@@ -68,7 +68,9 @@ def test_local_paths(folder: Path) -> None:
     with open_file(path) as file:
         assert file.read(3) == CONTENT[:3]
     for offset, length in ((-1, 5), (0, -1), (len(CONTENT) - 1, 2), (10**18, 1), (0, 10**18)):
-        with pytest.raises(StorageError, match=r"a\.bin: bytes .* are asked for, but it has 10240 bytes; the file is t"):
+        with pytest.raises(
+            StorageError, match=r"a\.bin: bytes .* are asked for, but it has 10240 bytes; the file is t"
+        ):
             read_range(path, offset, length)
     for missing in (folder / "none", folder, "\0"):
         with pytest.raises(StorageError, match="cannot be read: "):
@@ -175,14 +177,14 @@ def test_s3_without_credentials(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_pa
     system = fsspec.filesystem("s3")
     system.clear_instance_cache()
     try:
-        with pytest.raises(StorageError, match="access is denied .* the credentials, such as AWS_ACCESS_KEY_ID"):
+        with pytest.raises(StorageError, match=r"access is denied .* the credentials, such as AWS_ACCESS_KEY_ID"):
             read_file(f"{s3}/a")
     finally:
         system.clear_instance_cache()
 
 
 def test_addresses_that_nothing_opens() -> None:
-    with pytest.raises(StorageError, match="^foo://a/b: Protocol not known: foo; use s3://, https:// or a path$"):
+    with pytest.raises(StorageError, match=r"^foo://a/b: Protocol not known: foo; use s3://, https:// or a path$"):
         read_file("foo://a/b")
     with pytest.raises(StorageError, match="cannot be reached") as error:
         read_range("http://me:word@nowhere.invalid/a?sig=abc", 0, 4)

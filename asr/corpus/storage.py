@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 
 from asr.audio import load_audio, to_int16
+from asr.corpus.encoding import is_altered
 from asr.corpus.read_ahead import Job, ReadAhead
 from asr.corpus.remote import StorageError, is_url, join, kept_copy, local_copy, open_file, read_file, read_range, shown
 from asr.decoders import TOLERANCE, open_recording
@@ -146,7 +147,10 @@ class AudioStore:
                 self._tell_rate(part, recording.sample_rate)
         except AudioError as error:
             raise AudioError(str(error).replace(str(label), part.name), error.fault) from None
-        return to_int16(samples)
+        rounded = to_int16(samples)
+        if part.start is not None and not part.offset and is_altered(content, rounded, self.sample_rate):
+            raise AudioError(f"{part.name}: damaged: its samples are not those that were packed; copy the shard again")
+        return rounded
 
     def _compare(self, part: _Part, held: float) -> None:
         if part.duration is not None and abs(held - part.duration) > TOLERANCE:
