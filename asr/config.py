@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from asr.cells import Cell
-from asr.config_text import apply, explain, locate, parse, to_yaml
+from asr.config_text import SHARDS, apply, explain, locate, parse, to_yaml
 from asr.errors import ConfigError
 from asr.files import read_text
 from asr.text import Normalizer, UnitKind, is_punctuation
@@ -26,8 +26,8 @@ _PATHS = (
     ("training", "start_from"),
 )
 _ADDED = {
-    "data": ("train_on_empty",),
-    "training": ("kernels", "parts"),
+    "data": ("train_on_empty", "stream", "weights", "temperature"),
+    "training": ("kernels", "parts", "epoch_utterances"),
 }  # settings younger than the first checkpoints: see `Config.fingerprint`
 
 
@@ -64,11 +64,50 @@ class DataConfig(_Section):
         description="use utterances with an empty text as recordings without speech, such as noise and silence "
         "(default: false, which leaves them out)",
     )
+    stream: bool | None = Field(
+        default=None,
+        description="read training data while it is used, and neither check nor pack it first: for data that is larger "
+        "than memory or disk (default: true if train names a folder of shards or an address such as s3://, else false)",
+    )
+    weights: tuple[float, ...] | None = Field(
+        default=None,
+        description="share of each manifest of train in the audio of an epoch, one number a manifest (default: by the "
+        "number of utterances)",
+    )
+    temperature: float | None = Field(
+        default=None,
+        ge=0,
+        le=10,
+        description="shares of the manifests of train by their hours to the power of this number: 1 is in proportion "
+        "to hours, 0 gives equal shares (default: none)",
+    )
 
     @field_validator("train", "validation", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return _one_or_many(value)
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if self.weights is not None and self.temperature is not None:
+            raise ValueError("has weights and temperature; keep one of them")
+        if self.weights is not None and len(self.weights) != len(self.train):
+            raise ValueError(
+                f"needs one number in weights for each of {len(self.train)} manifests of train (found "
+                f"{len(self.weights)})"
+            )
+        if (self.weights or self.temperature is not None) and len(set(self.train)) < len(self.train):
+            raise ValueError("names a manifest of train twice; name it once, and set its share with weights")
+        if self.weights is not None and min(self.weights) <= 0:
+            raise ValueError("needs weights of more than 0; take a manifest out of train to leave it out")
+        return self
+
+    @property
+    def is_streamed(self) -> bool:
+        """Return whether training data is read while it is used."""
+        if self.stream is not None:
+            return self.stream
+        return any("://" in path or (Path(path) / SHARDS).is_file() for path in self.train)
 
 
 class FeaturesConfig(_Section):
@@ -313,6 +352,13 @@ class TrainingConfig(_Section):
         gt=0,
         le=1e6,
         description="training time in minutes; chooses model size, epochs and batch_utterances to fit (default: none)",
+    )
+    epoch_utterances: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**7,
+        description="utterances in an epoch; the next epoch goes on where this one ended (default: all, and at most "
+        "500000 of streamed data)",
     )
     batch_seconds: float = Field(
         default=120.0, gt=0, le=1e6, description="most seconds of audio in a batch, including padding (default: 120)"

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from asr.errors import ConfigError
 
+SHARDS = "manifest.jsonl"  # the manifest of a folder of shards
 _LONGEST = 300  # characters of a value that a message quotes
 _DEEPEST = 10  # levels of a YAML file
 _RULES = {  # types of pydantic's errors -> what a value must be
@@ -84,7 +85,7 @@ def to_yaml(tree: dict[str, Any]) -> str:
 def locate(tree: dict[str, Any], settings: Sequence[tuple[str, str]], config: Path) -> None:
     """Lead the relative paths of some settings, as (section, name), to the files beside the configuration `config`.
 
-    A path that leads to no file there stays relative to the current folder. Raises ConfigError for a path that leads
+    A folder of shards counts as a file. A path that leads to no file there stays relative to the current folder. Raises ConfigError for a path that leads
     to a file in either folder, and not to the same file, unless it begins with `./`, the folder of the configuration.
     """
     for section, name in settings:
@@ -100,9 +101,9 @@ def _located(value: Any, setting: str, config: Path) -> Any:
         return value
     try:
         beside, here = config.parent / value, Path(value)
-        if not beside.is_file():
+        if not (beside.is_file() or (beside / SHARDS).is_file()):
             return value
-        if not value.startswith("./") and here.is_file() and not here.samefile(beside):
+        if not value.startswith("./") and here.exists() and not here.samefile(beside):
             raise ConfigError(
                 f"{config}: {setting}: {value} is a file beside the configuration, {beside}, and another one in the "
                 f"current folder; write ./{value} for the first, or its absolute path"

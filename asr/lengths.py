@@ -8,9 +8,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
-Count = TypeVar("Count", int, "Tensor")
+Count = TypeVar("Count", int, "np.ndarray", "Tensor")
 
 
 def resampled_length(num_samples: int, source_rate: int, sample_rate: int) -> int:

@@ -10,6 +10,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
 from asr.config import Config
+from asr.corpus.corpus import Corpus
 from asr.corpus.manifest import read_manifest
 from asr.corpus.pack import PackedCorpus, pack
 from asr.decoding.greedy import best_path
@@ -65,7 +66,7 @@ def require_judges(config: Config) -> None:
 
 
 def find_suspects(
-    judged: Sequence[tuple[Recognizer, Judgement]], corpus: PackedCorpus, num_shown: int
+    judged: Sequence[tuple[Recognizer, Judgement]], corpus: Corpus, num_shown: int
 ) -> tuple[list[Suspect], float]:
     """Return the utterances of highest excess, with reasons, and the excess above which an utterance stands out.
 
@@ -94,7 +95,7 @@ def find_suspects(
     return suspects, fence
 
 
-def judge(recognizer: Recognizer, corpus: PackedCorpus, indices: Sequence[int]) -> Iterator[Judgement]:
+def judge(recognizer: Recognizer, corpus: Corpus, indices: Sequence[int]) -> Iterator[Judgement]:
     """Judge the utterances of `corpus` (normalised texts) at `indices`; units that the model lacks are skipped.
 
     Raises ConfigError for a model without CTC.
@@ -116,9 +117,7 @@ def outer_fence(values: Sequence[float]) -> float:
     return float(high + 3 * (high - low))
 
 
-def explain(
-    recognizer: Recognizer, corpus: PackedCorpus, judgement: Judgement, ids_of_texts: dict[str, str]
-) -> list[str]:
+def explain(recognizer: Recognizer, corpus: Corpus, judgement: Judgement, ids_of_texts: dict[str, str]) -> list[str]:
     """Return reasons why a transcript may not fit, in a few words each; none if the differences follow no pattern.
 
     `ids_of_texts` are the transcripts that may belong to this recording instead, each with the id of its first

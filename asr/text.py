@@ -82,10 +82,15 @@ class Units:
     @classmethod
     def learn(cls, texts: Iterable[str], kind: UnitKind = "characters") -> "Units":
         """Collect the units of normalised training texts, in code point order. Raises TextError if there are none."""
-        symbols = sorted(set().union(*map(cls((), kind).split, texts)))
-        if not symbols:
+        return cls.of(set().union(*map(cls((), kind).split, texts)), kind)
+
+    @classmethod
+    def of(cls, symbols: Iterable[str], kind: UnitKind = "characters") -> "Units":
+        """Return the units of training texts that hold these symbols, in code point order. Raises TextError if none."""
+        ordered = sorted(symbols)
+        if not ordered:
             raise TextError("the training texts hold no characters; fill in the `text` fields of the manifest")
-        return cls(symbols, kind)
+        return cls(ordered, kind)
 
     def __len__(self) -> int:
         """Return the number of indices, blank included: `V`."""

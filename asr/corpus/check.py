@@ -49,8 +49,12 @@ class Report:
 
     def usable(self, split: str) -> list[Utterance]:
         """Return the utterances of a split without an unusable finding."""
+        return [entry.utterance for entry in self.usable_entries(split)]
+
+    def usable_entries(self, split: str) -> list[Entry]:
+        """Return the lines of a split without an unusable finding."""
         faulty = {(finding.manifest, finding.line) for finding in self.unusable}
-        return [entry.utterance for entry in self.splits[split] if (entry.manifest, entry.line) not in faulty]
+        return [entry for entry in self.splits[split] if (entry.manifest, entry.line) not in faulty]
 
 
 def check(

@@ -177,6 +177,26 @@ def from_row(
     row: Any, folder: Path, require_text: bool = False, text_field: str = "text", allow_empty: bool = False
 ) -> Utterance:
     """Return the utterance of a manifest row, the inverse of `to_row`. Raises ValueError for a faulty row."""
+    name, text, offset, duration = fields_of(row, require_text, text_field, allow_empty)
+    identifier = row.get("id")
+    if identifier is None:
+        identifier = name if offset is None else f"{name}@{offset:g}"
+    speaker = row.get("speaker")
+    return Utterance(
+        id=str(identifier),
+        audio=Path(os.path.normpath(folder / name)),
+        text=text,
+        offset=offset or 0.0,
+        duration=duration,
+        speaker=None if speaker is None else str(speaker),
+        extra={key: value for key, value in row.items() if key not in _FIELDS},
+    )
+
+
+def fields_of(
+    row: Any, require_text: bool = False, text_field: str = "text", allow_empty: bool = False
+) -> tuple[str, str | None, float | None, float | None]:
+    """Return the audio path as it is written, the text, offset and duration of a row; ValueError for a faulty row."""
     if isinstance(row, ValueError):
         raise row
     if not isinstance(row, dict):
@@ -194,19 +214,7 @@ def from_row(
     offset, duration = _seconds(row, "offset"), _seconds(row, "duration")
     if duration == 0.0:
         raise ValueError(f"{name}: duration is 0 s; correct it or remove the line")
-    identifier = row.get("id")
-    if identifier is None:
-        identifier = name if offset is None else f"{name}@{offset:g}"
-    speaker = row.get("speaker")
-    return Utterance(
-        id=str(identifier),
-        audio=Path(os.path.normpath(folder / name)),
-        text=text,
-        offset=offset or 0.0,
-        duration=duration,
-        speaker=None if speaker is None else str(speaker),
-        extra={key: value for key, value in row.items() if key not in _FIELDS},
-    )
+    return name, text, offset, duration
 
 
 def _seconds(row: dict[str, Any], key: str) -> float | None:

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from filelock import FileLock
 
+from asr.audio import to_int16
 from asr.corpus.context import NO_ROOM, Excerpt, Room, read_excerpt
 from asr.equalize import Equalizer, source_of
 from asr.errors import AudioError, ManifestError
@@ -45,6 +46,8 @@ _NOTHING = Excerpt(*[np.zeros(0, np.int16)] * 3)
 class PackedCorpus:
     """The utterances whose audio can be read, in manifest order, and the errors of the others."""
 
+    is_streamed = False
+
     def __init__(self, table: pa.Table, utterances: Sequence[Utterance], sample_rate: int) -> None:
         """Wrap a table of `pack`, which has one row for each of `utterances`."""
         self.sample_rate = sample_rate
@@ -63,8 +66,25 @@ class PackedCorpus:
         return len(self.utterances)
 
     @property
+    def rows(self) -> np.ndarray:
+        """The place of each utterance among those that were packed, `(U,)`."""
+        return self._rows
+
+    @property
+    def total_samples(self) -> int:
+        return int(self.num_samples.sum())
+
+    @property
     def seconds(self) -> float:
         return float(self.num_samples.sum()) / self.sample_rate
+
+    def state(self) -> bytes:
+        """Return bytes that differ for corpora with other lengths, ids or texts."""
+        texts = repr([(utterance.id, utterance.text) for utterance in self.utterances])
+        return self.num_samples.tobytes() + texts.encode()
+
+    def expect(self, indices: Sequence[int]) -> None:
+        """Do nothing: packed audio is mapped into memory, and needs no reading ahead."""
 
     def audio(self, index: int) -> np.ndarray:
         """Return the samples `(N,)` of utterance `index`, float32; in [-1, 1] unless the corpus is equalised."""
@@ -167,7 +187,7 @@ def _write(parts: Sequence[Part], sample_rate: int, path: Path, keys: bytes) -> 
             excerpt = read_excerpt(utterance, sample_rate, room)
         except (AudioError, OSError) as error:
             return _NOTHING, str(error)
-        return Excerpt(*((samples * 32768).clip(-32768, 32767).astype(np.int16) for samples in excerpt)), None
+        return Excerpt(*map(to_int16, excerpt)), None
 
     draft = path.with_name(path.name + ".part")
     try:
@@ -179,7 +199,7 @@ def _write(parts: Sequence[Part], sample_rate: int, path: Path, keys: bytes) -> 
             ):
                 rows: list[Row] = []
                 held = 0  # samples
-                for row in _map_in_order(pool, read, parts):
+                for row in map_in_order(pool, read, parts):
                     rows.append(row)
                     held += sum(map(len, row[0]))
                     if held >= _SAMPLES_PER_BATCH:
@@ -196,7 +216,7 @@ def _write(parts: Sequence[Part], sample_rate: int, path: Path, keys: bytes) -> 
         draft.unlink(missing_ok=True)
 
 
-def _map_in_order(
+def map_in_order(
     pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
     """Apply a function like `pool.map`, but only a few items ahead, so that few results are held in memory."""
@@ -252,7 +272,7 @@ def _digest(path: Path, size: int, keys: bytes) -> bytes:
             return zlib.crc32(file.read(min(_PIECE, size - start))).to_bytes(4)  # three times as fast as SHA-256
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return hashlib.sha256(b"".join([*_map_in_order(pool, checksum, range(0, size, _PIECE)), keys])).digest()
+        return hashlib.sha256(b"".join([*map_in_order(pool, checksum, range(0, size, _PIECE)), keys])).digest()
 
 
 def _state_key(parts: Sequence[Part], sample_rate: int) -> bytes:
@@ -290,7 +310,7 @@ def _key(parts: Sequence[Part], sample_rate: int, identify: Callable[[Path], obj
 
     paths = list(dict.fromkeys(utterance.audio for utterance, _ in parts))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        digests = dict(zip(paths, _map_in_order(pool, digest, paths), strict=True))
+        digests = dict(zip(paths, map_in_order(pool, digest, paths), strict=True))
     key = hashlib.sha256(repr((_FORMAT, sample_rate)).encode())
     for utterance, room in parts:
         key.update(repr((digests[utterance.audio], utterance.offset, utterance.duration, *room)).encode())

@@ -19,7 +19,7 @@ from asr.scoring.anatomy import by_length, by_level, by_training
 from asr.scoring.files import Pair, group_by, score_pairs
 from asr.scoring.tables import Table
 from asr.scoring.wer import Score, count_errors
-from asr.training.data import open_data
+from asr.training.data import open_data, some_texts
 from asr.training.evaluate import evaluate
 from asr.training.loop import BEST_FILE, LOG_FILE, MODEL_FILE
 
@@ -79,7 +79,7 @@ def write_report(run: Path, path: Path) -> None:
         stopped=stop_reason(log, epochs=training.epochs, patience=training.patience),
         curves=learning_curves(log),
         notes=notes,
-        tables=list(_tables(score, pairs, [utterance.text or "" for utterance in data.training.utterances])),
+        tables=list(_tables(score, pairs, some_texts(data.training))),
         groups={
             name: [_shown(recognizer, corpus, utterances[index], index) for index in chosen]
             for name, chosen in groups.items()

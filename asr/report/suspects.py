@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr.config import Config
-from asr.corpus.pack import PackedCorpus
+from asr.corpus.corpus import Corpus
+from asr.errors import ConfigError
 from asr.figures.page import audio_uri, write_page
 from asr.files import write_whole
 from asr.recognition.recognizer import load
@@ -37,6 +38,11 @@ def report_by_training(
     """
     settings = Config.load(config, list(overrides))
     require_judges(settings)
+    if settings.data.is_streamed:
+        raise ConfigError(
+            f"{config}: its training data is streamed, and cross-validation needs packed data; judge a manifest with a "
+            "trained model: asr suspects MODEL MANIFEST"
+        )
     data = open_data(settings, say)
     parts = cross_validate(settings, data, out, folds, say)
     judged = [(model, found) for model, indices in parts for found in judge(model, data.training, indices)]
@@ -61,7 +67,7 @@ def report_by_model(model: Path, manifest: Path, out: Path, *, show: int, say: C
 
 def _write(
     out: Path,
-    corpus: PackedCorpus,
+    corpus: Corpus,
     suspects: list[Suspect],
     fence: float,
     *,
@@ -80,9 +86,7 @@ def _write(
     return Report(suspects, lines)
 
 
-def _write_page(
-    path: Path, corpus: PackedCorpus, suspects: Sequence[Suspect], lines: Sequence[str], title: str
-) -> None:
+def _write_page(path: Path, corpus: Corpus, suspects: Sequence[Suspect], lines: Sequence[str], title: str) -> None:
     texts = [suspect.utterance.text or "" for suspect in suspects]
     steps = edits(score(texts, [suspect.heard for suspect in suspects], interval=False).words)
     sounds = (audio_uri(corpus.audio(suspect.index), corpus.sample_rate) for suspect in suspects)

@@ -13,6 +13,7 @@ from asr.config import Config
 from asr.progress import format_duration
 from asr.run_log import Row
 from asr.training.build import plan_epochs
+from asr.training.epochs import planned_batches
 from asr.training.hardware import memory_mb, use_bf16
 from asr.training.sizes import sizes_for
 from asr.training.speech import SpeechTask
@@ -82,7 +83,7 @@ def forecast(task: SpeechTask[Any, Any]) -> list[str]:
     plans, options = task.plans(), task.config.training
     network = task.model.fresh_network(task.config.model).to(task.model.device)
     device = task.model.device
-    heaviest = task.heaviest([batch for plan in plans for batch in plan])
+    heaviest = task.heaviest(planned_batches(plans))
     with torch.autocast(device.type, torch.bfloat16, enabled=use_bf16(options.precision, device)):
         loss = task.loss(network, task.load(task.split(heaviest, 0, options.parts)))
     loss.backward()

@@ -13,7 +13,7 @@ import torch
 from asr.batching import Joined
 from asr.classifier import Classifier
 from asr.config import Config
-from asr.corpus.pack import PackedCorpus
+from asr.corpus.corpus import Corpus
 from asr.errors import ConfigError
 from asr.lengths import hop_samples
 from asr.model import SpeechModel
@@ -22,11 +22,14 @@ from asr.recognition.recognizer import Recognizer
 from asr.run_log import Row
 from asr.training.augment import Augment
 from asr.training.data import Corpora
+from asr.training.epochs import Epochs, Planner
 from asr.training.hardware import processes, use_bf16
+from asr.training.order import KeyedOrder, Part, divide, shares_of
 from asr.training.recordings import Recordings
 from asr.version import __version__
 from asr.wording import counted
 
+_STREAMED_EPOCH = 500_000  # utterances in an epoch of streamed data, at most: an epoch is planned at once
 _MODELS: dict[str, type[SpeechModel[Any]]] = {model.task: model for model in (Recognizer, Classifier)}
 _FREE = {"decoder", "ctc_weight", "dropout", "dropout_mask"}  # settings that do not change the encoder's parameters
 _BY_UNIT = ("output.", "decoder.output.", "decoder.embedding.")  # parameters with a row for each unit
@@ -98,7 +101,7 @@ def start_from(model: SpeechModel[Any], path: str | Path) -> str:
     return f"starting from {path}: {model.outputs} {len(shared)} kept, {added} new, {dropped} dropped"
 
 
-def build_recordings(config: Config, corpus: PackedCorpus) -> Recordings:
+def build_recordings(config: Config, corpus: Corpus) -> Recordings:
     """Build the recordings of a training corpus.
 
     A pause of three encoder frames keeps the joined text feasible for CTC, if both texts are. One frame is for the
@@ -108,16 +111,64 @@ def build_recordings(config: Config, corpus: PackedCorpus) -> Recordings:
     return Recordings(corpus, shortest_pause=3 * stride)
 
 
-def plan_epochs(config: Config, data: Corpora, epochs: int | None = None) -> list[list[list[Joined]]]:
+def plan_epochs(config: Config, data: Corpora, epochs: int | None = None) -> Sequence[list[list[Joined]]]:
     """Plan the batches of each of `epochs` epochs (default: `training.epochs`); see `Task.plans`."""
-    generator = np.random.default_rng(config.training.seed)
+    numbers = range(epochs or config.training.epochs)
     recordings = build_recordings(config, data.training)
-    limits = {
+    join = config.augment.join or 0.0
+    limits: dict[str, Any] = {
         "max_samples": round(config.training.batch_seconds * data.training.sample_rate),
         "max_utterances": config.training.batch_utterances,
     }
-    join = config.augment.join or 0.0
-    return [recordings.plan(join, generator=generator, **limits) for _ in range(epochs or config.training.epochs)]
+    if not is_keyed(config):
+        generator = np.random.default_rng(config.training.seed)
+        return [recordings.plan(join, generator=generator, **limits) for _ in numbers]
+    order = build_order(config, data)
+
+    def plan(epoch: int) -> list[list[Joined]]:
+        return [
+            batch
+            for number, lines in enumerate(order.windows(epoch))
+            for batch in recordings.plan(join, lines=lines, generator=order.generator(epoch, number), **limits)
+        ]
+
+    return Epochs(Planner(plan), numbers)
+
+
+def is_keyed(config: Config) -> bool:
+    """Return whether epochs are planned one by one, in keyed order, in place of all at once."""
+    data = config.data
+    return data.is_streamed or bool(data.weights or data.temperature is not None or config.training.epoch_utterances)
+
+
+def epoch_lines(config: Config, data: Corpora) -> int:
+    """Return the number of utterances in an epoch."""
+    lines = len(data.training)
+    return config.training.epoch_utterances or (min(lines, _STREAMED_EPOCH) if config.data.is_streamed else lines)
+
+
+def build_order(config: Config, data: Corpora) -> KeyedOrder:
+    """Build the order of keyed epochs. Corpora without weights and temperature are one corpus."""
+    lines, parts = epoch_lines(config, data), [Part(0, len(data.training), epoch_lines(config, data))]
+    if config.data.weights or config.data.temperature is not None:
+        parts = divide(data.sizes, data.hours, corpus_shares(config, data), lines)
+    return KeyedOrder(parts, seed=config.training.seed)
+
+
+def corpus_shares(config: Config, data: Corpora) -> list[float]:
+    """Return the share of each training manifest in the audio of an epoch."""
+    return shares_of(data.hours, weights=config.data.weights, temperature=config.data.temperature)
+
+
+def describe_corpora(config: Config, data: Corpora) -> str:
+    """Describe the hours and the share of each training manifest, and an epoch, for keyed epochs."""
+    hours = sum(data.hours)
+    lines = [
+        f"{path}: {its_hours:.2f} h, {its_hours / hours:.1%} of the audio, {share:.1%} of an epoch"
+        for path, its_hours, share in zip(config.data.train, data.hours, corpus_shares(config, data), strict=True)
+    ]
+    number = counted("{} utterance<s>", epoch_lines(config, data))
+    return "\n".join([*(lines if lines[1:] else []), f"an epoch has {number}; the next one goes on where it ends"])
 
 
 def describe(model: SpeechModel[Any], data: Corpora) -> str:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from asr.batching import Joined
 from asr.classifier import Classifier
 from asr.config import Config
+from asr.corpus.corpus import Corpus
+from asr.corpus.streamed import StreamedCorpus
 from asr.errors import TrainingError
 from asr.figures.training import classification_picture
 from asr.run_log import Row
@@ -26,8 +28,7 @@ def learn_classes(config: Config, data: Corpora, say: Callable[[str], None]) -> 
 
     Raises TrainingError if there is only one class, or if validation data has none of the classes.
     """
-    corpora = data.training, data.validation
-    classes, held_out = (Counter(utterance.text or "" for utterance in corpus.utterances) for corpus in corpora)
+    classes, held_out = class_counts(data.training), class_counts(data.validation)
     if len(classes) == 1:
         raise TrainingError(
             f"{', '.join(config.data.train)}: all utterances have the same class, {next(iter(classes))!r}; a "
@@ -46,6 +47,13 @@ def learn_classes(config: Config, data: Corpora, say: Callable[[str], None]) -> 
     return sorted(classes)
 
 
+def class_counts(corpus: Corpus) -> Counter[str]:
+    """Return how often each class occurs in a corpus."""
+    if isinstance(corpus, StreamedCorpus):
+        return corpus.symbols
+    return Counter(utterance.text or "" for utterance in corpus.utterances)
+
+
 class ClassificationTask(SpeechTask[Classifier, Corpora]):
     """Training of a classifier; the targets are the classes of the utterances."""
 
@@ -58,22 +66,26 @@ class ClassificationTask(SpeechTask[Classifier, Corpora]):
         classes = learn_classes(config, data, watch.say)
         super().__init__(config, data, Classifier(config, classes).to(device))
         index = {name: number for number, name in enumerate(classes)}
-        self.targets, self.held_out = (
-            torch.tensor([index.get(utterance.text or "", _UNSEEN) for utterance in corpus.utterances])
-            for corpus in (data.training, data.validation)
-        )
-        self.baseline_loss = torch.distributions.Categorical(self.targets.bincount().float()).entropy().item()
+        self.index = index
+        self.held_out = torch.tensor([index.get(one.text or "", _UNSEEN) for one in data.validation.utterances])
+        counts = class_counts(data.training)
+        sizes = torch.tensor([counts[name] for name in classes])
+        self.baseline_loss = torch.distributions.Categorical(sizes.float()).entropy().item()
 
     def num_targets(self, batch: list[Joined]) -> int:
         return len(batch)
 
     def load(self, batch: list[Joined]) -> tuple[Tensor, Tensor, Tensor]:
         """Load audio `(B, N)`, lengths `(B,)` in samples, and classes `(B,)`."""
-        return *self.load_audio(batch), self.targets[[joined.parts[0] for joined in batch]].to(self.model.device)
+        found, audio, lengths = self.load_audio(batch)
+        texts = (self.data.training.utterances[joined.parts[0]].text or "" for joined in found)
+        return audio, lengths, torch.tensor([self.index[text] for text in texts], dtype=torch.long).to(audio.device)
 
     def loss(self, model: nn.Module, data: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         audio, lengths, targets = data
         log_probs = model(*self.features(audio, lengths, torch.ones_like(lengths)))
+        if not len(targets):  # no recording of the batch can be read: silence, without weight
+            return 0 * log_probs.sum()
         return nn.functional.nll_loss(log_probs, targets, reduction="sum")
 
     def evaluate(self) -> Row:

@@ -12,6 +12,7 @@ from asr.recognition.recognizer import Recognizer, load
 from asr.run_log import kept_row, read_log
 from asr.scoring.files import Pair, score_pairs
 from asr.scoring.wer import Score
+from asr.training.build import is_keyed
 from asr.training.data import open_data, read_ids
 from asr.training.evaluate import evaluate
 from asr.training.folder import CONFIG_FILE, claimed, refuse_finished
@@ -41,6 +42,11 @@ def train_on_folds(
     """
     if config.task != "recognition":
         raise ConfigError("--folds: is for recognisers; leave it out to train a classifier")
+    if is_keyed(config):
+        raise ConfigError(
+            "--folds: is for little data, which is packed and shown whole in each epoch; leave data.stream, "
+            "data.weights, data.temperature and training.epoch_utterances out"
+        )
     if processes().num_processes > 1:
         raise TrainingError("--folds: trains in one process; leave torchrun out")
     if not overwrite:

@@ -29,8 +29,9 @@ def choose_join(config: Config, data: Corpora, say: Callable[[str], None]) -> Co
 
 def share_to_join(recordings: Recordings) -> float:
     """Return the share of utterances to join at which pauses and context add at most 8 % of audio; at most 0.5."""
+    mean = recordings.corpus.total_samples / len(recordings.corpus)
     real = recordings.gaps[recordings.following >= 0]
     pause = max(recordings.mean_pause, float(real.mean()) if len(real) else 0.0)
     added = pause + float(recordings.around.mean()) / 2  # samples, for an utterance
-    share = min(_MOST, _ADDED * float(recordings.corpus.num_samples.mean()) / added)
+    share = min(_MOST, _ADDED * mean / added)
     return math.floor(100 * share) / 100

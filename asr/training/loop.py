@@ -19,6 +19,7 @@ from asr.progress import ProgressBar, RemainingTime, format_duration
 from asr.run_log import CRITERION_NAMES, Row, kept_row, stop_reason, write_log
 from asr.training.budget import epochs_within
 from asr.training.checkpoint import Checkpoints, StopSignals, random_state, set_random_state
+from asr.training.epochs import count_steps, planned_batches
 from asr.training.gradients import Gradients
 from asr.training.hardware import from_main_process, gather, memory_mb, processes, use_bf16
 from asr.training.schedule import warmup_cosine
@@ -29,6 +30,7 @@ BEST_FILE = "best.safetensors"  # best model so far; it becomes MODEL_FILE when 
 LOG_FILE = "log.jsonl"
 MAX_SKIPPED = 10  # batches without a finite loss or gradient after which training stops
 _LOWER_RATE = "lower training.learning_rate, or train with training.precision=fp32"
+_AHEAD = 4  # batches, the one to be computed included, of which the task knows
 _DRAWN_EVERY = 60.0  # seconds between two updates of the page
 
 
@@ -88,7 +90,7 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path, *, begun: float | N
     accelerator = _accelerator(options.trackers, out)
     device, rank = accelerator.device, accelerator.process_index
     plans = task.plans()
-    total = sum(map(len, plans))  # steps of the learning-rate schedule
+    total = count_steps(plans)  # steps of the learning-rate schedule
     parameters = task.module.parameters()
     optimizer = torch.optim.AdamW(parameters, options.learning_rate, weight_decay=options.weight_decay, fused=True)
     model, optimizer = accelerator.prepare(task.module, optimizer)
@@ -118,7 +120,7 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path, *, begun: float | N
         plans = task.plans(at.epochs)
     started = time.monotonic() - at.seconds
     drawn = time.monotonic()
-    steps = sum(map(len, plans))
+    steps = count_steps(plans)
     remaining = RemainingTime(steps, done=at.step)
 
     def reason() -> str | None:
@@ -146,7 +148,7 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path, *, begun: float | N
     with ProgressBar("training", steps, done=at.step, shown=rank == 0) as bar, StopSignals() as stop:
         if device.type == "cuda" and at.step < steps:  # learn now, not after an hour, that a batch does not fit
             random, carried = random_state(), task.state()
-            gradients.of(task.heaviest([batch for plan in plans for batch in plan]))
+            gradients.of(task.heaviest(planned_batches(plans)))
             set_random_state(random)
             task.load_state(carried)
         while reason() is None:
@@ -159,6 +161,7 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path, *, begun: float | N
                 )
                 for group in optimizer.param_groups:
                     group["lr"] = rate
+                task.expect(plan[at.batch : at.batch + _AHEAD])
                 nats = gradients.of(batch)
                 norm = float(accelerator.clip_grad_norm_(model.parameters(), options.gradient_clip))
                 nats, stopping, due = _sum(accelerator, nats, stop.received is not None, checkpoints.due())
@@ -201,9 +204,9 @@ def fit(task: Task[Any], options: TrainingConfig, out: Path, *, begun: float | N
                 if epochs != at.epochs:
                     say(f"budget: {epochs} epochs in place of {at.epochs}, by the time that the last epochs took")
                     plans = task.plans(epochs)
-                    at.plan(epochs, left=sum(map(len, plans[at.epoch :])), total=total)
+                    at.plan(epochs, left=count_steps(plans[at.epoch :]), total=total)
                     for display in (bar, remaining):
-                        display.expect(sum(map(len, plans)))
+                        display.expect(count_steps(plans))
             row["epochs"] = at.epochs
             is_best = kept_row(at.log, task.criterion) is row
             if accelerator.is_main_process:

@@ -1,6 +1,7 @@
 """The task of training a recogniser on utterances and their texts, with CTC, an attention decoder, or both."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from asr.batching import Joined
 from asr.config import Config
 from asr.corpus.expectation import comparison
+from asr.errors import AudioError
 from asr.figures.attention import attention_picture
 from asr.figures.training import training_picture
 from asr.lengths import required_frames
@@ -17,12 +19,15 @@ from asr.nn.ctc import ctc_loss, disagreement
 from asr.recognition.recognizer import Recognizer
 from asr.run_log import Row
 from asr.training import watch
-from asr.training.data import TrainingData
+from asr.training.build import is_keyed
+from asr.training.data import TrainingData, some_texts
 from asr.training.evaluate import evaluate
 from asr.training.lengths import measure_lengths
 from asr.training.speech import SAMPLES, SpeechTask
 
 ATTENTION_FILE = "attention.png"
+_ENCODED = 10_000  # texts whose units are kept
+_MEASURED = 1000  # batches of a keyed epoch, about, that lengths are measured on
 
 
 class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
@@ -36,25 +41,31 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
         """Create a model with fresh weights, or with the weights of `training.start_from`."""
         super().__init__(config, data, Recognizer(config, data.units).to(device))
         corpus = data.training
-        self.targets = [data.units.encode(utterance.text or "") for utterance in corpus.utterances]
+        self.encoded = lru_cache(_ENCODED)(self._encode)
         self.space = data.units.encode(" ") if " " in data.units.symbols else []
-        self.model.trained_lengths = measure_lengths(self.recordings, *self.plans(1))
-        frames = [self.model.num_output_frames(int(samples)) for samples in corpus.num_samples]
+        (plan,) = self.plans(1)
+        some = plan if not is_keyed(config) else plan[:: 1 + len(plan) // _MEASURED]
+        self.model.trained_lengths = measure_lengths(self.recordings, some)
         by_ctc, by_attention = config.model.loss_weights
         self.baseline_loss = 0.0
         if by_ctc:
-            self.baseline_loss += by_ctc * watch.ctc_baseline_loss(frames, self.targets, len(data.units))
+            few = watch.baseline_sample(len(corpus))
+            frames = [self.model.num_output_frames(int(corpus.num_samples[index])) for index in few]
+            targets = list(map(self._encode, few))
+            self.baseline_loss += by_ctc * watch.ctc_baseline_loss(frames, targets, len(data.units))
         if by_attention:
-            training, validation = (
-                [utterance.text or "" for utterance in part.utterances] for part in (corpus, data.validation)
-            )
-            self.baseline_loss += by_attention * watch.attention_baseline_loss(training, validation, data.units)
+            texts = some_texts(corpus), [utterance.text or "" for utterance in data.validation.utterances]
+            self.baseline_loss += by_attention * watch.attention_baseline_loss(*texts, data.units)
+
+    def _encode(self, index: int) -> list[int]:
+        return self.data.units.encode(self.data.training.utterances[index].text or "")
 
     def spell(self, joined: Joined) -> list[int]:
         """Return the units of joined utterances, with a space between them if the units include a space."""
         units: list[int] = []
         for index in joined.parts:
-            units += (self.space if units and self.targets[index] else []) + self.targets[index]
+            text = self.encoded(index)
+            units += (self.space if units and text else []) + text
         return units
 
     def num_targets(self, batch: list[Joined]) -> int:
@@ -63,10 +74,22 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
 
     def load(self, batch: list[Joined]) -> tuple[Tensor, Tensor, list[list[int]]]:
         """Load audio `(B, N)`, lengths `(B,)` in samples, and the units of each utterance."""
-        return *self.load_audio(batch), [self.spell(joined) for joined in batch]
+        found, audio, lengths = self.load_audio(batch)
+        return audio, lengths, [self.spell(joined) for joined in found]
+
+    def require_fit(self, joined: Joined, num_samples: int) -> None:
+        needed, frames = required_frames(self.spell(joined)), self.model.num_output_frames(num_samples)
+        if frames < needed and self.config.model.loss_weights[0]:
+            utterance = self.data.training.utterances[joined.parts[0]]
+            raise AudioError(
+                f"{utterance.audio}: {utterance.id} is shorter than its manifest states: its text needs {needed} "
+                f"encoder frames, its audio gives {frames}; correct the duration"
+            )
 
     def loss(self, model: nn.Module, data: tuple[Tensor, Tensor, list[list[int]]]) -> Tensor:
         audio, lengths, targets = data
+        if not targets:  # no recording of the batch can be read: silence, without weight
+            return 0 * self.loss(model, (audio, lengths, [[]]))
         shortest = torch.tensor([required_frames(target) for target in targets], device=audio.device)
         consistency = self.config.training.consistency
         if consistency:
@@ -104,8 +127,7 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
 
     def verdict(self, log: Sequence[Row], kept: Row) -> list[str]:
         training = self.data.training
-        texts = [utterance.text or "" for utterance in training.utterances]
-        return [*super().verdict(log, kept), comparison(training.seconds / 3600, texts)]
+        return [*super().verdict(log, kept), comparison(training.seconds / 3600, some_texts(training))]
 
     def line(self, row: Row) -> str:
         loss = watch.format_loss(row["validation_loss"])

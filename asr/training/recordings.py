@@ -11,7 +11,7 @@ import torch
 
 from asr.batching import Joined, plan_batches, plan_joined
 from asr.corpus.context import REACH
-from asr.corpus.pack import PackedCorpus
+from asr.corpus.corpus import Corpus
 from asr.training.pauses import make_pause
 
 _SHORTEST, _LONGEST = 0.2, 1.5  # seconds of a pause between joined utterances
@@ -22,7 +22,7 @@ _JOINED = 6.0  # seconds; short utterances are joined up to about this length
 
 
 class Recordings:
-    """The utterances of a packed corpus, and how they are joined.
+    """The utterances of a corpus, and how they are joined.
 
     A recording of several utterances has a pause between them, and one pause that is divided between its start and its
     end. If an utterance follows another one in their recording after a pause, the real pause stands between them. All
@@ -30,17 +30,22 @@ class Recordings:
     frames. The logarithm of their length is uniform, so short pauses are more frequent.
     """
 
-    def __init__(self, corpus: PackedCorpus, *, shortest_pause: int) -> None:
+    def __init__(self, corpus: Corpus, *, shortest_pause: int) -> None:
         """`shortest_pause` is the fewest samples that keep the text of joined utterances feasible."""
         self.corpus = corpus
-        rate, mean = corpus.sample_rate, float(corpus.num_samples.mean())
+        rate, mean = corpus.sample_rate, corpus.total_samples / len(corpus)
         low, high = (
             max(shortest_pause, round(min(seconds * rate, share * mean)))
             for seconds, share in zip((_SHORTEST, _LONGEST), _SHARES, strict=True)
         )
         self.pause = low, high  # samples of the shortest and the longest pause
-        self.around = corpus.num_before + corpus.num_after
-        self.following, self.gaps = _neighbours(corpus, shortest_pause)
+        if corpus.is_streamed:  # no pause is known; an array of one number takes no memory
+            self.around = self.gaps = corpus.num_before
+            self.following = np.broadcast_to(np.int64(-1), (len(corpus),))
+        else:
+            self.around = corpus.num_before + corpus.num_after
+            self.following, self.gaps = _neighbours(corpus, shortest_pause)
+        self._longest_pause = max(self.pause[1], int(self.gaps.max(initial=0)))
         self.most_parts = max(2, int(_JOINED * rate / (mean + self.mean_pause)))
 
     @property
@@ -49,34 +54,45 @@ class Recordings:
         low, high = self.pause
         return (high - low) / math.log(high / low) if high > low else float(low)
 
-    @property
-    def _longest_pause(self) -> int:
-        return max(self.pause[1], int(self.gaps.max(initial=0)))
-
     def plan(
-        self, join: float, *, max_samples: int, max_utterances: int, generator: np.random.Generator
+        self,
+        join: float,
+        *,
+        max_samples: int,
+        max_utterances: int,
+        generator: np.random.Generator,
+        lines: np.ndarray | None = None,
     ) -> list[list[Joined]]:
-        """Plan the batches of an epoch; `join` is the share of utterances that are joined, or else in context."""
-        num_samples = self.corpus.num_samples
-        if not join:
-            batches = plan_batches(
-                num_samples, max_samples=max_samples, max_utterances=max_utterances, generator=generator
+        """Plan batches of all utterances, or of the utterances `lines (n,)`, each of which may occur several times.
+
+        `join` is the share of utterances that are joined, or else in context.
+        """
+        chosen = slice(None) if lines is None else lines
+        num_samples = self.corpus.num_samples[chosen].astype(np.int64, copy=False)
+        limits = {"max_samples": max_samples, "max_utterances": max_utterances}
+        if join:
+            batches = plan_joined(
+                num_samples,
+                probability=join,
+                pause=self._longest_pause,
+                around=self.around[chosen],
+                following=self.following if lines is None else _places(self.following[lines], lines),
+                most_parts=self.most_parts,
+                generator=generator,
+                **limits,
             )
-            return [[Joined((index,)) for index in batch] for batch in batches]
-        return plan_joined(
-            num_samples,
-            probability=join,
-            pause=self._longest_pause,
-            around=self.around,
-            following=self.following,
-            most_parts=self.most_parts,
-            max_samples=max_samples,
-            max_utterances=max_utterances,
-            generator=generator,
-        )
+        else:
+            planned = plan_batches(num_samples, generator=generator, **limits)
+            batches = [[Joined((index,)) for index in batch] for batch in planned]
+        if lines is None:
+            return batches
+        numbers = lines.tolist()
+        return [[Joined(tuple(numbers[at] for at in one.parts), one.in_context) for one in batch] for batch in batches]
 
     def state(self) -> bytes:
         """Return what decides joined recordings beside the utterances: pauses, context, and who follows whom."""
+        if self.corpus.is_streamed:
+            return repr(self.pause).encode()
         arrays = np.array(self.pause), self.corpus.num_before, self.corpus.num_after, self.following, self.gaps
         return b"".join(array.astype(np.int64).tobytes() for array in arrays)
 
@@ -147,8 +163,13 @@ class Recordings:
         )
 
 
-def in_order(corpus: PackedCorpus) -> Iterator[tuple[int, int, int]]:
-    """Yield each utterance, the next one of its recording, and the samples from its end to the start of the next."""
+def in_order(corpus: Corpus) -> Iterator[tuple[int, int, int]]:
+    """Yield each utterance, the next one of its recording, and the samples from its end to the start of the next.
+
+    Nothing is yielded for a corpus that is streamed.
+    """
+    if corpus.is_streamed:
+        return
     recordings: dict[Path, list[int]] = defaultdict(list)
     for index, utterance in enumerate(corpus.utterances):
         recordings[utterance.audio].append(index)
@@ -159,7 +180,7 @@ def in_order(corpus: PackedCorpus) -> Iterator[tuple[int, int, int]]:
             yield left, right, int(starts[right] - ends[left])
 
 
-def _neighbours(corpus: PackedCorpus, shortest: int) -> tuple[np.ndarray, np.ndarray]:
+def _neighbours(corpus: Corpus, shortest: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the utterance that follows each one after nothing but a pause, or -1, and the samples of that pause, or 0.
 
     The pause has at least `shortest` samples and at most 2 s. All of it is in the context of the two utterances.
@@ -172,3 +193,10 @@ def _neighbours(corpus: PackedCorpus, shortest: int) -> tuple[np.ndarray, np.nda
         if shortest <= gap <= _GAP * rate and is_pause:
             following[left], gaps[left] = right, gap
     return following, gaps
+
+
+def _places(lines: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Return where each of `lines (n,)` is in `among (n,)`, or -1."""
+    order = np.argsort(among, kind="stable")
+    places = order[np.searchsorted(among[order], lines).clip(max=len(among) - 1)]
+    return np.where(among[places] == lines, places, -1)

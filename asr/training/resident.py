@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asr.corpus.corpus import Corpus
 from asr.corpus.pack import PackedCorpus
 from asr.features import frame_mask
 
@@ -36,9 +37,9 @@ class ResidentCorpus:
         return audio * frame_mask(lengths, size), lengths
 
 
-def resident(corpus: PackedCorpus, device: torch.device) -> ResidentCorpus | None:
-    """Copy a corpus to a GPU, if it is not equalised and takes at most a quarter of the free memory; else None."""
-    if device.type != "cuda" or corpus.is_equalized:
+def resident(corpus: Corpus, device: torch.device) -> ResidentCorpus | None:
+    """Copy a corpus to a GPU, if it is packed, not equalised, and takes at most a quarter of the free memory."""
+    if device.type != "cuda" or corpus.is_equalized or not isinstance(corpus, PackedCorpus):
         return None
     free, _ = torch.cuda.mem_get_info(device)
     return ResidentCorpus(corpus, device) if 2 * int(corpus.num_samples.sum()) < _SHARE * free else None

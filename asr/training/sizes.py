@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable
 
 from asr.config import Config
+from asr.corpus.streamed import StreamedCorpus
 from asr.lengths import hop_samples, num_frames, required_frames, subsampled_length
+from asr.training.build import epoch_lines
 from asr.training.data import Corpora, TrainingData
 from asr.training.joining import choose_join
 from asr.training.regularization import regularization
@@ -30,9 +32,11 @@ def choose_subsampling(config: Config, data: TrainingData) -> int:
 
     It is 2 if neither 4 nor 3 leaves enough frames.
     """
-    hop = hop_samples(config.features.sample_rate, config.features.hop_ms)
-    frames = [num_frames(int(samples), hop) for samples in data.training.num_samples]
-    units = [data.units.encode(utterance.text or "") for utterance in data.training.utterances]
+    corpus, hop = data.training, hop_samples(config.features.sample_rate, config.features.hop_ms)
+    if isinstance(corpus, StreamedCorpus):
+        return next((factor for factor in (4, 3) if corpus.fits(factor, _FRAMES)), 2)
+    frames = [num_frames(int(samples), hop) for samples in corpus.num_samples]
+    units = [data.units.encode(utterance.text or "") for utterance in corpus.utterances]
     for factor in (4, 3):
         left = [subsampled_length(count, factor) for count in frames]
         feasible = all(required_frames(text) <= count for text, count in zip(units, left, strict=True))
@@ -52,7 +56,7 @@ def sized(config: Config, data: Corpora, say: Callable[[str], None]) -> Config:
     layers, hidden = sizes_for(hours)[-1]
     given = config.training.model_dump(include=config.training.model_fields_set)
     utterances = given.get("batch_utterances", min(_MAX_UTTERANCES, max(_MIN_UTTERANCES, number // _BATCHES)))
-    epochs = min(_MAX_EPOCHS, max(_MIN_EPOCHS, math.ceil(_STEPS * utterances / number)))
+    epochs = min(_MAX_EPOCHS, max(_MIN_EPOCHS, math.ceil(_STEPS * utterances / epoch_lines(config, data))))
     chosen = {
         "model": {"layers": layers, "hidden": hidden},
         "training": {

@@ -22,11 +22,14 @@ class Task(ABC, Generic[Batch]):
     criterion: str
 
     @abstractmethod
-    def plans(self, epochs: int | None = None) -> list[list[Batch]]:
+    def plans(self, epochs: int | None = None) -> Sequence[list[Batch]]:
         """Return the batches of each of `epochs` epochs (default: as configured).
 
         The learning-rate schedule needs their number before the first step. More epochs begin with equal batches.
         """
+
+    def expect(self, batches: Sequence[Batch]) -> None:
+        """Take note of the batches that come next, so that their data can be read ahead."""
 
     @abstractmethod
     def num_targets(self, batch: Batch) -> int:

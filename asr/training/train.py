@@ -12,7 +12,7 @@ from asr.files import write_whole
 from asr.model import SpeechModel
 from asr.training.agreement import agree, ending_together, in_turn, is_visible, share
 from asr.training.budget import forecast, within_budget
-from asr.training.build import data_summary, describe, program
+from asr.training.build import data_summary, describe, describe_corpora, is_keyed, program
 from asr.training.classification import ClassificationTask
 from asr.training.data import Corpora, open_corpora, open_data
 from asr.training.folder import CONFIG_FILE, claimed, extended, flatten, is_finished, refuse_finished, settle
@@ -122,6 +122,8 @@ def _planned_task(config: Config, out: Path, *, strict: bool, replan: bool) -> S
     config = sized(config, data, say)
     task = make_task(config, data, process.device)
     say(describe(task.model, task.data))
+    if is_keyed(config):
+        say(describe_corpora(config, task.data))
     say(f"a model that ignores the audio would reach a loss of {task.baseline_loss:.3f} nats per {task.target}")
     return task
 

@@ -27,16 +27,20 @@ _CONVERGED = 1e-4  # share of the loss; a step that gains less is the last
 _SLOW_LOADING = 0.2  # share of an epoch's time from which the epoch lines mention loading audio
 
 
+def baseline_sample(count: int) -> range:
+    """Return which of `count` utterances the baseline of CTC is fitted on."""
+    return range(0, count, max(1, count // _SAMPLE))
+
+
 def ctc_baseline_loss(frames: Sequence[int], targets: Sequence[Sequence[int]], num_units: int) -> float:
     """Compute the CTC loss, in nats per unit, of the best model that ignores the audio.
 
     Such a model predicts one distribution of units for all frames. The distribution is fitted to the transcripts by
     expectation maximisation: the new probability of a unit is its expected share of the frames. `frames` are the
-    encoder frames of each utterance; `targets` contain no blanks. A model whose loss stays at this value has learned
-    how often units occur, and nothing from the recordings.
+    encoder frames of each utterance (see `baseline_sample`); `targets` contain no blanks. A model whose loss stays at
+    this value has learned how often units occur, and nothing from the recordings.
     """
-    every = max(1, len(targets) // _SAMPLE)
-    lengths, targets = torch.tensor(list(frames)[::every]), list(targets)[::every]
+    lengths = torch.tensor(list(frames))
     size, total = int(lengths.max()), int(lengths.sum())
     # Each text needs the blank and its own units only, so it gets an alphabet of its own: `(B, U)` units in all.
     alphabets = [sorted({BLANK, *target}) for target in targets]
