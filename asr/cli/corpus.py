@@ -179,7 +179,8 @@ def pack(
         list[str],
         typer.Argument(
             metavar="INPUT…",
-            help="Configuration or its folder, whose data.train is packed; or manifests, also at addresses (s3://…).",
+            help="Configuration or its folder, whose data.train is packed; manifests, also at addresses (s3://…); or "
+            "folders of tar files that WebDataset or lhotse wrote.",
         ),
     ],
     output: Annotated[str, typer.Option("-o", "--output", metavar="DIR", help="Folder or address for the shards.")],
@@ -232,7 +233,7 @@ def _packable(inputs: list[str]) -> tuple[Path | None, list[str], int]:
     if len(inputs) == 1 and (path.suffix in (".yaml", ".yml") or (path / "config.yaml").is_file()):
         config = Config.load(config_file(path) or path)
         return path, list(config.data.train), config.features.sample_rate
-    manifests = [str(Path(name) / MANIFEST) if Path(name).is_dir() else name for name in inputs]
+    manifests = [str(Path(name) / MANIFEST) if (Path(name) / MANIFEST).is_file() else name for name in inputs]
     if (path.parent / "config.yaml").is_file():
         return path.parent, manifests, Config.load(path.parent / "config.yaml").features.sample_rate
     return None, manifests, FeaturesConfig().sample_rate

@@ -25,6 +25,7 @@ from asr.corpus.manifest import from_row, parse_json, scan_manifest, to_row
 from asr.corpus.pack import map_in_order
 from asr.corpus.remote import is_url, join, local_copy, open_file, shown
 from asr.corpus.storage import AudioStore
+from asr.corpus.webdataset import rows_of_tars
 from asr.errors import AsrError, AudioError
 from asr.files import require_folder, to_json
 from asr.progress import ProgressBar
@@ -93,9 +94,10 @@ def write_shards(
 ) -> Packed:
     """Decode the utterances of `manifests` once, at `sample_rate` Hz, and write them as shards into the folder `out`.
 
-    Manifests and `out` are paths or addresses. A shard has at most `shard_bytes`, or one utterance. The samples of
-    `flac` are those that training reads from the recordings, to the last bit. Equal input gives equal bytes. A call
-    that was interrupted continues after the last whole shard. Lines that cannot be read do not stop the others.
+    Manifests and `out` are paths or addresses; a folder of tar files stands for its samples. A shard has at most
+    `shard_bytes`, or one utterance. The samples of `flac` are those that training reads from the recordings, to the
+    last bit. Equal input gives equal bytes. A call that was interrupted continues after the last whole shard. Lines
+    that cannot be read do not stop the others.
 
     Raises PackError if `out` holds something else, StorageError or OutputError if a file cannot be written.
     """
@@ -118,9 +120,13 @@ def write_shards(
 
 
 def _inspect(manifests: Sequence[str]) -> tuple[int, str]:
-    """Return the number of lines of manifests, and a digest of their content."""
+    """Return the number of lines of manifests, and a digest of their content; of tar files, names, sizes and times."""
     lines, digest = 0, hashlib.sha256()
     for manifest in manifests:
+        if Path(manifest).is_dir():
+            found = [(path.name, path.stat()) for path in _tars(manifest)]
+            digest.update(repr([(name, state.st_size, state.st_mtime_ns) for name, state in found]).encode())
+            continue
         with open_file(manifest) as file:
             while piece := file.read(1 << 20):
                 lines += piece.count(b"\n")
@@ -277,10 +283,9 @@ def _lines(manifests: Sequence[str], sample_rate: int, start: int) -> Iterator[_
     places: dict[str, str] = {}
     number = 0
     for manifest in manifests:
-        folder = manifest.rpartition("/")[0] if is_url(manifest) else str(Path(manifest).parent)
-        store = AudioStore(folder, sample_rate=sample_rate)
-        for line, row in _rows(manifest):
-            place = f"{shown(manifest)}:{line}"
+        folder = manifest.rpartition("/")[0] if is_url(manifest) else Path(manifest).parent
+        store = AudioStore(manifest if Path(manifest).is_dir() else folder, sample_rate=sample_rate)
+        for place, row in _rows(manifest):
             try:
                 identifier = from_row(row, Path()).id
                 if identifier in places:
@@ -294,19 +299,30 @@ def _lines(manifests: Sequence[str], sample_rate: int, start: int) -> Iterator[_
             number += 1
 
 
-def _rows(manifest: str) -> Iterator[tuple[int, Any]]:
-    """Yield the rows of a manifest with their line numbers, one by one; a faulty line becomes a ValueError."""
-    path = local_copy(manifest)
+def _rows(manifest: str) -> Iterator[tuple[str, Any]]:
+    """Yield the rows of a manifest, or of a folder of tar files, with their places; faults become ValueErrors."""
+    if Path(manifest).is_dir():
+        yield from rows_of_tars(Path(manifest))
+        return
+    name, path = shown(manifest), local_copy(manifest)
     if path.suffix.lower() in (".csv", ".tsv"):
         utterances, problems = scan_manifest(path)
         rows = [(line, to_row(utterance, path.parent)) for line, utterance in utterances]
         faults = [(line, ValueError(problem)) for line, problem in problems]
-        yield from sorted([*rows, *faults], key=lambda found: found[0])
+        yield from ((f"{name}:{line}", row) for line, row in sorted([*rows, *faults], key=lambda found: found[0]))
         return
-    with open_file(manifest) as file:
+    with path.open("rb") as file:
         for line, content in enumerate(file, start=1):
             if content.strip():
                 try:
-                    yield line, parse_json(content.decode("utf-8-sig"))
+                    yield f"{name}:{line}", parse_json(content.decode("utf-8-sig"))
                 except ValueError as error:  # also for bytes that are not UTF-8
-                    yield line, ValueError(f"is not JSON in UTF-8 ({error}); each line must be one JSON object")
+                    fault = f"is not JSON in UTF-8 ({error}); each line must be one JSON object"
+                    yield f"{name}:{line}", ValueError(fault)
+
+
+def _tars(folder: str) -> list[Path]:
+    """Return the tar files in a folder. Raises PackError if there are none."""
+    if not (found := sorted(Path(folder).glob("*.tar"))):
+        raise PackError(f"{folder}: holds no manifest.jsonl and no tar files; name a manifest or a configuration")
+    return found
