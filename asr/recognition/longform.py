@@ -87,17 +87,23 @@ class RecordingEnd:
 
 
 def segment_frames(
-    model: FrameModel, utterances: Iterable[Utterance], channels: Channels = "mix", *, salvage: bool = False
+    model: FrameModel,
+    utterances: Iterable[Utterance],
+    channels: Channels = "mix",
+    *,
+    salvage: bool = False,
+    part: range | None = None,
 ) -> Iterator[tuple[Track, SegmentFrames | RecordingEnd | AudioError]]:
     """Compute the frames of many recordings in their order, segment by segment.
 
     Each track ends with a RecordingEnd, or with the AudioError of a recording that cannot be read. Recordings are read
     in the background while the model computes, and the model computes while the caller decodes. `salvage` reads what is
-    there of truncated recordings.
+    there of truncated recordings. With `part`, only the utterances of these indices are computed; the filter of a
+    speaker comes from all utterances.
     """
     listed, rate = list(utterances), model.sample_rate
     equalizer = partial(Equalizer.of_files, listed, rate) if model.equalizes else None
-    return compute(model, _read(model, listed, channels, equalizer, salvage))
+    return compute(model, _read(model, listed, channels, equalizer, salvage, part))
 
 
 def compute(
@@ -239,6 +245,7 @@ def _read(
     channels: Channels,
     make_equalizer: Callable[[int | None], Equalizer] | None,
     salvage: bool,
+    part: range | None,
 ) -> Iterator[tuple[Track, Piece | RecordingEnd | AudioError]]:
     """Read recordings in their order; the first pieces of many recordings are read at once."""
     equalizer_of = None if make_equalizer is None else cache(make_equalizer)  # takes a channel
@@ -261,7 +268,7 @@ def _read(
         first = next(pieces)
         return _chain(first, pieces)
 
-    remaining = iter(range(len(utterances)))
+    remaining = iter(range(len(utterances)) if part is None else part)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while group := list(islice(remaining, _READ_TOGETHER)):
             for pieces in pool.map(begin, group):

@@ -25,16 +25,18 @@ def transcribe(
     search: "Search | None" = None,
     *,
     salvage: bool = False,
+    part: range | None = None,
     on_segment: Callable[[Track, SegmentFrames, str], None] | None = None,
 ) -> Iterator[tuple[Utterance, Transcript | AudioError]]:
     """Transcribe utterances in their order.
 
     `channels` is "mix" (the average of all), "split" (a transcript for each channel) or a number from 1. `search`
-    replaces the model's own decoder. `salvage` reads what is there of a truncated recording. A recording that cannot be
-    read gives its AudioError instead of a transcript. `on_segment` is called after each segment, with its text; an
-    exception that it raises ends all.
+    replaces the model's own decoder. `salvage` reads what is there of a truncated recording. With `part`, only the
+    utterances of these indices are transcribed, as they would be among all. A recording that cannot be read gives its
+    AudioError instead of a transcript. `on_segment` is called after each segment, with its text; an exception that it
+    raises ends all.
     """
-    frames = segment_frames(model, utterances, channels, salvage=salvage)
+    frames = segment_frames(model, utterances, channels, salvage=salvage, part=part)
     for track, result in transcripts(model, frames, search, on_segment):
         utterance = track.utterance
         if not isinstance(result, AudioError):

@@ -153,7 +153,7 @@ class Outputs:
                 named = with_channel(utterance, channel)
                 if isinstance(result, Transcript):
                     if add is not None:
-                        add(_row(named, result))
+                        add(with_transcript(named, result))
                     elif (error := self._write_files(utterance, result, channel)) is not None:
                         yield Outcome(named, error)
                         continue
@@ -201,7 +201,7 @@ class Outputs:
         return not broken
 
 
-def _row(utterance: Utterance, result: Transcript) -> Utterance:
+def with_transcript(utterance: Utterance, result: Transcript) -> Utterance:
     """Return the line of an utterance in a manifest with hypotheses."""
     return with_hypothesis(replace(utterance, extra={**utterance.extra, **result.certainty()}), result.text)
 

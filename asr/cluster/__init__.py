@@ -1,0 +1,1 @@
+"""Past one machine: transcription of large inputs by many processes."""
