@@ -1,0 +1,189 @@
+"""Bulk transcription on a Ray cluster: Ray Data sends batches of lines to models, one on each core or GPU."""
+
+import logging
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from asr.api import load_transcriber
+from asr.cluster.bulk import plan_shards
+from asr.cluster.folder import BulkFolder
+from asr.cluster.job import File
+from asr.cluster.ray_cluster import cluster, is_local
+from asr.cluster.ray_worker import Attempts, Setup, Worker
+from asr.corpus.parquet import SUFFIX, write_parquet
+from asr.errors import AsrError
+from asr.files import read_lines
+from asr.model_file import EXPORTED_SUFFIX
+from asr.utterance import Utterance
+from asr.version import __version__
+
+_SHARD_SECONDS, _SHARD_LINES = 3600.0, 1000  # of audio, or lines where a duration is unknown, in an output file
+_BATCH_SECONDS, _BATCH_LINES = 600.0, 10  # the same for a batch, the work of a worker between two messages
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A batch that was transcribed: the number of its lines, the errors of lines that failed, other messages."""
+
+    lines: int
+    errors: tuple[str, ...]
+    messages: tuple[str, ...]
+
+
+def count_shards(seconds: Sequence[float | None]) -> int:
+    """Return into how many shards an input is divided: about an hour of audio each, at least one."""
+    return _pieces(seconds, _SHARD_SECONDS, _SHARD_LINES)
+
+
+def transcribe_shards(
+    folder: BulkFolder,
+    utterances: Sequence[Utterance],
+    parts: Sequence[range],
+    *,
+    model: Path,
+    address: str,
+    device: str | None = None,
+) -> Iterator[Done]:
+    """Transcribe all open shards of a folder; yield each batch when it is done, in any order.
+
+    `parts` are the lines of each shard. A shard is written when all of its batches are done: `NAME.parquet`, then
+    `NAME.jsonl`, which marks it as done. `address` is that of `cluster`. A worker that dies loses and repeats nothing in
+    the shards. A line that fails, or ends its worker each time, gets an error.
+
+    Raises AsrError if the cluster cannot be used, and if the options do not fit the model.
+    """
+    recognizer = load_transcriber(model, "cpu")
+    folder.job.options.build_search(recognizer)  # its errors, before anything is started
+    folder.begin()
+    for number in folder.numbers:
+        if not parts[number - 1]:
+            _write(folder, number, [])
+    batches = [batch for number in folder.unfinished() for batch in _batches(number, parts[number - 1], utterances)]
+    if not batches:
+        return
+    everything = pickle.dumps(list(utterances)) if recognizer.equalizes else None
+    items = [
+        {
+            "first": batch.lines.start,
+            "end": batch.lines.stop,
+            "lines": b"" if everything else pickle.dumps([utterances[line] for line in batch.lines]),
+        }
+        for batch in batches
+    ]
+    content = model.read_bytes()
+    room = len(content) + len(everything or b"") + sum(len(item["lines"]) for item in items)
+    del recognizer
+    with cluster(address, room=room):
+        setup = _setup(folder, model, device, shared=not is_local(address))
+        found = _compute(items, setup, content, everything, gpu=model.suffix != EXPORTED_SUFFIX and device != "cpu")
+        yield from _collect(folder, batches, found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    shard: int
+    lines: range
+
+
+def _pieces(seconds: Sequence[float | None], most_seconds: float, most_lines: int) -> int:
+    known = [one for one in seconds if one is not None]
+    pieces = sum(known) / most_seconds if len(known) == len(seconds) else len(seconds) / most_lines
+    return max(1, ceil(pieces))
+
+
+def _batches(shard: int, part: range, utterances: Sequence[Utterance]) -> Iterator[_Batch]:
+    """Divide a shard into batches of consecutive lines, which a worker computes sorted by length."""
+    seconds = [utterances[line].duration for line in part]
+    for piece in plan_shards(seconds, min(len(part), _pieces(seconds, _BATCH_SECONDS, _BATCH_LINES))):
+        if piece:
+            yield _Batch(shard, part[piece.start : piece.stop])
+
+
+def _setup(folder: BulkFolder, model: Path, device: str | None, *, shared: bool) -> Setup:
+    options = folder.job.options
+    return Setup(
+        version=__version__,
+        suffix=model.suffix,
+        device=device,
+        folder=folder.path.absolute(),
+        start=Path.cwd(),
+        shared=shared,
+        channels=options.channels,
+        nbest=options.nbest,
+        hotwords=_lines(options.hotwords),
+        phrases=_lines(options.phrases),
+        salvage=options.salvage,
+    )
+
+
+def _lines(file: File | None) -> tuple[str, ...] | None:
+    return None if file is None else tuple(read_lines(Path(file.path)))
+
+
+def _compute(
+    items: list[dict[str, Any]], setup: Setup, model: bytes, everything: bytes | None, *, gpu: bool
+) -> Iterator[tuple[int, list[dict[str, Any]], list[str]]]:
+    """Compute batches on a cluster; yield the first line of each, its rows, and what was logged."""
+    import ray
+    import ray.data
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    there = ray.cluster_resources()
+    gpus = int(there.get("GPU", 0)) if gpu else 0
+    workers = min(gpus or int(there.get("CPU", 0)), len(items))
+    if not workers:
+        raise AsrError("--ray: the cluster has no core to compute on; start it with --num-cpus")
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    counting: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here)(Attempts)
+    attempts = counting.remote()
+    stored = ray.put(model), None if everything is None else ray.put(everything)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    results = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        Worker,
+        fn_constructor_args=(setup, *stored, attempts),
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        num_cpus=1,
+        num_gpus=1 if gpus else None,
+    )
+    for row in results.iter_rows():
+        yield row["first"], *pickle.loads(row["result"])
+
+
+def _collect(
+    folder: BulkFolder, batches: Sequence[_Batch], found: Iterator[tuple[int, list[dict[str, Any]], list[str]]]
+) -> Iterator[Done]:
+    """Write each shard when all of its batches are there, in the order of the input."""
+    batch_of = {batch.lines.start: batch for batch in batches}
+    missing: dict[int, set[int]] = {}
+    rows_of: dict[int, list[dict[str, Any]]] = {}
+    for batch in batches:
+        missing.setdefault(batch.shard, set()).add(batch.lines.start)
+    for first, rows, messages in found:
+        batch = batch_of[first]
+        if first not in missing[batch.shard]:
+            continue
+        rows_of[first] = rows
+        missing[batch.shard].remove(first)
+        if not missing[batch.shard]:
+            starts = [one.lines.start for one in batches if one.shard == batch.shard]
+            _write(folder, batch.shard, [row for start in starts for row in rows_of.pop(start)])
+        yield Done(len(batch.lines), tuple(row["error"] for row in rows if "error" in row), tuple(messages))
+
+
+def _write(folder: BulkFolder, number: int, rows: Sequence[dict[str, Any]]) -> None:
+    """Write a shard, unless another process does or has done."""
+    claim = folder.claim(number)
+    if claim is None:
+        _log.warning("shard %s: is held by %s, which writes it", folder.name(number), folder.holder(number))
+        return
+    with claim:
+        if number in folder.unfinished():
+            write_parquet(folder.file(number).with_suffix(SUFFIX), rows)
+            folder.write(number, rows)
