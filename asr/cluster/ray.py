@@ -47,13 +47,12 @@ def transcribe_shards(
     *,
     model: Path,
     address: str,
-    device: str | None = None,
 ) -> Iterator[Done]:
     """Transcribe all open shards of a folder; yield each batch when it is done, in any order.
 
     `parts` are the lines of each shard. A shard is written when all of its batches are done: `NAME.parquet`, then
-    `NAME.jsonl`, which marks it as done. `address` is that of `cluster`. A worker that dies loses and repeats nothing in
-    the shards. A line that fails, or ends its worker each time, gets an error.
+    `NAME.jsonl`, which marks it as done. `address` is that of `cluster`. If a worker dies, another one repeats its
+    batch, and no line is lost or written twice. A line that fails, or ends its worker each time, gets an error.
 
     Raises AsrError if the cluster cannot be used, and if the options do not fit the model.
     """
@@ -67,11 +66,11 @@ def transcribe_shards(
     if not batches:
         return
     everything = pickle.dumps(list(utterances)) if recognizer.equalizes else None
-    items = [
+    items: list[dict[str, Any]] = [
         {
             "first": batch.lines.start,
             "end": batch.lines.stop,
-            "lines": b"" if everything else pickle.dumps([utterances[line] for line in batch.lines]),
+            "lines": pickle.dumps(None) if everything else pickle.dumps([utterances[line] for line in batch.lines]),
         }
         for batch in batches
     ]
@@ -79,8 +78,9 @@ def transcribe_shards(
     room = len(content) + len(everything or b"") + sum(len(item["lines"]) for item in items)
     del recognizer
     with cluster(address, room=room):
+        workers, device = _workers(folder.job.options.device, exported=model.suffix == EXPORTED_SUFFIX)
         setup = _setup(folder, model, device, shared=not is_local(address))
-        found = _compute(items, setup, content, everything, gpu=model.suffix != EXPORTED_SUFFIX and device != "cpu")
+        found = _compute(items, setup, content, everything, workers=min(workers, len(items)))
         yield from _collect(folder, batches, found)
 
 
@@ -104,7 +104,25 @@ def _batches(shard: int, part: range, utterances: Sequence[Utterance]) -> Iterat
             yield _Batch(shard, part[piece.start : piece.stop])
 
 
-def _setup(folder: BulkFolder, model: Path, device: str | None, *, shared: bool) -> Setup:
+def _workers(device: str | None, *, exported: bool) -> tuple[int, str]:
+    """Return the number of workers, and their device: a worker a GPU if the cluster has any, else one a core.
+
+    Raises AsrError if the cluster has none of the `device` that was asked for.
+    """
+    import ray
+
+    there = ray.cluster_resources()
+    cores, gpus = int(there.get("CPU", 0)), int(there.get("GPU", 0))
+    if gpus and not exported and device != "cpu":
+        return gpus, "cuda"
+    if device not in (None, "cpu"):
+        raise AsrError(f"--device {device}: the cluster has no GPU; leave the option out")
+    if not cores:
+        raise AsrError("--ray: the cluster has no core to compute on; start its nodes with --num-cpus")
+    return cores, "cpu"
+
+
+def _setup(folder: BulkFolder, model: Path, device: str, *, shared: bool) -> Setup:
     options = folder.job.options
     return Setup(
         version=__version__,
@@ -126,7 +144,7 @@ def _lines(file: File | None) -> tuple[str, ...] | None:
 
 
 def _compute(
-    items: list[dict[str, Any]], setup: Setup, model: bytes, everything: bytes | None, *, gpu: bool
+    items: list[dict[str, Any]], setup: Setup, model: bytes, everything: bytes | None, *, workers: int
 ) -> Iterator[tuple[int, list[dict[str, Any]], list[str]]]:
     """Compute batches on a cluster; yield the first line of each, its rows, and what was logged."""
     import ray
@@ -134,14 +152,9 @@ def _compute(
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    there = ray.cluster_resources()
-    gpus = int(there.get("GPU", 0)) if gpu else 0
-    workers = min(gpus or int(there.get("CPU", 0)), len(items))
-    if not workers:
-        raise AsrError("--ray: the cluster has no core to compute on; start it with --num-cpus")
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    counting: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here)(Attempts)
-    attempts = counting.remote()
+    actor: Any = ray.remote(Attempts)
+    attempts = actor.options(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here).remote()
     stored = ray.put(model), None if everything is None else ray.put(everything)
     ray.data.DataContext.get_current().enable_progress_bars = False
     results = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
@@ -150,7 +163,7 @@ def _compute(
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=1,
-        num_gpus=1 if gpus else None,
+        num_gpus=1 if setup.device == "cuda" else None,
     )
     for row in results.iter_rows():
         yield row["first"], *pickle.loads(row["result"])
@@ -161,19 +174,17 @@ def _collect(
 ) -> Iterator[Done]:
     """Write each shard when all of its batches are there, in the order of the input."""
     batch_of = {batch.lines.start: batch for batch in batches}
-    missing: dict[int, set[int]] = {}
-    rows_of: dict[int, list[dict[str, Any]]] = {}
+    starts_of: dict[int, list[int]] = {}
+    rows_of: dict[int, dict[int, list[dict[str, Any]]]] = {}
     for batch in batches:
-        missing.setdefault(batch.shard, set()).add(batch.lines.start)
+        starts_of.setdefault(batch.shard, []).append(batch.lines.start)
     for first, rows, messages in found:
         batch = batch_of[first]
-        if first not in missing[batch.shard]:
-            continue
-        rows_of[first] = rows
-        missing[batch.shard].remove(first)
-        if not missing[batch.shard]:
-            starts = [one.lines.start for one in batches if one.shard == batch.shard]
-            _write(folder, batch.shard, [row for start in starts for row in rows_of.pop(start)])
+        there = rows_of.setdefault(batch.shard, {})
+        there[first] = rows
+        if len(there) == len(starts_of[batch.shard]):
+            _write(folder, batch.shard, [row for start in starts_of[batch.shard] for row in there[start]])
+            rows_of[batch.shard] = {}
         yield Done(len(batch.lines), tuple(row["error"] for row in rows if "error" in row), tuple(messages))
 
 

@@ -33,16 +33,20 @@ def cluster(address: str, *, room: int) -> Iterator[None]:
     if a node has another version of the program.
     """
     if "://" in address:
-        raise AsrError(f"--ray {address}: must be local, auto or HOST:PORT; run the command on a machine of the cluster")
+        raise AsrError(
+            f"--ray {address}: must be local, auto or HOST:PORT; run the command on a machine of the cluster"
+        )
     _set(_QUIET)
     if address == LOCAL:
         _set({**_ALONE, "RAY_AUTH_TOKEN": secrets.token_hex(32)})
     import ray
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(
-        prefix="asr-ray-", dir=_temporary(), ignore_cleanup_errors=True
-    ) as folder, Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):  # Ray tells stdout of dead workers
+    with (
+        tempfile.TemporaryDirectory(prefix="asr-ray-", dir=_temporary(), ignore_cleanup_errors=True) as folder,
+        Path(os.devnull).open("w") as nowhere,
+        redirect_stdout(nowhere),
+    ):  # Ray tells stdout of dead workers
         try:
             if address == LOCAL:
                 _start(folder, room + _SPARE)

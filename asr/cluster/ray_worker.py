@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asr.api import load_transcriber
-from asr.cluster.bulk import failed_row, transcribe_rows
-from asr.errors import AsrError, explain
+from asr.cluster.bulk import row_of, transcribe_rows
+from asr.errors import AsrError, AudioError, explain
 from asr.recognition.longform import Channels
 from asr.utterance import Utterance
 from asr.version import __version__
@@ -38,7 +38,7 @@ class Setup:
 
     version: str
     suffix: str  # of the model file
-    device: str | None
+    device: str
     folder: Path
     start: Path
     shared: bool
@@ -89,9 +89,7 @@ class Worker:
         if setup.nbest or setup.hotwords is not None or setup.phrases is not None:
             from asr.recognition.search import build_search  # imports numba, which best path does not need
 
-            self._search = build_search(
-                self._model, nbest=setup.nbest, hotwords=setup.hotwords, phrases=setup.phrases
-            )
+            self._search = build_search(self._model, nbest=setup.nbest, hotwords=setup.hotwords, phrases=setup.phrases)
         self._setup, self._attempts = setup, attempts
         self._listed: list[Utterance] | None = None if listed is None else pickle.loads(ray.get(listed))
 
@@ -134,10 +132,12 @@ class Worker:
                 except Exception as error:
                     explained = explain(error, str(utterance.audio))
                     message = explained or f"{utterance.audio}: {type(error).__name__}: {error}"
-                    rows.append(failed_row(utterance, str(message), self._setup.folder))
+                    rows.append(row_of(utterance, AudioError(str(message)), self._setup.folder))
             else:
-                message = f"{utterance.audio}: ended the process that read it {TRIES} times; convert it, or leave it out"
-                rows.append(failed_row(utterance, message, self._setup.folder))
+                message = (
+                    f"{utterance.audio}: ended the process that read it {TRIES} times; convert it, or leave it out"
+                )
+                rows.append(row_of(utterance, AudioError(message), self._setup.folder))
             self._end(place)
         return rows
 

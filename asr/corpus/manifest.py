@@ -50,9 +50,7 @@ def scan_manifest(
         )
     content = read_text(path, ManifestError)
     rows = _csv_rows(path, content) if path.suffix.lower() in (".csv", ".tsv") else json_rows(content)
-    return from_rows(
-        rows, path.parent, require_text=require_text, text_field=text_field, allow_empty=allow_empty
-    )
+    return from_rows(rows, path.parent, require_text=require_text, text_field=text_field, allow_empty=allow_empty)
 
 
 def from_rows(
