@@ -15,7 +15,6 @@ OPTIONAL = {
     "av": ("PyAV", "data"),
     "espeakng_loader": ("eSpeak NG", "train"),
     "fastapi": ("FastAPI", "serve"),
-    "filelock": ("filelock", "data"),
     "fsspec": ("fsspec", "cloud"),
     "jinja2": ("Jinja", "data"),
     "jiwer": ("JiWER", "data"),

@@ -163,6 +163,8 @@ def test_the_light_core_transcribes_with_an_exported_model(wheel: Path, tmp_path
     soundfile.write(recording, spell("abc", np.random.default_rng(0)), 8000)
     done = run(programs / "asr", "transcribe", model, recording, "-f", "json,eaf,srt", "-o", tmp_path)
     assert json.loads((tmp_path / "abc.json").read_text(encoding="utf-8"))["text"] == "abc", done.stderr
+    run(programs / "asr", "transcribe", model, recording, "-o", tmp_path / "bulk", "--shard", "1/1")
+    assert '"hypothesis": "abc"' in (tmp_path / "bulk" / "shard-0001-of-0001.jsonl").read_text(encoding="utf-8")
     assert "units:" in run(programs / "asr", "info", model).stdout
     classes = run(programs / "asr", "classify", SAMPLES / "classifier-0.1.onnx", recording).stdout
     assert classes.startswith("one\t0.")

@@ -61,13 +61,13 @@ def parse_channels(value: str) -> Literal["mix", "split"] | int:
     raise AsrError(f"--channels {value}: must be mix, split, or the number of a channel, from 1")
 
 
-def require_no_input(output: Path | None, arguments: Sequence[str]) -> None:
-    """Raise AsrError if `output` is one of the files that arguments name: it would be replaced."""
+def require_no_input(output: Path | None, arguments: Sequence[str], option: str = "-o") -> None:
+    """Raise AsrError if `output`, the value of `option`, is a file that arguments name: it would be replaced."""
     if output is None or not _is_file(output):
         return
     for argument in map(Path, arguments):
         if _is_file(argument) and output.samefile(argument):
-            raise AsrError(f"-o {output}: is also an input, which would be replaced; choose another name")
+            raise AsrError(f"{option} {output}: is also an input, which would be replaced; choose another name")
 
 
 def _source(file: Path, name: Path) -> Source:

@@ -45,12 +45,11 @@ Cache = Annotated[
         "manifest, or the user's cache folder if that cannot be written).",
     ),
 ]
-Model = Annotated[
-    Path,
-    typer.Argument(
-        metavar="MODEL", callback=model_file, help="Model file or folder of a run: runs/NAME/model.safetensors."
-    ),
-]
+_MODEL = typer.Argument(
+    metavar="MODEL", callback=model_file, help="Model file or folder of a run: runs/NAME/model.safetensors."
+)
+Model = Annotated[Path, _MODEL]
+OptionalModel = Annotated[Path | None, _MODEL]
 _INPUT = typer.Argument(
     metavar="INPUT…", help="Recordings, folders, globs, manifests (.jsonl .csv .tsv), or - for standard input."
 )

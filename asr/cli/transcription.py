@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr.cli.log import show_log, tell
-from asr.cli.options import Device, Eaf, Formats, Model, OptionalInputs
+from asr.cli.options import Device, Eaf, Formats, Model, OptionalInputs, OptionalModel
 from asr.errors import AsrError, one_line
 from asr.files import read_text
 from asr.wording import counted
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def transcribe(
-    model: Model,
+    model: OptionalModel = None,
     inputs: OptionalInputs = None,
     stream: Annotated[
         str | None,
@@ -56,20 +56,55 @@ def transcribe(
     skip_existing: Annotated[bool, typer.Option(help="Skip recordings whose files are all there and whole.")] = False,
     eaf: Eaf = None,
     device: Device = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N|all/N",
+            help="Divide INPUT into N shards for many processes; write shard I, or all open shards, to folder -o.",
+        ),
+    ] = None,
+    status: Annotated[
+        bool,
+        typer.Option("--status", help="Show which shards in folder -o are done; exit status 1 until all are."),
+    ] = False,
+    merge: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the shards in folder -o as one manifest: NAME.jsonl.")
+    ] = None,
 ) -> None:
     """Transcribe recordings of any length.
 
     Text goes to stdout, after the name of the recording if there are several; with -f or -o it goes to files, which
     stderr names. A recording that cannot be read is named on stderr, the other recordings go on, and the exit status is
-    1.
+    1; with --shard it keeps its line, with an error, and the exit status is 0.
     """
+    settings = (stream, formats, channels != "mix", nbest, hotwords, phrases, salvage, skip_existing, eaf, device)
+    if status or merge is not None:
+        from asr.cli.bulk import merge_shards, show_status
+
+        if model or inputs or shard or any(settings) or (status and merge):
+            raise AsrError(f"{'--status' if status else '--merge FILE'}: goes with the folder -o, and nothing else")
+        if merge is not None:
+            merge_shards(output, merge)
+        elif not show_status(output):
+            raise typer.Exit(1)
+        return
+    if model is None:
+        raise typer.BadParameter("name a model file, or the folder of a run", param_hint="MODEL")
     if stream is not None:
-        if inputs or formats or output or skip_existing or eaf or salvage or channels != "mix":
+        if inputs or formats or output or skip_existing or eaf or salvage or shard or channels != "mix":
             raise AsrError(f"--stream {stream}: excludes INPUT and the options of files; text goes to stdout")
         _transcribe_live(model, stream, device)
         return
     if not inputs:
         raise typer.BadParameter("name recordings, or --stream - for a pipe", param_hint="INPUT…")
+    if shard is not None:
+        from asr.cli.bulk import read_options, transcribe_shards
+
+        if formats or skip_existing or eaf:
+            raise AsrError(f"--shard {shard}: excludes -f, --skip-existing and --eaf; shards are manifests")
+        options = read_options(channels, nbest, hotwords, phrases, salvage, device)
+        transcribe_shards(model, inputs, output, shard, options, device)
+        return
 
     import tempfile
 
