@@ -1,7 +1,7 @@
 """Bulk transcription on the command line: `asr transcribe --shard`, `--status` and `--merge`."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from asr.cluster.folder import ERRORS_FILE, BulkFolder, Claim
 from asr.cluster.job import File, Input, Job, Options, Shard, digest, file_digest
 from asr.cluster.merge import failed_rows, merge, ranges, write_errors
 from asr.corpus.manifest import SUFFIXES
+from asr.corpus.parquet import SUFFIX as PARQUET
 from asr.errors import AsrError, one_line
 from asr.progress import ProgressBar
 from asr.recognition.transcriber import Transcriber
@@ -48,13 +49,7 @@ def transcribe_shards(
     shard I.
     """
     number, count = parse_shard(shard)
-    if output is None or output.suffix == ".jsonl" or output.is_file():
-        raise AsrError(f"--shard {shard}: writes a file for each shard; name a folder for them: -o out")
-    show_log()  # tells of channels averaged, levels scaled
-    utterances, listed = _read_inputs(inputs)
-    parts = plan_shards([one.duration for one in utterances], count)
-    shards = tuple(Shard.of([utterances[line] for line in part]) for part in parts)
-    folder = BulkFolder(output, Job(model=File.of(model), inputs=listed, options=options, shards=shards))
+    folder, utterances, parts = read_job(model, inputs, output, options, lambda _: count, f"--shard {shard}")
     if number is not None and number not in folder.unfinished():
         tell(f"shard {shard} is done: {folder.file(number)}")
     elif folder.unfinished():
@@ -65,8 +60,37 @@ def transcribe_shards(
             worker.all_shards()
         elif not worker.one_shard(number):
             raise AsrError(f"shard {shard}: is held by {folder.holder(number) or 'a process that has just ended'}")
+    show_next_of(folder)
+
+
+def read_job(
+    model: Path,
+    inputs: Sequence[str],
+    output: Path | None,
+    options: Options,
+    count: Callable[[Sequence[float | None]], int],
+    option: str,
+) -> tuple[BulkFolder, list[Utterance], list[range]]:
+    """Read the input and divide it into shards: the folder of the shards, all utterances, and the lines of each shard.
+
+    `count` returns the number of shards from the durations of the lines; `option` begins errors. Raises AsrError for a
+    wrong call, and for a folder with another bulk transcription.
+    """
+    if output is None or output.suffix == ".jsonl" or output.is_file():
+        raise AsrError(f"{option}: writes a file for each shard; name a folder for them: -o out")
+    show_log()  # tells of channels averaged, levels scaled
+    utterances, listed = _read_inputs(inputs)
+    seconds = [one.duration for one in utterances]
+    parts = plan_shards(seconds, count(seconds))
+    shards = tuple(Shard.of([utterances[line] for line in part]) for part in parts)
+    job = Job(model=File.of(model), inputs=listed, options=options, shards=shards)
+    return BulkFolder(output, job), utterances, parts
+
+
+def show_next_of(folder: BulkFolder) -> None:
+    """Show the command that follows: what is done, or the manifest of all shards."""
     if folder.unfinished():
-        show_next("transcribe", "-o", output, "--status")
+        show_next("transcribe", "-o", folder.path, "--status")
     else:
         _show_merge(folder)
 
@@ -194,7 +218,7 @@ def _read_inputs(arguments: Sequence[str]) -> tuple[list[Utterance], tuple[Input
         if argument == "-":
             raise AsrError("INPUT -: standard input cannot be divided into shards; save it as a file")
         sources = find_recordings([argument], Path())
-        is_manifest = Path(argument).suffix in SUFFIXES and not Path(argument).is_dir()
+        is_manifest = Path(argument).suffix in (*SUFFIXES, PARQUET) and not Path(argument).is_dir()
         content = file_digest(Path(argument)) if is_manifest else digest([one.name + one.suffix for one in sources])
         inputs.append(Input(path=argument, sha256=content, lines=len(sources)))
         utterances += [source.utterance for source in sources]

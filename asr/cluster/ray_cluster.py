@@ -22,6 +22,7 @@ _ALONE = {  # a cluster of this machine listens on the loopback interface only, 
 _STARTS = 3  # a busy machine may take longer than the 15 s that Ray gives its own processes
 _LONGEST_TEMPORARY = 40  # characters; Ray makes sockets below this folder, whose names may have 107 in all
 _SPARE = 256 * 2**20  # bytes of the object store beside the model and the lines
+_MOST_STORED = 2 * 2**30  # bytes of lines in memory; Ray keeps further lines on the disk
 
 
 @contextmanager
@@ -33,9 +34,7 @@ def cluster(address: str, *, room: int) -> Iterator[None]:
     if a node has another version of the program.
     """
     if "://" in address:
-        raise AsrError(
-            f"--ray {address}: must be local, auto or HOST:PORT; run the command on a machine of the cluster"
-        )
+        raise AsrError(f"--ray {address}: must be local, auto or HOST:PORT; run it on a machine of the cluster")
     _set(_QUIET)
     if address == LOCAL:
         _set({**_ALONE, "RAY_AUTH_TOKEN": secrets.token_hex(32)})
@@ -49,7 +48,7 @@ def cluster(address: str, *, room: int) -> Iterator[None]:
     ):  # Ray tells stdout of dead workers
         try:
             if address == LOCAL:
-                _start(folder, room + _SPARE)
+                _start(folder, min(room, _MOST_STORED) + _SPARE)
             else:
                 _connect(address)
             _require_version()
@@ -139,6 +138,6 @@ def _require_version() -> None:
     ]
     if other:
         raise AsrError(
-            f"--ray: this command is version {__version__} of own-asr, and {', '.join(other[:10])}; install the version "
-            "of this command on all nodes: pip install 'own-asr[ray]'"
+            f"--ray: this command is own-asr {__version__}, and node {', node '.join(other[:10])}; install one version "
+            "on all nodes: pip install 'own-asr[ray]'"
         )

@@ -123,7 +123,7 @@ class Worker:
 
     def _one_by_one(self, listed: Sequence[Utterance], part: range, first: int) -> list[dict[str, Any]]:
         """Transcribe each line by itself; a line that ends its process each time, or fails, gets an error."""
-        rows = []
+        rows: list[dict[str, Any]] = []
         for place, line in enumerate(part, start=first):
             utterance = listed[line]
             if self._begin(place) < TRIES:
@@ -160,8 +160,8 @@ class Worker:
     def _begin(self, work: Hashable) -> int:
         import ray
 
-        before: int = ray.get(self._attempts.begin.remote(work))
-        return before
+        before: Any = ray.get(self._attempts.begin.remote(work))
+        return int(before)
 
     def _end(self, work: Hashable) -> None:
         import ray
