@@ -99,7 +99,7 @@ def _pieces(seconds: Sequence[float | None], most_seconds: float, most_lines: in
 def _batches(shard: int, part: range, utterances: Sequence[Utterance]) -> Iterator[_Batch]:
     """Divide a shard into batches of consecutive lines, which a worker computes sorted by length."""
     seconds = [utterances[line].duration for line in part]
-    for piece in plan_shards(seconds, min(len(part), _pieces(seconds, _BATCH_SECONDS, _BATCH_LINES))):
+    for piece in plan_shards(seconds, _pieces(seconds, _BATCH_SECONDS, _BATCH_LINES)):
         if piece:
             yield _Batch(shard, part[piece.start : piece.stop])
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -12,13 +13,11 @@ from typing import Any
 from asr.errors import AsrError
 from asr.version import __version__
 
-LOCAL = "local"
+LOCAL, AUTO = "local", "auto"
+_PATIENCE = 10.0  # seconds that the head of a cluster may take to answer
 _QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_SCHEDULER_EVENTS": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
-_ALONE = {  # a cluster of this machine listens on the loopback interface only, and reports nothing to its makers
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_AUTH_MODE": "token",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
+_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # on any system, this keeps to the loopback interface
+_ALONE = {**_LOOPBACK, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}  # for a cluster of this machine
 _STARTS = 3  # a busy machine may take longer than the 15 s that Ray gives its own processes
 _LONGEST_TEMPORARY = 40  # characters; Ray makes sockets below this folder, whose names may have 107 in all
 _SPARE = 256 * 2**20  # bytes of the object store beside the model and the lines
@@ -38,14 +37,16 @@ def cluster(address: str, *, room: int) -> Iterator[None]:
     _set(_QUIET)
     if address == LOCAL:
         _set({**_ALONE, "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+    elif address.startswith(("127.", "localhost:")):
+        _set(_LOOPBACK)  # else Ray asks at an outer address of this machine
     import ray
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     with (
         tempfile.TemporaryDirectory(prefix="asr-ray-", dir=_temporary(), ignore_cleanup_errors=True) as folder,
         Path(os.devnull).open("w") as nowhere,
-        redirect_stdout(nowhere),
-    ):  # Ray tells stdout of dead workers
+        redirect_stdout(nowhere),  # Ray tells there of workers that died
+    ):
         try:
             if address == LOCAL:
                 _start(folder, min(room, _MOST_STORED) + _SPARE)
@@ -77,15 +78,15 @@ def _start(folder: str, room: int) -> None:
 
     for start in range(1, _STARTS + 1):
         try:
-            ray.init(
-                address="local",
-                num_cpus=os.cpu_count(),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.CRITICAL,
-                object_store_memory=room,
-                _temp_dir=folder,
-            )
+            with _silent():
+                ray.init(
+                    address="local",
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.CRITICAL,
+                    object_store_memory=room,
+                    _temp_dir=folder,
+                )
         except Exception as error:  # Ray raises a bare Exception if its processes are late
             ray.shutdown()
             if start == _STARTS:
@@ -101,13 +102,30 @@ def _connect(address: str) -> None:
     import ray
 
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+        if address != AUTO:
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), _PATIENCE).close()  # Ray itself would wait for many minutes
+        with _silent():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
     except Exception as error:  # of many kinds, by what is wrong
         ray.shutdown()
         raise AsrError(
             f"--ray {address}: no Ray cluster answers ({_first_line(error)}); start one with `ray start --head`, and "
             "`ray start --address HOST:PORT` on this machine if it is another one"
         ) from None
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Hide what compiled code writes to stderr, which Python cannot redirect: Ray tells there of its settings."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _first_line(error: Exception) -> str:
