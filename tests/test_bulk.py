@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.cluster.bulk import plan_shards, transcribe_rows
-from asr.cluster.job import File, Input, Job, Options, Shard
+from asr.cluster.job import File, Job, Options
 from asr.cluster.merge import ranges
 from asr.corpus.manifest import read_manifest
 from asr.recognition.recognizer import Recognizer
@@ -91,28 +91,19 @@ def test_ranges() -> None:
 
 
 def test_differences_between_jobs_are_named() -> None:
-    file, job = (
-        File(path="m.onnx", sha256="a" * 64),
-        Job(
-            model=File(path="m.onnx", sha256="a" * 64),
-            inputs=(Input(path="x.jsonl", sha256="b" * 64, lines=2),),
-            options=Options(),
-            shards=(Shard(lines=2, seconds=1.0),),
-        ),
-    )
-    moved = file.model_copy(update={"path": "moved.onnx"})
-    assert job.differences(job.model_copy(update={"model": moved})) == []
+    file, other = File(path="m.onnx", sha256="a" * 64), File(path="n.onnx", sha256="c" * 64)
+    job = Job(model=file, inputs=(file,), options=Options(), count=3)
+    assert job.differences(job.model_copy(update={"model": File(path="moved.onnx", sha256="a" * 64)})) == []
     for changes, text in (
-        ({"model": File(path="n.onnx", sha256="c" * 64)}, "the model was m.onnx (SHA-256 aaaaaaaa), now n.onnx (SHA-"),
-        ({"inputs": (Input(path="x.jsonl", sha256="d" * 64, lines=1),)}, "now x.jsonl (1 line, SHA-256 dddddddd)"),
-        ({"inputs": ()}, "the input was x.jsonl (2 lines, SHA-256 bbbbbbbb), now nothing"),
+        ({"model": other}, "the model was m.onnx (SHA-256 aaaaaaaa), now n.onnx (SHA-256 cccccccc)"),
+        ({"inputs": (other, file)}, "input was m.onnx (SHA-256 aaaaaaaa), now n.onnx (SHA-256 cccccccc) and m.onnx ("),
+        ({"inputs": ()}, "the input was m.onnx (SHA-256 aaaaaaaa), now nothing"),
         ({"options": Options(nbest=2)}, "--nbest was 0, now 2"),
         ({"options": Options(channels="split")}, "--channels was mix, now split"),
         ({"options": Options(salvage=True)}, "--salvage was False, now True"),
         ({"options": Options(device="cuda")}, "--device was not given, now cuda"),
         ({"options": Options(phrases=file)}, "--phrases was not given, now m.onnx (SHA-256 aaaaaaaa)"),
-        ({"shards": job.shards * 2}, "the number of shards was 1, now 2"),
-        ({"shards": (Shard(lines=1, seconds=1.0),)}, "divided in another way, by another version"),
+        ({"count": 4}, "the number of shards was 3, now 4"),
     ):
         (found,) = job.differences(job.model_copy(update=changes))
         assert text in found

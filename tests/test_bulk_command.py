@@ -20,6 +20,8 @@ from typer.testing import CliRunner, Result
 
 from asr.cli import app
 from asr.corpus.manifest import read_manifest, write_manifest
+from asr.errors import AsrError
+from asr.recognition.recognizer import Recognizer
 from asr.utterance import Utterance
 
 _BLOCKED = """
@@ -130,6 +132,20 @@ def test_a_finished_shard_is_skipped_without_loading_the_model(out: Path, monkey
     assert (out / "shard-0002-of-0003.jsonl").stat() == before
 
 
+@pytest.mark.parametrize(("value", "threads"), [("1", 1), ("3", 3), ("4,2", 0), (None, 0)])
+def test_processes_share_a_computer_by_its_cores(
+    out: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, threads: int
+) -> None:
+    def load(model: Path, device: str | None, *, threads: int) -> None:
+        raise AsrError(f"{threads} threads")
+
+    monkeypatch.setattr("asr.cli.bulk.load_transcriber", load)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if value is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert f"{threads} threads" in said(shards(out, "1/3"), 1)
+
+
 def test_status_counts_and_names_the_next_command(out: Path) -> None:
     said(shards(out, "2/3", "--channels", 1, "--salvage"), 0)
     told = said(asr("-o", out, "--status"), 1)
@@ -156,7 +172,7 @@ def test_a_shard_that_was_interrupted_begins_again(out: Path, place: Path, end: 
     assert len(drafts) == (0 if end == "INT" else 1)
     assert "2 of 3 done, 0 held, 1 open" in said(asr("-o", out, "--status"), 1)
     assert "shard 1/3: 3 lines" in said(shards(out, "all/3"), 0)
-    assert names(out) == ["bulk.json", "errors.jsonl", *(f"shard-000{n}-of-0003.jsonl" for n in (1, 2, 3))]
+    assert names(out) == ["bulk.json", "errors.jsonl", "input", *(f"shard-000{n}-of-0003.jsonl" for n in (1, 2, 3))]
     said(asr("-o", out, "--merge", place / f"{end}.jsonl"), 0)
     assert (place / f"{end}.jsonl").read_bytes() == (place / "one.jsonl").read_bytes()
 
@@ -179,11 +195,11 @@ def test_another_job_in_the_same_folder_is_refused(out: Path, place: Path) -> No
     assert begin + "--nbest was 0, now 3; name" in said(shards(out, "2/3", "--nbest", 3), 1)
     (place / "other.jsonl").write_text("\n\n" + (place / "input.jsonl").read_text())  # empty lines are no lines
     told = said(asr("model.onnx", "other.jsonl", "-o", out, "--shard", "2/3"), 1)
-    assert "the input was input.jsonl (13 lines, SHA-256 " in told and "now other.jsonl (13 lines, SHA" in told
+    assert "the input was input.jsonl (SHA-256 " in told and "now other.jsonl (SHA-256 " in told
     fresh_recognizer("xyz").save(place / "other.safetensors")
     told = said(asr("other.safetensors", "input.jsonl", "-o", out, "--shard", "2/3"), 1)
     assert "the model was model.onnx (SHA" in told and "now other.safetensors (SHA" in told
-    assert names(out) == ["bulk.json", "shard-0001-of-0003.jsonl"]
+    assert names(out) == ["bulk.json", "input", "shard-0001-of-0003.jsonl"]
     said(shards(out, "2/3"), 0)
 
 
@@ -237,8 +253,15 @@ def test_merge_needs_all_shards_and_a_file_of_its_own(out: Path, place: Path) ->
     told = said(asr("-o", out, "--merge", "new.jsonl"), 1)
     assert "shard-0002-of-0008.jsonl:" in told and "is no row of a manifest; remove this shard" in told
     assert not (place / "new.jsonl").exists()
-    (out / "bulk.json").write_text('{"model": 1}')
-    assert "bulk.json: is damaged (model: " in said(asr("-o", out, "--status"), 1)
+    plan = json.loads((out / "bulk.json").read_text())
+    for damaged, place in (
+        ("{", "all: Invalid JSON"),
+        (json.dumps({"jobs": 1}), "job: Field required"),
+        (json.dumps({**plan, "shards": plan["shards"][1:]}), "all: Value error, it has 7 of 8 shards"),
+        (json.dumps({**plan, "job": {**plan["job"], "inputs": [{"path": 1, "sha256": "a"}]}}), "job.inputs.0.path: "),
+    ):
+        (out / "bulk.json").write_text(damaged)
+        assert f"bulk.json: is damaged ({place}" in said(asr("-o", out, "--status"), 1)
 
 
 def test_a_full_disk_keeps_finished_shards(out: Path, place: Path) -> None:
@@ -246,7 +269,7 @@ def test_a_full_disk_keeps_finished_shards(out: Path, place: Path) -> None:
     said(shards(out, "1/2"), 0)
     with largest_file((out / "shard-0001-of-0002.jsonl").stat().st_size // 2):
         assert "shard-0002-of-0002.jsonl: cannot be written: File too large" in said(shards(out, "2/2"), 1)
-    assert names(out) == ["bulk.json", "errors.jsonl", "shard-0001-of-0002.jsonl"]
+    assert names(out) == ["bulk.json", "errors.jsonl", "input", "shard-0001-of-0002.jsonl"]
     said(shards(out, "2/2"), 0)
     said(asr("-o", out, "--merge", "disk.jsonl"), 0)
     assert (place / "disk.jsonl").read_bytes() == (place / "one.jsonl").read_bytes()
@@ -289,4 +312,42 @@ def test_a_folder_of_recordings_that_changed_is_another_input(out: Path, place: 
     said(asr("model.onnx", folder, "-o", out, "--shard", "1/2"), 0)
     soundfile.write(folder / "new.wav", wave, RATE)
     told = said(asr("model.onnx", folder, "-o", out, "--shard", "2/2"), 1)
-    assert "(3 lines, SHA-256 " in told and "now" in told and "(4 lines, SHA-256 " in told
+    assert f"the input was {folder} (SHA-256 " in told and f", now {folder} (SHA-256 " in told
+    (folder / "new.wav").unlink()
+    said(asr("model.onnx", folder, "-o", out, "--shard", "2/2"), 0)
+    said(asr("-o", out, "--status"), 0)
+
+
+def test_names_that_are_not_utf_8(out: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.wav")
+    try:
+        soundfile.write(out.parent / "cafe.wav", random_waveforms(2, 1)[0], RATE)
+        (out.parent / "cafe.wav").rename(out.parent / name)
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    said(asr("model.onnx", out.parent / name, "-o", "plain.jsonl"), 0)
+    said(asr("model.onnx", out.parent / name, "-o", out, "--shard", "1/1"), 0)
+    said(asr("-o", out, "--merge", "merged.jsonl"), 0)
+    assert Path("merged.jsonl").read_bytes() == Path("plain.jsonl").read_bytes()
+    assert "caf\\\\xe9.wav" in Path("plain.jsonl").read_text(encoding="utf-8")
+
+
+def test_a_model_that_equalises_hears_a_speaker_in_all_shards(out: Path, place: Path) -> None:
+    plain = fresh_recognizer()
+    features = plain.config.features.model_copy(update={"equalize": True})
+    model = Recognizer(plain.config.model_copy(update={"features": features}), plain.units)
+    model.acoustic_model.load_state_dict(plain.acoustic_model.state_dict())
+    model.save(place / "equal.safetensors")
+    said(asr("equal.safetensors", "input.jsonl", "-o", "equal.jsonl", "--device", "cpu"), 1)
+    said(asr("equal.safetensors", "input.jsonl", "-o", out, "--shard", "all/4", "--device", "cpu"), 0)
+    said(asr("-o", out, "--merge", "equal.merged.jsonl"), 0)
+    assert (place / "equal.merged.jsonl").read_bytes() == (place / "equal.jsonl").read_bytes()
+
+
+def test_lines_of_the_input_that_were_changed_are_named(out: Path) -> None:
+    said(shards(out, "1/2"), 0)
+    file = out / "input" / "shard-0002-of-0002.jsonl"
+    file.write_text(file.read_text()[:-9])
+    assert "input/shard-0002-of-0002.jsonl: was changed (" in said(shards(out, "2/2"), 1)
+    file.unlink()
+    assert "input/shard-0002-of-0002.jsonl: cannot be read" in said(shards(out, "2/2"), 1)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ pytest.importorskip("ray.data", reason="needs the extra ray")
 
 import pyarrow.parquet as pq
 
-from asr.cli.bulk import read_job, read_options, transcribe_shards
+from asr.cli.bulk import plan, read_options, transcribe_shards
 from asr.cluster import ray as on_ray
 from asr.cluster import ray_cluster
 from asr.cluster.ray_worker import TRIES, Attempts, Worker
@@ -67,8 +68,8 @@ def small_batches(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 
 def transcribed(output: Path, address: str, source: str = "input.jsonl") -> Iterator[on_ray.Done]:
-    job, utterances, parts = read_job(Path("model.onnx"), [source], output, OPTIONS, lambda _: SHARDS, "--ray")
-    return on_ray.transcribe_shards(job, utterances, parts, model=Path("model.onnx"), address=address)
+    job, read = plan(Path("model.onnx"), [source], output, OPTIONS, lambda _: SHARDS, "--ray")
+    return on_ray.transcribe_shards(job, read, model=Path("model.onnx"), address=address)
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
@@ -85,14 +86,15 @@ def without_node(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_shards_are_an_hour_of_audio_and_batches_cover_them() -> None:
-    assert [on_ray.count_shards([600.0] * lines) for lines in (1, 6, 7, 600)] == [1, 1, 2, 100]
-    assert on_ray.count_shards([600.0, None] * 1001) == 3
-    lines = [Utterance(str(n), Path("a.wav"), duration=100.0 if n else None) for n in range(200)]
-    batches = list(on_ray._batches(4, range(5, 190), lines))
-    assert [line for batch in batches for line in batch.lines] == list(range(5, 190))
+    lines = [Utterance(str(n), Path("a.wav"), duration=100.0 if n else None) for n in range(600)]
+    assert [on_ray.count_shards(lines[1 : 1 + count]) for count in (1, 36, 37, 360)] == [1, 1, 2, 10]
+    assert on_ray.count_shards(lines * 4) == 3  # some have no duration
+    batches = list(on_ray._batches(4, 50, lines[1:186]))
+    assert [line for batch in batches for line in batch.lines] == list(range(50, 235))
     assert {batch.shard for batch in batches} == {4} and len(batches) == 31
-    assert [len(batch.lines) for batch in on_ray._batches(1, range(25), lines)] == [8, 8, 9]  # one has no duration
-    assert list(on_ray._batches(1, range(3, 3), lines)) == []
+    assert [one for batch in batches for one in pickle.loads(batch.content)] == lines[1:186]
+    assert [len(batch.lines) for batch in on_ray._batches(1, 0, lines[:25])] == [8, 8, 9]
+    assert list(on_ray._batches(1, 3, [])) == []
 
 
 def test_starts_without_an_end_are_counted() -> None:

@@ -1,7 +1,9 @@
 """Bulk transcription on the command line: `asr transcribe --shard`, `--status` and `--merge`."""
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,9 @@ from asr.api import load_transcriber
 from asr.cli.inputs import find_recordings, parse_channels, require_no_input
 from asr.cli.log import show_log, tell
 from asr.cli.next_step import after_transcribing, show_next
-from asr.cluster.bulk import plan_shards, transcribe_rows
+from asr.cluster.bulk import transcribe_rows
 from asr.cluster.folder import ERRORS_FILE, BulkFolder, Claim
-from asr.cluster.job import File, Input, Job, Options, Shard, digest, file_digest
+from asr.cluster.job import File, Job, Options, Shard, digest, file_digest
 from asr.cluster.merge import failed_rows, merge, ranges, write_errors
 from asr.corpus.manifest import SUFFIXES
 from asr.corpus.parquet import SUFFIX as PARQUET
@@ -20,6 +22,7 @@ from asr.progress import ProgressBar
 from asr.recognition.transcriber import Transcriber
 from asr.utterance import Utterance
 from asr.wording import counted
+from asr.writers.names import Source
 
 MOST_SHARDS = 100_000
 _MERGED = "all.hyp.jsonl"  # name of the manifest that the next command shows
@@ -49,46 +52,48 @@ def transcribe_shards(
     shard I.
     """
     number, count = parse_shard(shard)
-    folder, utterances, parts = read_job(model, inputs, output, options, lambda _: count, f"--shard {shard}")
+    folder, read = plan(model, inputs, output, options, lambda _: count, f"--shard {shard}")
     if number is not None and number not in folder.unfinished():
         tell(f"shard {shard} is done: {folder.file(number)}")
     elif folder.unfinished():
-        recognizer = load_transcriber(model, device)
-        worker = _Worker(folder, recognizer, utterances, parts)
-        folder.begin()  # only now: a model that cannot be used leaves no folder
+        worker = _Worker(folder, load_transcriber(model, device, threads=_threads()))
+        # Only now, so that a model that cannot be used leaves no folder.
+        folder.begin(read)
         if number is None:
             worker.all_shards()
         elif not worker.one_shard(number):
             raise AsrError(f"shard {shard}: is held by {folder.holder(number) or 'a process that has just ended'}")
-    show_next_of(folder)
+    show_rest(folder)
 
 
-def read_job(
+def plan(
     model: Path,
     inputs: Sequence[str],
     output: Path | None,
     options: Options,
-    count: Callable[[Sequence[float | None]], int],
+    count: Callable[[Callable[[], Sequence[Utterance]]], int],
     option: str,
-) -> tuple[BulkFolder, list[Utterance], list[range]]:
-    """Read the input and divide it into shards: the folder of the shards, all utterances, and the lines of each shard.
+) -> tuple[BulkFolder, Callable[[], Sequence[Utterance]]]:
+    """Return the folder of a job, and a function that reads its utterances.
 
-    `count` returns the number of shards from the durations of the lines; `option` begins errors. Raises AsrError for a
-    wrong call, and for a folder with another bulk transcription.
+    `count` returns the number of shards, from that function; `option` begins errors. Raises AsrError for a wrong call,
+    and for a folder with another bulk transcription.
     """
     if output is None or output.suffix == ".jsonl" or output.is_file():
         raise AsrError(f"{option}: writes a file for each shard; name a folder for them: -o out")
     show_log()  # tells of channels averaged, levels scaled
-    utterances, listed = _read_inputs(inputs)
-    seconds = [one.duration for one in utterances]
-    parts = plan_shards(seconds, count(seconds))
-    shards = tuple(Shard.of([utterances[line] for line in part]) for part in parts)
-    job = Job(model=File.of(model), inputs=listed, options=options, shards=shards)
-    return BulkFolder(output, job), utterances, parts
+    found = [_Input(argument) for argument in inputs]
+
+    def read() -> Sequence[Utterance]:
+        return [utterance for one in found for utterance in one.utterances()]
+
+    listed = tuple(File(path=one.argument, sha256=one.digest()) for one in found)
+    job = Job(model=File.of(model), inputs=listed, options=options, count=count(read))
+    return BulkFolder(output, job), read
 
 
-def show_next_of(folder: BulkFolder) -> None:
-    """Show the command that follows: what is done, or the manifest of all shards."""
+def show_rest(folder: BulkFolder) -> None:
+    """Show the command that follows: what is done, or one manifest of all shards."""
     if folder.unfinished():
         show_next("transcribe", "-o", folder.path, "--status")
     else:
@@ -98,21 +103,21 @@ def show_next_of(folder: BulkFolder) -> None:
 def show_status(output: Path | None) -> bool:
     """Print what is done in a folder of shards, and who holds the others; return whether all is done."""
     folder = _opened(output, "--status")
-    job, missing = folder.job, folder.unfinished()
+    job, shards, missing = folder.job, folder.shards, folder.unfinished()
     held = {number: holder for number in missing if (holder := folder.holder(number)) is not None}
     free = [number for number in missing if number not in held]
-    done = [job.shards[number - 1] for number in sorted(set(folder.numbers) - set(missing))]
+    done = [shards[number - 1] for number in sorted(set(folder.numbers) - set(missing))]
     failed = sum(1 for _ in failed_rows(folder))
-    print(f"shards  {len(done)} of {len(job.shards)} done, {len(held)} held, {len(free)} open")
-    print(f"lines   {sum(one.lines for one in done)} of {sum(one.lines for one in job.shards)}")
-    print(f"hours   {_hours(done)} of {_hours(job.shards)}")
+    print(f"shards  {len(done)} of {len(shards)} done, {len(held)} held, {len(free)} open")
+    print(f"lines   {sum(one.lines for one in done)} of {sum(one.lines for one in shards)}")
+    print(f"hours   {_hours(done)} of {_hours(shards)}")
     print(f"errors  {failed}" + (f", in {folder.path / ERRORS_FILE}" if failed else ""))
     for number, holder in held.items():
         print(f"held    {number} by {one_line(holder)}")
     if free:
         print(f"open    {ranges(free)}")
         inputs = (one.path for one in job.inputs)
-        count = f"all/{len(job.shards)}"
+        count = f"all/{job.count}"
         show_next("transcribe", job.model.path, *inputs, "-o", folder.path, "--shard", count, *_words(job.options))
     elif not missing:
         _show_merge(folder)
@@ -148,11 +153,10 @@ def parse_shard(value: str) -> tuple[int | None, int]:
 class _Worker:
     """A model that transcribes shards of a folder, one after another."""
 
-    def __init__(
-        self, folder: BulkFolder, recognizer: Transcriber, utterances: Sequence[Utterance], parts: Sequence[range]
-    ) -> None:
-        self._folder, self._recognizer, self._utterances, self._parts = folder, recognizer, utterances, parts
+    def __init__(self, folder: BulkFolder, recognizer: Transcriber) -> None:
+        self._folder, self._recognizer = folder, recognizer
         self._search = folder.job.options.build_search(recognizer)
+        self._everything: list[Utterance] | None = None
 
     def one_shard(self, number: int) -> bool:
         """Transcribe a shard; return False if another process holds it."""
@@ -183,14 +187,15 @@ class _Worker:
         folder, options = self._folder, self._folder.job.options
         if number not in folder.unfinished():  # done by another process just before it was claimed
             return
-        part, failed = self._parts[number - 1], 0
-        with ProgressBar(f"shard {folder.name(number)}", len(part)) as bar:
+        utterances, part = self._utterances(number)
+        lines, failed = folder.shards[number - 1].lines, 0
+        with ProgressBar(f"shard {folder.name(number)}", lines) as bar:
 
             def told() -> Iterator[dict[str, Any]]:
                 nonlocal failed
                 for row in transcribe_rows(
                     self._recognizer,
-                    self._utterances,
+                    utterances,
                     self._search,
                     folder=folder.path,
                     channels=options.channels,
@@ -204,25 +209,52 @@ class _Worker:
                     yield row
 
             folder.write(number, told())
-        tell(f"shard {folder.name(number)}: {counted('{} line<s>', len(part))} in {folder.file(number)}")
+        tell(f"shard {folder.name(number)}: {counted('{} line<s>', lines)} in {folder.file(number)}")
         if failed:
             write_errors(folder)
             _tell_of_errors(folder, failed)
 
+    def _utterances(self, number: int) -> tuple[Sequence[Utterance], range | None]:
+        """Return the utterances of a shard, and which of them to transcribe.
 
-def _read_inputs(arguments: Sequence[str]) -> tuple[list[Utterance], tuple[Input, ...]]:
-    """Read manifests, folders and recordings: their utterances in order, and what each argument holds."""
-    utterances: list[Utterance] = []
-    inputs = []
-    for argument in arguments:
+        For a model that equalises they are all utterances: the filter of a speaker comes from all of the speaker's.
+        """
+        if not self._recognizer.equalizes:
+            return self._folder.utterances(number), None
+        if self._everything is None:
+            shards = map(self._folder.utterances, self._folder.numbers)
+            self._everything = [utterance for shard in shards for utterance in shard]
+        first = sum(shard.lines for shard in self._folder.shards[: number - 1])
+        return self._everything, range(first, first + self._folder.shards[number - 1].lines)
+
+
+def _threads() -> int:
+    """Return the number of threads that OMP_NUM_THREADS asks for, also of exported models; 0 is one a core."""
+    value = os.environ.get("OMP_NUM_THREADS", "")
+    return int(value) if value.isdecimal() else 0
+
+
+class _Input:
+    """A manifest, a folder, a glob or a recording, which is listed when it is needed."""
+
+    def __init__(self, argument: str) -> None:
         if argument == "-":
             raise AsrError("INPUT -: standard input cannot be divided into shards; save it as a file")
-        sources = find_recordings([argument], Path())
-        is_manifest = Path(argument).suffix in (*SUFFIXES, PARQUET) and not Path(argument).is_dir()
-        content = file_digest(Path(argument)) if is_manifest else digest([one.name + one.suffix for one in sources])
-        inputs.append(Input(path=argument, sha256=content, lines=len(sources)))
-        utterances += [source.utterance for source in sources]
-    return utterances, tuple(inputs)
+        self.argument = argument
+
+    @cached_property
+    def _sources(self) -> list[Source]:
+        return find_recordings([self.argument], Path())
+
+    def utterances(self) -> list[Utterance]:
+        """List the utterances in order."""
+        return [source.utterance for source in self._sources]
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the content of a manifest, or of the names of recordings."""
+        if Path(self.argument).suffix in (*SUFFIXES, PARQUET) and not Path(self.argument).is_dir():
+            return file_digest(Path(self.argument))
+        return digest([source.name + source.suffix for source in self._sources])
 
 
 def _opened(output: Path | None, option: str) -> BulkFolder:

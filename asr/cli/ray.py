@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from asr.cli.bulk import parse_shard, read_job, show_next_of
+from asr.cli.bulk import parse_shard, plan, show_rest
 from asr.cluster.job import Options
 from asr.cluster.merge import write_errors
 from asr.errors import AsrError
@@ -23,16 +23,16 @@ def transcribe_on_ray(
     number, count = (None, None) if shard is None else parse_shard(shard)
     if number is not None:
         raise AsrError(f"--ray {address} --shard {shard}: a cluster does all shards; give --shard all/{count}")
-    folder, utterances, parts = read_job(
-        model, inputs, output, options, count_shards if count is None else lambda _: count, f"--ray {address}"
-    )
-    failed = False
-    with ProgressBar("transcribing", sum(len(parts[number - 1]) for number in folder.unfinished())) as bar:
-        for done in transcribe_shards(folder, utterances, parts, model=model, address=address):
-            for message in (*done.messages, *(f"asr: {error}" for error in done.errors)):
-                bar.print(message)
-            failed = failed or bool(done.errors)
-            bar.advance(done.lines)
-    if failed:
-        write_errors(folder)
-    show_next_of(folder)
+    folder, read = plan(model, inputs, output, options, lambda read: count or count_shards(read()), f"--ray {address}")
+    if folder.unfinished():
+        failed = False
+        with ProgressBar("transcribing", None) as bar:
+            for done in transcribe_shards(folder, read, model=model, address=address):
+                bar.expect(done.total)
+                for message in (*done.messages, *(f"asr: {error}" for error in done.errors)):
+                    bar.print(message)
+                failed = failed or bool(done.errors)
+                bar.advance(done.lines)
+        if failed:
+            write_errors(folder)
+    show_rest(folder)

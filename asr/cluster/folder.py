@@ -1,9 +1,16 @@
-"""The folder of a bulk transcription: finished shards are its only checkpoint; a process holds the one it writes."""
+"""The folder of a bulk transcription: finished shards are its only checkpoint; a process holds the one it writes.
 
+bulk.json                       the job, and the sizes of its shards
+input/shard-0001-of-0010.jsonl  the lines of a shard, so that a process reads no others
+shard-0001-of-0010.jsonl        the lines of a finished shard, with hypotheses
+errors.jsonl                    the lines of all finished shards that failed
+"""
+
+import json
 import logging
 import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -12,12 +19,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from asr.cluster.job import Job
+from asr.cluster.bulk import plan_shards
+from asr.cluster.job import Job, Plan, Shard
+from asr.corpus.manifest import from_row, to_row
 from asr.errors import AsrError, OutputError
 from asr.files import read_text, require_folder, to_json, whole_file, write_whole
+from asr.utterance import Utterance
 
 JOB_FILE, ERRORS_FILE = "bulk.json", "errors.jsonl"
-_PATIENCE = 30.0  # seconds; a process that writes one of these files holds its lock for a part of a second
+_PATIENCE = 10.0  # seconds without a message
 _log = logging.getLogger(__name__)
 
 
@@ -46,28 +56,48 @@ class BulkFolder:
     def __init__(self, path: Path, job: Job) -> None:
         """Set up for `job`, without writing. Raises AsrError if the folder holds the shards of another job."""
         self.path, self.job = path, job
-        self._told = False
-        self._require_own()
+        self.shards: tuple[Shard, ...] = ()  # until the input is divided
+        self._read_plan()
 
     @classmethod
     def open(cls, path: Path) -> "BulkFolder":
         """Open a folder. Raises AsrError if it holds no bulk transcription."""
-        job = _read_job(path)
-        if job is None:
+        plan = _read_plan(path)
+        if plan is None:
             raise AsrError(f"{path}: holds no {JOB_FILE}; name the folder -o of `asr transcribe … --shard`")
-        return cls(path, job)
+        return cls(path, plan.job)
 
     @property
     def numbers(self) -> range:
         """The numbers of all shards."""
-        return range(1, len(self.job.shards) + 1)
+        return range(1, self.job.count + 1)
 
-    def begin(self) -> None:
-        """Make the folder ready for shards. Raises OutputError if it cannot be written, AsrError as `__init__`."""
+    def begin(self, read: Callable[[], Sequence[Utterance]]) -> None:
+        """Divide the utterances that `read()` returns, unless another process has done it, or is about to.
+
+        Raises OutputError if the folder cannot be written, AsrError as `__init__`.
+        """
         require_folder(self.path)
         with self._locked("bulk"):
-            if not self._require_own():
-                write_whole(self.path / JOB_FILE, (self.job.model_dump_json(indent=1) + "\n").encode())
+            if self._read_plan():
+                return
+            utterances = read()
+            parts = plan_shards([one.duration for one in utterances], self.job.count)
+            for number, part in zip(self.numbers, parts, strict=True):
+                rows = [to_row(utterances[line], self.path) for line in part]
+                content = "".join(f"{json.dumps(row)}\n" for row in rows)  # in ASCII: names may be no UTF-8
+                write_whole(self._input_file(number), content.encode())
+            self.shards = tuple(Shard.of([utterances[line] for line in part]) for part in parts)
+            plan = Plan(job=self.job, shards=self.shards)
+            write_whole(self.path / JOB_FILE, f"{plan.model_dump_json(indent=1)}\n".encode())
+
+    def utterances(self, number: int) -> list[Utterance]:
+        """Read the utterances of a shard. Raises AsrError if its file is missing or was changed."""
+        path = self._input_file(number)
+        try:
+            return [from_row(json.loads(line), self.path) for line in read_text(path).splitlines()]
+        except ValueError as error:
+            raise AsrError(f"{path}: was changed ({error}); remove {self.path}, and begin again") from None
 
     def file(self, number: int) -> Path:
         """Return the file of a shard."""
@@ -75,7 +105,7 @@ class BulkFolder:
 
     def name(self, number: int) -> str:
         """Return a shard as the option `--shard` names it."""
-        return f"{number}/{len(self.job.shards)}"
+        return f"{number}/{self.job.count}"
 
     def unfinished(self) -> list[int]:
         """Return the numbers of the shards that are not done."""
@@ -120,20 +150,24 @@ class BulkFolder:
             _remove_drafts(self.path / name)
             yield self.path / name
 
-    def _require_own(self) -> bool:
-        """Return whether the folder has a job. Raises AsrError if it is another job."""
-        found = _read_job(self.path)
-        if found is None:
+    def _read_plan(self) -> bool:
+        """Read the shards of the folder; return whether there are any. Raises AsrError if they are of another job."""
+        plan = _read_plan(self.path)
+        if plan is None:
             return False
-        if different := found.differences(self.job):
+        if different := plan.job.differences(self.job):
             raise AsrError(
                 f"{self.path}: holds another bulk transcription: {'; '.join(different)}; name another folder"
             )
+        self.shards = plan.shards
         return True
 
     def _name(self, number: int) -> str:
-        width = max(4, len(str(len(self.job.shards))))
-        return f"shard-{number:0{width}}-of-{len(self.job.shards):0{width}}"
+        width = max(4, len(str(self.job.count)))
+        return f"shard-{number:0{width}}-of-{self.job.count:0{width}}"
+
+    def _input_file(self, number: int) -> Path:
+        return self.path / "input" / f"{self._name(number)}.jsonl"
 
     def _holder_file(self, number: int) -> Path:
         return self.path / f".{self._name(number)}.holder"
@@ -145,7 +179,8 @@ class BulkFolder:
     def _locked(self, name: str) -> Iterator[None]:
         lock = self._lock(name)
         if not self._acquire(lock, _PATIENCE):
-            raise AsrError(f"{lock.lock_file}: another process holds this lock for {_PATIENCE:.0f} s; try again")
+            _log.info("%s: waiting for another process, which holds it", lock.lock_file)
+            self._acquire(lock, -1)  # until that process ends
         try:
             yield
         finally:
@@ -156,24 +191,22 @@ class BulkFolder:
             lock.acquire(timeout=patience)
         except Timeout:
             return False
-        except NotImplementedError:  # a network file system without locks
-            if not self._told:
-                self._told = True
-                _log.warning("%s: this file system has no locks; give each process shards of its own", self.path)
+        except NotImplementedError:
+            _log.warning("%s: this file system has no locks; give each process shards of its own", self.path)
         except OSError as error:
             raise OutputError(error.errno, error.strerror or str(error), lock.lock_file) from None
         return True
 
 
-def _read_job(folder: Path) -> Job | None:
+def _read_plan(folder: Path) -> Plan | None:
     path = folder / JOB_FILE
     if not path.exists():
         return None
     try:
-        return Job.model_validate_json(read_text(path))
+        return Plan.model_validate_json(read_text(path))
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        place = ".".join(map(str, first["loc"])) or "all"
         raise AsrError(f"{path}: is damaged ({place}: {first['msg']}); remove the folder, and begin again") from None
 
 

@@ -1,17 +1,17 @@
-"""What a bulk transcription transcribes, with which model and options, in which shards: the content of `bulk.json`."""
+"""What a bulk transcription transcribes, with which model and options, in which shards."""
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from asr.errors import AsrError
 from asr.recognition.longform import Channels
 from asr.utterance import Utterance
-from asr.wording import counted
 
 if TYPE_CHECKING:
     from asr.recognition.search import CTCModel, Search  # imports numba, which best path does not need
@@ -27,6 +27,12 @@ class File(_Part):
     path: str
     sha256: str
 
+    @field_validator("path", mode="before")
+    @classmethod
+    def _in_utf8(cls, path: Any) -> Any:
+        """Write bytes that are no UTF-8 as escapes: JSON cannot hold them."""
+        return os.fsencode(path).decode("utf-8", "backslashreplace") if isinstance(path, str) else path
+
     @classmethod
     def of(cls, path: Path) -> Self:
         """Read a file. Raises AsrError that names it."""
@@ -34,15 +40,6 @@ class File(_Part):
 
     def __str__(self) -> str:
         return f"{self.path} (SHA-256 {self.sha256[:8]})"
-
-
-class Input(File):
-    """A manifest, or another input, with the number of its lines: utterances or recordings."""
-
-    lines: int
-
-    def __str__(self) -> str:
-        return f"{self.path} ({counted('{} line<s>', self.lines)}, SHA-256 {self.sha256[:8]})"
 
 
 class Options(_Part):
@@ -65,8 +62,30 @@ class Options(_Part):
         return build_search(model, nbest=self.nbest, hotwords=hotwords, phrases=phrases)
 
 
+class Job(_Part):
+    """The model, the inputs in their order, the options, and the number of shards."""
+
+    model: File
+    inputs: tuple[File, ...]
+    options: Options
+    count: int
+
+    def differences(self, other: "Job") -> list[str]:
+        """Return a text for each thing that `other` has and this job has not: `the model was A, now B`."""
+        found = [] if self.model.sha256 == other.model.sha256 else [f"the model was {self.model}, now {other.model}"]
+        if [one.sha256 for one in self.inputs] != [one.sha256 for one in other.inputs]:
+            found.append(f"the input was {_listed(self.inputs)}, now {_listed(other.inputs)}")
+        for name in Options.model_fields:
+            before, now = getattr(self.options, name), getattr(other.options, name)
+            if getattr(before, "sha256", before) != getattr(now, "sha256", now):
+                found.append(f"--{name} was {_shown(before)}, now {_shown(now)}")
+        if self.count != other.count:
+            found.append(f"the number of shards was {self.count}, now {other.count}")
+        return found
+
+
 class Shard(_Part):
-    """The size of a shard; `seconds` are None if a duration of the input is unknown."""
+    """The size of a shard; `seconds` are None if a duration is unknown."""
 
     lines: int
     seconds: float | None
@@ -78,28 +97,17 @@ class Shard(_Part):
         return cls(lines=len(utterances), seconds=sum(seconds) if len(seconds) == len(utterances) else None)
 
 
-class Job(_Part):
-    """The content of `bulk.json`."""
+class Plan(_Part):
+    """The content of `bulk.json`: a job, and its shards."""
 
-    model: File
-    inputs: tuple[Input, ...]
-    options: Options
+    job: Job
     shards: tuple[Shard, ...]
 
-    def differences(self, other: "Job") -> list[str]:
-        """Return a text for each thing that `other` has and this job has not: `the model was A, now B`."""
-        found = [] if self.model.sha256 == other.model.sha256 else [f"the model was {self.model}, now {other.model}"]
-        if [one.sha256 for one in self.inputs] != [one.sha256 for one in other.inputs]:
-            found.append(f"the input was {_listed(self.inputs)}, now {_listed(other.inputs)}")
-        for name in Options.model_fields:
-            before, now = getattr(self.options, name), getattr(other.options, name)
-            if getattr(before, "sha256", before) != getattr(now, "sha256", now):
-                found.append(f"--{name} was {_shown(before)}, now {_shown(now)}")
-        if len(self.shards) != len(other.shards):
-            found.append(f"the number of shards was {len(self.shards)}, now {len(other.shards)}")
-        elif not found and self.shards != other.shards:
-            found.append("the input is divided in another way, by another version of this program")
-        return found
+    @model_validator(mode="after")
+    def _has_all_shards(self) -> Self:
+        if len(self.shards) != self.job.count:
+            raise ValueError(f"it has {len(self.shards)} of {self.job.count} shards")
+        return self
 
 
 def file_digest(path: Path) -> str:
@@ -117,7 +125,7 @@ def digest(names: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
-def _listed(inputs: Sequence[Input]) -> str:
+def _listed(inputs: Sequence[File]) -> str:
     return " and ".join(map(str, inputs)) or "nothing"
 
 

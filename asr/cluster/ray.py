@@ -2,8 +2,9 @@
 
 import logging
 import pickle
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -28,29 +29,28 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A batch that was transcribed: the number of its lines, the errors of lines that failed, other messages."""
+    """A batch that was transcribed: the number of its lines, the errors of lines that failed, other messages.
+
+    `total` is the number of lines of all batches.
+    """
 
     lines: int
     errors: tuple[str, ...]
     messages: tuple[str, ...]
+    total: int
 
 
-def count_shards(seconds: Sequence[float | None]) -> int:
+def count_shards(utterances: Sequence[Utterance]) -> int:
     """Return into how many shards an input is divided: about an hour of audio each, at least one."""
-    return _pieces(seconds, _SHARD_SECONDS, _SHARD_LINES)
+    return _pieces([one.duration for one in utterances], _SHARD_SECONDS, _SHARD_LINES)
 
 
 def transcribe_shards(
-    folder: BulkFolder,
-    utterances: Sequence[Utterance],
-    parts: Sequence[range],
-    *,
-    model: Path,
-    address: str,
+    folder: BulkFolder, read: Callable[[], Sequence[Utterance]], *, model: Path, address: str
 ) -> Iterator[Done]:
     """Transcribe all open shards of a folder; yield each batch when it is done, in any order.
 
-    `parts` are the lines of each shard. A shard is written when all of its batches are done: `NAME.parquet`, then
+    `read` is that of `BulkFolder.begin`. A shard is written when all of its batches are done: `NAME.parquet`, then
     `NAME.jsonl`, which marks it as done. `address` is that of `cluster`. If a worker dies, another one repeats its
     batch, and no line is lost or written twice. A line that fails, or ends its worker each time, gets an error.
 
@@ -58,36 +58,38 @@ def transcribe_shards(
     """
     recognizer = load_transcriber(model, "cpu")
     folder.job.options.build_search(recognizer)  # its errors, before anything is started
-    folder.begin()
-    for number in folder.numbers:
-        if not parts[number - 1]:
-            _write(folder, number, [])
-    batches = [batch for number in folder.unfinished() for batch in _batches(number, parts[number - 1], utterances)]
+    folder.begin(read)
+    starts = [0, *accumulate(shard.lines for shard in folder.shards)]
+    batches = [
+        batch
+        for number in folder.unfinished()
+        for batch in _batches(number, starts[number - 1], folder.utterances(number))
+    ]
+    for number in set(folder.unfinished()) - {batch.shard for batch in batches}:
+        _write(folder, number, [])  # it has no lines
     if not batches:
         return
-    everything = pickle.dumps(list(utterances)) if recognizer.equalizes else None
-    items: list[dict[str, Any]] = [
-        {
-            "first": batch.lines.start,
-            "end": batch.lines.stop,
-            "lines": pickle.dumps(None) if everything else pickle.dumps([utterances[line] for line in batch.lines]),
-        }
-        for batch in batches
-    ]
-    content = model.read_bytes()
-    room = len(content) + len(everything or b"") + sum(len(item["lines"]) for item in items)
+    everything: bytes | None = None
+    if recognizer.equalizes:
+        everything = pickle.dumps([one for number in folder.numbers for one in folder.utterances(number)])
+        batches = [replace(batch, content=pickle.dumps(None)) for batch in batches]
     del recognizer
-    with cluster(address, room=room):
+    content = model.read_bytes()
+    stored = len(content) + len(everything or b"") + sum(len(batch.content) for batch in batches)
+    with cluster(address, room=stored):
         workers, device = _workers(folder.job.options.device, exported=model.suffix == EXPORTED_SUFFIX)
         setup = _setup(folder, model, device, shared=not is_local(address))
-        found = _compute(items, setup, content, everything, workers=min(workers, len(items)))
+        found = _compute(batches, setup, content, everything, workers=min(workers, len(batches)))
         yield from _collect(folder, batches, found)
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
+    """Lines of a shard: their numbers in the whole input, and the pickled utterances."""
+
     shard: int
     lines: range
+    content: bytes
 
 
 def _pieces(seconds: Sequence[float | None], most_seconds: float, most_lines: int) -> int:
@@ -96,12 +98,16 @@ def _pieces(seconds: Sequence[float | None], most_seconds: float, most_lines: in
     return max(1, ceil(pieces))
 
 
-def _batches(shard: int, part: range, utterances: Sequence[Utterance]) -> Iterator[_Batch]:
-    """Divide a shard into batches of consecutive lines, which a worker computes sorted by length."""
-    seconds = [utterances[line].duration for line in part]
+def _batches(shard: int, first: int, utterances: Sequence[Utterance]) -> Iterator[_Batch]:
+    """Divide a shard into batches of consecutive lines, which a worker computes sorted by length.
+
+    `first` is the number of its first line in the whole input.
+    """
+    seconds = [one.duration for one in utterances]
     for piece in plan_shards(seconds, _pieces(seconds, _BATCH_SECONDS, _BATCH_LINES)):
         if piece:
-            yield _Batch(shard, part[piece.start : piece.stop])
+            lines = range(first + piece.start, first + piece.stop)
+            yield _Batch(shard, lines, pickle.dumps(utterances[piece.start : piece.stop]))
 
 
 def _workers(device: str | None, *, exported: bool) -> tuple[int, str]:
@@ -144,7 +150,7 @@ def _lines(file: File | None) -> tuple[str, ...] | None:
 
 
 def _compute(
-    items: list[dict[str, Any]], setup: Setup, model: bytes, everything: bytes | None, *, workers: int
+    batches: Sequence[_Batch], setup: Setup, model: bytes, everything: bytes | None, *, workers: int
 ) -> Iterator[tuple[int, list[dict[str, Any]], list[str]]]:
     """Compute batches on a cluster; yield the first line of each, its rows, and what was logged."""
     import ray
@@ -157,6 +163,7 @@ def _compute(
     attempts = actor.options(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here).remote()
     stored = ray.put(model), None if everything is None else ray.put(everything)
     ray.data.DataContext.get_current().enable_progress_bars = False
+    items = [{"first": one.lines.start, "end": one.lines.stop, "lines": one.content} for one in batches]
     results = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         Worker,
         fn_constructor_args=(setup, *stored, attempts),
@@ -174,6 +181,7 @@ def _collect(
 ) -> Iterator[Done]:
     """Write each shard when all of its batches are there, in the order of the input."""
     batch_of = {batch.lines.start: batch for batch in batches}
+    total = sum(len(batch.lines) for batch in batches)
     starts_of: dict[int, list[int]] = {}
     rows_of: dict[int, dict[int, list[dict[str, Any]]]] = {}
     for batch in batches:
@@ -185,7 +193,8 @@ def _collect(
         if len(there) == len(starts_of[batch.shard]):
             _write(folder, batch.shard, [row for start in starts_of[batch.shard] for row in there[start]])
             rows_of[batch.shard] = {}
-        yield Done(len(batch.lines), tuple(row["error"] for row in rows if "error" in row), tuple(messages))
+        errors = tuple(row["error"] for row in rows if "error" in row)
+        yield Done(len(batch.lines), errors, tuple(messages), total)
 
 
 def _write(folder: BulkFolder, number: int, rows: Sequence[dict[str, Any]]) -> None:
