@@ -67,8 +67,8 @@ def small_batches(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.chdir(folder)
 
 
-def transcribed(output: Path, address: str, source: str = "input.jsonl") -> Iterator[on_ray.Done]:
-    job, read = plan(Path("model.onnx"), [source], output, OPTIONS, lambda _: SHARDS, "--ray")
+def transcribed(output: Path, address: str) -> Iterator[on_ray.Done]:
+    job, read = plan(Path("model.onnx"), ["input.jsonl"], output, OPTIONS, lambda _: SHARDS, "--ray")
     return on_ray.transcribe_shards(job, read, model=Path("model.onnx"), address=address)
 
 
@@ -145,12 +145,12 @@ def test_a_line_that_ends_its_worker_or_meets_a_bug_is_an_error(
     assert [found[line] for line in others] == [expected[line] for line in others]
 
 
-@pytest.mark.usefixtures("small_batches")
-def test_a_table_is_an_input(cluster: Node, folder: Path) -> None:
+def test_a_table_is_an_input_like_a_manifest(folder: Path) -> None:
     lines = [json.loads(line) for line in (folder / "input.jsonl").read_text().splitlines()]
     write_parquet(folder / "input.parquet", lines)
-    list(transcribed(Path("table"), cluster.address, "input.parquet"))
-    assert without_node(rows(folder / "table")) == rows(folder / "expected")
+    result = run_asr("transcribe", "model.onnx", "input.parquet", "-o", "table", "--shard", f"all/{SHARDS}", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert contents(folder / "table") == contents(folder / "expected")
 
 
 @pytest.mark.usefixtures("small_batches")
