@@ -1,7 +1,7 @@
 """Bulk transcription on the command line: `asr transcribe --shard`, `--status` and `--merge`."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from asr.cluster.folder import ERRORS_FILE, BulkFolder, Claim
 from asr.cluster.job import File, Job, Options, Shard, digest, file_digest
 from asr.cluster.merge import failed_rows, merge, ranges, write_errors
 from asr.corpus.manifest import SUFFIXES
+from asr.corpus.parquet import SUFFIX as PARQUET
 from asr.errors import AsrError, one_line
 from asr.progress import ProgressBar
 from asr.recognition.transcriber import Transcriber
@@ -50,24 +51,50 @@ def transcribe_shards(
     shard I.
     """
     number, count = parse_shard(shard)
-    if output is None or output.suffix == ".jsonl" or output.is_file():
-        raise AsrError(f"--shard {shard}: writes a file for each shard; name a folder for them: -o out")
-    show_log()  # tells of channels averaged, levels scaled
-    read = [_Input(argument) for argument in inputs]
-    listed = tuple(File(path=one.argument, sha256=one.digest()) for one in read)
-    folder = BulkFolder(output, Job(model=File.of(model), inputs=listed, options=options, count=count))
+    folder, read = plan(model, inputs, output, options, lambda _: count, f"--shard {shard}")
     if number is not None and number not in folder.unfinished():
         tell(f"shard {shard} is done: {folder.file(number)}")
     elif folder.unfinished():
         worker = _Worker(folder, load_transcriber(model, device))
         # Only now, so that a model that cannot be used leaves no folder.
-        folder.begin(lambda: [utterance for one in read for utterance in one.utterances()])
+        folder.begin(read)
         if number is None:
             worker.all_shards()
         elif not worker.one_shard(number):
             raise AsrError(f"shard {shard}: is held by {folder.holder(number) or 'a process that has just ended'}")
+    show_rest(folder)
+
+
+def plan(
+    model: Path,
+    inputs: Sequence[str],
+    output: Path | None,
+    options: Options,
+    count: Callable[[Callable[[], Sequence[Utterance]]], int],
+    option: str,
+) -> tuple[BulkFolder, Callable[[], Sequence[Utterance]]]:
+    """Return the folder of a job, and a function that reads its utterances.
+
+    `count` returns the number of shards, from that function; `option` begins errors. Raises AsrError for a wrong call,
+    and for a folder with another bulk transcription.
+    """
+    if output is None or output.suffix == ".jsonl" or output.is_file():
+        raise AsrError(f"{option}: writes a file for each shard; name a folder for them: -o out")
+    show_log()  # tells of channels averaged, levels scaled
+    found = [_Input(argument) for argument in inputs]
+
+    def read() -> Sequence[Utterance]:
+        return [utterance for one in found for utterance in one.utterances()]
+
+    listed = tuple(File(path=one.argument, sha256=one.digest()) for one in found)
+    job = Job(model=File.of(model), inputs=listed, options=options, count=count(read))
+    return BulkFolder(output, job), read
+
+
+def show_rest(folder: BulkFolder) -> None:
+    """Show the command that follows: what is done, or one manifest of all shards."""
     if folder.unfinished():
-        show_next("transcribe", "-o", output, "--status")
+        show_next("transcribe", "-o", folder.path, "--status")
     else:
         _show_merge(folder)
 
@@ -218,7 +245,7 @@ class _Input:
 
     def digest(self) -> str:
         """Return the SHA-256 of the content of a manifest, or of the names of recordings."""
-        if Path(self.argument).suffix in SUFFIXES and not Path(self.argument).is_dir():
+        if Path(self.argument).suffix in (*SUFFIXES, PARQUET) and not Path(self.argument).is_dir():
             return file_digest(Path(self.argument))
         return digest([source.name + source.suffix for source in self._sources])
 

@@ -13,6 +13,8 @@ from asr.audio import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from asr.cli.log import tell
 from asr.containers import container_of, read_head
 from asr.corpus.manifest import SUFFIXES, read_manifest
+from asr.corpus.parquet import SUFFIX as PARQUET
+from asr.corpus.parquet import read_parquet
 from asr.errors import AsrError
 from asr.utterance import Utterance
 from asr.writers.names import Source
@@ -42,6 +44,8 @@ def find_recordings(arguments: Sequence[str], folder: Path) -> list[Source]:
                 found += _all_in(argument, inside, path)
         elif path.suffix in SUFFIXES:
             found += [Source(utterance, utterance.id) for utterance in read_manifest(path)]
+        elif path.suffix == PARQUET:
+            found += [Source(utterance, utterance.id) for utterance in read_parquet(path)]
         elif glob.has_magic(argument) and not os.path.exists(path):  # noqa: PTH110
             files = glob.glob(argument, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
             found += _all_in(argument, sorted(map(Path, files)), None)

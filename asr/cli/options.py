@@ -51,7 +51,7 @@ _MODEL = typer.Argument(
 Model = Annotated[Path, _MODEL]
 OptionalModel = Annotated[Path | None, _MODEL]
 _INPUT = typer.Argument(
-    metavar="INPUT…", help="Recordings, folders, globs, manifests (.jsonl .csv .tsv), or - for standard input."
+    metavar="INPUT…", help="Recordings, folders, globs, manifests (.jsonl .csv .tsv .parquet), or - for standard input."
 )
 Inputs = Annotated[list[str], _INPUT]
 OptionalInputs = Annotated[list[str] | None, _INPUT]

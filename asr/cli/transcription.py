@@ -63,6 +63,13 @@ def transcribe(
             help="Divide INPUT into N shards for many processes; write shard I, or all open shards, to folder -o.",
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|ADDRESS",
+            help="Transcribe INPUT on a Ray cluster, to shards in folder -o: local (this machine), auto or HOST:PORT.",
+        ),
+    ] = None,
     status: Annotated[
         bool,
         typer.Option("--status", help="Show which shards in folder -o are done; exit status 1 until all are."),
@@ -81,7 +88,7 @@ def transcribe(
     if status or merge is not None:
         from asr.cli.bulk import merge_shards, show_status
 
-        if model or inputs or shard or any(settings) or (status and merge):
+        if model or inputs or shard or ray or any(settings) or (status and merge):
             raise AsrError(f"{'--status' if status else '--merge FILE'}: goes with the folder -o, and nothing else")
         if merge is not None:
             merge_shards(output, merge)
@@ -91,19 +98,25 @@ def transcribe(
     if model is None:
         raise typer.BadParameter("name a model file, or the folder of a run", param_hint="MODEL")
     if stream is not None:
-        if inputs or formats or output or skip_existing or eaf or salvage or shard or channels != "mix":
+        if inputs or formats or output or skip_existing or eaf or salvage or shard or ray or channels != "mix":
             raise AsrError(f"--stream {stream}: excludes INPUT and the options of files; text goes to stdout")
         _transcribe_live(model, stream, device)
         return
     if not inputs:
         raise typer.BadParameter("name recordings, or --stream - for a pipe", param_hint="INPUT…")
-    if shard is not None:
+    if shard is not None or ray is not None:
         from asr.cli.bulk import read_options, transcribe_shards
 
         if formats or skip_existing or eaf:
-            raise AsrError(f"--shard {shard}: excludes -f, --skip-existing and --eaf; shards are manifests")
+            option = f"--shard {shard}" if ray is None else f"--ray {ray}"
+            raise AsrError(f"{option}: excludes -f, --skip-existing and --eaf; shards are manifests")
         options = read_options(channels, nbest, hotwords, phrases, salvage, device)
-        transcribe_shards(model, inputs, output, shard, options, device)
+        if ray is not None:
+            from asr.cli.ray import transcribe_on_ray
+
+            transcribe_on_ray(model, inputs, output, shard, options, ray)
+        elif shard is not None:
+            transcribe_shards(model, inputs, output, shard, options, device)
         return
 
     import tempfile

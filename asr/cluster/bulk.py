@@ -58,10 +58,12 @@ def transcribe_rows(
     `asr.recognition.transcribe.transcribe`.
     """
     for utterance, result in transcribe(model, utterances, channels, search, salvage=salvage, part=part):
-        yield _row(utterance, result, folder, split=channels == "split")
+        yield row_of(utterance, result, folder, split=channels == "split")
 
 
-def _row(utterance: Utterance, result: Transcript | AudioError, folder: Path, *, split: bool) -> dict[str, Any]:
+def row_of(
+    utterance: Utterance, result: Transcript | AudioError, folder: Path, *, split: bool = False
+) -> dict[str, Any]:
     """Return the row of an utterance; an input that was an output before loses its `hypothesis` and `error`."""
     before = {key: value for key, value in utterance.extra.items() if key not in ("hypothesis", "error")}
     utterance = replace(utterance, extra=before)

@@ -50,12 +50,27 @@ def scan_manifest(
         )
     content = read_text(path, ManifestError)
     rows = _csv_rows(path, content) if path.suffix.lower() in (".csv", ".tsv") else json_rows(content)
+    return from_rows(rows, path.parent, require_text=require_text, text_field=text_field, allow_empty=allow_empty)
+
+
+def from_rows(
+    rows: Iterable[tuple[int, Any]],
+    folder: Path,
+    *,
+    require_text: bool = False,
+    text_field: str = "text",
+    allow_empty: bool = False,
+) -> tuple[list[tuple[int, Utterance]], list[tuple[int, str]]]:
+    """Return the utterances of numbered manifest rows, and the faults, each with its number.
+
+    Audio paths are relative to `folder`. The options are those of `read_manifest`.
+    """
     utterances: list[tuple[int, Utterance]] = []
     problems: list[tuple[int, str]] = []
     lines_of_ids: dict[str, int] = {}
     for line, row in rows:
         try:
-            utterance = from_row(row, path.parent, require_text, text_field, allow_empty)
+            utterance = from_row(row, folder, require_text, text_field, allow_empty)
             if utterance.id in lines_of_ids:
                 raise ValueError(f"id {utterance.id!r} repeats line {lines_of_ids[utterance.id]}; ids must differ")
             lines_of_ids[utterance.id] = line
