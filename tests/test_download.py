@@ -294,6 +294,17 @@ def test_a_local_archive_is_extracted_and_kept(tmp_path: Path) -> None:
     assert (tmp_path / "bad.zip").exists()
 
 
+@pytest.mark.parametrize("name", ["data.tar", "data.tar.gz", "data.tar.xz"])
+def test_the_files_of_a_debian_package(name: str, tmp_path: Path) -> None:
+    """Its name has no suffix in the folder; members before the files have odd and even sizes."""
+    files = gzip.decompress(tar({"./usr/share/doc/a.txt": CONTENT}))
+    packed = {"data.tar": files, "data.tar.gz": gzip.compress(files), "data.tar.xz": lzma.compress(files)}[name]
+    (tmp_path / "words_1.6.1-1_all.deb").write_bytes(deb(packed, name))
+    folder = obtain("corpus", [], tmp_path / "new", tmp_path / "words_1.6.1-1_all.deb")
+    assert folder.name == "words_1.6.1-1_all"
+    assert [path.read_bytes() for path in folder.glob("**/*.txt")] == [CONTENT]
+
+
 def zipped(members: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
@@ -309,7 +320,29 @@ def far_future() -> bytes:
 
 
 SPEECH = {f"corpus/{number}.wav": random.Random(number).randbytes(3000) for number in range(10)}
+
+
+def deb(files: bytes, name: str = "data.tar.gz", size: str | None = None) -> bytes:
+    """A Debian package (deb(5)): an ar archive with a version, a tar of control files and a tar of files."""
+
+    def member(name: str, content: bytes, size: str | None = None) -> bytes:
+        fields = f"{name:<16}{'0':<12}{'0':<6}{'0':<6}{'100644':<8}{size or len(content):<10}`\n"
+        return fields.encode() + content + b"\n" * (len(content) % 2)
+
+    members = member("debian-binary", b"2.0\n"), member("control.tar.xz", b"odd"), member(name, files, size)
+    return b"!<arch>\n" + b"".join(members)
+
+
 BAD_ARCHIVES = {
+    "package path out": deb(tar({"../evil.txt": b"x"})),
+    "package link out": deb(tar({}, {"./link": "/etc"})),
+    "package bomb": deb(tar({"a": bytes(10_000_000)})),
+    "truncated package": deb(tar(SPEECH))[:-100],
+    "package that ends in a header": deb(tar(SPEECH))[:100],
+    "package of zstd": deb(b"\x28\xb5\x2f\xfd", "data.tar.zst"),
+    "package without files": deb(tar(SPEECH), "other"),
+    "package of a negative size": deb(tar(SPEECH), size="-1"),
+    "package of an enormous size": deb(tar(SPEECH), size="9999999999"),
     "truncated tar": tar(SPEECH)[:-100],
     "truncated in its checksum": tar(SPEECH)[:-6],
     "truncated zip": zipped(SPEECH)[:-100],
@@ -365,6 +398,7 @@ PACKERS = {
     "bz2": lambda: bz2.compress(gzip.decompress(tar(SPEECH))),
     "xz": lambda: lzma.compress(gzip.decompress(tar(SPEECH))),
     "zip": lambda: zipped(SPEECH),
+    "deb": lambda: deb(tar(SPEECH)),
 }
 
 

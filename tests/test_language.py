@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from asr.cli import app
 from asr.config import TrainingConfig
 from asr.errors import LanguageModelError
+from asr.lm.base import Given
 from asr.lm.estimate import estimate
 from asr.lm.ngram import BEGIN, END, UNKNOWN
 from asr.lm.recurrent import RecurrentLM, load_recurrent
@@ -116,6 +117,31 @@ def test_every_token_has_the_vector_of_its_sentence() -> None:
             text = "".join(made.lm.vocabulary[token] for token in stream[start:end]).replace("<space>", " ")
             owners.setdefault(text.replace("<unk>", "ü"), set()).add(tuple(vector.tolist()))
     assert owners == {t: {tuple(v)} for t, v in zip(TEXTS, VECTORS[0].astype(np.float32).tolist(), strict=True)}
+
+
+def test_a_share_of_the_sentences_is_read_without_its_value() -> None:
+    """Which sentences, is drawn anew in each epoch, from the seed alone; whole sentences are without it."""
+    dialect = Given("dialect", ("a", "b"), dropped=0.3)
+    values = ["a", "b"] * 300
+    texts = [f"{'ab' if value == 'a' else 'ba'} bab" for value in values]
+    ngrams, vectors = estimate(texts, units="characters").model, (dialect.vectors(values), dialect.vectors(["a"]))
+    lm = RecurrentLM(ngrams.vocabulary, "characters", Normalizer(), {"hidden": 4, "condition_size": 2}, {}, dialect)
+    found, options = ngrams.perplexity(["ab"]), TrainingConfig(epochs=2)
+    made, again = (
+        LanguageTask(lm, texts, ["ab"], ngram=found, options=options, vectors=vectors, rows=1) for _ in range(2)
+    )
+    shares = []
+    for epoch in range(2):
+        _, targets, rows = made.read(epoch)
+        np.testing.assert_array_equal(rows, again.read(epoch)[2])
+        owners = rows[0][targets[0] == END]
+        lengths = np.diff(np.flatnonzero(targets[0] == END), prepend=-1)
+        np.testing.assert_array_equal(np.repeat(owners, lengths), rows[0][: lengths.sum()])
+        is_absent = owners == len(texts)
+        assert 0.2 < is_absent.mean() < 0.4
+        shares.append(set(range(len(texts))) - set(owners[~is_absent].tolist()))
+    assert shares[0] != shares[1]
+    assert made.vectors is not None and not made.vectors[len(texts)].any()
 
 
 def test_a_checkpoint_is_of_the_same_vectors() -> None:
@@ -257,20 +283,22 @@ def test_two_dialects_on_the_command_line(tmp_path: Path) -> None:
     done = run("train-rnn", training, "--validation", validation, "-o", output, "--given", "dialect", *small)
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["recurrent", "with another dialect", "n-grams"]
-    right, wrong, ngrams = (float(line.split("perplexity ")[1].split()[0]) for line in lines)
-    assert right < 1.1 < ngrams < wrong and wrong > 3
+    assert [line.split(":")[0] for line in lines] == ["recurrent", "without dialect", "with another dialect", "n-grams"]
+    right, without, wrong, ngrams = (float(line.split("perplexity ")[1].split()[0]) for line in lines)
+    assert right < 1.1 < min(without, ngrams) and max(without, ngrams, 3) < wrong
     for text, dialect in dialects:
         done = run("generate", output, "--given", dialect, "--length", "29", "--temperature", "0.5")
         assert done.stdout == "\n".join([text] * 5) + "\n"
     done = run("generate", output, "--given", "west", "--length", "2", "--prompt", "cd c", "--temperature", "0")
     assert done.stdout == "cd cd\n\n"
 
+    without = run("generate", output, "--length", "29", "--temperature", "0.5").stdout
+    assert set(without.split("\n")) <= {"", *(text for text, _ in dialects)}
+
     missing = write_dialects(tmp_path / "m.jsonl", *dialects, ("ab", None))
     unseen = write_dialects(tmp_path / "u.jsonl", ("ab", "north"))
     to_train = ["--validation", validation, "-o", output, "--given"]
     for arguments, said in (
-        (["generate", output], "needs a dialect, --given one of east, west"),
         (["generate", output, "--given", "north"], "no dialect 'north'; its training text has east, west"),
         (["train-rnn", missing, *to_train, "dialect"], "m.jsonl:3: 2.wav has no dialect; add it or remove the line"),
         (["train-rnn", training, *to_train, "village"], "t.jsonl:1: 0.wav has no village"),

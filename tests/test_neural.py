@@ -20,6 +20,7 @@ from asr.decoding.fusion import Weights
 from asr.decoding.hotwords import build_hotwords
 from asr.decoding.hypothesis import Hypothesis
 from asr.errors import LanguageModelError, ModelFileError
+from asr.lm.base import Given
 from asr.lm.compiled import CURE, build_network, read
 from asr.lm.ngram import BEGIN, END, SPECIALS
 from asr.lm.recurrent import RecurrentLM
@@ -64,6 +65,29 @@ def test_steps_are_those_of_the_network(cell: str, layers: int, hidden: int) -> 
         after, follows = np.empty_like(before), np.empty(4, np.float32)
         read(network, unit, before, after, follows)
         np.testing.assert_allclose(follows, row[[END, 3, 0, 4]], atol=1e-4)
+        before = after
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("value", ["es", "ru", None])
+def test_a_conditional_model_is_read_for_one_value(value: str | None) -> None:
+    """The compiled steps are those of the conditional network with the vector of the value; zeros without a value."""
+    language = Given("language", ("es", "ru"), dropped=0.1)
+    plain = random_lm()
+    lm = RecurrentLM(
+        plain.vocabulary, plain.units, plain.normalizer, {**plain.settings, "condition_size": 2}, {}, language
+    )
+    randomise(lm.network, 0, 0.7)
+    with pytest.raises(LanguageModelError, match="needs a vector for each sentence"):
+        build_network(lm, UNITS)
+    network, vector = build_network(lm.given_value(value), UNITS), torch.tensor(lm.vector(value))
+    units = [2, 1, 3, 3]
+    expected, _ = lm.network.eval()(torch.tensor([[BEGIN, 4, 3, 5, 5]]), None, vector)
+    before = np.zeros((2, 2, 7), np.float32)
+    for unit, row in zip([0, *units], expected[0].numpy(), strict=True):
+        after, follows = np.empty_like(before), np.empty(4, np.float32)
+        read(network, unit, before, after, follows)
+        np.testing.assert_allclose(follows, row[[END, 3, 4, 5]], atol=1e-4)
         before = after
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from asr.errors import LanguageModelError, ModelFileError
 from asr.lm.base import Given
 from asr.lm.ngram import BEGIN, SPECIALS
 from asr.lm.recurrent import RecurrentLM, load_recurrent
+from asr.lm.restore import load_for_decoding
 from asr.model_file import read_metadata
 from asr.recognition.recognizer import load
 from asr.text import Normalizer
@@ -153,6 +155,10 @@ def test_what_a_model_is_given_must_be_what_it_needs() -> None:
     with pytest.raises(LanguageModelError, match="cannot be --given 'east'"):
         plain.vector("east")
     assert plain.vector(None) is None
+    optional = random_lm(condition_size=3, given=replace(GIVEN, dropped=0.1))
+    assert optional.vector(None).tolist() == [0, 0, 0]  # type: ignore[union-attr]
+    with pytest.raises(LanguageModelError, match="no dialect 'south'"):
+        optional.vector("south")
     for lm, vectors, said in (
         (conditional, None, r"4 sentences .* shape \(4, 3\) .* given None"),
         (conditional, np.ones((4, 2)), r"given \(4, 2\)"),
@@ -167,9 +173,44 @@ def test_what_a_model_is_given_must_be_what_it_needs() -> None:
         plain.generate(vector=np.ones(3))
 
 
+@pytest.mark.parametrize("value", ["east", "Olléé", None])
+def test_the_model_of_one_value_is_the_conditional_model(value: str | None, tmp_path: Path) -> None:
+    """In PyTorch and in numpy, also from a file; its own file has no conditions, and says which value it is of."""
+    lm = random_lm(condition_size=3, given=replace(GIVEN, dropped=0.1))
+    vector = np.zeros(3) if value is None else np.eye(3)[GIVEN.values.index(value)]
+    expected = lm.log_probs(lm.encode_sentences(SENTENCES), np.tile(vector, (len(SENTENCES), 1)))
+    lm.save(tmp_path / "lm")
+    for one in (lm.given_value(value), load_for_decoding(tmp_path / "lm", value)):
+        assert one.condition_size == 0 and one.given is None
+        assert one.summary == {"epoch": 3, "given": f"dialect {value or 'not known'}"}
+        for found, row in zip(one.log_probs(one.encode_sentences(SENTENCES)), expected, strict=True):
+            np.testing.assert_allclose(found, row, atol=1e-5)
+    assert load_recurrent(tmp_path / "lm", conditional=True).given == lm.given
+    with pytest.raises(LanguageModelError, match="no dialect 'south'"):
+        load_for_decoding(tmp_path / "lm", "south")
+
+
+def test_models_without_and_before_dropped_values(tmp_path: Path) -> None:
+    """Files of models that were trained with values only keep their bytes, and still need a value."""
+    lm = random_lm(condition_size=3, given=GIVEN)
+    lm.save(tmp_path / "lm")
+    assert read_metadata(tmp_path / "lm")["given"] == {"field": "dialect", "values": ["east", "north", "Olléé"]}
+    with pytest.raises(LanguageModelError, match="needs a dialect, --given one of"):
+        load_for_decoding(tmp_path / "lm")
+    assert load_for_decoding(tmp_path / "lm", "east").condition_size == 0
+    random_lm().save(tmp_path / "plain")
+    assert load_for_decoding(tmp_path / "plain").to_metadata() == random_lm().to_metadata()
+    with pytest.raises(LanguageModelError, match="cannot be --given 'east'"):
+        load_for_decoding(tmp_path / "plain", "east")
+    for damage in ({"dropped": 2}, {"dropped": "all"}, {"dropped": float("nan")}, {"unknown": 1}, {"values": ["east"]}):
+        metadata = {**lm.to_metadata(), "given": {"field": "dialect", "values": list(GIVEN.values), **damage}}
+        with pytest.raises(LanguageModelError, match="damaged"):
+            RecurrentLM.from_parts(lm.to_tensors(), metadata)
+
+
 def test_values_are_learned_if_they_tell_anything() -> None:
     given = Given.learn("dialect", ["b", "a ", "b", "a", "e\u0301", "é"])
-    assert given == Given("dialect", ("a", "b", "é"))
+    assert given == Given("dialect", ("a", "b", "é"), dropped=0.1)
     np.testing.assert_array_equal(given.vectors(["é", "a"]), [[0, 0, 1], [1, 0, 0]])
     values = ["a", "b", "é"] * 50
     others = given.others(values).argmax(1)

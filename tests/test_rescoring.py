@@ -22,6 +22,7 @@ from asr.decoding.beam import Pruning
 from asr.decoding.decoder import Decoder
 from asr.decoding.rescoring import Rescorer
 from asr.errors import ModelFileError
+from asr.lm.base import Given
 from asr.lm.recurrent import RecurrentLM
 from asr.model_file import read_metadata
 from asr.recognition.recognizer import load
@@ -137,12 +138,19 @@ def test_tuning_stores_nothing_where_nothing_helps(tmp_path: Path) -> None:
         utterances.append(Utterance(id=str(number), audio=tmp_path / f"{number}.wav", text=text or "a"))
     write_manifest(tmp_path / "heard.jsonl", utterances)
 
-    def tune(lm: str) -> tuple[str, BaseException | None]:
+    def tune(lm: str, *given: str) -> tuple[str, BaseException | None]:
         model, manifest = str(tmp_path / "model"), str(tmp_path / "heard.jsonl")
-        done = CliRunner().invoke(app, ["tune", model, manifest, "--rnn-lm", str(tmp_path / lm)])
+        done = CliRunner().invoke(app, ["tune", model, manifest, "--rnn-lm", str(tmp_path / lm), *given])
         return done.stdout, done.exception
 
     stdout, error = tune("lm")
     assert error is None and "no weight helps" in stdout
     assert "decoding" not in read_metadata(tmp_path / "model")
     assert "no recurrent language model" in str(tune("model")[1])
+    random_lm(condition_size=2, given=Given("language", ("es", "ru"), 0.1)).save(tmp_path / "of-two")
+    stdout, error = tune("of-two", "--given", "ru")
+    assert error is None and "no weight helps" in stdout
+    assert "no language 'it'; its training text has es, ru" in str(tune("of-two", "--given", "it")[1])
+    model, manifest = str(tmp_path / "model"), str(tmp_path / "heard.jsonl")
+    without = CliRunner().invoke(app, ["tune", model, manifest, "--given", "ru"])
+    assert "--given is for the language model of --rnn-lm" in str(without.exception)

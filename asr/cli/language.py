@@ -113,13 +113,14 @@ def train_rnn(
     normalizer = Normalizer(lower=lower)
     given: Given | None = None
     vectors: Vectors = (None, None)
-    others = None
+    others = absent = None
     if field is None:
         training, held_out = (list(read_sentences(paths, normalizer)) for paths in (texts, [validation]))
     else:
         (training, seen), (held_out, asked) = (read_given(paths, normalizer, field) for paths in (texts, [validation]))
         given = Given.learn(field, seen)
-        vectors, others = (given.vectors(seen), given.vectors(asked)), given.others(asked)
+        vectors = given.vectors(seen), given.vectors(asked)
+        others, absent = given.others(asked), given.absent(len(asked))
     ngrams = estimate(training, units=units).model
     model = train(
         training,
@@ -138,7 +139,8 @@ def train_rnn(
     )
     tell(f"{output}: {output.stat().st_size / 1e3:.0f} kB")
     print(f"recurrent: {model.perplexity(held_out, vectors[1])}")
-    if others is not None:
+    if others is not None and absent is not None:
+        print(f"without {field}: {model.perplexity(held_out, absent)}")
         print(f"with another {field}: {model.perplexity(held_out, others)}")
     print(f"n-grams:   {ngrams.perplexity(held_out)}")
 
@@ -157,7 +159,10 @@ def generate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random draws.")] = 0,
     given: Annotated[
         str | None,
-        typer.Option(metavar="VALUE", help="Value of the field that the model was trained with, such as a speaker."),
+        typer.Option(
+            metavar="VALUE",
+            help="Value of the field that the model was trained with, such as a language (default: none).",
+        ),
     ] = None,
 ) -> None:
     """Write text drawn from a recurrent language model, one sentence a line."""

@@ -28,6 +28,13 @@ def tune(
             help="Recurrent language model: used in the search or for rescoring, whichever scores better on validation."
         ),
     ] = None,
+    given: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VALUE",
+            help="Value of the field that --rnn-lm was trained with, such as a language (default: none).",
+        ),
+    ] = None,
     phrases: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Tune how sure `transcribe --phrases FILE` must be of a phrase.")
     ] = None,
@@ -70,6 +77,7 @@ def tune(
         character_lm=character_lm,
         lm_text=lm_text or (),
         rnn_lm=rnn_lm,
+        given=given,
         phrases=phrases,
         closed=closed,
         plot=plot,

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
+from asr.corpus import debian
 from asr.errors import AsrError
 from asr.progress import ProgressBar
 
@@ -156,7 +157,7 @@ def fetch(archive: Archive, path: Path) -> None:
 
 
 def extract(packed: Path, folder: Path) -> None:
-    """Extract a tar or zip archive into `folder`, whole or not at all.
+    """Extract a tar archive, a zip archive or the files of a Debian package into `folder`, whole or not at all.
 
     Raises DamagedArchiveError for a damaged archive, for one with links or with members outside `folder`, and for one
     that is too large when extracted. Raises DownloadError if the disk cannot be written.
@@ -164,12 +165,16 @@ def extract(packed: Path, folder: Path) -> None:
     draft = folder.with_name(folder.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)  # the rest of an interrupted run
     limit = max(packed.stat().st_size * _MAX_EXPANSION, _MIN_LIMIT)
-    with packed.open("rb") as file:
-        is_zip = file.read(4) == b"PK\x03\x04"
     try:
         draft.mkdir(parents=True)
-        with ProgressBar(f"extracting {packed.name}, MB", math.ceil(packed.stat().st_size / _MB)) as bar:
-            (_extract_zip if is_zip else _extract_tar)(packed, draft, limit, bar)
+        title = f"extracting {packed.name}, MB"
+        with packed.open("rb") as file, ProgressBar(title, math.ceil(packed.stat().st_size / _MB)) as bar:
+            start = file.read(len(debian.MAGIC))
+            file.seek(0)
+            if start.startswith(b"PK\x03\x04"):
+                _extract_zip(file, draft, limit, bar)
+            else:
+                _extract_tar(debian.open_files(file) if start == debian.MAGIC else file, draft, limit, bar)
         draft.replace(folder)
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
@@ -247,23 +252,22 @@ def _fault(archive: Archive, path: Path) -> str | None:
     return None
 
 
-def _extract_tar(packed: Path, folder: Path, limit: int, bar: ProgressBar) -> None:
-    with packed.open("rb") as file:
-        stream = _Headers(file, limit)
-        tar = tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:")  # noqa: SIM115
-        grown = position = 0
-        while member := tar.next():
-            if not (member.isfile() or member.isdir()):
-                raise ValueError(f"{member.name} is a link or a device, which no corpus needs")
-            grown += member.size
-            _require_size(max(grown, member.offset_data + member.size), limit)  # headers before the member count too
-            stream.left = member.size + _MOST_HEADER
-            tar.extract(member, folder, filter="data")  # raises an error for a member outside the folder
-            stream.left = _MOST_HEADER
-            bar.advance((file.tell() - position) / _MB)
-            position = file.tell()
-        while rest := stream.plain.read(_CHUNK):  # up to the checksum at the end
-            grown = _require_size(grown + len(rest), limit)
+def _extract_tar(file: IO[bytes], folder: Path, limit: int, bar: ProgressBar) -> None:
+    stream = _Headers(file, limit)
+    tar = tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:")  # noqa: SIM115
+    grown = position = 0
+    while member := tar.next():
+        if not (member.isfile() or member.isdir()):
+            raise ValueError(f"{member.name} is a link or a device, which no corpus needs")
+        grown += member.size
+        _require_size(max(grown, member.offset_data + member.size), limit)  # headers before the member count too
+        stream.left = member.size + _MOST_HEADER
+        tar.extract(member, folder, filter="data")  # raises an error for a member outside the folder
+        stream.left = _MOST_HEADER
+        bar.advance((file.tell() - position) / _MB)
+        position = file.tell()
+    while rest := stream.plain.read(_CHUNK):  # up to the checksum at the end
+        grown = _require_size(grown + len(rest), limit)
 
 
 class _Headers:
@@ -294,8 +298,8 @@ class _Headers:
         return int(self.plain.tell())
 
 
-def _extract_zip(packed: Path, folder: Path, limit: int, bar: ProgressBar) -> None:
-    with zipfile.ZipFile(packed) as archive:
+def _extract_zip(file: IO[bytes], folder: Path, limit: int, bar: ProgressBar) -> None:
+    with zipfile.ZipFile(file) as archive:
         grown = 0
         for member in archive.infolist():
             grown = _require_size(grown + member.file_size, limit)
@@ -310,7 +314,7 @@ def _require_size(size: int, limit: int) -> int:
 
 
 def _stem(name: str) -> str:
-    return name.split(".tar")[0].removesuffix(".zip").removesuffix(".tgz")
+    return name.split(".tar")[0].removesuffix(".zip").removesuffix(".tgz").removesuffix(".deb")
 
 
 def _size(path: Path) -> int:

@@ -19,15 +19,21 @@ NOT_NUMBERS = (
     "the outputs of the language model are not numbers (NaN): its weights are damaged or too large; copy its file "
     "again, or train it with a lower learning rate"
 )
+_DROPPED = 0.1  # share of the training sentences that are read without their value
 _CLEAN = Normalizer()  # for values of a field, which may be encoded in different ways
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A field of manifests that sentences are conditioned on, and its values, which become one-hot vectors."""
+    """A field of manifests that sentences are conditioned on, and its values, which become one-hot vectors.
+
+    `dropped` is the share of the training sentences that were read without their value, as a vector of zeros. Above 0,
+    the model can also read sentences whose value is not known. Models of earlier releases have 0.
+    """
 
     field: str
     values: tuple[str, ...]
+    dropped: float = 0.0
 
     @classmethod
     def learn(cls, field: str, values: Sequence[str]) -> "Given":
@@ -38,7 +44,7 @@ class Given:
                 f"the field {field} has {len(different)} different values in {len(values)} sentences; "
                 "a model can learn from two values or more, in two sentences or more each on average"
             )
-        return cls(field, tuple(different))
+        return cls(field, tuple(different), _DROPPED)
 
     def vectors(self, values: Sequence[str]) -> np.ndarray:
         """Return one-hot vectors `(n, C)` of `n` values; there are `C`. Raises LanguageModelError for other values."""
@@ -49,6 +55,10 @@ class Given:
                 f"its training text has {', '.join(self.values)}"
             )
         return np.eye(len(self.values), dtype=np.float32)[[self.values.index(value) for value in cleaned]]
+
+    def absent(self, count: int) -> np.ndarray:
+        """Return the vectors `(count, C)` of sentences without a value."""
+        return np.zeros((count, len(self.values)), np.float32)
 
     def others(self, values: Sequence[str]) -> np.ndarray:
         """Return vectors `(n, C)` of wrong values, drawn at random; draws are equal in each call."""
@@ -100,10 +110,13 @@ class RecurrentModel(TokenModel):
     def vector(self, value: str | None) -> np.ndarray | None:
         """Return the vector `(C,)` of a value of the model's field; None without a value and without a field.
 
-        Raises LanguageModelError for a value without a field, and for a missing or unknown value; it lists all values.
+        Without a value it is zeros. Raises LanguageModelError for a value without a field, for an unknown value, and
+        for a missing value if the model was trained with values only; it lists all values.
         """
         if self.given is not None and value is not None:
             return self.given.vectors([value])[0]
+        if self.given is not None and self.given.dropped:
+            return self.given.absent(1)[0]
         if self.given is not None:
             values = ", ".join(self.given.values)
             raise LanguageModelError(f"the language model needs a {self.given.field}, --given one of {values}")
@@ -112,6 +125,21 @@ class RecurrentModel(TokenModel):
                 f"the language model cannot be --given {value!r}; train one with `asr lm train-rnn --given FIELD`"
             )
         return None
+
+    def given_value(self, value: str | None) -> Self:
+        """Return the model of the sentences of one value: a model without conditions, for decoders of any kind.
+
+        The vector is a part of its embeddings. Raises LanguageModelError as `vector` does.
+        """
+        vector = self.vector(value)
+        if self.given is None or vector is None:
+            return self
+        tensors, metadata = self.to_tensors(), self.to_metadata()
+        tensors["embedding.weight"] = tensors["embedding.weight"] + tensors.pop("condition.weight") @ vector
+        metadata["network"] = {name: kept for name, kept in self.settings.items() if name != "condition_size"}
+        metadata["training"] = {**self.summary, "given": f"{self.given.field} {value or 'not known'}"}
+        del metadata["given"]
+        return self.from_parts(tensors, metadata)
 
     def require_vectors(self, vectors: np.ndarray | None, count: int) -> np.ndarray | None:
         """Return `vectors (count, C)` of `count` sentences in float32; None for a model without conditions.
@@ -155,7 +183,7 @@ class RecurrentModel(TokenModel):
             "text": vars(self.normalizer),
             "network": self.settings,
             "training": self.summary,
-            **({} if self.given is None else {"given": asdict(self.given)}),
+            **({} if self.given is None else {"given": _stored(self.given)}),
         }
 
     @classmethod
@@ -203,6 +231,11 @@ def lm_metadata(path: str | Path) -> dict[str, Any]:
     return metadata
 
 
+def _stored(given: Given) -> dict[str, Any]:
+    """Return a field and its values for the file; files of models without dropped values keep their bytes."""
+    return {name: value for name, value in asdict(given).items() if name != "dropped" or value}
+
+
 def _description(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> Description:
     """Return the description in the parts of a file. Raises an error that `from_parts` names if it is damaged."""
     vocabulary = _vocabulary(tensors["vocabulary"], tokens=len(tensors["output.bias"]))
@@ -214,7 +247,7 @@ def _description(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any])
         if not isinstance(metadata[name], dict):
             raise TypeError(f"{name} is no object")
     stored = metadata.get("given")
-    given = None if stored is None else Given(str(stored["field"]), tuple(map(str, stored["values"])))
+    given = None if stored is None else _given(**stored)
     conditions = metadata["network"].get("condition_size", 0)
     if given is not None and len(given.values) != conditions:
         raise ValueError(f"{len(given.values)} values for vectors of {conditions} numbers")
@@ -222,6 +255,13 @@ def _description(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any])
     return Description(
         tuple(vocabulary), metadata["units"], normalizer, metadata["network"], metadata["training"], given
     )
+
+
+def _given(field: Any, values: Any, dropped: Any = 0.0) -> Given:
+    """Return the stored field and its values. Raises ValueError for a share that is none."""
+    if type(dropped) not in (int, float) or not 0 <= dropped <= 1:
+        raise ValueError(f"a share of {dropped!r} of the sentences without a value")
+    return Given(str(field), tuple(map(str, values)), float(dropped))
 
 
 def _vocabulary(stored: np.ndarray, tokens: int) -> list[str]:

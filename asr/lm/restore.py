@@ -15,9 +15,13 @@ def restore(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> R
     return _class_for(metadata).from_parts(tensors, metadata)
 
 
-def load_for_decoding(path: str | Path) -> RecurrentModel:
-    """Read a language model file. Raises ModelFileError as `RecurrentModel.from_file` does."""
-    return _class_for(lm_metadata(path)).from_file(path)
+def load_for_decoding(path: str | Path, value: str | None = None) -> RecurrentModel:
+    """Read a language model file; `value` is that of the model's field, if the model is conditioned on one.
+
+    Raises ModelFileError as `RecurrentModel.from_file` does, and LanguageModelError as `RecurrentModel.vector` does.
+    """
+    metadata = lm_metadata(path)
+    return _class_for(metadata).from_file(path, conditional="given" in metadata).given_value(value)
 
 
 def _class_for(metadata: Mapping[str, Any]) -> type[RecurrentModel]:

@@ -60,7 +60,7 @@ def train(
     The model of the epoch with the lowest validation perplexity is written. Its tokens are the tokens of `ngrams`, an
     n-gram model of the same sentences, so that the perplexities of both models are comparable. `settings` are the
     arguments of `LanguageModel`. With `vectors`, the model is conditioned on them; `given` names the values that the
-    vectors stand for.
+    vectors stand for, and how many sentences are read without their value.
 
     If training was interrupted, repeat the call: it resumes from the checkpoint in the folder `output`.training. Raises
     LanguageModelError if the validation text is empty, and TrainingError if another training uses that folder, or if
@@ -137,6 +137,9 @@ class LanguageTask(Task[range]):
         self.options, self.bptt = options, bptt
         self.conditions = vectors
         self.vectors = lm.condition(vectors[0], len(self.sentences))
+        if self.vectors is not None:  # a row more, of zeros, for sentences without a value
+            self.vectors = nn.functional.pad(self.vectors, (0, 0, 0, 1))
+        self.dropped = lm.given.dropped if lm.given is not None else 0.0
         counts = np.bincount(np.concatenate(self.sentences))
         self.is_rare = (counts == 1) & (np.arange(len(counts)) > END)
         num_tokens = int(counts.sum())
@@ -162,17 +165,18 @@ class LanguageTask(Task[range]):
         return [batches[first : first + self.chunks] for first in range(0, len(batches), self.chunks)]
 
     def _read(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return inputs and targets of an epoch from `cut_stream`, and the index of the sentence of each target."""
+        """Return inputs and targets of an epoch from `cut_stream`, and the row of `vectors` of each target."""
         generator = np.random.default_rng([self.options.seed, epoch])
         order = generator.permutation(len(self.sentences))
         sentences = [self.sentences[index] for index in order]
         stream = np.concatenate(sentences).astype(np.int64)
         stream[self.is_rare[stream] & (generator.random(len(stream)) < RARE)] = UNKNOWN
-        owners = np.repeat(order, [len(sentence) for sentence in sentences])
+        owner = np.where(generator.random(len(order)) < self.dropped, len(order), order)
+        owners = np.repeat(owner, [len(sentence) for sentence in sentences])
         return *cut_stream(stream, self.rows), cut(owners, self.rows, 0)
 
     def _pieces(self, batch: range) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return the number of the chunk, rows `(B,)`, and inputs, targets and their sentences, `(B, bptt)` each."""
+        """Return the number of the chunk, rows `(B,)`, and inputs, targets and rows of vectors, `(B, bptt)` each."""
         number, rows = batch.start // self.rows, np.array(batch) % self.rows
         epoch, chunk = divmod(number, self.chunks)
         columns = slice(chunk * self.bptt, (chunk + 1) * self.bptt)

@@ -31,6 +31,7 @@ def tune(
     character_lm: Path | None = None,
     lm_text: Sequence[Path] = (),
     rnn_lm: Path | None = None,
+    given: str | None = None,
     phrases: Path | None = None,
     closed: bool = False,
     plot: Path | None = None,
@@ -41,6 +42,7 @@ def tune(
     - `lm`, `character_lm`: ARPA files of words and of characters (default: the characters of the words of `lm`)
     - `lm_text`: texts and manifests to estimate both n-gram models from, in place of ARPA files
     - `rnn_lm`: a recurrent language model; it is read in the search, or rescores the n-best list, or is left out
+    - `given`: the value of the field that `rnn_lm` is conditioned on (default: none)
     - `phrases`: a file of phrases, to tune how sure a phrase must be
     - `closed`: allow only words of the word model
     - `plot`: the PNG file to draw confidences in, before and after calibration
@@ -52,6 +54,8 @@ def tune(
         raise AsrError("--closed allows only words of a word model; give one with --lm, or --lm-text to learn it from")
     if (lm or character_lm) is not None and lm_text:
         raise AsrError("--lm-text estimates both language models; leave out --lm and --character-lm, or --lm-text")
+    if given is not None and rnn_lm is None:
+        raise AsrError("--given is for the language model of --rnn-lm; name it, or leave out --given")
     field, allow_empty = recognizer.config.data.text_field, recognizer.config.data.train_on_empty
     utterances = read_manifest(manifest, require_text=True, text_field=field, allow_empty=allow_empty)
     words: NGram | None = None
@@ -70,7 +74,7 @@ def tune(
         words = read_arpa(lm) if lm else None
         characters = read_arpa(character_lm) if character_lm else spelling_model(words) if words else None
     listed = read_phrases(phrases, recognizer.units, recognizer.normalizer) if phrases is not None else []
-    recurrent = load_for_decoding(rnn_lm) if rnn_lm else None
+    recurrent = load_for_decoding(rnn_lm, given) if rnn_lm else None
     decoder = Decoder(recognizer.units, words, characters, closed=closed)
     validation = Validation(recognizer, utterances)
     if words or characters:
