@@ -80,7 +80,7 @@ class Running:
 
 def run(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     """Run what a test does with a service; end it if it hangs."""
-    return asyncio.run(asyncio.wait_for(work(), 5 * PATIENCE))
+    return asyncio.run(asyncio.wait_for(work(), 2 * PATIENCE))
 
 
 def write_models(folder: Path) -> None:

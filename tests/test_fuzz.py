@@ -37,7 +37,7 @@ def test_the_harness_counts_crashes_hangs_and_tracebacks(tmp_path: Path, monkeyp
         "open(value['--worker'], 'r+b').write(end.to_bytes(8, 'little') + (5).to_bytes(8, 'little'))\n"
     )
     monkeypatch.setattr("run.__file__", str(worker))
-    sound, faults = fuzz("text", 8, seconds=0.5)
+    sound, faults = fuzz("text", 8, seconds=3)
     assert [fault.split("\t")[:2] for fault in faults] == [
         ["text crash", "2"],
         ["text hang", "4"],

@@ -29,7 +29,7 @@ def run(folder: Path, work: Callable[[Engine], Awaitable[Any]], **options: Any) 
         engine = Engine({"two": folder / "two.onnx", "one": folder / "one.onnx"}, **options)
         try:
             await engine.start()
-            return await asyncio.wait_for(work(engine), 5 * PATIENCE)
+            return await asyncio.wait_for(work(engine), 2 * PATIENCE)
         finally:
             await engine.stop()
 
@@ -153,7 +153,7 @@ def test_streams_answer_as_the_library(serving_folder: Path) -> None:
 def test_limits(serving_folder: Path) -> None:
     """A full queue, a time limit and a call without one, a caller that goes away, a stop that ends what was taken."""
     path = serving_folder / "0.wav"
-    patient, hasty = Limits(queue=4, timeout=5 * PATIENCE), Limits(queue=4, timeout=0.5)
+    patient, hasty = Limits(queue=4, timeout=PATIENCE), Limits(queue=4, timeout=0.5)
 
     async def work(engine: Engine) -> Any:
         def begin(count: int) -> list[asyncio.Future[Any]]:
