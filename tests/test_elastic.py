@@ -165,7 +165,7 @@ def test_one_host_continues_without_the_other(tones: Path, tmp_path: Path, hosts
 @pytest.mark.parametrize(
     ("hidden", "message"),
     [
-        ("data", "validation.jsonl: no such manifest"),
+        ("data", ".jsonl: no such manifest"),
         ("runs", "name a folder for results that all hosts share"),
         ("home", "no such configuration file"),
     ],
