@@ -112,3 +112,11 @@ def test_the_bar_on_a_terminal_shows_the_estimate(
         bar._bar.refresh()  # type: ignore[union-attr]
     shown = capsys.readouterr().err
     assert "30/300" in shown and "ETA 4 min 30 s" in shown
+
+
+def test_one_of_several_processes_prints_nothing(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    for shown in (True, False):
+        with ProgressBar("training", 10, shown=shown, clock=clock) as bar:
+            clock.now += LOG_INTERVAL + 1
+            bar.advance()
+    assert capsys.readouterr().err.count("training 1/10") == 1
