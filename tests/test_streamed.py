@@ -132,8 +132,8 @@ def test_recordings_that_cannot_be_read_are_left_out_by_name(
     """One is missing, one is shorter than its text needs; a batch of its own too. Twice gives equal weights."""
     rows = read_manifest(timed / "train.jsonl")
     rows[0] = replace(rows[0], audio=tmp_path / "missing.wav")
-    soundfile.write(tmp_path / "short.wav", [0.1] * 8 * 30, 8000)
-    rows[1] = replace(rows[1], audio=tmp_path / "short.wav", text="aaaa", duration=0.1)
+    soundfile.write(tmp_path / "short.wav", [0.1] * 480, 8000)
+    rows[1] = replace(rows[1], audio=tmp_path / "short.wav", text="aaaa", duration=0.15)
     write_manifest(tmp_path / "train.jsonl", rows)
     made = config(timed, stream=True)
     tree = made.model_dump()
@@ -168,6 +168,10 @@ def test_what_needs_all_data_at_once_is_refused(timed: Path, tmp_path: Path) -> 
     ):
         with pytest.raises(ConfigError, match=message):
             train(changed, tmp_path / "run")
+    tree = config(timed, train=["large", "small"], weights=[1, 1]).model_dump()
+    tree["training"]["epoch_utterances"] = 1
+    with pytest.raises(ConfigError, match=r"training\.epoch_utterances: must be at least 2"):
+        train(Config.model_validate(tree), tmp_path / "run")
     for changed in (made, config(timed), config(timed, temperature=0.5)):
         with pytest.raises(ConfigError, match="--folds: is for little data"):
             train_on_folds(changed, tmp_path / "run", folds=2, say=print)

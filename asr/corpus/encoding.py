@@ -39,7 +39,9 @@ def is_altered(content: bytes, samples: np.ndarray, sample_rate: int) -> bool:
     format, checksum = int.from_bytes(content[18:26], "big"), content[26:42]
     if content[:4] != b"fLaC" or not any(checksum) or format >> 36 != sample_rate << 8 | _MONO_16_BIT:
         return False
-    return len(samples) != format & (1 << 36) - 1 or hashlib.md5(samples.data, usedforsecurity=False).digest() != checksum
+    return (
+        len(samples) != format & (1 << 36) - 1 or hashlib.md5(samples.data, usedforsecurity=False).digest() != checksum
+    )
 
 
 def _flac(samples: np.ndarray, sample_rate: int) -> bytes:
