@@ -85,8 +85,9 @@ def to_yaml(tree: dict[str, Any]) -> str:
 def locate(tree: dict[str, Any], settings: Sequence[tuple[str, str]], config: Path) -> None:
     """Lead the relative paths of some settings, as (section, name), to the files beside the configuration `config`.
 
-    A folder of shards counts as a file. A path that leads to no file there stays relative to the current folder. Raises ConfigError for a path that leads
-    to a file in either folder, and not to the same file, unless it begins with `./`, the folder of the configuration.
+    A folder of shards counts as a file. A path that leads to no file there stays relative to the current folder. Raises
+    ConfigError for a path that leads to a file in either folder, and not to the same file, unless it begins with `./`,
+    the folder of the configuration.
     """
     for section, name in settings:
         values = tree.get(section)

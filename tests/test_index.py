@@ -116,7 +116,10 @@ HOSTILE = {
         {"audio_filepath": "a.wav", "text": "a", "duration": 9e6},
         {"audio_filepath": "a.wav", "text": "a", "duration": 1e-9},
     ],
-    "the text is": [{"audio_filepath": "a.wav", "text": " ", "duration": 1}, {"audio_filepath": "a.wav", "duration": 1}],
+    "the text is": [
+        {"audio_filepath": "a.wav", "text": " ", "duration": 1},
+        {"audio_filepath": "a.wav", "duration": 1},
+    ],
     "not a string": [{"audio_filepath": "a.wav", "text": 3, "duration": 1}],
     "need 9 encoder frames, its 0.1 s give 6": [{"audio_filepath": "a.wav", "text": "aaaaa", "duration": 0.1}],
 }  # fmt: skip

@@ -16,6 +16,7 @@ from conftest import REPOSITORY, run_asr, train_config, with_augment
 
 from asr.config import Config
 from asr.corpus.manifest import read_manifest, write_manifest
+from asr.corpus.shards import write_shards
 from asr.errors import ConfigError, TrainingError
 from asr.training.build import plan_epochs
 from asr.training.cross_validation import train_on_folds
@@ -59,11 +60,21 @@ def assert_equal(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize("join", [0, 0.5])
 def test_streamed_and_packed_data_give_equal_weights(join: float, timed: Path, tmp_path: Path) -> None:
-    """Two manifests with shares, joined recordings with made pauses, and epochs that end inside a pass."""
-    shares = {"train": ("large", "small"), "weights": [1, 1]} if join else {}
+    """Two manifests with shares, joined recordings with made pauses, and epochs that end inside a pass.
+
+    The streamed data is read from plain files, and from shards.
+    """
+    manifests = ("large", "small") if join else ("train",)
+    shares = {"weights": [1, 1]} if join else {}
     for name, is_streamed in (("packed", False), ("streamed", True)):
-        train(config(timed, join=join, stream=is_streamed, **shares), tmp_path / name)  # type: ignore[arg-type]
+        train(config(timed, train=manifests, join=join, stream=is_streamed, **shares), tmp_path / name)
     assert_equal(tmp_path / "packed", tmp_path / "streamed")
+    tree = config(timed, join=join, **shares, train=manifests).model_dump()
+    tree["data"]["train"] = [str(tmp_path / f"{name}-shards") for name in manifests]
+    for name in manifests:
+        write_shards([str(timed / f"{name}.jsonl")], f"{tmp_path / name}-shards", sample_rate=8000, shard_bytes=300_000)
+    train(Config.model_validate(tree), tmp_path / "shards")  # a folder of shards is streamed unless it is set
+    assert_equal(tmp_path / "packed", tmp_path / "shards")
     logs = [
         [{**json.loads(line), "seconds": 0, "load_share": 0, "memory_mb": 0} for line in text.splitlines()]
         for text in ((tmp_path / name / LOG_FILE).read_text() for name in ("packed", "streamed"))
@@ -121,8 +132,8 @@ def test_recordings_that_cannot_be_read_are_left_out_by_name(
     """One is missing, one is shorter than its text needs; a batch of its own too. Twice gives equal weights."""
     rows = read_manifest(timed / "train.jsonl")
     rows[0] = replace(rows[0], audio=tmp_path / "missing.wav")
-    soundfile.write(tmp_path / "short.wav", [0.1] * 8 * 30, 8000)
-    rows[1] = replace(rows[1], audio=tmp_path / "short.wav", text="aaaa", duration=0.1)
+    soundfile.write(tmp_path / "short.wav", [0.1] * 480, 8000)
+    rows[1] = replace(rows[1], audio=tmp_path / "short.wav", text="aaaa", duration=0.15)
     write_manifest(tmp_path / "train.jsonl", rows)
     made = config(timed, stream=True)
     tree = made.model_dump()
@@ -141,7 +152,7 @@ def test_training_stops_if_too_many_cannot_be_read(timed: Path, tmp_path: Path) 
     rows = read_manifest(timed / "train.jsonl")
     gone = [replace(row, audio=tmp_path / f"{row.id}.wav") if number > 70 else row for number, row in enumerate(rows)]
     write_manifest(tmp_path / "train.jsonl", gone)
-    made = config(timed, stream=True, train=()) if False else config(timed, stream=True)
+    made = config(timed, stream=True)
     changed = made.model_copy(update={"data": made.data.model_copy(update={"train": (str(tmp_path / "train.jsonl"),)})})
     with pytest.raises(TrainingError, match=r"20 of \d+ recordings could not be used, the last one: .*train-\d+"):
         train(changed, tmp_path / "run")
@@ -157,6 +168,10 @@ def test_what_needs_all_data_at_once_is_refused(timed: Path, tmp_path: Path) -> 
     ):
         with pytest.raises(ConfigError, match=message):
             train(changed, tmp_path / "run")
+    tree = config(timed, train=["large", "small"], weights=[1, 1]).model_dump()
+    tree["training"]["epoch_utterances"] = 1
+    with pytest.raises(ConfigError, match=r"training\.epoch_utterances: must be at least 2"):
+        train(Config.model_validate(tree), tmp_path / "run")
     for changed in (made, config(timed), config(timed, temperature=0.5)):
         with pytest.raises(ConfigError, match="--folds: is for little data"):
             train_on_folds(changed, tmp_path / "run", folds=2, say=print)

@@ -148,10 +148,16 @@ def epoch_lines(config: Config, data: Corpora) -> int:
 
 
 def build_order(config: Config, data: Corpora) -> KeyedOrder:
-    """Build the order of keyed epochs. Corpora without weights and temperature are one corpus."""
-    lines, parts = epoch_lines(config, data), [Part(0, len(data.training), epoch_lines(config, data))]
-    if config.data.weights or config.data.temperature is not None:
-        parts = divide(data.sizes, data.hours, corpus_shares(config, data), lines)
+    """Build the order of keyed epochs. Corpora without weights and temperature are one corpus.
+
+    Raises ConfigError if epochs are too short for the corpora.
+    """
+    lines = epoch_lines(config, data)
+    if config.data.weights is None and config.data.temperature is None:
+        return KeyedOrder([Part(0, len(data.training), lines)], seed=config.training.seed)
+    if lines < len(data.sizes):
+        raise ConfigError(f"training.epoch_utterances: must be at least {len(data.sizes)}, the number of manifests")
+    parts = divide(data.sizes, data.hours, corpus_shares(config, data), lines)
     return KeyedOrder(parts, seed=config.training.seed)
 
 
