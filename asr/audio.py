@@ -79,6 +79,11 @@ def load_audio(
     return _at_rate(mono, source_rate, sample_rate, "array", gain_of(_peak(mono)) if is_fine else 1.0)
 
 
+def to_int16(samples: np.ndarray) -> np.ndarray:
+    """Return the samples of `load_audio` as int16, without loss."""
+    return (samples * 32768).clip(-32768, 32767).astype(np.int16)
+
+
 def chunk_audio(chunk: Any, sample_rate: int) -> np.ndarray:
     """Return a chunk of live sound as `load_audio` does, but always at its own level.
 

@@ -9,7 +9,8 @@ import io
 import mmap
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -90,6 +91,8 @@ def container_of(head: bytes) -> str | None:
 
 def not_audio(head: bytes) -> str | None:
     """Name what a file is that is known to be no recording, with the cure; None for everything else."""
+    if head[257:262] == b"ustar":
+        return "a tar archive; unpack it (tar -xf), or train on its folder with data.stream: true if asr pack wrote it"
     head = head.lstrip()
     return next((name for magic, name in _NOT_AUDIO.items() if head[: len(magic)].lower() == magic.lower()), None)
 
@@ -120,7 +123,7 @@ def layout_of(file: BinaryIO) -> Layout | None:
 def ogg_layout(file: BinaryIO) -> OggLayout:
     """Walk over the pages of an Ogg file."""
     streams, is_cut, is_ended, position = 0, False, False, 0
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with _content(file) as data:
         while data[position : position + 4] == b"OggS":
             page = data[position : position + 27]
             lacing = data[position + 27 : position + 27 + page[26]] if len(page) == 27 else b""
@@ -135,11 +138,21 @@ def ogg_layout(file: BinaryIO) -> OggLayout:
 
 def flac_is_simple(file: BinaryIO) -> bool:
     """Tell whether a FLAC file is one stream, begins with its own header, and states how many samples it has."""
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with _content(file) as data:
         total = int.from_bytes(data[21:26], "big") & (2**36 - 1)
         first = data[:4] == b"fLaC" and data[8:10] != b""
         another = max(data.find(b"fLaC\x00\x00\x00\x22", 4), data.find(b"fLaC\x80\x00\x00\x22", 4))
     return first and total > 0 and another < 0
+
+
+@contextmanager
+def _content(file: BinaryIO) -> Iterator[bytes | mmap.mmap]:
+    """Give the block all bytes of a file, which are mapped unless they are in memory already."""
+    if isinstance(file, io.BytesIO):
+        yield file.getvalue()
+    else:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield data
 
 
 def mp3_seconds(file: BinaryIO) -> float | None:

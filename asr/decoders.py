@@ -4,6 +4,7 @@ Soundfile reads formats whose number of samples is certain. It believes the esti
 after the first of several streams. PyAV decodes these files, and all other containers, to their end.
 """
 
+import io
 import logging
 import os
 from collections import deque
@@ -146,15 +147,20 @@ class Recording:
 
 
 @contextmanager
-def open_recording(path: Path, *, salvage: bool = False) -> Iterator[Recording]:
+def open_recording(path: Path, *, content: bytes | None = None, salvage: bool = False) -> Iterator[Recording]:
     """Open a recording of any format. Its content decides, never its name.
 
-    Raises AudioError, with its `fault`, for a file that is missing, empty, without samples or not a recording.
+    With `content`, the recording is these bytes, and `path` is its name in messages. Raises AudioError, with its
+    `fault`, for a file that is missing, empty, without samples or not a recording.
     """
     with ExitStack() as stack:
         try:
-            _require_file(path)
-            file = stack.enter_context(path.open("rb"))
+            if content is None:
+                _require_file(path)
+            elif not content:
+                raise AudioError(f"{path}: is empty (0 bytes); copy it again from its source", "zero length")
+            file: BinaryIO = path.open("rb") if content is None else io.BytesIO(content)
+            stack.enter_context(file)
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
             reason = getattr(error, "strerror", None) or error
             raise AudioError(f"{path}: cannot be opened: {reason}; check its name and permissions") from None
@@ -188,7 +194,7 @@ def _open(path: Path, file: BinaryIO, head: bytes, stack: ExitStack, salvage: bo
     decoder: Decoder | None = None
     if trusted:
         try:
-            sound = _SoundFile(path, lambda: _rewound(file, layout), salvage)
+            sound = _SoundFile(path, lambda: _rewound(file, layout), _in_memory(file), salvage)
             stack.callback(sound.close)
         except (soundfile.LibsndfileError, TypeError) as error:
             reason = _reason(error)
@@ -204,7 +210,7 @@ def _open(path: Path, file: BinaryIO, head: bytes, stack: ExitStack, salvage: bo
                 if sound.frames == 0:
                     raise _nothing_in(path, cut)
     if decoder is None:
-        av_decoder = _AvDecoder(path, salvage)
+        av_decoder = _AvDecoder(path, _in_memory(file), salvage)
         av_decoder.open(head, reason, cut)
         decoder = av_decoder
         stack.callback(av_decoder.close)
@@ -213,10 +219,16 @@ def _open(path: Path, file: BinaryIO, head: bytes, stack: ExitStack, salvage: bo
     return Recording(path, decoder, stated=stated, exact=exact, cut=cut, doubt=doubt, salvage=salvage)
 
 
+def _in_memory(file: BinaryIO) -> bytes | None:
+    return file.getvalue() if isinstance(file, io.BytesIO) else None
+
+
 def _rewound(file: BinaryIO, layout: Layout | None) -> Any:
-    """Return what soundfile opens: a descriptor, which needs no name, or the file under a corrected header."""
+    """Return what soundfile opens: a descriptor, which needs no name, bytes, or the file under a corrected header."""
     if layout is not None and layout.header is not None:
         return Spliced(file, layout.header, layout.parts)
+    if isinstance(file, io.BytesIO):
+        return io.BytesIO(file.getvalue())  # without a copy
     os.lseek(file.fileno(), 0, os.SEEK_SET)  # `file.seek` may move only within its buffer
     return file.fileno()
 
@@ -224,9 +236,9 @@ def _rewound(file: BinaryIO, layout: Layout | None) -> Any:
 class _SoundFile:
     """Decoder by soundfile. It seeks exactly. Where it meets damage, PyAV decodes the rest."""
 
-    def __init__(self, path: Path, source: Callable[[], Any], salvage: bool) -> None:
-        """`source` returns the file at its beginning, as soundfile opens it."""
-        self._path, self._salvage, self._source = path, salvage, source
+    def __init__(self, path: Path, source: Callable[[], Any], content: bytes | None, salvage: bool) -> None:
+        """`source` returns the file at its beginning, as soundfile opens it; `content` holds it if it is in memory."""
+        self._path, self._content, self._salvage, self._source = path, content, salvage, source
         self._file = soundfile.SoundFile(source(), closefd=False)
         self._position = 0
         self.format, self.frames = self._file.format, self._file.frames
@@ -247,7 +259,7 @@ class _SoundFile:
             reason = _reason(error)
         else:
             return
-        rest = _AvDecoder(self._path, self._salvage)
+        rest = _AvDecoder(self._path, self._content, self._salvage)
         try:
             rest.open(b"", reason, "")
             if (rest.sample_rate, rest.channels) == (self.sample_rate, self.channels):
@@ -281,8 +293,8 @@ class _SoundFile:
 class _AvDecoder:
     """Decoder by PyAV. It goes forward, and back by `_KEPT_SECONDS`; further back it begins again."""
 
-    def __init__(self, path: Path, salvage: bool) -> None:
-        self._path, self._salvage = path, salvage
+    def __init__(self, path: Path, content: bytes | None, salvage: bool) -> None:
+        self._path, self._content, self._salvage = path, content, salvage
         self.sample_rate = self.channels = 0
         self.is_fine = False
         self.stated: float | None = None  # seconds
@@ -368,7 +380,9 @@ class _AvDecoder:
 
         decoded, lost = 0, 0.0
         options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": ""}
-        with self._path.open("rb") as file, av.open(file, "r", options=options, metadata_errors="ignore") as container:
+        with ExitStack() as stack:
+            file = stack.enter_context(self._path.open("rb") if self._content is None else io.BytesIO(self._content))
+            container = stack.enter_context(av.open(file, "r", options=options, metadata_errors="ignore"))
             stream = container.streams.audio[0]
             self.stated = _stated_seconds(container, stream)
             packets = container.demux(stream)

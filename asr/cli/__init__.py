@@ -30,7 +30,7 @@ from asr.errors import OutputError, explain, printable
 from asr.extras import missing_package
 
 SECTIONS = {
-    "Data": (corpus.prepare, corpus.check, reports.suspects),
+    "Data": (corpus.prepare, corpus.check, corpus.pack, reports.suspects),
     "Train": (training.train, training.selftest, tuning.tune, language.lm),
     "Use": (
         transcription.transcribe,

@@ -1,4 +1,4 @@
-"""The commands `asr prepare` and `asr check`."""
+"""The commands `asr prepare`, `asr check` and `asr pack`."""
 
 import logging
 from pathlib import Path
@@ -172,3 +172,68 @@ def check(
     if report.unusable:
         lines = {(finding.manifest, finding.line) for finding in report.unusable}
         raise AsrError(counted("{} line<s> <is|are> unusable; training leaves <it|them> out", len(lines)))
+
+
+def pack(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT…",
+            help="Configuration or its folder, whose data.train is packed; manifests, also at addresses (s3://…); or "
+            "folders of tar files that WebDataset or lhotse wrote.",
+        ),
+    ],
+    output: Annotated[str, typer.Option("-o", "--output", metavar="DIR", help="Folder or address for the shards.")],
+    shards: Annotated[str, typer.Option(metavar="SIZE", help="Largest size of a shard, such as 500M.")] = "1G",
+    format: Annotated[
+        str, typer.Option(help="Format of the audio: flac, or opus, which is lossy and takes a quarter.")
+    ] = "flac",
+    sample_rate: Annotated[
+        int | None,
+        typer.Option(metavar="HZ", help="Sample rate of the shards (default: that of the configuration, else 16000)."),
+    ] = None,
+) -> None:
+    """Write the audio of a corpus as shards: tar files for training from large disks and from object storage.
+
+    Each utterance is decoded, cut out of its recording and resampled once. DIR gets shard-000000.tar and so on, which
+    WebDataset reads too, and manifest.jsonl, which training and other commands read. A command that was interrupted
+    continues where it stopped. The exit status is 1 if a line cannot be read; all others are packed. docs/scale.md
+    shows when shards help.
+    """
+    from asr.cli.next_step import after_packing
+    from asr.corpus.remote import shown
+    from asr.corpus.shards import parse_size, write_shards
+    from asr.progress import format_duration
+
+    show_log(logging.WARNING)
+    config, manifests, rate = _packable(inputs)
+    packed = write_shards(
+        manifests, output, sample_rate=sample_rate or rate, shard_bytes=parse_size(shards), format=format
+    )
+    hours = packed.seconds / 3600
+    print(
+        f"{shown(output)}: {counted('{} utterance<s>', packed.utterances)}, {format_duration(packed.seconds)}, in "
+        f"{counted('{} shard<s>', packed.shards)} of {format}: {packed.size / 1e6:.1f} MB"
+        + (f", {packed.size / 1e6 / hours:.0f} MB an hour" if hours else "")
+    )
+    if packed.utterances:
+        after_packing(config, output)
+    if packed.left_out:
+        more = [f"… and {packed.left_out - 10} more lines"] if packed.left_out > 10 else []
+        left_out = counted("{} line<s> <is|are> left out; all others are packed:", packed.left_out)
+        raise AsrError("\n".join([left_out, *packed.faults[:10], *more]))
+
+
+def _packable(inputs: list[str]) -> tuple[Path | None, list[str], int]:
+    """Return the configuration, the manifests and the sample rate in Hz that the arguments of `asr pack` name."""
+    from asr.config import Config, FeaturesConfig
+    from asr.corpus.shards import MANIFEST
+
+    path = Path(inputs[0])
+    if len(inputs) == 1 and (path.suffix in (".yaml", ".yml") or (path / "config.yaml").is_file()):
+        config = Config.load(config_file(path) or path)
+        return path, list(config.data.train), config.features.sample_rate
+    manifests = [str(Path(name) / MANIFEST) if (Path(name) / MANIFEST).is_file() else name for name in inputs]
+    if (path.parent / "config.yaml").is_file():
+        return path.parent, manifests, Config.load(path.parent / "config.yaml").features.sample_rate
+    return None, manifests, FeaturesConfig().sample_rate

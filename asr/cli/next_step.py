@@ -52,6 +52,14 @@ def after_checking(manifests: Sequence[Path], config: Path | None) -> None:
         show_next("selftest", next((path for path in manifests if path.stem.startswith("train")), manifests[0]))
 
 
+def after_packing(config: Path | None, shards: str) -> None:
+    """Show how to train on shards, with the configuration of the corpus if there is one."""
+    if config is not None:
+        show_next("train", _short(config), "--set", f"data.train={shards}")
+    else:
+        tell(f"next: write data.train: {shards} in a configuration, then asr train")
+
+
 def after_testing(manifest: Path) -> None:
     """Show how to train on a manifest, or how to check it if no configuration lies beside it."""
     if (manifest.parent / CONFIG).is_file():

@@ -27,6 +27,12 @@ def cached(path: Path) -> Path:
     return folder / f"{place}-{path.name}"
 
 
+def cached_copy(address: str, name: str) -> Path:
+    """Return where to keep a copy, called `name`, of the file at an address: in `ASR_CACHE`, or the user's folder."""
+    folder = Path(os.environ.get(VARIABLE) or _user_cache())
+    return folder / f"{hashlib.sha256(address.encode()).hexdigest()[:12]}-{name}"
+
+
 def use_cache(folder: Path | None) -> None:
     """Write computed files to `folder` from now on, in this process and its children; None changes nothing."""
     if folder is not None:

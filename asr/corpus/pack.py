@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from filelock import FileLock
 
+from asr.audio import to_int16
 from asr.corpus.context import NO_ROOM, Excerpt, Room, read_excerpt
 from asr.equalize import Equalizer, source_of
 from asr.errors import AudioError, ManifestError
@@ -167,7 +168,7 @@ def _write(parts: Sequence[Part], sample_rate: int, path: Path, keys: bytes) -> 
             excerpt = read_excerpt(utterance, sample_rate, room)
         except (AudioError, OSError) as error:
             return _NOTHING, str(error)
-        return Excerpt(*((samples * 32768).clip(-32768, 32767).astype(np.int16) for samples in excerpt)), None
+        return Excerpt(*map(to_int16, excerpt)), None
 
     draft = path.with_name(path.name + ".part")
     try:
@@ -179,7 +180,7 @@ def _write(parts: Sequence[Part], sample_rate: int, path: Path, keys: bytes) -> 
             ):
                 rows: list[Row] = []
                 held = 0  # samples
-                for row in _map_in_order(pool, read, parts):
+                for row in map_in_order(pool, read, parts):
                     rows.append(row)
                     held += sum(map(len, row[0]))
                     if held >= _SAMPLES_PER_BATCH:
@@ -196,7 +197,7 @@ def _write(parts: Sequence[Part], sample_rate: int, path: Path, keys: bytes) -> 
         draft.unlink(missing_ok=True)
 
 
-def _map_in_order(
+def map_in_order(
     pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
     """Apply a function like `pool.map`, but only a few items ahead, so that few results are held in memory."""
@@ -252,7 +253,7 @@ def _digest(path: Path, size: int, keys: bytes) -> bytes:
             return zlib.crc32(file.read(min(_PIECE, size - start))).to_bytes(4)  # three times as fast as SHA-256
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return hashlib.sha256(b"".join([*_map_in_order(pool, checksum, range(0, size, _PIECE)), keys])).digest()
+        return hashlib.sha256(b"".join([*map_in_order(pool, checksum, range(0, size, _PIECE)), keys])).digest()
 
 
 def _state_key(parts: Sequence[Part], sample_rate: int) -> bytes:
@@ -290,7 +291,7 @@ def _key(parts: Sequence[Part], sample_rate: int, identify: Callable[[Path], obj
 
     paths = list(dict.fromkeys(utterance.audio for utterance, _ in parts))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        digests = dict(zip(paths, _map_in_order(pool, digest, paths), strict=True))
+        digests = dict(zip(paths, map_in_order(pool, digest, paths), strict=True))
     key = hashlib.sha256(repr((_FORMAT, sample_rate)).encode())
     for utterance, room in parts:
         key.update(repr((digests[utterance.audio], utterance.offset, utterance.duration, *room)).encode())
