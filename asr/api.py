@@ -64,7 +64,7 @@ def load(path: ModelPath, device: str | torch.device | None = None, *, kind: typ
 def load_transcriber(path: ModelPath, device: str | torch.device | None = None, *, threads: int = 0) -> Transcriber:
     """Load a recogniser: a Recognizer from a model file, or an ExportedRecognizer, which needs no PyTorch.
 
-    `threads` are those that an exported recogniser computes on; 0 are one a core.
+    `threads` are those that an exported recogniser computes on; 0 are those of OMP_NUM_THREADS, or one a core.
 
     Raises ModelFileError that names the file if it is missing, damaged or of another task, and AsrError for a device
     that is not there; an exported model computes on the CPU.

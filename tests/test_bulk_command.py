@@ -20,7 +20,6 @@ from typer.testing import CliRunner, Result
 
 from asr.cli import app
 from asr.corpus.manifest import read_manifest, write_manifest
-from asr.errors import AsrError
 from asr.recognition.recognizer import Recognizer
 from asr.utterance import Utterance
 
@@ -130,20 +129,6 @@ def test_a_finished_shard_is_skipped_without_loading_the_model(out: Path, monkey
     before = (out / "shard-0002-of-0003.jsonl").stat()
     assert f"shard 2/3 is done: {out}/shard-0002-of-0003.jsonl" in said(shards(out, "2/3"), 0)
     assert (out / "shard-0002-of-0003.jsonl").stat() == before
-
-
-@pytest.mark.parametrize(("value", "threads"), [("1", 1), ("3", 3), ("4,2", 0), (None, 0)])
-def test_processes_share_a_computer_by_its_cores(
-    out: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, threads: int
-) -> None:
-    def load(model: Path, device: str | None, *, threads: int) -> None:
-        raise AsrError(f"{threads} threads")
-
-    monkeypatch.setattr("asr.cli.bulk.load_transcriber", load)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    if value is not None:
-        monkeypatch.setenv("OMP_NUM_THREADS", value)
-    assert f"{threads} threads" in said(shards(out, "1/3"), 1)
 
 
 def test_status_counts_and_names_the_next_command(out: Path) -> None:

@@ -26,6 +26,7 @@ from asr.exporting.onnx import to_onnx
 from asr.lm.estimate import estimate
 from asr.recognition.recognizer import Recognizer
 from asr.runtime.recognizer import ExportedRecognizer
+from asr.runtime.session import Session
 from asr.transcript import Transcript
 from asr.utterance import Utterance
 
@@ -172,6 +173,17 @@ def test_the_command_line_takes_exported_files(tone: Path, tmp_path: Path) -> No
     (tmp_path / "bad.onnx").write_bytes((SAMPLES / "classifier-0.1.onnx").read_bytes()[:20_000])
     result = run_asr("classify", tmp_path / "bad.onnx", tone)
     assert result.returncode == 1 and len(result.stderr.splitlines()) == 1 and "bad.onnx: is damaged" in result.stderr
+
+
+@pytest.mark.parametrize(("value", "given", "threads"), [("3", 0, 3), ("3", 2, 2), ("4,2", 0, 0), (None, 0, 0)])
+def test_threads_are_those_that_the_environment_states(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, given: int, threads: int
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if value is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", value)
+    session = Session(SAMPLE.read_bytes(), threads=given)
+    assert session._session.get_session_options().intra_op_num_threads == threads
 
 
 def test_damaged_and_hostile_files(tmp_path: Path) -> None:

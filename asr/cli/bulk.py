@@ -1,6 +1,5 @@
 """Bulk transcription on the command line: `asr transcribe --shard`, `--status` and `--merge`."""
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -56,7 +55,7 @@ def transcribe_shards(
     if number is not None and number not in folder.unfinished():
         tell(f"shard {shard} is done: {folder.file(number)}")
     elif folder.unfinished():
-        worker = _Worker(folder, load_transcriber(model, device, threads=_threads()))
+        worker = _Worker(folder, load_transcriber(model, device))
         # Only now, so that a model that cannot be used leaves no folder.
         folder.begin(read)
         if number is None:
@@ -226,12 +225,6 @@ class _Worker:
             self._everything = [utterance for shard in shards for utterance in shard]
         first = sum(shard.lines for shard in self._folder.shards[: number - 1])
         return self._everything, range(first, first + self._folder.shards[number - 1].lines)
-
-
-def _threads() -> int:
-    """Return the number of threads that OMP_NUM_THREADS asks for, also of exported models; 0 is one a core."""
-    value = os.environ.get("OMP_NUM_THREADS", "")
-    return int(value) if value.isdecimal() else 0
 
 
 class _Input:

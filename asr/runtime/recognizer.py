@@ -31,7 +31,9 @@ class ExportedRecognizer(Transcriber):
 
     @classmethod
     def load(cls, path: str | Path, *, threads: int = 0) -> Self:
-        """Load an exported file. Nothing in it but its operators is executed. `threads` of 0 are one a core.
+        """Load an exported file. Nothing in it but its operators is executed.
+
+        `threads` of 0 are those of OMP_NUM_THREADS, or else one a core.
 
         Raises ModelFileError that names the file if it is missing, damaged, of another task or of another program.
         """

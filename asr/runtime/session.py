@@ -1,5 +1,6 @@
 """A session of ONNX Runtime on an exported model: waveforms in, log-probabilities out."""
 
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,13 +16,15 @@ class Session:
     """An exported model that computes on the CPU."""
 
     def __init__(self, content: bytes, *, threads: int = 0) -> None:
-        """Load the bytes of an exported file. `threads` of 0 are as many as the processor has cores.
+        """Load the bytes of an exported file. `threads` of 0 are those of OMP_NUM_THREADS, or else one a core.
 
         With a stated number of threads, the processor is shared with others: threads that wait do not compute.
 
         Raises ValueError for a file that holds anything that `asr export` does not write.
         """
         require_own_graph(content)
+        stated = os.environ.get("OMP_NUM_THREADS", "")  # PyTorch obeys it too
+        threads = threads or (int(stated) if stated.isdecimal() else 0)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _ERRORS_ONLY
