@@ -155,6 +155,14 @@ def test_a_table_is_an_input_like_a_manifest(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_batches")
+def test_a_cluster_without_the_device_is_refused(cluster: Node, folder: Path) -> None:
+    options = read_options("mix", 0, None, None, False, "cuda")
+    job, read = plan(Path("model.onnx"), ["input.jsonl"], Path("device"), options, lambda _: SHARDS, "--ray")
+    with pytest.raises(AsrError, match="--device cuda: the cluster has no GPU"):
+        list(on_ray.transcribe_shards(job, read, model=Path("model.onnx"), address=cluster.address))
+
+
+@pytest.mark.usefixtures("small_batches")
 def test_other_versions_are_refused(cluster: Node, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "__version__", "9.9")
     with pytest.raises(AsrError, match=r"this command is own-asr 9\.9, and node .* has \d.*install one version"):
