@@ -9,12 +9,14 @@ less speech has a weaker effect.
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from threading import Lock
 from typing import Self
 
 import numpy as np
 
 from asr.audio import load_audio
+from asr.decoders import Recording, open_recording
 from asr.errors import AudioError
 from asr.utterance import Utterance
 
@@ -49,24 +51,33 @@ class Equalizer:
         self._lock = Lock()  # several threads read recordings
 
     @classmethod
-    def of_files(cls, utterances: Sequence[Utterance], sample_rate: int, channel: int | None = None) -> Self:
+    def of_files(
+        cls,
+        utterances: Sequence[Utterance],
+        sample_rate: int,
+        channel: int | None = None,
+        *,
+        opened: Callable[[Utterance], AbstractContextManager[Recording]] = lambda one: open_recording(one.audio),
+    ) -> Self:
         """Set up for audio files, by one channel or by the average of all channels.
 
-        A recording that cannot be read is skipped here, because the caller reads and reports it.
+        `opened` opens the recording of an utterance (default: the file that it names). A recording that cannot be
+        read is skipped here, because the caller reads and reports it.
         """
 
         def read(index: int) -> np.ndarray:
             one = utterances[index]
             duration = ENOUGH_SECONDS if one.duration is None else min(one.duration, ENOUGH_SECONDS)
             try:
-                return load_audio(
-                    one.audio,
-                    sample_rate,
-                    offset=one.offset,
-                    duration=duration,
-                    channel=channel or "mix",
-                    allow_short=True,
-                )
+                with opened(one) as recording:
+                    return load_audio(
+                        recording,
+                        sample_rate,
+                        offset=one.offset,
+                        duration=duration,
+                        channel=channel or "mix",
+                        allow_short=True,
+                    )
             except AudioError:
                 return np.zeros(0, np.float32)
 

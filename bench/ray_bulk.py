@@ -5,7 +5,8 @@
 The manifest is repeated until it has `--hours`; its lines need durations. `--shard all/1` and clusters of 1, 2, …
 workers on the loopback interface transcribe the same lines, and must give equal bytes. Each first transcribes a single
 line: that is the time to start. Every process computes on one thread. Prints a JSON line for each run; `of_shard` is
-the rate of one core beside that of `--shard`. Exits with 1 if results differ.
+the rate of one core beside that of `--shard`. A last line has the batches a second of workers that do nothing: what the
+command itself can send and take. Exits with 1 if results differ.
 """
 
 import argparse
@@ -34,6 +35,26 @@ ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # keeps to the loopback interface
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+
+DISPATCH = """
+import json, sys, time
+from asr.cluster.ray_cluster import cluster
+BATCHES = 2000
+class Nothing:
+    def __call__(self, batch):
+        return batch
+with cluster(sys.argv[1], room=0):
+    import ray.data
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    items = ray.data.from_items([{"lines": bytes(20_000)}] * BATCHES, override_num_blocks=BATCHES)
+    workers = ray.data.ActorPoolStrategy(size=int(sys.argv[2]))
+    done = iter(items.map_batches(Nothing, batch_size=1, compute=workers, num_cpus=1).iter_rows())
+    next(done)
+    begin = time.perf_counter()
+    number = sum(1 for _ in done)
+    rate = number / (time.perf_counter() - begin)
+print(json.dumps({"bench": "ray", "run": "dispatch", "workers": int(sys.argv[2]), "batches_a_second": round(rate)}))
+"""
 
 
 def main() -> None:
@@ -80,6 +101,9 @@ def main() -> None:
         for workers in arguments.workers:
             with cluster(workers) as address:
                 measure(f"ray-{workers}", ["--ray", address], workers)
+                if workers == arguments.workers[-1]:
+                    nothing = [sys.executable, "-c", DISPATCH, address, str(workers)]
+                    subprocess.run(nothing, check=True, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
     if len(set(results)) > 1:
         sys.exit("the results differ")
 

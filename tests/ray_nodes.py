@@ -1,6 +1,7 @@
 """Ray on the loopback interface of this machine, for tests: nodes of a cluster, and the processes of their workers."""
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -10,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,7 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
+OUTER = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}  # environment of a cluster on an outer address
 _STARTS = 4  # Ray gives its own processes 15 s to start, which a busy machine may not keep
 _HERE = Path(__file__).parent
 
@@ -57,39 +59,45 @@ class Node:
 
 
 @contextmanager
-def node(*, cpus: int, address: str | None = None) -> Iterator[Node]:
-    """Start a cluster with one node, or another node of the cluster at `address`, and end it whatever happens."""
+def node(*, cpus: int, address: str | None = None, loopback: bool = True) -> Iterator[Node]:
+    """Start a cluster with one node, or another node of the cluster at `address`, and end it whatever happens.
+
+    A cluster of several nodes cannot be on the `loopback` interface.
+    """
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # a short path: sockets are made below it
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         for _ in range(_STARTS):
             log = folder / "log"
-            started = _start(log, folder, cpus, address)
+            started = _start(log, folder, cpus, address, loopback)
             stack.callback(started.kill)
             if _is_up(started.process, log):
-                yield started
+                host = re.search(r"Local node IP: (\S+)", log.read_text())
+                yield replace(started, address=address or f"{host[1] if host else ''}:{started.address}")
                 return
             started.kill()
         pytest.skip(f"Ray did not start in its time limit, {_STARTS} times: {log.read_text()[-300:]}")
 
 
-def _start(log: Path, folder: Path, cpus: int, address: str | None) -> Node:
+def _start(log: Path, folder: Path, cpus: int, address: str | None, loopback: bool) -> Node:
+    """Start a node; its address is the port of the cluster so far."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     place = ["--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}"]
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--node-ip-address=127.0.0.1"]
+    place = place if address is None else [f"--address={address}"]
+    place += ["--node-ip-address=127.0.0.1"] if loopback else []
     size = [f"--num-cpus={cpus}", "--num-gpus=0", "--object-store-memory=100000000"]
     path = os.pathsep.join([str(_HERE.parent), str(_HERE)])  # workers import this checkout, and actors of tests
     with log.open("w") as file:
         process = subprocess.Popen(
-            [*command, *size, *(place if address is None else [f"--address={address}"])],
+            [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *place, *size],
             stdout=file,
             stderr=file,
             text=True,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, **({} if loopback else OUTER), "PYTHONPATH": path},
         )
-    return Node(process, address or f"127.0.0.1:{port}")
+    return Node(process, str(port))
 
 
 def _is_up(process: subprocess.Popen[str], log: Path) -> bool:

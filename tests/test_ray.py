@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bulk_input import FAILED, LINES, write_input
 from conftest import run_asr
-from ray_nodes import Node, node
+from ray_nodes import OUTER, Node, node
 
 pytest.importorskip("ray.data", reason="needs the extra ray")
 
@@ -154,6 +155,14 @@ def test_a_table_is_an_input_like_a_manifest(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_batches")
+def test_a_cluster_without_the_device_is_refused(cluster: Node, folder: Path) -> None:
+    options = read_options("mix", 0, None, None, False, "cuda")
+    job, read = plan(Path("model.onnx"), ["input.jsonl"], Path("device"), options, lambda _: SHARDS, "--ray")
+    with pytest.raises(AsrError, match="--device cuda: the cluster has no GPU"):
+        list(on_ray.transcribe_shards(job, read, model=Path("model.onnx"), address=cluster.address))
+
+
+@pytest.mark.usefixtures("small_batches")
 def test_other_versions_are_refused(cluster: Node, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "__version__", "9.9")
     with pytest.raises(AsrError, match=r"this command is own-asr 9\.9, and node .* has \d.*install one version"):
@@ -181,29 +190,40 @@ def test_wrong_calls(folder: Path, options: list[str], message: str) -> None:
     assert result.returncode == 1 and message in result.stderr and not (folder / "out").exists()
 
 
+@contextmanager
+def after_one_shard(folder: Path, *options: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the command until a shard is written, and end it after the block."""
+    command = [sys.executable, "-m", "asr", "transcribe", "model.onnx", "input.jsonl", *options]
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, env={**os.environ, **environment})
+    try:
+        while not list((folder / options[1]).glob("shard-*.jsonl")) and process.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.01)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.slow
 def test_a_driver_that_was_killed_goes_on_after_whole_shards(cluster: Node, folder: Path) -> None:
-    command = ["transcribe", "model.onnx", "input.jsonl", "-o", "driver", "--ray", cluster.address]
-    command += ["--shard", f"all/{SHARDS}"]
-    driver = subprocess.Popen([sys.executable, "-m", "asr", *command], cwd=folder, stderr=subprocess.DEVNULL)
-    while not list((folder / "driver").glob("shard-*.jsonl")) and driver.poll() is None:
-        pass
-    driver.kill()
-    driver.wait()
+    options = ["-o", "driver", "--ray", cluster.address, "--shard", f"all/{SHARDS}"]
+    with after_one_shard(folder, *options) as driver:
+        driver.kill()
     before = {path: path.stat().st_ino for path in (folder / "driver").glob("shard-*.jsonl")}
-    result = run_asr(*command, cwd=folder)
+    result = run_asr("transcribe", "model.onnx", "input.jsonl", *options, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert before and all(path.stat().st_ino == number for path, number in before.items())
     assert without_node(rows(folder / "driver")) == rows(folder / "expected")
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small_batches")
 def test_a_node_that_dies_loses_and_repeats_nothing(folder: Path) -> None:
-    with node(cpus=1) as head, node(cpus=1, address=head.address) as other:
-        for number, _ in enumerate(transcribed(Path("nodes"), head.address)):
-            if number == 1:
-                other.kill()
+    with node(cpus=1, loopback=False) as head, node(cpus=1, address=head.address, loopback=False) as other:
+        options = ["-o", "nodes", "--ray", head.address, "--shard", f"all/{SHARDS}"]
+        with after_one_shard(folder, *options, **OUTER) as driver:
+            other.kill()
+            assert driver.wait(240) == 0
     assert without_node(rows(folder / "nodes")) == rows(folder / "expected")
 
 

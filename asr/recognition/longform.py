@@ -19,7 +19,8 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from asr.audio import load_audio
-from asr.decoders import TOLERANCE, open_recording
+from asr.corpus.members import open_utterance
+from asr.decoders import TOLERANCE
 from asr.equalize import Equalizer
 from asr.errors import AudioError, audio_error
 from asr.recognition.interface import FrameModel
@@ -102,7 +103,7 @@ def segment_frames(
     speaker comes from all utterances.
     """
     listed, rate = list(utterances), model.sample_rate
-    equalizer = partial(Equalizer.of_files, listed, rate) if model.equalizes else None
+    equalizer = partial(Equalizer.of_files, listed, rate, opened=open_utterance) if model.equalizes else None
     return compute(model, _read(model, listed, channels, equalizer, salvage, part))
 
 
@@ -212,7 +213,7 @@ def read_pieces(
         return equalized(samples, channel)
 
     try:
-        with open_recording(utterance.audio, salvage=salvage) as recording:
+        with open_utterance(utterance, salvage=salvage) as recording:
             seconds = recording.frames() / recording.sample_rate - utterance.offset
             if seconds < longest < math.inf and longest - seconds > TOLERANCE and not salvage:
                 raise AudioError(
