@@ -2,15 +2,23 @@
 
 import gzip
 import io
+import re
 import tarfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
+from conftest import REPOSITORY
 from test_recipes import failure, module, prepare, read_splits, run_prepare
 
+from asr.config import Config
 from asr.corpus.download import extract
 from asr.corpus.manifest import read_manifest
+from asr.errors import ConfigError
+from asr.recognition.recognizer import Recognizer
+from asr.text import Units
+from asr.training.build import start_from
 
 PROMPTS = module("prompts")
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -50,7 +58,7 @@ SPOKEN = {
         "conf-locked": ("La conferencia está bloqueada mañana", "La conferencia esta bloqueada manana"),
         "y": ("y", "y"),
     },
-    "ru": {"agent-pass": ("Нажмите решётку, 2", "Нажмите решетку, ru two"), "digits/at": ("в", "в")},
+    "ru": {"agent-pass": ("Нажмите решётку, 2", "Нажмите решетку, число"), "digits/at": ("в", "в")},
 }
 
 
@@ -71,7 +79,8 @@ def plant(folder: Path, lines: dict[str, list[str]]) -> None:
     buffer = io.BytesIO()
     soundfile.write(buffer, np.zeros(800), 8000, format="WAV")
     for language, voice in PROMPTS.VOICES.items():
-        texts = [f"digits/{digit}: {language} {word}" for digit, word in enumerate(NUMBERS)] + lines.get(language, [])
+        numbers = ["число"] * 10 if language == "ru" else [f"{language} {word}" for word in NUMBERS]
+        texts = [f"digits/{digit}: {word}" for digit, word in enumerate(numbers)] + lines.get(language, [])
         names = {text.partition(":")[0] for text in texts if ":" in text}
         table = gzip.compress("\n".join(["; Core Asterisk Sounds", "", *texts]).encode())
         for number, files in enumerate(
@@ -86,20 +95,24 @@ def plant(folder: Path, lines: dict[str, list[str]]) -> None:
 
 def test_equal_words_are_in_one_split(tmp_path: Path) -> None:
     """Each whole split is the sum of its five parts."""
-    names = [np.base_repr(12345 + number, 3).translate(str.maketrans("012", "aei")) for number in range(60)]
-    lines = [f"in-{name}: {name}" for name in names] + [f"out-{name}: ... {name.title()}!" for name in names]
-    plant(tmp_path / "packages", dict.fromkeys(("en", "es", "fr", "it"), lines))
+    names = [np.base_repr(12345 + number, 3) for number in range(60)]
+    lines = {}
+    for language in PROMPTS.VOICES:
+        words = [name.translate(str.maketrans("012", "аеи" if language == "ru" else "aei")) for name in names]
+        lines[language] = [f"in-{name}: {word}" for name, word in zip(names, words, strict=True)]
+        lines[language] += [f"out-{name}: ... {word.title()}!" for name, word in zip(names, words, strict=True)]
+    plant(tmp_path / "packages", lines)
     prepare("prompts", tmp_path / "out", "--source", tmp_path / "packages")
     whole = read_splits(tmp_path / "out")
-    assert sum(map(len, whole.values())) == 5 * 10 + 4 * 120
-    words = {}
+    assert sum(map(len, whole.values())) == 5 * (10 + 120)
+    keys = {}
     for name, utterances in whole.items():
         parts = [read_manifest(tmp_path / "out" / f"{name}.{language}.jsonl") for language in PROMPTS.VOICES]
         assert [u.id for part in parts for u in part] == [u.id for u in utterances]
         assert all(u.extra == {"language": u.id[:2]} and u.duration == 0.1 for u in utterances)
-        words[name] = {(u.extra["language"], PROMPTS.words(u.text or "")) for u in utterances}
-    assert words["train"].isdisjoint(words["validation"] | words["test"])
-    assert words["validation"].isdisjoint(words["test"])
+        keys[name] = {(u.extra["language"], PROMPTS.words(u.text or "")) for u in utterances}
+    assert keys["train"].isdisjoint(keys["validation"] | keys["test"])
+    assert keys["validation"].isdisjoint(keys["test"])
     assert {u.speaker for u in whole["train"] if u.extra["language"] == "it"} == {"it_IT_m_Carlo"}
 
     next((tmp_path / "packages").glob("**/core-sounds-it.txt.gz")).unlink()
@@ -117,7 +130,7 @@ def test_texts_are_as_they_are_spoken_or_left_out(tmp_path: Path) -> None:
     done = run_prepare("prompts", tmp_path / "out", "--source", tmp_path / "packages")
     assert done.returncode == 0, done.stderr
     utterances = [u for rows in read_splits(tmp_path / "out").values() for u in rows]
-    found = {u.id: u.text for u in utterances if (u.text or "").split()[-1] not in NUMBERS or "digits" not in u.id}
+    found = {u.id: u.text for u in utterances if not re.search(r"-digits-\d$", u.id)}
     assert found == {
         f"{language}-{name.lower().replace('/', '-')}": text
         for language, rows in SPOKEN.items()
@@ -128,5 +141,16 @@ def test_texts_are_as_they_are_spoken_or_left_out(tmp_path: Path) -> None:
     table = next((tmp_path / "packages").glob("**/core-sounds-fr.txt.gz"))
     table.write_bytes(gzip.compress(b"vm-and: et\nno name\n"))
     assert "'no name' has no name and colon" in failure("prompts", tmp_path / "out", "--source", tmp_path / "packages")
-    table.write_bytes(table.read_bytes()[:-5])
+    table.write_bytes(gzip.compress(b"vm-and: et\n")[:-5])
     assert "is damaged" in failure("prompts", tmp_path / "out", "--source", tmp_path / "packages")
+
+
+def test_training_that_starts_from_the_recipe_names_all_settings_at_once(tmp_path: Path) -> None:
+    start = Recognizer(Config.load(REPOSITORY / "recipes" / "prompts" / "config.yaml"), Units(" aж"))
+    start.save(tmp_path / "model.safetensors")
+    settings = ["features.sample_rate=8000", "features.bins=80", "model.hidden=192"]
+    mboshi = REPOSITORY / "recipes" / "mboshi" / "config.yaml"
+    with pytest.raises(ConfigError, match=re.escape(f"use --set {' --set '.join(settings)}")):
+        start_from(Recognizer(Config.load(mboshi), Units(" ab")), tmp_path / "model.safetensors")
+    other = Recognizer(Config.load(mboshi, settings), Units(" ab"))
+    assert "units 2 kept, 1 new, 1 dropped" in start_from(other, tmp_path / "model.safetensors")

@@ -78,12 +78,14 @@ def start_from(model: SpeechModel[Any], path: str | Path) -> str:
     if task not in _MODELS:
         raise ConfigError(f"{path}: is a {task}; training can start from a recogniser or a classifier only")
     other = _MODELS[task].from_file(path, model.device)
+    differences = []
     for section in ("features", "model"):
         ours, theirs = (getattr(m.config, section).model_dump(exclude=_FREE) for m in (model, other))
-        if differences := [f"{section}.{key}={theirs[key]}" for key in ours if ours[key] != theirs[key]]:
-            raise ConfigError(
-                f"{path}: was trained with other settings; to start from it, use --set {' --set '.join(differences)}"
-            )
+        differences += [f"{section}.{key}={theirs[key]}" for key in ours if ours[key] != theirs[key]]
+    if differences:
+        raise ConfigError(
+            f"{path}: was trained with other settings; to start from it, use --set {' --set '.join(differences)}"
+        )
     old, new = other.symbols, model.symbols
     same_task = model.task == other.task
     shared = [symbol for symbol in new if symbol in old] if same_task else []
