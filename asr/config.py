@@ -355,6 +355,7 @@ class TrainingConfig(_Section):
     )
     epoch_utterances: int | None = Field(
         default=None,
+        repr=False,  # part of the fingerprints of older language-model checkpoints
         ge=1,
         le=10**7,
         description="utterances in an epoch; the next epoch goes on where this one ended (default: all, and at most "
