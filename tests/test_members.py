@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from bulk_input import FAILED, LINES, write_input
-from conftest import fresh_recognizer, run_asr
+from conftest import fresh_recognizer
+from processes import run_asr
 
 from asr.corpus.manifest import read_manifest
 from asr.errors import AudioError

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from bulk_input import FAILED, LINES, write_input
-from conftest import run_asr
+from processes import run_asr
 from ray_nodes import OUTER, Node, node
 
 pytest.importorskip("ray.data", reason="needs the extra ray")

@@ -17,8 +17,8 @@ import fsspec
 import numpy as np
 import pytest
 import soundfile
-from conftest import run_asr
 from filelock import FileLock
+from processes import run_asr
 
 from asr.corpus import shards as shards_module
 from asr.corpus.encoding import OPUS_RATES, encode

@@ -12,7 +12,8 @@ import pytest
 import safetensors.torch
 import soundfile
 import torch
-from conftest import REPOSITORY, run_asr, train_config, with_augment
+from conftest import REPOSITORY, train_config, with_augment
+from processes import run_asr
 
 from asr.config import Config
 from asr.corpus.manifest import read_manifest, write_manifest
