@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from conftest import PATIENCE, refuses, served
+from conftest import PATIENCE, served
 from conftest import until as wait_until
 from live_service import RATE, Running, run, running, speech
 from processes import run_asr
@@ -243,6 +243,15 @@ def test_clients_that_vanish_or_say_nothing(service: Running, live_folder: Path)
     wait_until(lambda: not list(service.temporary.glob("asr-wyoming-*")))
 
 
+def listens(uri: str) -> bool:
+    place = urlsplit(uri)
+    try:
+        socket.create_connection((place.hostname, place.port), timeout=PATIENCE).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def test_a_stop_finishes_what_was_taken(live_folder: Path) -> None:
     samples = speech(1)
     with running(live_folder) as service:
@@ -257,7 +266,7 @@ def test_a_stop_finishes_what_was_taken(live_folder: Path) -> None:
                 while await service.metric("asr_queue_length", "asr_batch_size_sum") < 1:
                     await asyncio.sleep(0.05)
                 service.process.terminate()
-                await asyncio.to_thread(wait_until, lambda: refuses(service.url))
+                await asyncio.to_thread(wait_until, lambda: not listens(service.wyoming))
                 os.kill(pid, signal.SIGCONT)
                 assert (await asked)[-1].data["text"] == expected(live_folder, samples)
                 assert await idle.read_event() is None
