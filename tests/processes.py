@@ -57,10 +57,14 @@ def _program(
     os.environ.update(environment)
     os.chdir(cwd)
     sys.argv = command
-    if script is None:
-        from asr.cli import main
+    try:
+        if script is None:
+            from asr.cli import main
 
-        main()
-    else:
-        sys.path.insert(0, str(script.parent))
-        runpy.run_path(str(script), run_name="__main__")
+            main()
+        else:
+            sys.path.insert(0, str(script.parent))
+            runpy.run_path(str(script), run_name="__main__")
+    finally:
+        if loky := sys.modules.get("joblib.externals.loky"):  # multiprocessing would wait until its workers are tired
+            loky.get_reusable_executor().shutdown()

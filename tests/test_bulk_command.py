@@ -24,7 +24,9 @@ from asr.recognition.recognizer import Recognizer
 from asr.utterance import Utterance
 
 _BLOCKED = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 import asr.cli.bulk as bulk
 from asr.cli import main
 rows = bulk.transcribe_rows
