@@ -3,10 +3,11 @@
     python bench/index.py [LINES] [--times N] [--folder FOLDER]
 
 Writes a synthetic manifest (no recordings; default: 5 million lines) and a small one, and builds the index of both.
-Then the larger manifest and its index are written ten times one after another (`--times`), 50 million lines and 10 GB,
-which is faster than building so large an index. A fresh process for each manifest opens its index, plans the first
-epoch, and reads the lines of its batches. Prints one JSON line for each manifest. `start_seconds` is from the start of opening to
-the first batch. `batches_per_second` are of planning an epoch and of reading its lines, without audio.
+Then the larger manifest and its index are written ten times one after another (`--times`), 50 million lines and 10
+GB, which is faster than building so large an index. A fresh process for each manifest opens its index, plans the
+first epoch, and reads the lines of its batches. Prints one JSON line for each manifest. `start_seconds` is from the
+start of opening to the first batch. `batches_per_second` are of planning an epoch and of reading its lines, without
+audio.
 """
 
 import argparse
