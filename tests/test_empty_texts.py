@@ -91,12 +91,12 @@ def test_ctc_of_an_empty_text_is_that_of_blanks(texts: Sequence[Sequence[int]], 
 def test_a_batch_of_noise_alone_and_joined_noise_have_a_loss(decoder: str, consistency: float, noisy: Path) -> None:
     config = config_of(noisy, decoder=decoder, consistency=consistency)
     task = RecognitionTask(config, open_data(config, lambda line: None), torch.device("cpu"))
-    noise, speech = [i for i, text in enumerate(task.targets) if not text], 0
+    noise, speech = [i for i in range(len(task.data.training)) if not task.encoded(i)], 0
     assert len(noise) == 8
     alone = [Joined((index,)) for index in noise]
     assert task.num_targets(alone) == 8
     joined = [Joined((noise[0], noise[1]), True), Joined((noise[0], speech, noise[1]), True)]
-    assert [task.spell(one) for one in joined] == [[], task.targets[speech]]
+    assert [task.spell(one) for one in joined] == [[], task.encoded(speech)]
     for batch in (alone, joined):
         loss = task.loss(task.module.train(), task.load(batch))
         loss.backward()

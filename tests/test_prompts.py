@@ -148,7 +148,7 @@ def test_texts_are_as_they_are_spoken_or_left_out(tmp_path: Path) -> None:
 def test_training_that_starts_from_the_recipe_names_all_settings_at_once(tmp_path: Path) -> None:
     start = Recognizer(Config.load(REPOSITORY / "recipes" / "prompts" / "config.yaml"), Units(" aж"))
     start.save(tmp_path / "model.safetensors")
-    settings = ["features.sample_rate=8000", "features.bins=80", "model.hidden=192"]
+    settings = ["features.sample_rate=8000", "features.bins=80", "model.hidden=192", "model.layers=2"]
     mboshi = REPOSITORY / "recipes" / "mboshi" / "config.yaml"
     with pytest.raises(ConfigError, match=re.escape(f"use --set {' --set '.join(settings)}")):
         start_from(Recognizer(Config.load(mboshi), Units(" ab")), tmp_path / "model.safetensors")

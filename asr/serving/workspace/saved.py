@@ -86,9 +86,8 @@ def open_document(workspace: Workspace, name: str, tier: str | None = None) -> O
     path = json_file(recording)
     if path.is_file():
         content = read_bytes(path)
-        saved = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
         document = from_json(read_text(path), workspace.identify(path))
-        return Opened(name, recording, document, duration, digest(content), saved, notes=faults)
+        return Opened(name, recording, document, duration, digest(content), _time_of(path), notes=faults)
     notes = [*faults]
     for file in annotation_files(path.with_suffix("")):
         try:
@@ -166,15 +165,18 @@ def _write(workspace: Workspace, opened: Opened, document: Document) -> Opened:
         write_checked(workspace, opened.name, opened.recording, document)
     except Exception as error:
         notes.append(_explained(error, "checked.jsonl"))
-    saved = datetime.now(UTC).isoformat(timespec="seconds")
     return replace(
         opened,
         document=document,
         version=digest(content),
-        saved=saved,
+        saved=_time_of(path),
         tiers=(),
         notes=tuple(map(workspace.shown, notes)),
     )
+
+
+def _time_of(path: Path) -> str:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
 
 
 def _rendered(opened: Opened, document: Document, format: str, target: Path) -> bytes:
