@@ -1,5 +1,6 @@
 """Programs in processes of their own that start at once: a server that has imported the packages forks them."""
 
+import atexit
 import multiprocessing
 import os
 import runpy
@@ -68,3 +69,4 @@ def _program(
     finally:
         if loky := sys.modules.get("joblib.externals.loky"):  # multiprocessing would wait until its workers are tired
             loky.get_reusable_executor().shutdown()
+        atexit._run_exitfuncs()  # multiprocessing ends its children without
