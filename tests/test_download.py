@@ -473,3 +473,33 @@ def test_headers_count_towards_the_limit(tmp_path: Path) -> None:
     with pytest.raises(DamagedArchiveError, match="is larger than"):
         extract(packed, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+APT = """#!/bin/sh
+echo "$@" > called
+[ "$3" = "tones=1.0-1" ] || { echo "W: old" >&2; echo "E: Version '1.0-2' for 'tones' was not found" >&2; exit 100; }
+printf package > tones_1.0-1_all.deb
+"""
+
+
+def test_packages_are_downloaded_by_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for apt-get: the arguments it gets, a version it lacks, other bytes, and a system without it."""
+    command = tmp_path / "bin" / "apt-get"
+    command.parent.mkdir()
+    command.write_text(APT)
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}:/usr/bin:/bin")
+    checksum = f"sha256:{hashlib.sha256(b'package').hexdigest()}"
+    path = tmp_path / "download" / "tones_1.0-1_all.deb"
+    fetch(Archive("apt:tones_1.0-1_all.deb", checksum, 7), path)
+    assert path.read_bytes() == b"package"
+    assert (path.parent / "called").read_text() == "--quiet download tones=1.0-1\n"
+    with pytest.raises(DownloadError, match=r"apt-get says: E: Version '1.0-2' .* not found; try: apt-get update"):
+        fetch(Archive("apt:tones_1.0-2_all.deb", checksum, 7), tmp_path / "download" / "tones_1.0-2_all.deb")
+    path.unlink()
+    with pytest.raises(DownloadError, match="is 7 bytes long, not 8, and was deleted"):
+        fetch(Archive("apt:tones_1.0-1_all.deb", checksum, 8), path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DownloadError, match=r"has no apt-get; .* or download tones_1.0-1_all.deb by other means"):
+        fetch(Archive("apt:tones_1.0-1_all.deb", checksum, 7), path)
+    assert not path.exists()

@@ -173,19 +173,16 @@ def test_one_host_continues_without_the_other(tones: Path, tmp_path: Path, hosts
 def test_a_host_lacks_files(
     tones: Path, tmp_path: Path, hosts: list[list[str]], hidden: str, message: str  # noqa: F811
 ) -> None:  # fmt: skip
-    """An empty file system covers a folder of the second host; both hosts end, and one of them says why."""
+    """An empty file system covers a folder of the second host; both hosts end with one message."""
     for name in ("home", "runs"):
         (tmp_path / name).mkdir()
     shutil.copytree(tones, tmp_path / "data")
     config = in_tones(tmp_path / "data", tmp_path / "home", epochs=1)
     cover = ["sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(tmp_path / hidden)]
     jobs = agents(config, tmp_path / "runs" / "out", [hosts[0], [*hosts[1], *cover]])
-    lines = []
     for job in jobs:
         _, said = job.communicate(timeout=LIMIT)
         assert job.returncode == 1
-        lines += [line for line in said.splitlines() if line.startswith("asr: ")]
-    assert len(lines) == 2 and any(message in line for line in lines)
-    # A process that ends before it joins the others cannot always tell them why.
-    assert all(message in line or "its own messages may say why" in line for line in lines)
+        (line,) = [line for line in said.splitlines() if line.startswith("asr: ")]
+        assert message in line
     assert not list((tmp_path / "runs").rglob("*.safetensors"))

@@ -91,7 +91,6 @@ def test_slurm_says_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_slurm_transcribes_a_shard(tmp_path: Path) -> None:
-    pytest.importorskip("asr.cluster.bulk")
     command = parse(run_script(EXAMPLES / "slurm/transcribe-array.sbatch", tmp_path, "model", "all.jsonl", "out"))
     assert command["shard"] == "3/100"
     assert command["output"] == "out"
@@ -123,7 +122,6 @@ def test_kubernetes_trains(tmp_path: Path) -> None:
 
 
 def test_kubernetes_transcribes_every_shard(tmp_path: Path) -> None:
-    pytest.importorskip("asr.cluster.bulk")
     job = load("transcribe.yaml")
     assert (job["apiVersion"], job["kind"], job["spec"]["completionMode"]) == ("batch/v1", "Job", "Indexed")
     pod = job["spec"]["template"]["spec"]

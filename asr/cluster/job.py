@@ -1,4 +1,4 @@
-"""What a bulk transcription transcribes, with which model and options, in which shards."""
+"""The job of a bulk transcription: its inputs, its model, its options, and its shards."""
 
 import hashlib
 import json

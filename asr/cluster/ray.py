@@ -22,8 +22,8 @@ from asr.model_file import EXPORTED_SUFFIX
 from asr.utterance import Utterance
 from asr.version import __version__
 
-_SHARD_SECONDS, _SHARD_LINES = 3600.0, 1000  # of audio, or lines where a duration is unknown, in an output file
-_BATCH_SECONDS, _BATCH_LINES = 600.0, 10  # the same for a batch, the work of a worker between two messages
+_SHARD_SECONDS, _SHARD_LINES = 3600.0, 1000  # most audio of an output file; its lines if durations are unknown
+_BATCH_SECONDS, _BATCH_LINES = 600.0, 10  # most audio of a batch; its lines if durations are unknown
 _log = logging.getLogger(__name__)
 
 

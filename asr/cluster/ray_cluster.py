@@ -107,7 +107,7 @@ def _connect(address: str) -> None:
             socket.create_connection((host, int(port)), _PATIENCE).close()  # Ray itself would wait for many minutes
         with _silent():
             ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
-    except Exception as error:  # of many kinds, by what is wrong
+    except Exception as error:  # Ray raises errors of many classes here
         ray.shutdown()
         raise AsrError(
             f"--ray {address}: no Ray cluster answers ({_first_line(error)}); start one with `ray start --head`, and "

@@ -32,12 +32,13 @@ TRIES = 2  # times that a batch, and then each of its lines, may end its worker
 class Setup:
     """All that a worker needs beside the model and the lines.
 
-    `folder` is the absolute folder of the rows; relative paths of recordings begin in `start`. `hotwords` and `phrases`
-    are lines of files. `shared` tells whether there are other nodes, which may not see all recordings.
+    `suffix` is that of the model file. `folder` is the absolute folder of the rows; relative paths of recordings begin
+    in `start`. `hotwords` and `phrases` are lines of files. `shared` tells whether there are other nodes, which may not
+    see all recordings.
     """
 
     version: str
-    suffix: str  # of the model file
+    suffix: str
     device: str
     folder: Path
     start: Path

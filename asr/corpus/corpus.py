@@ -1,4 +1,4 @@
-"""What training asks of a corpus, whether it is packed before or read while it is used."""
+"""The interface of a training corpus: packed before training, or streamed, which is read during training."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -27,7 +27,7 @@ class Corpus(Protocol):
 
     @property
     def total_samples(self) -> int:
-        """The samples of all utterances."""
+        """Return the number of samples of all utterances."""
 
     @property
     def seconds(self) -> float: ...
@@ -37,7 +37,7 @@ class Corpus(Protocol):
 
     @property
     def is_streamed(self) -> bool:
-        """Whether audio is read while it is used; there are then no pauses around utterances."""
+        """Return True for a streamed corpus, which has no pauses around its utterances."""
 
     def state(self) -> bytes:
         """Return bytes that differ for corpora with other audio or texts."""

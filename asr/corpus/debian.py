@@ -1,12 +1,31 @@
-"""Debian packages (.deb): an ar archive, whose member `data.tar` holds the files of the package (deb(5))."""
+"""Debian packages (.deb): downloaded by apt, and read: an ar archive, whose `data.tar` holds the files (deb(5))."""
 
 import io
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import IO
 
 MAGIC = b"!<arch>\n"
 _HEADER = 60  # bytes before each member: name, four numbers, size, and an end mark
 _END = b"`\n"
+
+
+def download(file_name: str, folder: Path) -> Path:
+    """Download the package file `NAME_VERSION_ARCHITECTURE.deb` into `folder` from the mirror of this system.
+
+    Raises ValueError if this system has no apt, or does not offer the package.
+    """
+    if shutil.which("apt-get") is None:
+        raise ValueError("this system has no apt-get; it is part of Debian and Ubuntu")
+    name, version, _ = file_name.split("_")
+    command = ["apt-get", "--quiet", "download", f"{name}={version}"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("E: ")]
+        raise ValueError(f"apt-get says: {lines[-1] if lines else done.stderr.strip()[-200:]}; try: apt-get update")
+    return folder / file_name
 
 
 def open_files(package: IO[bytes]) -> IO[bytes]:

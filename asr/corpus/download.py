@@ -44,6 +44,7 @@ _DAMAGE = (
 _MAX_EXPANSION = 100  # times the size of the archive
 _MIN_LIMIT = 1_000_000  # bytes
 _MOST_HEADER = 1_000_000  # bytes of headers before a member of a tar archive, which are read into memory
+_APT = "apt:"  # begins the address of a package that apt downloads
 _COMPRESSED: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
@@ -59,6 +60,7 @@ class DamagedArchiveError(DownloadError):
 class Archive:
     """An official archive: its address and, if its bytes never change, its size in bytes and its checksum.
 
+    The address `apt:NAME_VERSION_ARCHITECTURE.deb` is a package of Debian, which apt downloads from its own mirror.
     `checksum` is `sha256:…`, or `md5:…` if the source publishes nothing better.
     """
 
@@ -68,7 +70,7 @@ class Archive:
 
     @property
     def file_name(self) -> str:
-        return self.url.rsplit("/", 1)[-1]
+        return self.url.removeprefix(_APT).rsplit("/", 1)[-1]
 
 
 def obtain(name: str, archives: Sequence[Archive], folder: Path, source: Path | None = None) -> Path:
@@ -117,10 +119,29 @@ def fetch(archive: Archive, path: Path) -> None:
     if path.exists():
         return
     draft = path.with_name(path.name + ".part")
-    help_text = f"or download {archive.url} by other means, and give it, extracted, with --source or ASR_CORPORA"
+    help_text = f"or download {archive.file_name} by other means, and give it, extracted, with --source or ASR_CORPORA"
+    by_apt = archive.url.startswith(_APT)
+    (_fetch_by_apt if by_apt else _fetch_over_http)(archive, draft, help_text)
+    _version_file(draft).unlink(missing_ok=True)
+    fault = _fault(archive, draft)
+    if fault is not None:
+        draft.unlink()
+        raise DownloadError(f"{archive.url}: the download {fault} and was deleted; try again, {help_text}")
+    draft.replace(path)
+
+
+def _fetch_by_apt(archive: Archive, draft: Path, help_text: str) -> None:
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        debian.download(archive.file_name, draft.parent).replace(draft)
+    except ValueError as error:
+        raise DownloadError(f"{archive.file_name}: {error}; {help_text}") from None
+
+
+def _fetch_over_http(archive: Archive, draft: Path, help_text: str) -> None:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.parent.mkdir(parents=True, exist_ok=True)
             if _size(draft) != archive.size:
                 _fetch_rest(archive, draft)
             break
@@ -148,12 +169,6 @@ def fetch(archive: Archive, path: Path) -> None:
                 f"{help_text}"
             )
         time.sleep(min(2.0**attempt, 10.0))
-    _version_file(draft).unlink(missing_ok=True)
-    fault = _fault(archive, draft)
-    if fault is not None:
-        draft.unlink()
-        raise DownloadError(f"{archive.url}: the download {fault} and was deleted; try again, {help_text}")
-    draft.replace(path)
 
 
 def extract(packed: Path, folder: Path) -> None:

@@ -36,7 +36,7 @@ from asr.text import Normalizer, Units
 
 SUFFIX = ".idx"
 COLUMNS = {"offset": "<u8", "speaker": "<u8", "samples": "<u4", "units": "<u4", "frames": "<u4"}  # name -> dtype
-FACTORS = (1, 2, 3, 4)  # of subsampling, for which the header counts encoder frames
+FACTORS = (1, 2, 3, 4)  # subsamplings for which the header counts encoder frames
 NAMED = 10  # faulty lines that the header names; the others are counted
 _FORMAT = 1  # a new number builds every index again
 _PIECE = 8_000_000  # bytes of a manifest that one process reads at a time
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LineRules:
-    """What makes the text of a line, and which lines a model can learn from.
+    """Decide what the text of a line is, and which lines a model can learn from.
 
     `units` split a normalised text; without units, the text is a class. `hop` is in samples. `subsampling` is None for
     a model without CTC, which has no limit on the length of a text.
@@ -76,7 +76,7 @@ class LineRules:
 
 @dataclass
 class Header:
-    """What an index states about its manifest, without its lines.
+    """Hold what an index states about its manifest as a whole.
 
     `symbols` counts each unit, or each class; `first` is the line that has it first. `infeasible` and `encoder_frames`
     count, for each subsampling of FACTORS, lines with too few encoder frames and all encoder frames. `faults` names the
@@ -86,7 +86,7 @@ class Header:
     rules: str = ""
     size: int = 0  # bytes of the manifest
     modified: int = 0  # nanoseconds
-    digest: str = ""  # of the content of the manifest
+    digest: str = ""  # SHA-256 of the content of the manifest
     lines: int = 0
     samples: int = 0
     units: int = 0

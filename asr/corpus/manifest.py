@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -226,13 +226,14 @@ def fields_of(
     if require_text and not (text or "").strip() and not (allow_empty and text is not None):
         cure = "transcribe it" if text_field == "text" else "add it"
         raise ValueError(f"{name} has no {text_field}; {cure} or remove the line")
-    offset, duration = _seconds(row, "offset"), _seconds(row, "duration")
+    offset, duration = seconds_of(row, "offset"), seconds_of(row, "duration")
     if duration == 0.0:
         raise ValueError(f"{name}: duration is 0 s; correct it or remove the line")
     return name, text, offset, duration
 
 
-def _seconds(row: dict[str, Any], key: str) -> float | None:
+def seconds_of(row: Mapping[str, Any], key: str) -> float | None:
+    """Return a field of a row in seconds, or None. Raises ValueError if it is no number of seconds."""
     value = row.get(key)
     if value is None:
         return None

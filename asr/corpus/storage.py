@@ -16,6 +16,7 @@ import numpy as np
 
 from asr.audio import load_audio, to_int16
 from asr.corpus.encoding import is_altered
+from asr.corpus.manifest import seconds_of
 from asr.corpus.read_ahead import Job, ReadAhead
 from asr.corpus.remote import StorageError, is_url, join, kept_copy, local_copy, open_file, read_file, read_range, shown
 from asr.decoders import TOLERANCE, open_recording
@@ -104,7 +105,10 @@ class AudioStore:
             self._require_inside(name, identifier)
         file = name if is_url(name) else join(self.folder, name)
         label = f"{shown(file)}: {identifier}" if is_member else shown(file)
-        offset, duration = _seconds(row, "offset", label) or 0.0, _seconds(row, "duration", label)
+        try:
+            offset, duration = seconds_of(row, "offset") or 0.0, seconds_of(row, "duration")
+        except ValueError as error:
+            raise AudioError(f"{label}: {error}") from None
         if not is_member:
             return _Part(file, None, 0, offset, duration, label)
         if not (_is_count(start) and _is_count(size) and 0 < size <= _LARGEST):
@@ -226,17 +230,3 @@ def _between(run: Sequence[_Part]) -> int:
 
 def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0
-
-
-def _seconds(row: Row, key: str, label: str) -> float | None:
-    """Return a field in seconds. Raises AudioError if it is no number of seconds."""
-    value = row.get(key)
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError, OverflowError):
-        seconds = -1.0
-    if not 0.0 <= seconds < 1e7:
-        raise AudioError(f"{label}: {key} is {value!r}, not a number of seconds; correct it")
-    return seconds

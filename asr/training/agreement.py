@@ -21,7 +21,7 @@ from asr.training.hardware import from_main_process, gather, in_main_process, jo
 
 _NAMED = 5  # differences named one by one before the rest are counted
 _PATIENCE = 20.0  # seconds until a new file must be visible on all hosts; network file systems keep old listings
-_ANSWER = timedelta(seconds=5)  # time in which the store of the job must answer
+_ANSWER = timedelta(seconds=60)  # time in which the store of the job must answer; a busy host needs long to connect
 _Result = TypeVar("_Result")
 
 

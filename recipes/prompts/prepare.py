@@ -21,10 +21,10 @@ from asr.corpus.split import split
 from asr.text import Normalizer
 from asr.utterance import Utterance
 
-# The version is in Debian since 2018. An earlier release of Debian, or https://snapshot.debian.org, keeps its bytes.
-POOL = "https://deb.debian.org/debian/pool/main/a/asterisk-core-sounds/asterisk-core-sounds-{}_1.6.1-1_all.deb"
+# The version is in Debian since 2018.
+PACKAGE = "apt:asterisk-core-sounds-{}_1.6.1-1_all.deb"
 ARCHIVES = [
-    Archive(POOL.format(name), checksum=f"sha256:{digest}", size=size)
+    Archive(PACKAGE.format(name), checksum=f"sha256:{digest}", size=size)
     for name, size, digest in (
         ("en", 22844, "973e797d28e37fa6ca3c0a9d6fa717e77cf1268ae916bf09fd3503113cdffa50"),
         ("en-wav", 18272864, "2be3ea287d83299d143815fa804f11179a75b7affd4a758b98b55f5afc18a35d"),
