@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,8 @@ from asr.training.hardware import from_main_process, gather, in_main_process, jo
 
 _NAMED = 5  # differences named one by one before the rest are counted
 _PATIENCE = 20.0  # seconds until a new file must be visible on all hosts; network file systems keep old listings
-_ANSWER = timedelta(seconds=60)  # time in which the store of the job must answer; a busy host needs long to connect
+_ANSWER = timedelta(seconds=20)  # time in which the store of the job must answer, also on a busy host
+_together = ContextVar("together", default=False)  # inside `ending_together`
 _Result = TypeVar("_Result")
 
 
@@ -99,12 +101,13 @@ def ending_together() -> Iterator[None]:
     """Make the error of one process the error of all processes.
 
     A process that fails leaves its message in the store of the job, and ends. The next computation of all processes
-    then fails in the others, which find the message. Without a message, a process was killed or its host was lost.
+    then fails in the others, which find the message. Without a message, a process was killed or its host was lost. A
+    context inside another one adds nothing: the outer one has the key of the message.
     """
-    if processes().num_processes == 1:
+    if processes().num_processes == 1 or _together.get():
         yield
         return
-    key = ""
+    key, inside = "", _together.set(True)
     try:
         key = from_main_process(uuid.uuid4().hex)  # the store outlives this attempt of an elastic job
         yield
@@ -115,6 +118,8 @@ def ending_together() -> Iterator[None]:
         with suppress(Exception):  # the message is a help; the others end without it too
             job_store(_ANSWER).set(key, f"{_name()}: {told}")
         raise
+    finally:
+        _together.reset(inside)
 
 
 def _is_of_others(error: Exception) -> bool:
