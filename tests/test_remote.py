@@ -1,6 +1,5 @@
 """Files at addresses: S3, HTTP with and without ranges, connections that break, and errors in one clear line."""
 
-import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from file_server import FileServer, file_server
-from moto.server import ThreadedMotoServer
+from object_storage import s3_bucket
 
 from asr.corpus import remote
 from asr.corpus.remote import StorageError, is_url, join, local_copy, open_file, read_file, read_range, send, shown
@@ -31,34 +30,16 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    with s3_bucket() as address:
+        yield address
+
+
 @pytest.fixture
 def server(folder: Path) -> Iterator[FileServer]:
     with file_server(folder) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """Return the address of a bucket in a server of S3 on this machine."""
-    service = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    service.start()
-    host, port = service.get_host_and_port()
-    settings = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        system = fsspec.filesystem("s3", skip_instance_cache=True)
-        system.mkdir("speech")
-        system.clear_instance_cache()
-        yield "s3://speech"
-    service.stop()
 
 
 def test_local_paths(folder: Path) -> None:

@@ -13,6 +13,7 @@ import safetensors.torch
 import soundfile
 import torch
 from conftest import REPOSITORY, train_config, with_augment
+from object_storage import s3_bucket
 from processes import run_asr
 
 from asr.config import Config
@@ -81,6 +82,23 @@ def test_streamed_and_packed_data_give_equal_weights(join: float, timed: Path, t
         for text in ((tmp_path / name / LOG_FILE).read_text() for name in ("packed", "streamed"))
     ]
     assert logs[0] == logs[1]
+
+
+def test_shards_in_object_storage_give_the_weights_of_a_folder(
+    timed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From packing to the model: `asr pack … -o s3://…`, then `data.train=s3://…`."""
+    monkeypatch.setenv("ASR_CACHE", str(tmp_path / "cache"))
+    with s3_bucket() as bucket:
+        found = run_asr(
+            "pack", timed / "train.jsonl", "-o", f"{bucket}/mine", "--shards", "300k", "--sample-rate", 8000
+        )
+        assert found.returncode == 0, found.stderr
+        tree = config(timed, join=0.5).model_dump()
+        tree["data"]["train"] = [f"{bucket}/mine"]
+        train(Config.model_validate(tree), tmp_path / "s3")
+    train(config(timed, join=0.5, stream=True), tmp_path / "files")
+    assert_equal(tmp_path / "files", tmp_path / "s3")
 
 
 def start(settings: Path, out: Path, *runner: str) -> "subprocess.Popen[str]":
