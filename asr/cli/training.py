@@ -25,7 +25,9 @@ def train(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Folder for results (default: runs/NAME, where NAME is the folder of CONFIG)."),
+        typer.Option(
+            "-o", "--out", help="Folder for results (default: runs/NAME, where NAME is the folder of CONFIG)."
+        ),
     ] = None,
     start: Annotated[
         Path | None,
