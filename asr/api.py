@@ -38,7 +38,7 @@ def load(path: ModelPath, device: str | torch.device | None = None, *, kind: typ
 
 
 def load(path: ModelPath, device: str | torch.device | None = None, *, kind: type[Any] | None = None) -> Any:
-    """Load a model file of any task: a Recognizer, a Classifier, or a RecurrentLM; or an exported model.
+    """Load a model file of any task: a Recognizer, Classifier, RecurrentLM or Pretrained; or an exported model.
 
     Args:
         path: A model file that training wrote, or NAME.onnx from `asr export`. Nothing in it is executed.
@@ -58,7 +58,7 @@ def load(path: ModelPath, device: str | torch.device | None = None, *, kind: typ
         return load_transcriber(path, device)
     if task == "classification":
         return load_classifier(path, device)
-    return _load_trained(path, device, "RecurrentLM")
+    return _load_trained(path, device, "Pretrained" if task == "pretraining" else "RecurrentLM")
 
 
 def load_transcriber(path: ModelPath, device: str | torch.device | None = None, *, threads: int = 0) -> Transcriber:
@@ -113,6 +113,10 @@ def _load_trained(path: Path, device: str | torch.device | None, kind: str) -> A
         from asr.classifier import Classifier
 
         return Classifier.from_file(path, device)
+    if kind == "Pretrained":
+        from asr.pretrained import Pretrained
+
+        return Pretrained.from_file(path, device)
     from asr.lm.recurrent import load_recurrent
 
     lm = load_recurrent(path, conditional=True)

@@ -11,7 +11,12 @@ from asr.files import read_lines, to_json, write_whole
 from asr.wording import counted
 
 Row = dict[str, Any]
-CRITERION_NAMES = {"cer": "CER", "error_rate": "error rate", "perplexity": "perplexity"}  # fields, and words for people
+CRITERION_NAMES = {  # fields, and words for people
+    "cer": "CER",
+    "error_rate": "error rate",
+    "perplexity": "perplexity",
+    "reconstruction_error": "reconstruction error",
+}
 
 
 def kept_row(log: Sequence[Row], criterion: str = "cer") -> Row:

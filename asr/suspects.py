@@ -58,7 +58,7 @@ def require_judges(config: Config) -> None:
     """Raise ConfigError for a configuration whose models cannot judge transcripts: classifiers, attention alone."""
     if config.task != "recognition":
         raise ConfigError(
-            f"task: {config.task} has classes, not transcripts to judge; "
+            f"task: {config.task} has no transcripts to judge; for classes, "
             "`asr classify MODEL MANIFEST -o hyp.jsonl` shows what its model takes for another class"
         )
     if config.model.decoder == "attention":

@@ -31,7 +31,7 @@ from asr.extras import missing_package
 
 SECTIONS = {
     "Data": (corpus.prepare, corpus.check, corpus.pack, reports.suspects),
-    "Train": (training.train, training.selftest, tuning.tune, language.lm),
+    "Train": (training.train, training.pretrain, training.selftest, tuning.tune, language.lm),
     "Use": (
         transcription.transcribe,
         transcription.align,

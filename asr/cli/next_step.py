@@ -74,6 +74,11 @@ def after_training(config: Config, run: Path) -> None:
     _use(command, run, Path(config.data.validation[0]), run / "test.hyp.jsonl")
 
 
+def after_pretraining(config: Path, run: Path) -> None:
+    """Show how to train from the encoder in the folder `run`."""
+    show_next("train", _short(config), "--from", run)
+
+
 def after_tuning(model: Path, validation: Path) -> None:
     """Show how to use the tuned model."""
     _use("transcribe", model, validation, model.with_name(f"{model.stem.removeprefix('model.')}.test.hyp.jsonl"))

@@ -116,8 +116,10 @@ def train(
 
         if device is not None:
             use_device(device)
-        name = config.resolve().parent.name if config.stem == "config" else config.stem
-        folder, options = out or Path("runs") / name, {"strict": strict, "overwrite": overwrite, "extend": extend}
+        folder, options = (
+            out or Path("runs") / _name_of(config),
+            {"strict": strict, "overwrite": overwrite, "extend": extend},
+        )
         if dry_run:
             print("\n".join(forecast(settings, folder, **options)))
         elif folds is not None:
@@ -129,6 +131,63 @@ def train(
             train_model(settings, folder, **options, begun=begun)
             if processes().is_main_process:
                 after_training(settings, folder)
+
+
+def pretrain(
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG",
+            callback=config_file,
+            help="Folder that asr prepare wrote, or a configuration, of the training that comes after.",
+        ),
+    ],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INPUT…]",
+            help="Recordings to learn from beside the training data: files, folders or manifests (default: none).",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Folder for results (default: runs/NAME-start, with the NAME of CONFIG)."),
+    ] = None,
+    override: Set = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Seed of all random numbers (default: 0).")
+    ] = None,
+    device: Device = None,
+    cache: Cache = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the results of a finished or another run (default: refuse).")
+    ] = False,
+) -> None:
+    """Learn from recordings without texts, so that training needs fewer texts.
+
+    An encoder learns to reconstruct masked parts of the recordings. Training starts from it with `asr train CONFIG
+    --from RUN`. Leave out recordings that you keep for a test.
+    """
+    _shorten_busy_waiting()
+    show_log()
+    from asr.cli.inputs import find_recordings
+    from asr.cli.next_step import after_pretraining
+    from asr.config import Config
+    from asr.corpus.cache import use_cache
+    from asr.learning.pretrain import pretrain as learn
+    from asr.training.hardware import use_device
+
+    use_cache(cache)
+    if "-" in (inputs or ()):
+        raise AsrError("INPUT -: pre-training reads recordings several times; name a file")
+    overrides = [*(override or []), *([] if seed is None else [f"training.seed={seed}"])]
+    settings = Config.load(config, overrides)
+    if device is not None:
+        use_device(device)
+    folder = output or Path("runs") / f"{_name_of(config)}-start"
+    recordings = [source.utterance for source in find_recordings(inputs or [], folder)]
+    learn(settings, recordings, folder, say=tell, overwrite=overwrite)
+    after_pretraining(config, folder)
 
 
 def selftest(
@@ -146,6 +205,11 @@ def selftest(
 
     run_selftest(manifest, print)
     after_testing(manifest)
+
+
+def _name_of(config: Path) -> str:
+    """Return the name of a run: that of its configuration, or of the folder of `config.yaml`."""
+    return config.resolve().parent.name if config.stem == "config" else config.stem
 
 
 @contextmanager

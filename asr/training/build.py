@@ -3,12 +3,13 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from asr.batching import Joined
 from asr.classifier import Classifier
@@ -18,6 +19,7 @@ from asr.errors import ConfigError
 from asr.lengths import hop_samples
 from asr.model import SpeechModel
 from asr.model_file import read_metadata, task_of
+from asr.pretrained import Pretrained
 from asr.recognition.recognizer import Recognizer
 from asr.run_log import Row
 from asr.training.augment import Augment
@@ -30,7 +32,7 @@ from asr.version import __version__
 from asr.wording import counted
 
 _STREAMED_EPOCH = 500_000  # utterances in an epoch of streamed data, at most: an epoch is planned at once
-_MODELS: dict[str, type[SpeechModel[Any]]] = {model.task: model for model in (Recognizer, Classifier)}
+_MODELS: dict[str, type[SpeechModel[Any]]] = {model.task: model for model in (Recognizer, Classifier, Pretrained)}
 _FREE = {"decoder", "ctc_weight", "dropout", "dropout_mask"}  # settings that do not change the encoder's parameters
 _BY_UNIT = ("output.", "decoder.output.", "decoder.embedding.")  # parameters with a row for each unit
 
@@ -41,9 +43,11 @@ def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
     frequencies = features.bin_frequencies
     if config.augment.frequency_warp and frequencies is None:
         raise ConfigError(f"augment.frequency_warp: {config.features.kind} has no frequency axis to warp; set it to 0")
+    if config.augment.join and model.task == Pretrained.task:
+        raise ConfigError("augment.join: pre-training learns from single segments; set it to 0")
     if config.augment.join and model.task == Classifier.task:
         raise ConfigError("augment.join: a recording of two utterances does not have one class; set it to 0")
-    if config.training.consistency and (model.task == Classifier.task or config.model.decoder != "ctc"):
+    if config.training.consistency and (model.task != Recognizer.task or config.model.decoder != "ctc"):
         raise ConfigError(
             "training.consistency: is for recognisers with model.decoder=ctc, because it compares frames; set it to 0"
         )
@@ -76,7 +80,9 @@ def start_from(model: SpeechModel[Any], path: str | Path) -> str:
     """
     task = task_of(read_metadata(path))
     if task not in _MODELS:
-        raise ConfigError(f"{path}: is a {task}; training can start from a recogniser or a classifier only")
+        raise ConfigError(
+            f"{path}: is a {task}; training can start from a recogniser, a classifier or a pre-trained model only"
+        )
     other = _MODELS[task].from_file(path, model.device)
     differences = []
     for section in ("features", "model"):
@@ -99,8 +105,36 @@ def start_from(model: SpeechModel[Any], path: str | Path) -> str:
             weights[name].copy_(tensor)
         elif name in weights and same_task:
             weights[name][rows_of_new] = tensor[rows_of_old]
+    if other.task == Pretrained.task and not same_task:
+        return f"starting from {path}: the encoder; {model.outputs} {len(new)} new"
     added, dropped = len(new) - len(shared), len(old) - len(shared)
     return f"starting from {path}: {model.outputs} {len(shared)} kept, {added} new, {dropped} dropped"
+
+
+def with_its_settings(config: Config, say: Callable[[str], None]) -> Config:
+    """Return the configuration with the features and the encoder of `training.start_from`, where it leaves them open.
+
+    The settings are reported. Settings of the configuration stay, and `start_from` refuses them if they differ.
+    Raises ModelFileError for a bad file.
+    """
+    path = config.training.start_from
+    if path is None:
+        return config
+    try:
+        theirs = Config.model_validate(read_metadata(path).get("config"))
+    except ValidationError:
+        return config  # `start_from` says what is wrong with the file
+    taken = []
+    for section in ("features", "model"):
+        settings, stored = getattr(config, section), getattr(theirs, section).model_dump(exclude=_FREE)
+        left_open = {name: value for name, value in stored.items() if name not in settings.model_fields_set}
+        defaults = type(settings)().model_dump()
+        taken += [f"{section}.{name}={value}" for name, value in left_open.items() if value != defaults[name]]
+        stated = settings.model_dump(exclude_unset=True)
+        config = config.model_copy(update={section: type(settings)(**stated, **left_open)})
+    if taken:
+        say(f"settings of {path}: {' '.join(taken)}")
+    return config
 
 
 def build_recordings(config: Config, corpus: Corpus) -> Recordings:

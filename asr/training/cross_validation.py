@@ -41,7 +41,7 @@ def train_on_folds(
     folds, or under torchrun; ConfigError for a classifier; and the errors of `train`.
     """
     if config.task != "recognition":
-        raise ConfigError("--folds: is for recognisers; leave it out to train a classifier")
+        raise ConfigError(f"--folds: is for recognisers; leave it out for task: {config.task}")
     if is_keyed(config):
         raise ConfigError(
             "--folds: is for little data, which is packed and shown whole in each epoch; leave data.stream, "

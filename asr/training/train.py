@@ -12,13 +12,14 @@ from asr.files import write_whole
 from asr.model import SpeechModel
 from asr.training.agreement import agree, ending_together, in_turn, is_visible, share
 from asr.training.budget import forecast, within_budget
-from asr.training.build import data_summary, describe, describe_corpora, is_keyed, program
+from asr.training.build import data_summary, describe, describe_corpora, is_keyed, program, with_its_settings
 from asr.training.classification import ClassificationTask
 from asr.training.data import Corpora, open_corpora, open_data
 from asr.training.folder import CONFIG_FILE, claimed, extended, flatten, is_finished, refuse_finished, settle
 from asr.training.folder import extend as extend_run
 from asr.training.hardware import from_main_process, in_main_process, keep_memory, processes, steady_numbers
 from asr.training.loop import MODEL_FILE, checkpoints_of, fit
+from asr.training.pretraining import PretrainingTask
 from asr.training.recognition import RecognitionTask
 from asr.training.sizes import sized
 from asr.training.speech import PAGE_FILE, PICTURE_FILE, SpeechTask
@@ -27,6 +28,7 @@ from asr.training.watch import say
 _TASKS: dict[str, tuple[Callable[..., Any], Callable[..., SpeechTask[Any, Any]]]] = {
     "recognition": (open_data, RecognitionTask),
     "classification": (open_corpora, ClassificationTask),
+    "pretraining": (open_corpora, PretrainingTask),
 }
 
 
@@ -115,6 +117,7 @@ def _planned_task(config: Config, out: Path, *, strict: bool, replan: bool) -> S
     process = processes()
     set_seed(config.training.seed)
     open_its_data, make_task = _TASKS[config.task]
+    config = with_its_settings(config, say)
     data = in_turn(lambda: open_its_data(config, say, strict=strict))  # the others find the data checked and packed
     if config.training.budget_minutes is not None:
         config = _planned(config, data, lambda config: make_task(config, data, process.device), None if replan else out)
