@@ -125,10 +125,7 @@ class Simulation:
     def learn(self, utterances: Sequence[Utterance], folder: Path) -> Recognizer:
         """Train a model on utterances, unless that is done."""
         write_manifest(folder / "train.jsonl", utterances)
-        manifests = {
-            "train": str(folder.absolute() / "train.jsonl"),
-            "validation": str(self.options.validation.absolute()),
-        }
+        train, validation = (str(path.absolute()) for path in (folder / "train.jsonl", self.options.validation))
         write_whole(folder / "config.yaml", to_json({"data": {"train": train, "validation": validation}}).encode())
         settings = [f"training.epochs={self.options.epochs}", f"training.seed={self.options.seed}", *self.options.set]
         config = Config.load(folder / "config.yaml", settings)
