@@ -16,6 +16,7 @@ from asr.cli import (
     exporting,
     gradients,
     language,
+    learning,
     models,
     reports,
     scoring,
@@ -31,7 +32,7 @@ from asr.extras import missing_package
 
 SECTIONS = {
     "Data": (corpus.prepare, corpus.check, corpus.pack, reports.suspects),
-    "Train": (training.train, training.selftest, tuning.tune, language.lm),
+    "Train": (training.train, training.selftest, tuning.tune, learning.curve, language.lm),
     "Use": (
         transcription.transcribe,
         transcription.align,
