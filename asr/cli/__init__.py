@@ -32,7 +32,7 @@ from asr.extras import missing_package
 
 SECTIONS = {
     "Data": (corpus.prepare, corpus.check, corpus.pack, reports.suspects),
-    "Train": (training.train, training.selftest, tuning.tune, learning.curve, language.lm),
+    "Train": (training.train, training.selftest, tuning.tune, learning.curve, learning.next_, language.lm),
     "Use": (
         transcription.transcribe,
         transcription.align,
@@ -61,7 +61,7 @@ for section, members in SECTIONS.items():
         if isinstance(member, typer.Typer):
             app.add_typer(member, name=NAMES[member], rich_help_panel=section)
         else:
-            app.command(rich_help_panel=section)(member)
+            app.command(name=member.__name__.rstrip("_"), rich_help_panel=section)(member)
 
 
 def _print_version(wanted: bool) -> None:

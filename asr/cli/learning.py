@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from asr.cli.log import show_log, tell
-from asr.cli.options import Cache, Device, Set, config_file, parse_time
+from asr.cli.options import Cache, Device, Inputs, Model, Set, config_file, parse_time
+from asr.errors import AsrError, one_line
 from asr.files import require_folder
 
 
@@ -83,3 +84,79 @@ def curve(
     print("\n".join(map(str, [outlook.table(), *outlook.forecasts, *outlook.remarks(), *outlook.notes()])))
     tell(f"written: {folder / PAGE_FILE}, {folder / PICTURE_FILE}")
     after_curve(trainings.trainings[-1].folder, settings)
+
+
+def next_(
+    model: Model,
+    inputs: Inputs,
+    minutes: Annotated[
+        float, typer.Option(metavar="N", min=0.1, help="Minutes of speech to choose, at most (default: 30).")
+    ] = 30.0,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Folder for ELAN files of the segments to transcribe, and next.jsonl (default: only print the list).",
+        ),
+    ] = None,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Leave the annotations empty (default: the model's draft, to correct).")
+    ] = False,
+    transcribed: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="MANIFEST",
+            help="Transcripts that there are; what they hold is left out. Repeatable (default: the training and "
+            "validation data of MODEL).",
+        ),
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Tell what to transcribe next.
+
+    Ranks the segments of untranscribed recordings: those that are hard for the model, dense in speech, typical of what
+    is left, and unlike the training data and each other come first. Silence, noise, and what is transcribed already are
+    left out. Prints recording, start and end in seconds, and the reason, the most useful segment first.
+    """
+    import tempfile
+
+    from asr.cli.inputs import find_recordings
+    from asr.cli.next_step import after_choosing
+
+    show_log()
+    if empty and output is None:
+        raise AsrError("--empty: goes with -o DIR, which holds the annotations")
+    if output is not None:
+        require_folder(output)
+    from asr.api import load_transcriber
+    from asr.config import Config
+    from asr.learning.next import suggest, transcripts_of, write_suggestions
+    from asr.model_file import read_metadata
+    from asr.progress import format_duration
+    from asr.wording import counted
+    from asr.writers.names import Source, distinct_names
+
+    with tempfile.TemporaryDirectory(prefix="asr-") as folder:
+        sources = find_recordings(inputs, Path(folder))
+        recogniser = load_transcriber(model, device)
+        known = transcripts_of(Config.model_validate(read_metadata(model)["config"]), transcribed or [], tell)
+        found = suggest(recogniser, [source.utterance for source in sources], known, 60 * minutes, tell)
+        for one in found:
+            segment = one.choice.candidate
+            name = one_line(str(segment.utterance.audio))
+            print(f"{name}\t{segment.start:.2f}\t{segment.end:.2f}\t{one_line(one.reason)}")
+        chosen = sum(one.choice.candidate.seconds for one in found)
+        tell(f"chosen: {counted('{} segment<s>', len(found))}, {format_duration(chosen)} of speech")
+        if output is None:
+            return
+        by_recording: dict[Path, Source] = {}
+        for utterance, name, suffix in sources:
+            is_line = not suffix  # a line of a manifest is named by its id, and several may share a recording
+            named = Source(utterance, utterance.audio.stem if is_line else name, utterance.audio.suffix)
+            by_recording.setdefault(utterance.audio, named)
+        names = dict(zip(by_recording, distinct_names(list(by_recording.values())), strict=True))
+        files = write_suggestions(output, found, names, empty=empty)
+    tell(f"written: {counted('{} ELAN file<s>', len(files))} in {output}, and {output / 'next.jsonl'}")
+    after_choosing(output)

@@ -81,6 +81,11 @@ def after_curve(run: Path, config: Config) -> None:
         show_next("next", run, folder, "-o", "to-transcribe")
 
 
+def after_choosing(folder: Path) -> None:
+    """Show how to make training data of the ELAN files in `folder`, once they are transcribed."""
+    _prepare_corrected(folder)
+
+
 def after_tuning(model: Path, validation: Path) -> None:
     """Show how to use the tuned model."""
     _use("transcribe", model, validation, model.with_name(f"{model.stem.removeprefix('model.')}.test.hyp.jsonl"))
@@ -96,7 +101,7 @@ def after_transcribing(
             show_next("score", inputs[0], manifest, *config)
     elif set(formats) & set(_ANNOTATED.values()):
         folder = Path() if output is None else output if output.is_dir() else output.parent
-        show_next("prepare", folder, "-o", "data/corrected", "--tier", _TIER, after="correct the files, then ")
+        _prepare_corrected(folder)
     elif not formats and len(inputs) <= _SHOWN and "-" not in inputs:
         show_next("transcribe", _short(model), *inputs, "-f", _format_of(map(Path, inputs)), "-o", "transcripts")
 
@@ -134,6 +139,10 @@ def _folder_of(manifest: Path) -> str | None:
         return os.path.relpath(os.path.commonpath([path.parent.absolute() for path in recordings]))
     except (AsrError, ValueError):  # no recording, or recordings on several drives
         return None
+
+
+def _prepare_corrected(folder: Path) -> None:
+    show_next("prepare", folder, "-o", "data/corrected", "--tier", _TIER, after="correct the files, then ")
 
 
 def _format_of(places: Iterable[Path]) -> str:

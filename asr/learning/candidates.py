@@ -45,12 +45,12 @@ class Candidate:
     @property
     def voice(self) -> str:
         """The speaker, or the recording if the speaker is not known."""
-        return self.utterance.speaker or str(self.utterance.audio)
+        return voice_of(self.utterance)
 
 
 @dataclass(slots=True)
 class Pool:
-    """The candidates of recordings in their order, and the seconds of what is no candidate."""
+    """The candidates of recordings in their order, and how many seconds of speech and silence are no candidates."""
 
     candidates: list[Candidate] = field(default_factory=list)
     silent: float = 0.0  # seconds without speech
@@ -59,14 +59,17 @@ class Pool:
     errors: list[AudioError] = field(default_factory=list)
 
 
+def voice_of(utterance: Utterance) -> str:
+    """Return the speaker of an utterance, or its recording if the speaker is not known."""
+    return utterance.speaker or str(utterance.audio.resolve())
+
+
 def find_candidates(
     model: Transcriber,
     utterances: Sequence[Utterance],
     transcribed: Callable[[Utterance], Sequence[Span]] = lambda utterance: (),
-    *,
-    channels: str = "mix",
 ) -> Pool:
-    """Recognise recordings, and return their segments that have speech and no transcript yet.
+    """Recognise recordings, and return their segments with speech that have no transcript yet.
 
     `transcribed` returns the spans of a recording that have a transcript, in seconds. A recording that cannot be read
     is kept as an error, and stops no other. Raises ConfigError for a model without CTC.
