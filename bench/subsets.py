@@ -7,12 +7,11 @@ of training.
 """
 
 import argparse
-import hashlib
-from collections.abc import Iterable
-from itertools import groupby
 from pathlib import Path
 
+from asr.cli import run
 from asr.corpus.manifest import read_manifest, write_manifest
+from asr.corpus.subsets import first, hold_out, in_order, seconds
 from asr.utterance import Utterance
 
 
@@ -31,40 +30,11 @@ def main() -> None:
         write_manifest(options.out / "validation.jsonl", held_out)
         print(f"validation: {describe(held_out)}")
     taken = {utterance.id for utterance in held_out}
-    rest = in_order((utterance for utterance in utterances if utterance.id not in taken), "id")
+    rest = in_order(utterance for utterance in utterances if utterance.id not in taken)
     for minutes in options.minutes:
         subset = first(rest, minutes)
         write_manifest(options.out / f"train{minutes}.jsonl", subset)
         print(f"train{minutes}: {describe(subset)}")
-
-
-def hold_out(utterances: list[Utterance], minutes: float, by: str) -> list[Utterance]:
-    """Return utterances with whole ids or texts, in the order of their hashes, until they last `minutes`."""
-    held_out: list[Utterance] = []
-    for _, group in groupby(in_order(utterances, by), key=lambda utterance: getattr(utterance, by)):
-        if seconds(held_out) > 60 * minutes or not minutes:
-            break
-        held_out += group
-    return held_out
-
-
-def first(utterances: list[Utterance], minutes: float) -> list[Utterance]:
-    """Return the first utterances that together last at most `minutes`."""
-    count = 0
-    while count < len(utterances) and seconds(utterances[: count + 1]) <= 60 * minutes:
-        count += 1
-    return utterances[:count]
-
-
-def in_order(utterances: Iterable[Utterance], by: str) -> list[Utterance]:
-    """Sort utterances by the hash of a field."""
-    return sorted(utterances, key=lambda utterance: hashlib.sha256(str(getattr(utterance, by)).encode()).digest())
-
-
-def seconds(utterances: Iterable[Utterance]) -> float:
-    if missing := [utterance.id for utterance in utterances if utterance.duration is None]:
-        raise SystemExit(f"{len(missing)} lines state no duration, {missing[0]!r} first: add `duration` in seconds")
-    return sum(utterance.duration or 0.0 for utterance in utterances)
 
 
 def describe(utterances: list[Utterance]) -> str:
@@ -72,4 +42,4 @@ def describe(utterances: list[Utterance]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -16,6 +16,7 @@ from asr.cli import (
     exporting,
     gradients,
     language,
+    learning,
     models,
     reports,
     scoring,
@@ -31,7 +32,15 @@ from asr.extras import missing_package
 
 SECTIONS = {
     "Data": (corpus.prepare, corpus.check, corpus.pack, reports.suspects),
-    "Train": (training.train, training.pretrain, training.selftest, tuning.tune, language.lm),
+    "Train": (
+        training.train,
+        training.pretrain,
+        training.selftest,
+        tuning.tune,
+        learning.curve,
+        learning.next_,
+        language.lm,
+    ),
     "Use": (
         transcription.transcribe,
         transcription.align,
@@ -60,7 +69,7 @@ for section, members in SECTIONS.items():
         if isinstance(member, typer.Typer):
             app.add_typer(member, name=NAMES[member], rich_help_panel=section)
         else:
-            app.command(rich_help_panel=section)(member)
+            app.command(name=member.__name__.rstrip("_"), rich_help_panel=section)(member)
 
 
 def _print_version(wanted: bool) -> None:

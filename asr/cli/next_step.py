@@ -79,6 +79,18 @@ def after_pretraining(config: Path, run: Path) -> None:
     show_next("train", _short(config), "--from", run)
 
 
+def after_curve(run: Path, config: Config) -> None:
+    """Show how to choose what to transcribe next, with the model of all data, among the recordings of a corpus."""
+    folder = _folder_of(Path(config.data.train[0]))
+    if folder is not None:
+        show_next("next", run, folder, "-o", "to-transcribe")
+
+
+def after_choosing(folder: Path) -> None:
+    """Show how to make training data of the ELAN files in `folder`, once they are transcribed."""
+    _prepare_corrected(folder)
+
+
 def after_tuning(model: Path, validation: Path) -> None:
     """Show how to use the tuned model."""
     _use("transcribe", model, validation, model.with_name(f"{model.stem.removeprefix('model.')}.test.hyp.jsonl"))
@@ -94,7 +106,7 @@ def after_transcribing(
             show_next("score", inputs[0], manifest, *config)
     elif set(formats) & set(_ANNOTATED.values()):
         folder = Path() if output is None else output if output.is_dir() else output.parent
-        show_next("prepare", folder, "-o", "data/corrected", "--tier", _TIER, after="correct the files, then ")
+        _prepare_corrected(folder)
     elif not formats and len(inputs) <= _SHOWN and "-" not in inputs:
         show_next("transcribe", _short(model), *inputs, "-f", _format_of(map(Path, inputs)), "-o", "transcripts")
 
@@ -118,13 +130,24 @@ def _use(command: str, model: Path, validation: Path, hypotheses: Path) -> None:
     if test.is_file() and test != validation:
         show_next(command, model, test, "-o", hypotheses)
         return
-    try:
-        recordings = [utterance.audio for utterance in read_manifest(validation)]
-        folder = os.path.relpath(os.path.commonpath([path.parent.absolute() for path in recordings]))
-    except (AsrError, ValueError):  # no recording, or recordings on several drives
+    folder = _folder_of(validation)
+    if folder is None:
         return
-    formats = ["-f", _format_of(recordings)] if command == "transcribe" else []
-    show_next(command, model, folder, *formats, "-o", "transcripts")
+    formats = ["-f", _format_of(utterance.audio for utterance in read_manifest(validation))]
+    show_next(command, model, folder, *(formats if command == "transcribe" else []), "-o", "transcripts")
+
+
+def _folder_of(manifest: Path) -> str | None:
+    """Return the folder that holds all recordings of a manifest, or None if there is no such folder."""
+    try:
+        recordings = [utterance.audio for utterance in read_manifest(manifest)]
+        return os.path.relpath(os.path.commonpath([path.parent.absolute() for path in recordings]))
+    except (AsrError, ValueError):  # no recording, or recordings on several drives
+        return None
+
+
+def _prepare_corrected(folder: Path) -> None:
+    show_next("prepare", folder, "-o", "data/corrected", "--tier", _TIER, after="correct the files, then ")
 
 
 def _format_of(places: Iterable[Path]) -> str:

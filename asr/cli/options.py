@@ -36,6 +36,18 @@ def config_file(path: Path | None) -> Path | None:
     )
 
 
+def parse_time(option: str, time: str) -> float:
+    """Convert the value of an option, a time such as 90s, 20m or 2h, to seconds. Raises AsrError for another value."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    try:
+        seconds = float(time[:-1]) * units[time[-1:]]
+    except (KeyError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise AsrError(f"{option} {time}: must be a positive number with a unit: 90s, 20m or 2h")
+    return seconds
+
+
 Cache = Annotated[
     Path | None,
     typer.Option(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from asr.cli.log import show_log, tell
-from asr.cli.options import Cache, Device, Set, config_file, model_file
+from asr.cli.options import Cache, Device, Set, config_file, model_file, parse_time
 from asr.errors import AsrError
 
 
@@ -106,7 +106,7 @@ def train(
     if seed is not None:
         overrides.append(f"training.seed={seed}")
     if budget is not None:
-        overrides.append(f"training.budget_minutes={_minutes(budget)}")
+        overrides.append(f"training.budget_minutes={parse_time('--budget', budget) / 60}")
     with _one_job(device):
         settings = Config.load(config, overrides)
         from asr.cli.next_step import after_training
@@ -235,15 +235,3 @@ def _shorten_busy_waiting() -> None:
     loaded; other OpenMP libraries ignore it.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-
-
-def _minutes(time: str) -> float:
-    """Convert a time such as 90s, 20m or 2h to minutes."""
-    units = {"s": 1 / 60, "m": 1.0, "h": 60.0}
-    try:
-        minutes = float(time[:-1]) * units[time[-1:]]
-    except (KeyError, ValueError):
-        minutes = 0.0
-    if not 0 < minutes < float("inf"):
-        raise AsrError(f"--budget {time}: must be a positive number with a unit: 90s, 20m or 2h")
-    return minutes

@@ -14,6 +14,8 @@ from asr.training.loop import MODEL_FILE
 from asr.training.train import train
 from asr.utterance import Utterance
 
+_TRAINED_ON = "trained-on.sha256"  # digest of the configuration and the data that a model was trained with
+
 
 def deal(utterances: Sequence[Utterance], folds: int) -> list[list[int]]:
     """Return the indices of the utterances of each fold; the hash of its id decides the fold of an utterance.
@@ -33,11 +35,19 @@ def train_once(config: Config, folder: Path, state: str) -> None:
 
     A repeated call resumes a training that was interrupted. Raises the errors of `train`.
     """
-    key = hashlib.sha256(repr((config, state)).encode()).hexdigest().encode()
-    model, trained_on = folder / MODEL_FILE, folder / "trained-on.sha256"
-    if not (model.exists() and trained_on.exists() and trained_on.read_bytes() == key):
+    if not is_trained(config, folder, state):
         train(config, folder, overwrite=True)
-        write_whole(trained_on, key)
+        write_whole(folder / _TRAINED_ON, _key(config, state))
+
+
+def is_trained(config: Config, folder: Path, state: str) -> bool:
+    """Return True if `train_once` has trained the model in `folder` with `config` on data in the same `state`."""
+    trained_on = folder / _TRAINED_ON
+    return (folder / MODEL_FILE).exists() and trained_on.exists() and trained_on.read_bytes() == _key(config, state)
+
+
+def _key(config: Config, state: str) -> bytes:
+    return hashlib.sha256(repr((config, state)).encode()).hexdigest().encode()
 
 
 def cross_validate(

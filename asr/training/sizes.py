@@ -17,7 +17,7 @@ HOURS = (0.0, 0.1, 0.5, 1.0, 3.0, 20.0, 60.0)  # hours of training data from whi
 _BATCHES = 200  # fewest batches in an epoch, if _MIN_UTTERANCES allows
 _MIN_UTTERANCES, _MAX_UTTERANCES = 4, 64  # utterances in a batch
 _STEPS = 8000  # steps of a run
-_MIN_EPOCHS, _MAX_EPOCHS = 30, 100
+_MIN_EPOCHS, MAX_EPOCHS = 30, 100
 _PATIENCE, _MIN_PATIENCE = 0.4, 20  # share of the epochs, and epochs: a falling learning rate still helps after long
 _FRAMES = 3  # encoder frames per unit, on average: fewer cost accuracy, more cost time (docs/accuracy.md)
 
@@ -56,7 +56,7 @@ def sized(config: Config, data: Corpora, say: Callable[[str], None]) -> Config:
     layers, hidden = sizes_for(hours)[-1]
     given = config.training.model_dump(include=config.training.model_fields_set)
     utterances = given.get("batch_utterances", min(_MAX_UTTERANCES, max(_MIN_UTTERANCES, number // _BATCHES)))
-    epochs = min(_MAX_EPOCHS, max(_MIN_EPOCHS, math.ceil(_STEPS * utterances / epoch_lines(config, data))))
+    epochs = min(MAX_EPOCHS, max(_MIN_EPOCHS, math.ceil(_STEPS * utterances / epoch_lines(config, data))))
     chosen = {
         "model": {"layers": layers, "hidden": hidden},
         "training": {
