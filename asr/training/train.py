@@ -122,6 +122,9 @@ def _planned_task(config: Config, out: Path, *, strict: bool, replan: bool) -> S
     config = sized(config, data, say)
     task = make_task(config, data, process.device)
     say(describe(task.model, task.data))
+    if task.augment.surroundings is not None:
+        for line in task.augment.surroundings.facts():
+            say(line)
     if is_keyed(config):
         say(describe_corpora(config, task.data))
     say(f"a model that ignores the audio would reach a loss of {task.baseline_loss:.3f} nats per {task.target}")
