@@ -18,7 +18,8 @@ _TAPS = 129  # of the filter of a telephone
 _WIDE = 16000  # Hz at which voice messages and MP3 are coded here
 _OPUS_BITS = 8_000, 24_000  # bits per second
 _MP3_LEVELS = 0.3, 0.99  # of libsndfile, for a variable bit rate; about 49 and 22 kbit/s
-_EDGE = 2000.0, 6000.0  # Hz, the highest frequency of a narrow band
+_EDGE = 2000.0, 6000.0  # Hz, the highest frequency of a narrow band; at most
+_EDGE_SHARE = 0.25, 0.45  # of the sample rate
 _GAIN_DB = 6.0, 20.0  # dB by which a clipped recording exceeds full scale
 _QUIET_DB = 36.0, 60.0  # dB by which the peak of a quiet recording is below full scale
 
@@ -71,9 +72,9 @@ def mp3(samples: np.ndarray, sample_rate: int, strength: float) -> np.ndarray:
 
 
 def narrow(samples: np.ndarray, sample_rate: int, strength: float) -> np.ndarray:
-    """Cut the frequencies above 2 to 6 kHz, as a recording of a lower sample rate does."""
-    rate = round(2 * (_EDGE[1] + strength * (_EDGE[0] - _EDGE[1])))
-    return _at_rate(samples, sample_rate, rate, lambda few: few) if rate < sample_rate else samples
+    """Cut high frequencies, as a recording of a lower sample rate does: above 2 to 6 kHz, at 16 kHz and more."""
+    low, high = (min(edge, share * sample_rate) for edge, share in zip(_EDGE, _EDGE_SHARE, strict=True))
+    return _at_rate(samples, sample_rate, round(2 * (high + strength * (low - high))), lambda few: few)
 
 
 def clipping(samples: np.ndarray, sample_rate: int, strength: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from asr.decoders import open_recording
 from asr.errors import AudioError, ConfigError
 from asr.wording import counted
 
+T = TypeVar("T")
 _PART = 20.0  # seconds that are read in one piece of a recording too long to be read whole
 _LEAST = 10.0  # seconds of a recording that are worth reading
 _NAMED = 3  # files that are named one by one before the rest are counted
@@ -44,9 +46,9 @@ def find_recordings(folder: str | Path, setting: str) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def evenly(paths: Sequence[Path], most: int) -> list[Path]:
-    """Return at most `most` of the paths, evenly spaced."""
-    return [paths[index * len(paths) // most] for index in range(most)] if len(paths) > most else list(paths)
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """Return at most `most` of the items, evenly spaced."""
+    return [items[index * len(items) // most] for index in range(most)] if len(items) > most else list(items)
 
 
 def read_sounds(folder: str | Path, sample_rate: int, *, setting: str, seconds: float) -> Sounds:

@@ -18,6 +18,7 @@ from asr.cli import (
     language,
     models,
     reports,
+    robustness,
     scoring,
     serving,
     training,
@@ -46,6 +47,7 @@ SECTIONS = {
 NAMES: dict[typer.Typer, str] = {language.lm: "lm", reports.reports: "report"}  # names of command groups
 
 reports.reports.command()(gradients.gradients)
+reports.reports.command()(robustness.robustness)
 app = Commands(
     cls=SectionedGroup,
     help="Train your own speech recogniser, and use it.\n\n`asr COMMAND -h` explains a command.",
