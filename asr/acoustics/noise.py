@@ -1,6 +1,7 @@
 """Noise: parts of the recordings of a folder, and sound mixed with speech at a stated signal-to-noise ratio."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,14 @@ class Noise:
     def __init__(self, sounds: Sounds) -> None:
         self.facts = sounds.facts
         self._recordings = sounds.recordings
-        self._powers = [power(np.concatenate(parts) / np.float32(32768)) for parts in sounds.recordings]
+        self._powers = [_power_of(parts) for parts in sounds.recordings]
 
     def part(self, length: int, which: float, where: float) -> tuple[np.ndarray, float]:
         """Return `length` samples `(N,)` of a recording, and the power that they are mixed by.
 
         `which` in [0, 1) chooses the recording, all with equal probability; `where` in [0, 1) chooses where it begins.
-        A recording that is shorter is repeated. The power is the mean square of the samples, or -20 dB of that of the
-        recording if this is more: a pause in the noise stays a pause.
+        A part that is shorter than `length` is repeated. The power is the mean square of the samples, or -20 dB of that
+        of the recording if this is more: a pause in the noise stays a pause.
         """
         number = int(which * len(self._recordings))
         parts = self._recordings[number]
@@ -52,6 +53,12 @@ class Noise:
 def read_noise(folder: str | Path, sample_rate: int, *, setting: str) -> Noise:
     """Read the noise of a folder, at most an hour of it. Raises the errors of `read_sounds`."""
     return Noise(read_sounds(folder, sample_rate, setting=setting, seconds=SECONDS))
+
+
+def _power_of(parts: Sequence[np.ndarray]) -> float:
+    """Return the mean square of parts, int16, as that of samples in [-1, 1]."""
+    energy = sum(power(part / np.float32(32768)) * len(part) for part in parts)
+    return energy / sum(map(len, parts))
 
 
 def power(samples: np.ndarray) -> float:

@@ -1,5 +1,6 @@
 """The recordings of a folder, read once, in bounded memory: noise to mix, or responses of rooms."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from asr.errors import AudioError, ConfigError
 from asr.wording import counted
 
 T = TypeVar("T")
-_PART = 20.0  # seconds that are read in one piece of a recording too long to be read whole
+_PART = 20.0  # seconds of a part, at most: a recording is never in memory as a whole at its own rate
 _LEAST = 10.0  # seconds of a recording that are worth reading
 _NAMED = 3  # files that are named one by one before the rest are counted
 
@@ -52,11 +53,11 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
 
 
 def read_sounds(folder: str | Path, sample_rate: int, *, setting: str, seconds: float) -> Sounds:
-    """Read at most `seconds` of the recordings of a folder, at `sample_rate` Hz.
+    """Read at most `seconds` of the recordings of a folder, at `sample_rate` Hz, in parts of at most 20 s.
 
     If the recordings are longer together, all of them get an equal limit, so that a long one does not displace the
-    others. Of a recording above the limit, parts of 20 s are read, evenly spaced. If the limit would be under 10 s,
-    fewer recordings are read, also evenly spaced.
+    others. The parts of a recording above the limit are evenly spaced. If the limit would be under 10 s, fewer
+    recordings are read, also evenly spaced.
 
     Raises ConfigError, which begins with the `setting` that names the folder, for a folder without recordings, for a
     recording that cannot be read, and for one that is silent.
@@ -102,13 +103,17 @@ def _limit(lengths: Sequence[float], seconds: float) -> float:
 
 
 def _parts(path: Path, length: float, limit: float, sample_rate: int) -> Iterator[np.ndarray]:
-    """Yield a recording, or evenly spaced parts of it that have `limit` seconds together."""
+    """Yield the parts of a recording of `length` seconds: all of it, or evenly spaced parts of `limit` seconds."""
+    used = min(length, limit)
+    count = math.ceil(used / _PART)
     with open_recording(path) as recording:
-        if length <= limit:
-            yield to_int16(load_audio(recording, sample_rate, channel="mix"))
-            return
-        count = max(1, round(limit / _PART))
         for number in range(count):
-            start, duration = number * length / count, min(limit / count, length / count)
-            part = load_audio(recording, sample_rate, offset=start, duration=duration, channel="mix", allow_short=True)
+            part = load_audio(
+                recording,
+                sample_rate,
+                offset=number * length / count,
+                duration=used / count,
+                channel="mix",
+                allow_short=True,
+            )
             yield to_int16(part)

@@ -12,10 +12,11 @@ import torch
 
 from asr.acoustics.noise import read_noise
 from asr.acoustics.rooms import open_rooms
+from asr.acoustics.sounds import find_recordings
 from asr.acoustics.surroundings import Surroundings
 from asr.batching import Joined
 from asr.classifier import Classifier
-from asr.config import Config
+from asr.config import SIMULATED, Config
 from asr.corpus.corpus import Corpus
 from asr.errors import ConfigError
 from asr.lengths import hop_samples
@@ -61,6 +62,15 @@ def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
         surroundings=surroundings,
         **settings,
     )
+
+
+def require_surroundings(config: Config) -> None:
+    """Raise ConfigError, before the data is read, if a folder of noise or rooms holds no recording."""
+    augment = config.augment
+    if augment.share and augment.noise is not None:
+        find_recordings(augment.noise, "augment.noise")
+    if augment.share and augment.rooms not in (None, SIMULATED):
+        find_recordings(augment.rooms, "augment.rooms")
 
 
 def build_surroundings(config: Config) -> Surroundings | None:

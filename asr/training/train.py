@@ -12,7 +12,7 @@ from asr.files import write_whole
 from asr.model import SpeechModel
 from asr.training.agreement import agree, ending_together, in_turn, is_visible, share
 from asr.training.budget import forecast, within_budget
-from asr.training.build import data_summary, describe, describe_corpora, is_keyed, program
+from asr.training.build import data_summary, describe, describe_corpora, is_keyed, program, require_surroundings
 from asr.training.classification import ClassificationTask
 from asr.training.data import Corpora, open_corpora, open_data
 from asr.training.folder import CONFIG_FILE, claimed, extended, flatten, is_finished, refuse_finished, settle
@@ -114,6 +114,7 @@ def _planned_task(config: Config, out: Path, *, strict: bool, replan: bool) -> S
     keep_memory()
     process = processes()
     set_seed(config.training.seed)
+    require_surroundings(config)
     open_its_data, make_task = _TASKS[config.task]
     data = in_turn(lambda: open_its_data(config, say, strict=strict))  # the others find the data checked and packed
     if config.training.budget_minutes is not None:
