@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,11 @@ def test_a_long_recording_takes_bounded_memory_and_all_of_its_parts(tmp_path: Pa
     rising = np.linspace(0.01, 0.9, 600 * RATE)
     write(tmp_path / "long.wav", rising)
     write(tmp_path / "short.wav", random_sound(5))
+    tracemalloc.start()
     sounds = read_sounds(tmp_path, RATE, setting="x", seconds=100)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 6e6  # bytes; the whole recording has 19 MB in float32
     long, short = sounds.recordings
     assert sum(map(len, long)) == 95 * RATE and [len(part) for part in short] == [5 * RATE]
     levels = [float(part.mean()) / 32768 for part in long]

@@ -1,5 +1,6 @@
 """Rooms, noise and channels in training: shares, ratios, seeds, exact resume, the fingerprint of a run, messages."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from asr.acoustics.noise import read_noise
 from asr.acoustics.rooms import simulate_rooms
 from asr.acoustics.surroundings import NUM_DRAWS, Surroundings
 from asr.config import Config
+from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, TrainingError
 from asr.training.augment import Augment, surround
 from asr.training.build import build_augment
@@ -214,6 +216,21 @@ def test_an_interrupted_run_ends_with_equal_bytes_and_other_noise_is_another_run
     train(config, out)
     assert "resuming from the checkpoint" in capsys.readouterr().err
     assert (out / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+
+
+def test_streamed_and_packed_data_give_equal_models(tones: Path, noise: Path, tmp_path: Path) -> None:
+    for name in ("train.jsonl", "validation.jsonl"):  # streamed data needs durations
+        utterances = read_manifest(tones / name)
+        timed = [replace(one, duration=soundfile.info(one.audio).duration) for one in utterances]
+        write_manifest(tmp_path / name, timed)
+    models = []
+    for stream in (False, True):
+        config = surrounded(tmp_path, noise, epoch_utterances=40)
+        config = with_augment(config, join=0)  # pauses are known of packed data only
+        data = config.data.model_copy(update={"stream": stream})
+        models.append(train(config.model_copy(update={"data": data}), tmp_path / str(stream)))
+    one, other = (model.acoustic_model.state_dict() for model in models)
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_folder_without_recordings_ends_the_command_with_one_line(tones: Path, tmp_path: Path) -> None:
