@@ -25,10 +25,14 @@ _PATHS = (
     ("text", "units_file"),
     ("training", "start_from"),
 )
+_FOLDERS = (("augment", "noise"), ("augment", "rooms"))
 _ADDED = {
     "data": ("train_on_empty", "stream", "weights", "temperature"),
+    "augment": ("noise", "rooms", "channels", "share"),
     "training": ("kernels", "parts", "epoch_utterances"),
 }  # settings younger than the first checkpoints: see `Config.fingerprint`
+SIMULATED = "simulated"  # the value of augment.rooms in place of a folder
+Channel = Literal["telephone", "gsm", "opus", "mp3", "narrow", "clipping", "quiet"]
 
 
 def _one_or_many(value: Any) -> Any:
@@ -287,9 +291,32 @@ class AugmentConfig(_Section):
         description="share of utterances that are joined with others, or else keep the pauses around them (default: "
         "chosen so that pauses add at most 8 % of audio; 0 for classifiers)",
     )
+    noise: str | None = Field(
+        default=None,
+        min_length=1,
+        description="folder of recordings of noise, music or voices, which are mixed with utterances (default: none)",
+    )
     noise_snr_db: tuple[float, float] | None = Field(
         default=None,
-        description="add white noise; lowest and highest signal-to-noise ratio in dB, such as [10, 40] (default: none)",
+        description="lowest and highest signal-to-noise ratio in dB, such as [10, 40], of augment.noise, or of white "
+        "noise in all utterances if that is not set (default: [5, 25] with augment.noise, else none)",
+    )
+    rooms: str | None = Field(
+        default=None,
+        min_length=1,
+        description="folder of impulse responses of rooms, or `simulated` for simulated rooms (default: none)",
+    )
+    channels: tuple[Channel, ...] = Field(
+        default=(),
+        description="what recordings pass through, one of these for an utterance: telephone, gsm (mobile telephone), "
+        "opus (voice messages), mp3, narrow (low sample rate), clipping, quiet (default: none)",
+    )
+    share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="share of utterances that augment.noise changes; likewise rooms and channels, each drawn by itself "
+        "(default: 0.5)",
     )
     frequency_warp: float = Field(
         default=0.0,
@@ -329,6 +356,11 @@ class AugmentConfig(_Section):
     time_mask_ms: float = Field(
         default=100.0, gt=0, le=10000, description="largest length of a time mask in milliseconds (default: 100)"
     )
+
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return _one_or_many(value)
 
     @field_validator("noise_snr_db")
     @classmethod
@@ -469,6 +501,7 @@ class Config(_Section):
                 f"{path}: must contain sections such as `data:` and `model:`, found {type(tree).__name__}"
             )
         locate(tree, _PATHS, path)
+        locate(tree, _FOLDERS, path, folders=True, words=(SIMULATED,))
         set_by = {}
         for override in overrides:
             set_by[apply(tree, override)] = f"--set {override}"
@@ -489,6 +522,7 @@ class Config(_Section):
         tree = self.model_dump(mode="json")
         for section, names in _ADDED.items():
             for name in names:
-                if tree[section][name] == type(getattr(self, section)).model_fields[name].default:
+                default = type(getattr(self, section)).model_fields[name].default
+                if tree[section][name] == (list(default) if isinstance(default, tuple) else default):
                     del tree[section][name]
         return to_yaml(tree)

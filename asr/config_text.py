@@ -82,27 +82,34 @@ def to_yaml(tree: dict[str, Any]) -> str:
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
 
-def locate(tree: dict[str, Any], settings: Sequence[tuple[str, str]], config: Path) -> None:
+def locate(
+    tree: dict[str, Any],
+    settings: Sequence[tuple[str, str]],
+    config: Path,
+    *,
+    folders: bool = False,
+    words: Sequence[str] = (),
+) -> None:
     """Lead the relative paths of some settings, as (section, name), to the files beside the configuration `config`.
 
-    A folder of shards counts as a file. A path that leads to no file there stays relative to the current folder. Raises
-    ConfigError for a path that leads to a file in either folder, and not to the same file, unless it begins with `./`,
-    the folder of the configuration.
+    A folder of shards counts as a file; with `folders`, any folder does. A path that leads to no file there stays
+    relative to the current folder. A value in `words` is no path. Raises ConfigError for a path that leads to a file in
+    either folder, and not to the same file, unless it begins with `./`, the folder of the configuration.
     """
     for section, name in settings:
         values = tree.get(section)
         if isinstance(values, dict) and isinstance(values.get(name), list):
-            values[name] = [_located(value, f"{section}.{name}", config) for value in values[name]]
-        elif isinstance(values, dict) and name in values:
-            values[name] = _located(values[name], f"{section}.{name}", config)
+            values[name] = [_located(value, f"{section}.{name}", config, folders) for value in values[name]]
+        elif isinstance(values, dict) and name in values and values[name] not in words:
+            values[name] = _located(values[name], f"{section}.{name}", config, folders)
 
 
-def _located(value: Any, setting: str, config: Path) -> Any:
+def _located(value: Any, setting: str, config: Path, folders: bool) -> Any:
     if not isinstance(value, str):  # a fault that `explain` names
         return value
     try:
         beside, here = config.parent / value, Path(value)
-        if not (beside.is_file() or (beside / SHARDS).is_file()):
+        if not (beside.is_file() or (beside / SHARDS).is_file() or (folders and beside.is_dir())):
             return value
         if not value.startswith("./") and here.exists() and not here.samefile(beside):
             raise ConfigError(

@@ -67,7 +67,8 @@ def test_patience_grows_with_the_epochs() -> None:
 def regularized(**sections: Any) -> dict[str, Any]:
     """Return dropout and augmentation chosen for an hour of data, without what stays at its default."""
     config, _ = choose(1000, 1.0, **sections)
-    augment = config.augment.model_dump(exclude={"noise_snr_db", "join", "time_mask_ms"})
+    recorded = {"noise", "noise_snr_db", "rooms", "channels", "share"}
+    augment = config.augment.model_dump(exclude={"join", "time_mask_ms", *recorded})
     return {"dropout": config.model.dropout, **augment}
 
 

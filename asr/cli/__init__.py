@@ -19,6 +19,7 @@ from asr.cli import (
     learning,
     models,
     reports,
+    robustness,
     scoring,
     serving,
     training,
@@ -55,6 +56,7 @@ SECTIONS = {
 NAMES: dict[typer.Typer, str] = {language.lm: "lm", reports.reports: "report"}  # names of command groups
 
 reports.reports.command()(gradients.gradients)
+reports.reports.command()(robustness.robustness)
 app = Commands(
     cls=SectionedGroup,
     help="Train your own speech recogniser, and use it.\n\n`asr COMMAND -h` explains a command.",

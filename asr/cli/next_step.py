@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import get_args
 
 from asr.cli.log import tell
-from asr.config import Config
+from asr.config import Channel, Config
 from asr.corpus.manifest import SUFFIXES, read_manifest
 from asr.errors import AsrError
 
@@ -122,6 +123,19 @@ def after_scoring(reference: Path, hypothesis: Path, options: Sequence[str], *, 
         show_next("tune", run.parent, validation, "--lm-text", training)
     elif not analysed and "-" not in (str(reference), str(hypothesis)):
         show_next("score", reference, hypothesis, *options, "--errors")
+
+
+def after_robustness(model: Path, worse: Sequence[str]) -> None:
+    """Show how to train a model that bears the conditions under which this one has clearly more errors."""
+    config = model.parent / CONFIG
+    steps = "+".join(worse).split("+")
+    settings = ["augment.noise_snr_db=[5,25]"] if any(step.startswith("noise-") for step in steps) else []
+    settings += ["augment.rooms=simulated"] if "room" in steps else []
+    if channels := [step for step in dict.fromkeys(steps) if step in get_args(Channel)]:
+        settings.append(f"augment.channels=[{','.join(channels)}]")
+    if config.is_file() and settings:
+        options = chain.from_iterable(("--set", setting) for setting in settings)
+        show_next("train", config, *options, "--out", f"{model.parent}-robust")
 
 
 def _use(command: str, model: Path, validation: Path, hypotheses: Path) -> None:

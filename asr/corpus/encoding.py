@@ -27,7 +27,29 @@ def require_encodable(format: str, sample_rate: int) -> None:
 
 def encode(samples: np.ndarray, sample_rate: int, format: str) -> bytes:
     """Return int16 samples `(N,)` as the bytes of a file of one channel: `flac` or `opus`, which is lossy."""
-    return _opus(samples, sample_rate) if format == "opus" else _flac(samples, sample_rate)
+    if format == "opus":
+        return encode_opus(samples, sample_rate, min(_OPUS_BITS, _OPUS_BITS_PER_SAMPLE * sample_rate))
+    return _flac(samples, sample_rate)
+
+
+def encode_opus(samples: np.ndarray, sample_rate: int, bits_per_second: int, *, effort: int | None = None) -> bytes:
+    """Return int16 samples `(N,)` at one of `OPUS_RATES` as an Ogg file of Opus.
+
+    `effort` is what the encoder spends on quality, from 0, the fastest, to 10 (default: the encoder's own choice).
+    """
+    import av  # soundfile writes a random number into each file
+
+    options = {"flags": "+bitexact"} | ({} if effort is None else {"compression_level": str(effort)})
+    file = io.BytesIO()
+    with av.open(file, "w", format="ogg", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("libopus", rate=sample_rate, options=options)
+        stream.bit_rate = bits_per_second
+        stream.codec_context.layout, stream.codec_context.format = "mono", "s16"
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = sample_rate, 0, Fraction(1, sample_rate)
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    return file.getvalue()
 
 
 def is_altered(content: bytes, samples: np.ndarray, sample_rate: int) -> bool:
@@ -46,19 +68,4 @@ def is_altered(content: bytes, samples: np.ndarray, sample_rate: int) -> bool:
 def _flac(samples: np.ndarray, sample_rate: int) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, sample_rate, format="FLAC", subtype="PCM_16")
-    return file.getvalue()
-
-
-def _opus(samples: np.ndarray, sample_rate: int) -> bytes:
-    import av  # soundfile writes a random number into each file
-
-    file = io.BytesIO()
-    with av.open(file, "w", format="ogg", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libopus", rate=sample_rate, options={"flags": "+bitexact"})
-        stream.bit_rate = min(_OPUS_BITS, _OPUS_BITS_PER_SAMPLE * sample_rate)
-        stream.codec_context.layout, stream.codec_context.format = "mono", "s16"
-        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = sample_rate, 0, Fraction(1, sample_rate)
-        for packet in (*stream.encode(frame), *stream.encode(None)):
-            container.mux(packet)
     return file.getvalue()

@@ -1,13 +1,35 @@
 """Augmentations: changes to each training utterance, drawn anew in every epoch, computed in batches on the device.
 
+Rooms, recorded noise and channels are computed on the CPU, each utterance by itself.
+
 All random numbers come from torch's default generator on the CPU, so that a seed gives equal results on all devices.
 """
+
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from asr.acoustics.surroundings import NUM_DRAWS, Surroundings
 from asr.features import frame_mask
+
+_THREADS = min(4, os.cpu_count() or 1)  # that compute surroundings; codecs and Fourier transforms release Python's lock
+
+
+def surround(audio: Tensor, lengths: Tensor, surroundings: Surroundings) -> Tensor:
+    """Put each utterance into drawn surroundings.
+
+    Shapes: audio `(B, N)`, lengths `(B,)` -> `(B, N)`; padding stays 0.
+    """
+    draws = torch.rand(len(audio), NUM_DRAWS, dtype=torch.float64).numpy()
+    rows = [row[:length] for row, length in zip(audio.cpu().numpy(), lengths.tolist(), strict=True)]
+    changed = torch.zeros(audio.shape)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for row, samples in zip(changed, pool.map(surroundings, rows, draws), strict=True):
+            row[: len(samples)] = torch.from_numpy(samples)
+    return changed.to(audio.device)
 
 
 def add_noise(audio: Tensor, lengths: Tensor, snr_db: tuple[float, float]) -> Tensor:
@@ -107,6 +129,7 @@ class Augment(nn.Module):
         *,
         hop_seconds: float,
         bin_frequencies: Tensor | None,
+        surroundings: Surroundings | None = None,
         noise_snr_db: tuple[float, float] | None = None,
         frequency_warp: float = 0.0,
         tempo: float = 0.0,
@@ -115,8 +138,10 @@ class Augment(nn.Module):
         time_masks_per_second: float = 0.0,
         time_mask_ms: float = 100.0,
     ) -> None:
+        """`noise_snr_db` is that of white noise."""
         super().__init__()
         self.bin_frequencies = bin_frequencies
+        self.surroundings = surroundings
         self.noise_snr_db = noise_snr_db
         self.frequency_warp = frequency_warp
         self.tempo = tempo
@@ -127,6 +152,8 @@ class Augment(nn.Module):
 
     def audio(self, audio: Tensor, lengths: Tensor) -> Tensor:
         """Augment waveforms `(B, N)`, lengths `(B,)`: return waveforms `(B, N)`."""
+        if self.surroundings is not None:
+            audio = surround(audio, lengths, self.surroundings)
         return audio if self.noise_snr_db is None else add_noise(audio, lengths, self.noise_snr_db)
 
     def features(self, features: Tensor, lengths: Tensor, minimum_lengths: Tensor) -> tuple[Tensor, Tensor]:

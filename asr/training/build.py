@@ -11,9 +11,13 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
+from asr.acoustics.noise import read_noise
+from asr.acoustics.rooms import open_rooms
+from asr.acoustics.sounds import find_recordings
+from asr.acoustics.surroundings import Surroundings
 from asr.batching import Joined
 from asr.classifier import Classifier
-from asr.config import Config
+from asr.config import SIMULATED, Config
 from asr.corpus.corpus import Corpus
 from asr.errors import ConfigError
 from asr.lengths import hop_samples
@@ -31,6 +35,7 @@ from asr.training.recordings import Recordings
 from asr.version import __version__
 from asr.wording import counted
 
+_SNR_DB = 5.0, 25.0  # signal-to-noise ratios of recorded noise, if a configuration leaves them open
 _STREAMED_EPOCH = 500_000  # utterances in an epoch of streamed data, at most: an epoch is planned at once
 _MODELS: dict[str, type[SpeechModel[Any]]] = {model.task: model for model in (Recognizer, Classifier, Pretrained)}
 _FREE = {"decoder", "ctc_weight", "dropout", "dropout_mask"}  # settings that do not change the encoder's parameters
@@ -51,10 +56,42 @@ def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
         raise ConfigError(
             "training.consistency: is for recognisers with model.decoder=ctc, because it compares frames; set it to 0"
         )
+    surroundings = build_surroundings(config)
+    settings = config.augment.model_dump(exclude={"join", "noise", "rooms", "channels", "share"})
+    if config.augment.noise is not None:
+        settings["noise_snr_db"] = None  # the ratio of recorded noise
     return Augment(
         hop_seconds=features.hop / features.sample_rate,
         bin_frequencies=frequencies,
-        **config.augment.model_dump(exclude={"join"}),
+        surroundings=surroundings,
+        **settings,
+    )
+
+
+def require_surroundings(config: Config) -> None:
+    """Raise ConfigError, before the data is read, if a folder of noise or rooms holds no recording."""
+    augment = config.augment
+    if augment.share and augment.noise is not None:
+        find_recordings(augment.noise, "augment.noise")
+    if augment.share and augment.rooms not in (None, SIMULATED):
+        find_recordings(augment.rooms, "augment.rooms")
+
+
+def build_surroundings(config: Config) -> Surroundings | None:
+    """Read the noise and the rooms of a configuration; return None if it sets neither these nor channels.
+
+    Raises ConfigError for a folder without recordings, and for a recording that cannot be used.
+    """
+    augment, rate = config.augment, config.features.sample_rate
+    if not augment.share or (augment.noise is None and augment.rooms is None and not augment.channels):
+        return None
+    return Surroundings(
+        sample_rate=rate,
+        share=augment.share,
+        noise=None if augment.noise is None else read_noise(augment.noise, rate, setting="augment.noise"),
+        snr_db=augment.noise_snr_db or _SNR_DB,
+        rooms=None if augment.rooms is None else open_rooms(augment.rooms, rate, setting="augment.rooms"),
+        channels=augment.channels,
     )
 
 

@@ -197,7 +197,7 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         return ", ".join(utterance.id for utterance in utterances[:5]) + f", … ({path.with_suffix('.jsonl')})"
 
     def fingerprint(self, config: Config | None = None) -> str:
-        """Return a digest of configuration (default: that of the task), first weights, audio and texts."""
+        """Return a digest of configuration (default: that of the task), first weights, audio, texts and noise."""
         digest = hashlib.sha256((config or self.config).fingerprint().encode())
         if self.config.training.start_from is not None:
             digest.update(Path(self.config.training.start_from).read_bytes())
@@ -205,6 +205,8 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
             digest.update(corpus.state())
         if self.config.augment.join:
             digest.update(self.recordings.state())
+        if self.augment.surroundings is not None:
+            digest.update(self.augment.surroundings.state())
         return digest.hexdigest()
 
 

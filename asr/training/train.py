@@ -12,7 +12,15 @@ from asr.files import write_whole
 from asr.model import SpeechModel
 from asr.training.agreement import agree, ending_together, in_turn, is_visible, share
 from asr.training.budget import forecast, within_budget
-from asr.training.build import data_summary, describe, describe_corpora, is_keyed, program, with_its_settings
+from asr.training.build import (
+    data_summary,
+    describe,
+    describe_corpora,
+    is_keyed,
+    program,
+    require_surroundings,
+    with_its_settings,
+)
 from asr.training.classification import ClassificationTask
 from asr.training.data import Corpora, open_corpora, open_data
 from asr.training.folder import CONFIG_FILE, claimed, extended, flatten, is_finished, refuse_finished, settle
@@ -116,6 +124,7 @@ def _planned_task(config: Config, out: Path, *, strict: bool, replan: bool) -> S
     keep_memory()
     process = processes()
     set_seed(config.training.seed)
+    require_surroundings(config)
     open_its_data, make_task = _TASKS[config.task]
     config = with_its_settings(config, say)
     data = in_turn(lambda: open_its_data(config, say, strict=strict))  # the others find the data checked and packed
@@ -125,6 +134,9 @@ def _planned_task(config: Config, out: Path, *, strict: bool, replan: bool) -> S
     config = sized(config, data, say)
     task = make_task(config, data, process.device)
     say(describe(task.model, task.data))
+    if task.augment.surroundings is not None:
+        for line in task.augment.surroundings.facts():
+            say(line)
     if is_keyed(config):
         say(describe_corpora(config, task.data))
     say(f"a model that ignores the audio would reach a loss of {task.baseline_loss:.3f} nats per {task.target}")
