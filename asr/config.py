@@ -18,7 +18,7 @@ from asr.files import read_text
 from asr.text import Normalizer, UnitKind, is_punctuation
 
 _LARGEST_FILE = 1_000_000  # bytes
-_PATHS = (
+PATHS = (  # settings that name files of a machine
     ("data", "train"),
     ("data", "validation"),
     ("data", "exclude"),
@@ -468,7 +468,7 @@ class Config(_Section):
             raise ConfigError(
                 f"{path}: must contain sections such as `data:` and `model:`, found {type(tree).__name__}"
             )
-        locate(tree, _PATHS, path)
+        locate(tree, PATHS, path)
         set_by = {}
         for override in overrides:
             set_by[apply(tree, override)] = f"--set {override}"

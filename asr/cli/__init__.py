@@ -20,6 +20,7 @@ from asr.cli import (
     reports,
     scoring,
     serving,
+    sharing,
     training,
     transcription,
     tuning,
@@ -40,6 +41,7 @@ SECTIONS = {
         serving.serve,
         models.info,
     ),
+    "Share": (sharing.card, sharing.push, sharing.archive),
     "Evaluate": (scoring.score, reports.reports),
     "Help": (doctor.doctor,),
 }

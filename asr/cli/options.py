@@ -17,9 +17,12 @@ Set = Annotated[
 
 
 def model_file(path: Path | None) -> Path | None:
-    """Return the model file that an argument names: itself, or the one in the folder of a training run."""
+    """Return the model file that an argument names: itself, that of a training run, or of an address of the hub."""
+    from asr.hub import is_address, local_file
     from asr.model_file import find_model
 
+    if path is not None and is_address(path):
+        return local_file(str(path))
     return None if path is None else find_model(path)
 
 
@@ -46,7 +49,9 @@ Cache = Annotated[
     ),
 ]
 _MODEL = typer.Argument(
-    metavar="MODEL", callback=model_file, help="Model file or folder of a run: runs/NAME/model.safetensors."
+    metavar="MODEL",
+    callback=model_file,
+    help="Model file, folder of a run (runs/NAME), or address of the Hugging Face hub: hf://USER/NAME.",
 )
 Model = Annotated[Path, _MODEL]
 OptionalModel = Annotated[Path | None, _MODEL]
