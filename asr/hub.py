@@ -7,15 +7,16 @@ the user's token, which this program neither reads nor stores. A downloaded file
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from asr.errors import AsrError, ModelFileError, explain
+from asr.errors import AsrError, ModelFileError, OutputError, explain
 from asr.extras import install_command, missing_package
+from asr.files import write_whole
 from asr.model_file import DESCRIPTION_KEY, EXPORTED_SUFFIX, MODEL_FILE, read_metadata
 from asr.version import __version__
 
@@ -86,26 +87,26 @@ def local_file(text: str) -> Path:
 
 
 def upload(repository: str, files: Mapping[str, bytes], *, public: bool, message: str) -> Address:
-    """Write files to a repository of the hub as one commit, and return its address, pinned by the hash of the commit.
+    """Write files to `USER/NAME` of the hub as one commit, and return its address, pinned by the hash of the commit.
 
     A repository that does not exist is made: private, or for all to see with `public`. Raises HubError; also if the
     repository is public and `public` is not set.
     """
-    address = parse_address(f"hf://{repository}")
-    if str(address) != f"hf://{repository}" or address.revision or address.file:
+    address = parse_address(repository)
+    if address.revision or address.file:
         raise HubError(f"{repository}: is no name of a repository; write USER/NAME")
     hub = _client(address)
     with _explained(address):
         api = hub.HfApi(library_name="asr", library_version=__version__)
-        api.create_repo(repository, private=not public, exist_ok=True)
-        is_private = api.model_info(repository, timeout=_PATIENCE).private
+        api.create_repo(address.repository, private=not public, exist_ok=True)
+        is_private = api.model_info(address.repository, timeout=_PATIENCE).private
         if is_private is False and not public:
             raise HubError(f"{address}: is public: all can read what is written there; add --public if you want that")
         if is_private and public:
             _log.warning("%s: is private, and stays so; its settings on the hub make it public", address)
         operations = [hub.CommitOperationAdd(name, content) for name, content in files.items()]
-        commit = api.create_commit(repository, operations, commit_message=message)
-    return Address(repository, commit.oid)
+        commit = api.create_commit(address.repository, operations, commit_message=message)
+    return Address(address.repository, commit.oid)
 
 
 def _fetched(address: Address) -> Path:
@@ -118,7 +119,7 @@ def _fetched(address: Address) -> Path:
         found = _cached(address) if _is_unreachable(error) else None
         if found is None:
             raise _explain(error, address) from None
-        _log.warning("%s: the hub cannot be reached; the copy of %s is taken", address, found.parent.name)
+        _log.warning("%s: the hub cannot be reached; the copy of %s is taken", address, _snapshot(found).name)
         return found
     sizes = {file.rfilename: file.size for file in info.siblings or ()}
     name = _choose(list(sizes), address)
@@ -136,7 +137,13 @@ def _fetched(address: Address) -> Path:
             metadata = api.parse_safetensors_file_metadata(address.repository, name, revision=info.sha).metadata
             if DESCRIPTION_KEY not in (metadata or {}):
                 raise ModelFileError(f"{address}: {name} is safetensors of another program; asr cannot use it")
-        return Path(hub.hf_hub_download(address.repository, name, revision=info.sha, library_name="asr"))
+        found = Path(hub.hf_hub_download(address.repository, name, revision=info.sha, library_name="asr"))
+    if not address.is_pinned:
+        # As the client does for a download by branch. By hash, a commit after the checks above changes nothing.
+        refs = _snapshot(found).parent.parent / "refs"
+        with suppress(OutputError):  # a cache that cannot be written
+            write_whole(refs / (address.revision or "main"), str(info.sha).encode())
+    return found
 
 
 def _client(address: Address) -> Any:
@@ -157,6 +164,11 @@ def _cached(address: Address) -> Path | None:
         if isinstance(found, str):
             return Path(found)
     return None
+
+
+def _snapshot(file: Path) -> Path:
+    """Return the folder of the revision that a file in the cache belongs to; the folder has the hash as its name."""
+    return next(folder for folder in file.parents if folder.parent.name == "snapshots")
 
 
 def _suffixes() -> tuple[str, ...]:

@@ -61,7 +61,10 @@ def with_description(path: str | Path, metadata: dict[str, Any]) -> bytes:
     read_metadata(path)
     content = path.read_bytes()
     if path.suffix == EXPORTED_SUFFIX:
-        return with_property(content, DESCRIPTION_KEY, description)
+        try:
+            return with_property(content, DESCRIPTION_KEY, description)
+        except ValueError:
+            raise ModelFileError(f"{path}: is damaged; export it again") from None
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
     header["__metadata__"] = {**header["__metadata__"], DESCRIPTION_KEY: description}
