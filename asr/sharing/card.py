@@ -31,6 +31,7 @@ LIBRARY = "asr"  # name of the library in the metadata
 _KEY = "asr"  # field of the front matter with the statements
 _TASKS = {"recognition": "automatic-speech-recognition", "classification": "audio-classification"}
 _NAMES = {"recognition": "Speech recogniser", "classification": "Classifier of recordings"}
+_ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;"}
 _ROWS = 10  # rows of a table of errors
 _MOST_UNITS = 300  # units that a card lists
 _CONSEQUENCE = "their score is better than that of new recordings"
@@ -271,7 +272,7 @@ def _scores(metadata: Mapping[str, Any], score: TestScore | None, splits: Mappin
         yield f"Score on test data: {NOT_STATED}.\n"
         return
     texts, against = (
-        f"`{_plain(path.name)}` (SHA-256 `{digest}`)"
+        f"{_code(path.name)} (SHA-256 `{digest}`)"
         for path, digest in zip((score.hypothesis, score.reference), reversed(score.digests), strict=True)
     )
     yield (
@@ -400,16 +401,12 @@ def _cell(value: float) -> str:
 
 def _text(text: str) -> str:
     """Return a text in which no character means anything in Markdown or HTML."""
-    return "".join(f"\\{one}" if one in r"\`*[]<>|" else one for one in one_line(text))
-
-
-def _plain(text: str) -> str:
-    return one_line(text).replace("`", "'").replace("|", "\\|")
+    return "".join(_ENTITIES.get(one, f"\\{one}" if one in r"\`*[]" else one) for one in one_line(text))
 
 
 def _code(text: str) -> str:
-    """Return a text as code in a cell of a table; a mark longer than any in the text stands around it."""
-    text = one_line(text).replace("|", "\\|")
-    text = {" ": "␣", "": "∅"}.get(text, text)
-    mark = "`" * (max((len(run) for run in text.replace("`", " ` ").split() if set(run) == {"`"}), default=0) + 1)
-    return f"{mark} {text} {mark}" if "`" in text else f"`{text}`"
+    """Return a text as code. Programs disagree about ` and | in code in a table: these are written in HTML."""
+    text = one_line({" ": "␣", "": "∅"}.get(text, text))
+    if not set(text) & set("`|"):
+        return f"`{text}`"
+    return f"<code>{''.join(one if one.isalnum() else f'&#{ord(one)};' for one in text)}</code>"
