@@ -6,6 +6,7 @@ the user's token, which this program neither reads nor stores. A downloaded file
 
 import logging
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _PATIENCE = 20.0  # seconds without an answer about a repository
 _START = re.compile(r"hf:/{1,2}")  # pathlib makes one slash of two
 _NAME = r"[A-Za-z0-9][\w.-]*"
 _ADDRESS = re.compile(rf"({_NAME}/{_NAME})(?:@([\w.+-]+))?(?:/(.+))?", re.ASCII)
+_CACHED = re.compile(r"/models--(.+?)--(.+?)/snapshots/([0-9a-f]{40})/(.+)\Z")
 _HASH = re.compile(r"[0-9a-f]{40}")
 _log = logging.getLogger(__name__)
 
@@ -66,6 +68,14 @@ def parse_address(text: str) -> Address:
     if address.file is not None:
         _require_model_name(address)
     return address
+
+
+def address_of(file: Path) -> Address | None:
+    """Return the pinned address of a file in the cache of the hub's client; None for any other file."""
+    match = _CACHED.search(file.as_posix())
+    if match is None:
+        return None
+    return Address(f"{match[1]}/{match[2]}", match[3], None if match[4] == MODEL_FILE else match[4])
 
 
 def local_file(text: str) -> Path:
@@ -150,8 +160,11 @@ def _client(address: Address) -> Any:
     """Import the client of the hub. Raises AsrError that names the extra which installs it."""
     try:
         import huggingface_hub
+        from huggingface_hub.utils import disable_progress_bars
     except ImportError as error:
         raise missing_package(error, str(address)) or error from None
+    if sys.stderr is None or not sys.stderr.isatty():  # a log, in which a bar is one long line
+        disable_progress_bars()
     return huggingface_hub
 
 

@@ -17,7 +17,7 @@ import asr
 from asr.cli import app
 from asr.errors import AsrError, ModelFileError
 from asr.exporting.onnx import to_onnx
-from asr.hub import Address, HubError, is_address, local_file, parse_address, upload
+from asr.hub import Address, HubError, address_of, is_address, local_file, parse_address, upload
 
 SAMPLES = REPOSITORY / "tests" / "samples"
 HASH = "a" * 40
@@ -77,6 +77,23 @@ def test_load_takes_the_file_that_is_needed_and_says_which_revision(hub: Hub, ca
     expected = asr.load(SAMPLES / "recogniser-0.1.safetensors", "cpu")
     sound = spell("abc", np.random.default_rng(0)).astype(np.float32)
     assert model.transcribe(sound, RATE) == expected.transcribe(sound, RATE)
+
+
+def test_a_cached_file_knows_its_address(hub: Hub, tmp_path: Path) -> None:
+    """So the next command is short, and nothing is written into the cache."""
+    soundfile.write(tmp_path / "x.wav", spell("abc", np.random.default_rng(0)), RATE)
+    pinned = f"hf://anna/tones@{newest(hub)}"
+    for address in (pinned, f"{pinned}/model.onnx"):
+        assert str(address_of(local_file(address))) == address
+        result = CliRunner().invoke(app, ["transcribe", address, str(tmp_path / "x.wav")])
+        assert f"next: asr transcribe {address} {tmp_path / 'x.wav'}" in result.stderr
+    assert address_of(tmp_path / "model.safetensors") is None
+    for command in (["card", pinned], ["tune", pinned, "v.jsonl"]):
+        with pytest.raises(
+            AsrError, match=r"lies in a cache, beside which nothing is written; name the file .* with -o"
+        ):
+            raise CliRunner().invoke(app, command).exception or AssertionError
+    assert CliRunner().invoke(app, ["card", pinned, "-o", str(tmp_path / "card.md")]).exit_code == 0
 
 
 def test_a_named_file(hub: Hub) -> None:

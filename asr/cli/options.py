@@ -26,6 +26,16 @@ def model_file(path: Path | None) -> Path | None:
     return None if path is None else find_model(path)
 
 
+def require_own_folder(model: Path, option: str) -> None:
+    """Raise AsrError for a model in the cache of the hub: what belongs beside a model needs another place there."""
+    from asr.hub import address_of
+
+    if address := address_of(model):
+        raise AsrError(
+            f"{address}: lies in a cache, beside which nothing is written; name the file to write with {option}"
+        )
+
+
 def config_file(path: Path | None) -> Path | None:
     """Return the configuration that an argument names: itself, or `config.yaml` in a folder of data or of a run."""
     if path is None or not path.is_dir():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr.cli.log import show_log, tell
-from asr.cli.options import Model
+from asr.cli.options import Model, require_own_folder
 from asr.errors import AsrError
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def card(
     from asr.sharing.scores import score_files
     from asr.sharing.statement import require_link, state
 
+    if output is None:
+        require_own_folder(model, "-o")
     path = output or card_path(model)
     given = state(
         title=title,
@@ -150,6 +152,8 @@ def push(
         tell(line)
     address = upload(repository, files, public=public, message="Upload a model of asr")
     print(address)
+    if not public:
+        tell("only you can load it; to let others, make it public in the settings of the repository")
     show_next(*COMMANDS[shared.task].split()[1:], str(address), "RECORDING")
 
 
