@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import asr
 from asr.cli import app
+from asr.cli.serving import named_models
 from asr.errors import AsrError, ModelFileError
 from asr.exporting.onnx import to_onnx
 from asr.hub import Address, HubError, address_of, is_address, local_file, parse_address, upload
@@ -94,6 +95,11 @@ def test_a_cached_file_knows_its_address(hub: Hub, tmp_path: Path) -> None:
         ):
             raise CliRunner().invoke(app, command).exception or AssertionError
     assert CliRunner().invoke(app, ["card", pinned, "-o", str(tmp_path / "card.md")]).exit_code == 0
+
+
+def test_the_service_names_models_by_their_repositories(hub: Hub) -> None:
+    named = named_models([Path("hf://anna/tones/model.onnx")])
+    assert list(named) == ["tones"] and named["tones"].name == "model.onnx"
 
 
 def test_a_named_file(hub: Hub) -> None:

@@ -27,6 +27,7 @@ from asr.config import Config
 from asr.corpus.manifest import with_hypothesis, write_manifest
 from asr.errors import AsrError
 from asr.exporting.onnx import to_onnx
+from asr.hub import local_file
 from asr.model_file import read_metadata, signature
 from asr.onnx_file import read_properties, require_own_graph, with_property
 from asr.sharing.card import front_matter
@@ -449,6 +450,21 @@ def test_names_in_place_of_paths(paths: list[str], names: dict[str, str]) -> Non
     tree = with_data(fresh_recognizer().config, paths[0], paths[1]).model_dump(mode="json")
     assert shared_names(tree) == names
     assert len({names.get(path, path) for path in paths}) == 2  # two files stay two
+
+
+def test_a_model_that_started_from_another_one_names_it(run: Path, hub: Hub) -> None:
+    """`asr train --from hf://…` stores the path of a cache; the card and the shared model name the address."""
+    done("card", run)
+    address = done("push", run, "anna/base").stdout.strip()
+    recognizer = asr.load(run / "model.safetensors", "cpu")
+    for start, said in ((local_file(address), address), ("/home/anna/base.safetensors", "base.safetensors")):
+        training = recognizer.config.training.model_copy(update={"start_from": str(start)})
+        recognizer.config = recognizer.config.model_copy(update={"training": training})
+        recognizer.save(run / "model.safetensors")
+        done("card", run)
+        assert f"**started from**: `{said}`" in card_of(run)
+        assert ModelCard(card_of(run)).data.base_model == ("anna/base" if said == address else None)
+        assert yaml.safe_load(SharedModel(run / "model.safetensors").config_yaml())["training"]["start_from"] == said
 
 
 def test_an_exported_model_loses_the_paths_and_nothing_else(run: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, overload
 
 import typer
 
@@ -14,6 +14,14 @@ Set = Annotated[
         "--set", metavar="KEY=VALUE", help="Set a value of the configuration: training.epochs=20. Repeatable."
     ),
 ]
+
+
+@overload
+def model_file(path: Path) -> Path: ...
+
+
+@overload
+def model_file(path: None) -> None: ...
 
 
 def model_file(path: Path | None) -> Path | None:

@@ -14,7 +14,7 @@ import yaml
 from asr.errors import AsrError, ConfigError, one_line
 from asr.extras import DISTRIBUTION
 from asr.files import read_text, write_whole
-from asr.hub import EXPORTED_FILE
+from asr.hub import EXPORTED_FILE, is_address, parse_address
 from asr.model_file import MODEL_FILE
 from asr.recognition.latency import describe, require_streamable
 from asr.scoring.accuracy import Accuracy
@@ -148,6 +148,7 @@ def _metadata(
     kept = {name: list(value) if isinstance(value, tuple) else value for name, value in statement if value}
     tree: dict[str, Any] = {
         **statement.front_matter(),
+        **({"base_model": parse_address(model.origin).repository} if is_address(model.origin or "") else {}),
         "library_name": LIBRARY,
         "pipeline_tag": _TASKS[task],
         "tags": ["audio", "speech", _TASKS[task], LIBRARY],
@@ -362,6 +363,8 @@ def _model(model: SharedModel, task: str) -> Iterator[tuple[str, str]]:
     yield f"{'units' if task == 'recognition' else 'classes'} ({len(symbols)})", shown + more
     if task == "recognition":
         yield "language models", "yes, tuned on validation data" if "decoding" in metadata else "none"
+    if model.origin is not None:
+        yield "started from", _code(model.origin)
     yield "epoch", str(summary.get("epoch", NOT_STATED))
     yield "seed", str(summary.get("seed", NOT_STATED))
     yield "program", _program(summary)

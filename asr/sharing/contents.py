@@ -17,7 +17,7 @@ from asr.config_text import to_yaml
 from asr.corpus.remote import is_url, shown
 from asr.errors import AsrError, ModelFileError
 from asr.files import read_bytes, read_lines, to_json
-from asr.hub import EXPORTED_FILE
+from asr.hub import EXPORTED_FILE, address_of
 from asr.model_file import EXPORTED_SUFFIX, MODEL_FILE, read_metadata, signature, task_of, with_description
 from asr.wording import counted
 
@@ -49,6 +49,12 @@ class SharedModel:
     def description(self) -> dict[str, Any]:
         """Return what an exported model shares with the model that it was exported from."""
         return {name: self.metadata.get(name) for name in ("config", "training", _SYMBOLS[self.task])}
+
+    @property
+    def origin(self) -> str | None:
+        """Return the model whose weights training started from: an address of the hub, or the name of a file."""
+        start = self.config["training"]["start_from"]
+        return None if start is None else self.names.get(start, start)
 
     @property
     def remarks(self) -> list[str]:
@@ -99,9 +105,16 @@ def shared_names(config: Mapping[str, Any]) -> dict[str, str]:
         found = config[section][name]
         named += [one for one in (found if isinstance(found, list) else [found]) if one is not None]
     local = filter(_is_local, dict.fromkeys(named))
-    new = {old: shown(old) if is_url(old) else PureWindowsPath(old).name for old in local}
+    new = {old: _name(old) for old in local}
     times = Counter([*new.values(), *(old for old in named if old not in new)])
     return {old: name if times[name] == 1 else f"{number}/{name}" for number, (old, name) in enumerate(new.items(), 1)}
+
+
+def _name(path: str) -> str:
+    """Return what stands for a path: the address of a model of the hub, an address without password, or a file name."""
+    if address := address_of(Path(path)):
+        return str(address)
+    return shown(path) if is_url(path) else PureWindowsPath(path).name
 
 
 def _is_local(path: str) -> bool:
