@@ -86,7 +86,7 @@ def load_classifier(path: ModelPath, device: str | torch.device | None = None) -
 
 def _located(path: ModelPath) -> Path:
     """Return the path of a model file; the file of an address of the hub is downloaded if necessary."""
-    return local_file(str(path)) if is_address(path) else Path(path)
+    return local_file(path) if is_address(path) else Path(path)
 
 
 def _load_either(path: Path, device: str | torch.device | None, kind: str, threads: int = 0) -> Any:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from asr.errors import AsrError, ModelFileError, OutputError, explain
@@ -56,11 +56,12 @@ class Address:
 
 def is_address(path: str | PathLike[str]) -> bool:
     """Return True for an address of the hub, also for one that was made a Path, which has one slash."""
-    return _START.match(str(path)) is not None
+    return _START.match(_posix(path)) is not None
 
 
-def parse_address(text: str) -> Address:
-    """Return the parts of `hf://USER/NAME[@REVISION][/FILE]`. Raises HubError for another form."""
+def parse_address(path: str | PathLike[str]) -> Address:
+    """Return the parts of `hf://USER/NAME[@REVISION][/FILE]`, or of `USER/NAME`. Raises HubError for another form."""
+    text = _posix(path)
     match = _ADDRESS.fullmatch(_START.sub("", text, count=1))
     if match is None:
         raise HubError(f"{text}: is no address of a model; write hf://USER/NAME or hf://USER/NAME@HASH")
@@ -78,7 +79,7 @@ def address_of(file: Path) -> Address | None:
     return Address(f"{match[1]}/{match[2]}", match[3], None if match[4] == MODEL_FILE else match[4])
 
 
-def local_file(text: str) -> Path:
+def local_file(path: str | PathLike[str]) -> Path:
     """Return the model file of an address, which is downloaded unless the cache has it.
 
     Of a repository with several models, `model.safetensors` is taken, or `model.onnx` where PyTorch is missing. A
@@ -87,7 +88,7 @@ def local_file(text: str) -> Path:
 
     Raises HubError that names the address, and ModelFileError for a file of another program or a damaged file.
     """
-    address = parse_address(text)
+    address = parse_address(path)
     found = (_cached(address) if address.is_pinned else None) or _fetched(address)
     try:
         read_metadata(found)
@@ -117,6 +118,10 @@ def upload(repository: str, files: Mapping[str, bytes], *, public: bool, message
         operations = [hub.CommitOperationAdd(name, content) for name, content in files.items()]
         commit = api.create_commit(address.repository, operations, commit_message=message)
     return Address(address.repository, commit.oid)
+
+
+def _posix(path: str | PathLike[str]) -> str:
+    return path.as_posix() if isinstance(path, PurePath) else str(path)
 
 
 def _fetched(address: Address) -> Path:

@@ -60,15 +60,15 @@ def with_description(path: str | Path, metadata: dict[str, Any]) -> bytes:
     path, description = Path(path), to_json({"format": FORMAT, **metadata})
     read_metadata(path)
     content = path.read_bytes()
-    if path.suffix == EXPORTED_SUFFIX:
-        try:
+    try:
+        if path.suffix == EXPORTED_SUFFIX:
             return with_property(content, DESCRIPTION_KEY, description)
-        except ValueError:
-            raise ModelFileError(f"{path}: is damaged; export it again") from None
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:start])
-    header["__metadata__"] = {**header["__metadata__"], DESCRIPTION_KEY: description}
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        start = 8 + int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:start])
+        header["__metadata__"] = {**header["__metadata__"], DESCRIPTION_KEY: description}
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    except ValueError:  # a part that `read_metadata` does not read is damaged
+        raise ModelFileError(f"{path}: is damaged; copy it again") from None
     text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
     return len(text).to_bytes(8, "little") + text + content[start:]
 

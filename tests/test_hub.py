@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -52,6 +52,11 @@ def test_addresses(text: str, address: Address) -> None:
     assert is_address(text) and parse_address(text) == address
     assert parse_address(str(address)) == address
     assert address.is_pinned == (address.revision == HASH)
+
+
+def test_an_address_stays_one_as_a_path() -> None:
+    for path in (Path("hf://anna/tones"), PureWindowsPath("hf://anna/tones")):
+        assert is_address(path) and parse_address(path) == Address("anna/tones")
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def model_file(path: Path | None) -> Path | None:
     from asr.model_file import find_model
 
     if path is not None and is_address(path):
-        return local_file(str(path))
+        return local_file(path)
     return None if path is None else find_model(path)
 
 
