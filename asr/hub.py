@@ -4,9 +4,11 @@ The client of the hub, huggingface_hub, is imported only for such an address. It
 the user's token, which this program neither reads nor stores. A downloaded file is checked as any model file is.
 """
 
+import json
 import logging
 import re
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -116,7 +118,12 @@ def upload(repository: str, files: Mapping[str, bytes], *, public: bool, message
         if is_private and public:
             _log.warning("%s: is private, and stays so; its settings on the hub make it public", address)
         operations = [hub.CommitOperationAdd(name, content) for name, content in files.items()]
-        commit = api.create_commit(address.repository, operations, commit_message=message)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", UserWarning)  # of the hub, about the metadata of a card
+            commit = api.create_commit(address.repository, operations, commit_message=message)
+    for warning in said:
+        _log.warning("%s: %s", address, _one_line(warning.message))
     return Address(address.repository, commit.oid)
 
 
@@ -273,18 +280,25 @@ def _explain(error: Exception, address: Address) -> Exception:
         return HubError(f"{address}: the hub answers no more requests for now; try again in some minutes")
     if status is not None:
         said = getattr(error, "server_message", None) or getattr(error.response, "reason_phrase", "")  # type: ignore[attr-defined]
-        return HubError(f"{address}: the hub answers {status} {said}".rstrip() + "; try later")
+        return HubError(f"{address}: the hub answers {status} {_one_line(said)}".rstrip() + "; try later")
     if _is_network(error):
         return HubError(
-            f"{address}: the hub cannot be reached ({_first_line(error)}); check the network; a model that was loaded "
+            f"{address}: the hub cannot be reached ({_one_line(error)}); check the network; a model that was loaded "
             "once is also found without network, by its hash"
         )
     if isinstance(error, errors.HFValidationError | errors.SafetensorsParsingError):
-        return HubError(f"{address}: {_first_line(error)}; check the address")
+        return HubError(f"{address}: {_one_line(error)}; check the address")
+    if isinstance(error, json.JSONDecodeError):
+        return HubError(f"{address}: the answer is none of a hub; check HF_ENDPOINT, proxies and the network")
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):  # of an upload in a thread
+        return _explain(error.__cause__, address)
+    if isinstance(error, ValueError):  # of the client, which has looked at what shall be written
+        return HubError(f"{address}: {_one_line(error)}; correct it, and try again")
     if isinstance(error, OSError) and error.errno is None:  # of the client: cut short, or no hub
-        return HubError(f"{address}: {_first_line(error)}; try again")
+        return HubError(f"{address}: {_one_line(error)}; try again")
     return explain(error, str(address)) or error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).partition("\n")[0][:300].rstrip(".")
+def _one_line(said: object) -> str:
+    """Return what the client or the hub says in one line of a bounded length."""
+    return (" ".join(str(said).split()) or type(said).__name__)[:300].rstrip(".")

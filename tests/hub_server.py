@@ -55,6 +55,8 @@ class Hub(ThreadingHTTPServer):
         self.downloads: list[str] = []
         self.requests: list[str] = []
         self.status: int | None = None
+        self.full = False  # no room for large files
+        self.page: bytes | None = None  # answer to all requests to read, such as the page of a proxy
         self.sizes: dict[str, int] = {}  # sizes that the hub states of files, in place of the true ones
 
     @property
@@ -74,6 +76,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         body = self._body()
+        if self.server.full:
+            self._error(507)
+            return
         self.server.blobs[self.path.rsplit("/", 1)[-1]] = body
         self._json({})
 
@@ -83,7 +88,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.status:
             self._error(self.server.status)
         elif path == "/api/validate-yaml":
-            self._json({"errors": [], "warnings": []})
+            wrong = "license: none" in json.loads(body)["content"]
+            found = [{"message": '"license" must be one of [apache-2.0, …]'}] if wrong else []
+            warned = [] if body.count(b"license:") else [{"message": "no license is stated"}]
+            self._json({"errors": found, "warnings": warned}, 400 if wrong else 200)
         elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._error(401, message="Invalid credentials in Authorization header")
         elif path == "/api/repos/create":
@@ -136,6 +144,9 @@ class _Handler(BaseHTTPRequestHandler):
         described = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?", path)
         resolved = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
         match = described or resolved
+        if self.server.page is not None:
+            self._answer(200, self.server.page, {})
+            return
         if self.server.status or match is None:
             self._error(self.server.status or 404)
             return
@@ -183,8 +194,8 @@ class _Handler(BaseHTTPRequestHandler):
             return b"".join(parts)
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
-    def _json(self, tree: Any) -> None:
-        self._answer(200, json.dumps(tree).encode(), {"Content-Type": "application/json"})
+    def _json(self, tree: Any, status: int = 200) -> None:
+        self._answer(status, json.dumps(tree).encode(), {"Content-Type": "application/json"})
 
     def _error(self, status: int, code: str = "", message: str = "") -> None:
         named = {"X-Error-Code": code, "X-Error-Message": message}

@@ -246,13 +246,16 @@ def test_nobody_who_loads_a_file_imports_the_client(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_upload_is_one_commit_in_a_private_repository(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upload_is_one_commit_in_a_private_repository(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     files = {"README.md": b"# A model\n", "model.safetensors": b"weights"}
     address = upload("anna/new", files, public=False, message="one")
     made = hub.repositories["anna/new"]
     assert made.private and list(made.commits.values()) == [files]
     assert address == Address("anna/new", newest(hub, "anna/new"))
+    assert "hf://anna/new: Warnings while validating metadata in README.md: - no license is stated" in caplog.text
     upload("hf://anna/new", {"README.md": b"# Another\n"}, public=False, message="two")
     assert len(made.commits) == 2 and made.files("main")[1]["model.safetensors"] == b"weights"  # type: ignore[index]
 
@@ -297,6 +300,25 @@ def test_errors_of_upload(
         upload(name, {"README.md": b"x"}, public=False, message="no")
     assert message in str(caught.value) and "\n" not in str(caught.value)
     assert set(hub.repositories) == {"anna/tones"}
+
+
+def test_what_the_hub_refuses_is_said(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    for files, message in (
+        ({"README.md": b"---\nlicense: none\n---\n"}, '"license" must be one of [apache-2.0, …]; correct it, and try'),
+        ({"model.onnx": b"1"}, "the hub answers 507 Insufficient Storage; try later"),
+    ):
+        hub.full = "model.onnx" in files
+        with pytest.raises(HubError) as caught:
+            upload("anna/new", files, public=False, message="no")
+        assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert hub.repositories["anna/new"].commits == {}
+
+
+def test_the_page_of_a_proxy_is_no_hub(hub: Hub) -> None:
+    hub.page = b"<html>Please log in to this network</html>"
+    with pytest.raises(HubError, match="the answer is none of a hub; check HF_ENDPOINT, proxies and the network"):
+        local_file("hf://anna/tones")
 
 
 def test_a_hostile_file_is_refused_as_any_model_file(hub: Hub) -> None:

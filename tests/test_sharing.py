@@ -162,6 +162,12 @@ def test_a_card_with_all_statements_and_a_test_score(run: Path, tmp_path: Path) 
     assert "| `c` | `b` | 1 |" in card
 
 
+def test_a_title_may_have_letters_that_join(run: Path) -> None:
+    title = "می\u200cخواهم"  # Persian, with a zero-width non-joiner
+    done("card", run, "--title", title)
+    assert f"# {title}\n" in card_of(run)
+
+
 def test_statements_are_kept_until_they_are_given_anew(run: Path) -> None:
     done("card", run, *STATED)
     result = done("card", run, "--title", "New tones", "--author", "Roe, Ann")
@@ -265,8 +271,9 @@ def test_a_test_set_that_was_trained_on_is_named(run: Path) -> None:
     write_manifest(hypotheses, [with_hypothesis(row, "a") for row in rows])
     result = done("card", run, "--score", train, hypotheses)
     said = "their score is better than that of new recordings"
-    assert f"{train}: 4 of 4 utterances are in train too; {said}" in result.stderr
-    assert f"4 of the 4 test utterances are in training, so {said}. It was not tested on other voices." in card_of(run)
+    assert f"{train}: 4 of 4 test utterances are in train too; {said}" in result.stderr
+    assert f"- 4 of 4 test utterances are in train too; {said}.\n" in card_of(run)
+    assert "Of the 3 speakers of the test, 0 are not in training. It was not tested on other voices." in card_of(run)
 
 
 @pytest.mark.parametrize(

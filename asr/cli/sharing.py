@@ -56,7 +56,7 @@ def card(
     show_log(logging.WARNING, prefix="asr: ")
     from asr.cli.next_step import show_next
     from asr.files import require_file
-    from asr.sharing.card import card_path, stated_before, warnings, write_card
+    from asr.sharing.card import card_path, stated_before, write_card
     from asr.sharing.contents import SharedModel
     from asr.sharing.scores import score_files
     from asr.sharing.statement import require_link, state
@@ -79,8 +79,7 @@ def card(
     require_file(path)
     shared = SharedModel(model)
     found = None if score is None else score_files(*score, shared.config, shared.task)
-    missing = write_card(path, shared, statement, found)
-    for line in [*warnings(shared, found), *missing]:
+    for line in write_card(path, shared, statement, found):
         tell(line)
     tell(f"written: {path}")
     if output is None:

@@ -11,17 +11,17 @@ from typing import Any
 
 import yaml
 
-from asr.errors import AsrError, ConfigError, one_line
+from asr.errors import AsrError, one_line
 from asr.extras import DISTRIBUTION
 from asr.files import read_text, write_whole
 from asr.hub import EXPORTED_FILE, is_address, parse_address
 from asr.model_file import MODEL_FILE
-from asr.recognition.latency import describe, require_streamable
 from asr.scoring.accuracy import Accuracy
 from asr.scoring.tables import Table
 from asr.scoring.wer import ErrorRate
 from asr.sharing.contents import CARD_FILE, SharedModel
-from asr.sharing.data import Split, read_splits
+from asr.sharing.data import Split, read_splits, trained_speakers
+from asr.sharing.limits import limits_of, overlaps_of
 from asr.sharing.scores import TestScore
 from asr.sharing.statement import Statement, restore
 from asr.wording import counted
@@ -34,7 +34,6 @@ _NAMES = {"recognition": "Speech recogniser", "classification": "Classifier of r
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;"}
 _ROWS = 10  # rows of a table of errors
 _MOST_UNITS = 300  # units that a card lists
-_CONSEQUENCE = "their score is better than that of new recordings"
 _END = "<!-- Written by asr card ({}). A card that was changed by hand is not replaced. -->"
 
 
@@ -74,7 +73,7 @@ def require_own(path: Path) -> None:
 
 
 def write_card(path: Path, model: SharedModel, statement: Statement, score: TestScore | None = None) -> list[str]:
-    """Write the card of a model, and return a line for everything that it calls not stated.
+    """Write the card of a model. Return a line for everything that is wrong with its test set, or is not stated.
 
     Raises OutputError, and AsrError if the file was changed by hand.
     """
@@ -82,7 +81,7 @@ def write_card(path: Path, model: SharedModel, statement: Statement, score: Test
     splits = read_splits(model.config)
     body = "\n".join(_lines(model, statement, splits, score))
     write_whole(path, f"{body}\n{_END.format(_digest(body))}\n".encode())
-    missing = statement.missing()
+    missing = [*overlaps_of(score, splits), *statement.missing()]
     if score is None:
         missing.append(f"score on test data: {NOT_STATED}; --score REFERENCES HYPOTHESES")
     for name, split in splits.items():
@@ -91,18 +90,6 @@ def write_card(path: Path, model: SharedModel, statement: Statement, score: Test
         elif split.speakers is None:
             missing.append(f"speakers of {name}: {NOT_STATED}; not every line of the manifest has the field speaker")
     return missing
-
-
-def warnings(model: SharedModel, score: TestScore | None) -> list[str]:
-    """Return what is wrong with a test set: utterances that the model was trained on, or validated on."""
-    if score is None or score.split is None:
-        return []
-    found = []
-    for name, split in read_splits(model.config).items():
-        if isinstance(split, Split) and (shared := len(score.split.places & split.places)):
-            said = f"{shared} of {score.utterances} utterances are in {name} too"
-            found.append(f"{score.reference}: {said}; {_CONSEQUENCE}")
-    return found
 
 
 def _digest(body: str) -> str:
@@ -133,7 +120,7 @@ def _lines(
     yield "## Scores\n"
     yield from _scores(metadata, score, splits)
     yield "## Limits\n"
-    yield from (f"- {limit}" for limit in _limits(model, task, splits, score))
+    yield from (f"- {limit}" for limit in limits_of(model, splits, score))
     yield "\n## The model\n"
     yield from _list(_model(model, task))
     yield "## How to cite\n"
@@ -144,11 +131,11 @@ def _metadata(
     model: SharedModel, statement: Statement, task: str, title: str, score: TestScore | None
 ) -> dict[str, Any]:
     """Return the front matter. https://github.com/huggingface/hub-docs/blob/main/modelcard.md"""
-    results = list(_results(model.metadata, task, score))
+    results, origin = list(_results(model.metadata, task, score)), model.origin or ""
     kept = {name: list(value) if isinstance(value, tuple) else value for name, value in statement if value}
     tree: dict[str, Any] = {
         **statement.front_matter(),
-        **({"base_model": parse_address(model.origin).repository} if is_address(model.origin or "") else {}),
+        **({"base_model": parse_address(origin).repository} if is_address(origin) else {}),
         "library_name": LIBRARY,
         "pipeline_tag": _TASKS[task],
         "tags": ["audio", "speech", _TASKS[task], LIBRARY],
@@ -244,12 +231,10 @@ def _count(count: Any, split: Split | str) -> str:
 
 
 def _speakers(count: Any, split: Split | str) -> str:
-    """Return the number of speakers, unless the manifests that are here are not those of the training."""
-    if not isinstance(split, Split) or split.speakers is None:
-        return NOT_STATED
-    if isinstance(count, int) and split.utterances < count:
+    found = trained_speakers(split, count)
+    if found is None and isinstance(split, Split) and split.speakers is not None:
         return f"{NOT_STATED} (the manifests have changed since)"
-    return str(len(split.speakers))
+    return NOT_STATED if found is None else str(found)
 
 
 def _scores(metadata: Mapping[str, Any], score: TestScore | None, splits: Mapping[str, Split | str]) -> Iterator[str]:
@@ -304,54 +289,6 @@ def _errors(table: Table) -> Iterator[str]:
         yield from _table(table.columns, rows)
 
 
-def _limits(model: SharedModel, task: str, splits: Mapping[str, Split | str], score: TestScore | None) -> Iterator[str]:
-    config, metadata, training = model.config, model.metadata, splits["train"]
-    hours = metadata.get("training", {}).get("training_hours")
-    if isinstance(hours, int | float):
-        speakers = _speakers(metadata["training"].get("training_utterances"), training)
-        by = "" if speakers.startswith(NOT_STATED) else f" of {counted('{} speaker<s>', int(speakers))}"
-        yield f"It learned from {hours:.2f} h of speech{by}, and from no other voices, rooms and microphones."
-    yield _tested_on(score, splits)
-    longest = _number(metadata.get("lengths", {}).get("longest")) if isinstance(metadata.get("lengths"), dict) else None
-    if isinstance(training, Split) and training.longest is not None:
-        yield f"The longest utterance of training has {training.longest:.1f} s."
-    if task == "recognition" and longest is not None:
-        yield f"Recordings longer than {longest:.1f} s are divided at pauses."
-    rate = config["features"]["sample_rate"]
-    yield f"It uses frequencies up to {rate / 2000:g} kHz: all recordings are resampled to {rate} Hz."
-    if task == "recognition":
-        yield f"It writes the {counted('{} unit<s>', len(model.symbols))} listed below, and no other characters."
-        if config["text"].get("lower"):
-            yield "It writes small letters only."
-        if config["text"].get("strip_punctuation"):
-            yield "It writes no punctuation."
-        if "decoding" in metadata:
-            yield "It prefers words and word sequences of the texts that its language models were made of."
-        try:
-            require_streamable(config)
-            yield f"It transcribes live sound: {describe(config)}."
-        except ConfigError:
-            yield "Live sound gets its text at pauses, not word by word: it reads whole utterances."
-    else:
-        yield f"It gives each recording one of {counted('{} class<es>', len(model.symbols))}, also one of none of them."
-    if _validation(metadata):
-        yield "Validation data chose the epoch that was kept, so its score is better than that of new recordings."
-
-
-def _tested_on(score: TestScore | None, splits: Mapping[str, Split | str]) -> str:
-    if score is None:
-        return "No score on test data is stated. So it is not known how well it does on new recordings."
-    training, split = splits["train"], score.split
-    if split is None or split.speakers is None or not isinstance(training, Split) or training.speakers is None:
-        return "It is not stated whether the speakers of the test are also in training."
-    new = len(split.speakers - training.speakers)
-    shared = len(split.places & training.places)
-    said = f"Of the {counted('{} speaker<s>', len(split.speakers))} of the test, {new} are not in training."
-    if shared:
-        said += f" {shared} of the {score.utterances} test utterances are in training, so {_CONSEQUENCE}."
-    return said if new else f"{said} It was not tested on other voices."
-
-
 def _model(model: SharedModel, task: str) -> Iterator[tuple[str, str]]:
     config, metadata = model.config, model.metadata
     summary = metadata.get("training", {})
@@ -379,10 +316,6 @@ def _program(summary: Mapping[str, Any]) -> str:
     return ", ".join(
         [*(f"{name} {version}" for name, version in versions.items()), *([f"commit {commit}"] if commit else [])]
     )
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _list(facts: Iterable[tuple[str, str]]) -> Iterator[str]:

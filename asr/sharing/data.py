@@ -40,6 +40,17 @@ def split_of(utterances: Sequence[Utterance]) -> Split:
     )
 
 
+def trained_speakers(split: Split | str, used: Any) -> int | None:
+    """Return the number of speakers of a split, or None if it is not known.
+
+    `used` is the number of utterances that training used. If the manifests have fewer lines, they are not those of the
+    training.
+    """
+    if not isinstance(split, Split) or split.speakers is None or (isinstance(used, int) and split.utterances < used):
+        return None
+    return len(split.speakers)
+
+
 def _read(names: Sequence[str] | str, field: str) -> Split | str:
     paths = [Path(name) for name in ([names] if isinstance(names, str) else names)]
     for path in paths:

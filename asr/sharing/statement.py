@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from asr.errors import AsrError
+from asr.errors import AsrError, one_line
 from asr.files import read_text
 from asr.sharing.licences import hub_fields, is_own, parse_licence
 
@@ -14,10 +14,10 @@ _LONGEST = 500  # characters of a text in one line
 _LARGEST_CITATION = 100_000  # characters
 # BCP 47 (RFC 5646): language, script, region, variants, private use. The language is a code of ISO 639.
 _TAG = re.compile(
-    r"(?P<language>[a-z]{2,3})(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?(-([a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*"
+    r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?(-([a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*"
     r"(-x(-[a-z0-9]{1,8})+)?"
 )
-_ENTRY = re.compile(r"^\s*@(\w+)\s*\{\s*([^\s,{}]+)\s*,", re.MULTILINE)
+_ENTRY = re.compile(r"^\s*@\w+\s*\{\s*[^\s,{}]+\s*,", re.MULTILINE)
 _LINK = re.compile(r"https?://[^\s<>\"]+")
 _OPTIONS = {  # fields: their option, and what the card calls them
     "title": ("--title", "title"),
@@ -130,7 +130,7 @@ def read_citation(path: Path) -> str:
 
 
 def _require_line(option: str, text: str) -> None:
-    if not text.strip() or not text.isprintable() or len(text) > _LONGEST:
+    if not text.strip() or one_line(text) != text or len(text) > _LONGEST:
         raise AsrError(f"{option} {text[:80]!r}: must be one line of 1 to {_LONGEST} characters")
 
 
