@@ -536,6 +536,17 @@ def test_push_of_an_exported_model_alone(run: Path, hub: Hub) -> None:
     assert not hub.repositories["anna/tones"].private
 
 
+@pytest.mark.parametrize("command", [["archive", "-o", "tones.zip"], ["push", "anna/tones"]])
+def test_what_a_card_does_not_state_is_said_before_it_is_shared(
+    run: Path, hub: Hub, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, *options = command
+    done("card", run, "--title", "Tones")
+    said = done(name, run, *options).stderr
+    assert "licence of the model: not stated; --licence\n" in said and "title: not" not in said
+
+
 def test_a_card_without_signature_is_said(run: Path, hub: Hub) -> None:
     (run / "README.md").write_text("# My own card\n")
     result = done("push", run, "anna/tones")

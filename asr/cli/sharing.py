@@ -157,18 +157,24 @@ def push(
 
 
 def _require_card(model: "SharedModel") -> Path:
-    """Return the card beside a model. Raises AsrError if there is none, or if it describes other weights."""
+    """Return the card beside a model, and tell what it does not state.
+
+    Raises AsrError if there is no card, or if it describes other weights.
+    """
     from asr.files import read_text
-    from asr.sharing.card import card_path, described_signature
+    from asr.sharing.card import card_path, described_signature, missing_statements
 
     path, command = card_path(model.path), f"asr card {quote(str(_short(model.path)))}"
     if not path.is_file():
         raise AsrError(f"{path}: there is no card; write it first: {command}")
-    described = described_signature(read_text(path))
+    content = read_text(path)
+    described = described_signature(content)
     if described is None and not model.is_exported:
         tell(f"{path}: names no signature, so nobody can see which weights it describes")
     elif described not in (None, model.signature):
         raise AsrError(f"{path}: describes other weights; write it again: {command}")
+    for line in missing_statements(content):
+        tell(line)
     return path
 
 

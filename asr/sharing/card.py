@@ -57,6 +57,12 @@ def stated_before(path: Path) -> Statement:
     return restore(front_matter(read_text(path)).get(_KEY)) if path.is_file() else Statement()
 
 
+def missing_statements(content: str) -> list[str]:
+    """Return a line for each statement that a card of `asr card` lacks; none for a card that a person wrote."""
+    found = front_matter(content).get(_KEY)
+    return restore(found).missing() if isinstance(found, dict) else []
+
+
 def described_signature(content: str) -> str | None:
     """Return the signature of the weights that a card describes, or None if it names none."""
     found = front_matter(content).get(_KEY)
