@@ -41,8 +41,8 @@ SECTIONS = {
         serving.serve,
         models.info,
     ),
-    "Share": (sharing.card, sharing.push, sharing.archive),
     "Evaluate": (scoring.score, reports.reports),
+    "Share": (sharing.card, sharing.push, sharing.archive),
     "Help": (doctor.doctor,),
 }
 NAMES: dict[typer.Typer, str] = {language.lm: "lm", reports.reports: "report"}  # names of command groups
