@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, overload
 
 from asr.classification import BaseClassifier, Classification
 from asr.errors import AsrError
+from asr.hub import is_address, local_file
 from asr.model_file import EXPORTED_SUFFIX, read_metadata, task_of
 from asr.recognition.sources import is_recording, load_recording
 from asr.recognition.transcriber import Transcriber
@@ -41,14 +42,15 @@ def load(path: ModelPath, device: str | torch.device | None = None, *, kind: typ
     """Load a model file of any task: a Recognizer, Classifier, RecurrentLM or Pretrained; or an exported model.
 
     Args:
-        path: A model file that training wrote, or NAME.onnx from `asr export`. Nothing in it is executed.
+        path: A model file that training wrote, NAME.onnx from `asr export`, or an address of the Hugging Face hub:
+            `hf://USER/NAME`, pinned as `hf://USER/NAME@HASH`. Nothing in it is executed.
         device: Device of the model (default: CUDA where there is a GPU, else the CPU).
         kind: The class that the file must hold, for type checkers: `asr.load(path, kind=asr.Recognizer)`.
 
-    Raises ModelFileError that names the file if it is missing, damaged, of another program, or not of `kind`, and
-    AsrError for a device that is not there.
+    Raises ModelFileError that names the file if it is missing, damaged, of another program, or not of `kind`, HubError
+    for an address that leads to no model, and AsrError for a device that is not there.
     """
-    path = Path(path)
+    path = _located(path)
     if kind is not None:
         if kind.__name__.startswith("Exported"):
             return _load_exported(path, device, kind.__name__, 0)
@@ -69,7 +71,7 @@ def load_transcriber(path: ModelPath, device: str | torch.device | None = None, 
     Raises ModelFileError that names the file if it is missing, damaged or of another task, and AsrError for a device
     that is not there; an exported model computes on the CPU.
     """
-    recognizer: Transcriber = _load_either(Path(path), device, "Recognizer", threads)
+    recognizer: Transcriber = _load_either(_located(path), device, "Recognizer", threads)
     return recognizer
 
 
@@ -78,8 +80,13 @@ def load_classifier(path: ModelPath, device: str | torch.device | None = None) -
 
     The errors are those of `load_transcriber`.
     """
-    classifier: BaseClassifier = _load_either(Path(path), device, "Classifier")
+    classifier: BaseClassifier = _load_either(_located(path), device, "Classifier")
     return classifier
+
+
+def _located(path: ModelPath) -> Path:
+    """Return the path of a model file; the file of an address of the hub is downloaded if necessary."""
+    return local_file(path) if is_address(path) else Path(path)
 
 
 def _load_either(path: Path, device: str | torch.device | None, kind: str, threads: int = 0) -> Any:

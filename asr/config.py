@@ -18,14 +18,14 @@ from asr.files import read_text
 from asr.text import Normalizer, UnitKind, is_punctuation
 
 _LARGEST_FILE = 1_000_000  # bytes
-_PATHS = (
+PATHS = (  # settings that name files of a machine
     ("data", "train"),
     ("data", "validation"),
     ("data", "exclude"),
     ("text", "units_file"),
     ("training", "start_from"),
 )
-_FOLDERS = (("augment", "noise"), ("augment", "rooms"))
+FOLDERS = (("augment", "noise"), ("augment", "rooms"))  # settings that name folders of a machine
 _ADDED = {
     "data": ("train_on_empty", "stream", "weights", "temperature"),
     "augment": ("noise", "rooms", "channels", "share"),
@@ -500,8 +500,8 @@ class Config(_Section):
             raise ConfigError(
                 f"{path}: must contain sections such as `data:` and `model:`, found {type(tree).__name__}"
             )
-        locate(tree, _PATHS, path)
-        locate(tree, _FOLDERS, path, folders=True, words=(SIMULATED,))
+        locate(tree, PATHS, path)
+        locate(tree, FOLDERS, path, folders=True, words=(SIMULATED,))
         set_by = {}
         for override in overrides:
             set_by[apply(tree, override)] = f"--set {override}"

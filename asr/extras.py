@@ -16,6 +16,7 @@ OPTIONAL = {
     "espeakng_loader": ("eSpeak NG", "train"),
     "fastapi": ("FastAPI", "serve"),
     "fsspec": ("fsspec", "cloud"),
+    "huggingface_hub": ("the client of the Hugging Face hub", "hub"),
     "jinja2": ("Jinja", "data"),
     "jiwer": ("JiWER", "data"),
     "joblib": ("joblib", "data"),

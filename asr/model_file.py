@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from asr.errors import ModelFileError
 from asr.files import to_json, write_whole
-from asr.onnx_file import read_properties
+from asr.onnx_file import read_properties, with_property
 
 if TYPE_CHECKING:
     import numpy as np  # reading a description needs no numpy, and `asr info` is quicker without
@@ -51,6 +51,27 @@ def write_model_file(path: str | Path, tensors: "Mapping[str, np.ndarray]", meta
 
     description = to_json({"format": FORMAT, **metadata})
     write_whole(Path(path), safetensors.numpy.save(dict(tensors), {DESCRIPTION_KEY: description}))
+
+
+def with_description(path: str | Path, metadata: dict[str, Any]) -> bytes:
+    """Return the bytes of a model file or of an exported model with another description; its tensors stay as they are.
+
+    Equal files and metadata give equal bytes. Raises ModelFileError as `read_metadata` does.
+    """
+    path, description = Path(path), to_json({"format": FORMAT, **metadata})
+    read_metadata(path)
+    content = path.read_bytes()
+    try:
+        if path.suffix == EXPORTED_SUFFIX:
+            return with_property(content, DESCRIPTION_KEY, description)
+        start = 8 + int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:start])
+        header["__metadata__"] = {**header["__metadata__"], DESCRIPTION_KEY: description}
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    except ValueError:  # a part that `read_metadata` does not read is damaged
+        raise ModelFileError(f"{path}: is damaged; copy it again") from None
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def signature(path: str | Path) -> str:

@@ -41,6 +41,45 @@ def read_properties(path: Path) -> dict[str, str]:
     return found
 
 
+def with_property(content: bytes, key: str, value: str) -> bytes:
+    """Return an exported file with another value of a property that it has, and all else byte for byte.
+
+    Raises ValueError for a damaged file.
+    """
+    parts, message, place = [], memoryview(content), 0
+    while place < len(message):
+        start = place
+        tag, place = _varint(message, place)
+        if tag & 7 == 0:
+            _, place = _varint(message, place)
+        else:
+            length, place = _varint(message, place) if tag & 7 == 2 else ({1: 8, 5: 4}.get(tag & 7, -1), place)
+            if not 0 <= length <= len(message) - place:
+                raise ValueError("a part is longer than the file")
+            place += length
+        field = bytes(message[start:place])
+        if tag >> 3 == _MODEL_PROPERTIES:
+            ((_, entry),) = _fields(memoryview(field))
+            found = {number: bytes(_message(text)) for number, text in _fields(_message(entry))}
+            if found.get(1) == key.encode():
+                field = _part(_MODEL_PROPERTIES, _part(1, key.encode()) + _part(2, value.encode()))
+        parts.append(field)
+    return b"".join(parts)
+
+
+def _part(number: int, value: bytes) -> bytes:
+    """Return the field of a message with a number, of wire type 2."""
+    return bytes(_encoded(number << 3 | 2)) + bytes(_encoded(len(value))) + value
+
+
+def _encoded(number: int) -> Iterator[int]:
+    """Yield the bytes of a number, 7 bits a byte: the inverse of `_varint`."""
+    while number > 127:
+        yield number & 127 | 128
+        number >>= 7
+    yield number
+
+
 def require_own_graph(content: bytes) -> None:
     """Raise ValueError unless a file holds only operators and tensors that `asr export` writes.
 

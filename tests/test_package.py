@@ -31,7 +31,7 @@ def _names(requirements: list[str]) -> set[str]:
 
 
 def test_every_optional_package_is_explained() -> None:
-    for extra in ("data", "train", "serve", "microphone", "translation"):
+    for extra in ("data", "train", "serve", "microphone", "translation", "hub"):
         assert _names(EXTRAS[extra]) - {"own_asr"} == {name for name, (_, of) in OPTIONAL.items() if of == extra}
     assert not _names(PROJECT["dependencies"]) & OPTIONAL.keys()
     assert PROJECT["name"] == DISTRIBUTION

@@ -22,6 +22,7 @@ from asr.cli import (
     robustness,
     scoring,
     serving,
+    sharing,
     training,
     transcription,
     tuning,
@@ -51,6 +52,7 @@ SECTIONS = {
         models.info,
     ),
     "Evaluate": (scoring.score, reports.reports),
+    "Share": (sharing.card, sharing.push, sharing.archive),
     "Help": (doctor.doctor,),
 }
 NAMES: dict[typer.Typer, str] = {language.lm: "lm", reports.reports: "report"}  # names of command groups

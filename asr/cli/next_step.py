@@ -12,6 +12,7 @@ from asr.cli.log import tell
 from asr.config import Channel, Config
 from asr.corpus.manifest import SUFFIXES, read_manifest
 from asr.errors import AsrError
+from asr.hub import address_of
 
 CONFIG, MODEL = "config.yaml", "model.safetensors"
 _ANNOTATED = {".eaf": "eaf", ".TextGrid": "TextGrid"}  # suffixes of annotations, and the format that writes them
@@ -171,8 +172,10 @@ def _format_of(places: Iterable[Path]) -> str:
     return next(found, "txt")
 
 
-def _short(path: Path) -> Path:
-    """Return the folder in place of its configuration or its model, which commands find there."""
+def _short(path: Path) -> str | Path:
+    """Return the folder in place of its configuration or its model, or the address of a model of the hub."""
+    if address := address_of(path):
+        return str(address)
     return path.parent if path.name in (CONFIG, MODEL) else path
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, overload
 
 import typer
 
@@ -16,11 +16,32 @@ Set = Annotated[
 ]
 
 
+@overload
+def model_file(path: Path) -> Path: ...
+
+
+@overload
+def model_file(path: None) -> None: ...
+
+
 def model_file(path: Path | None) -> Path | None:
-    """Return the model file that an argument names: itself, or the one in the folder of a training run."""
+    """Return the model file that an argument names: itself, that of a training run, or of an address of the hub."""
+    from asr.hub import is_address, local_file
     from asr.model_file import find_model
 
+    if path is not None and is_address(path):
+        return local_file(path)
     return None if path is None else find_model(path)
+
+
+def require_own_folder(model: Path, option: str) -> None:
+    """Raise AsrError for a model in the cache of the hub: what belongs beside a model needs another place there."""
+    from asr.hub import address_of
+
+    if address := address_of(model):
+        raise AsrError(
+            f"{address}: lies in a cache, beside which nothing is written; name the file to write with {option}"
+        )
 
 
 def config_file(path: Path | None) -> Path | None:
@@ -58,7 +79,9 @@ Cache = Annotated[
     ),
 ]
 _MODEL = typer.Argument(
-    metavar="MODEL", callback=model_file, help="Model file or folder of a run: runs/NAME/model.safetensors."
+    metavar="MODEL",
+    callback=model_file,
+    help="Model file, folder of a run (runs/NAME), or address of the Hugging Face hub: hf://USER/NAME.",
 )
 Model = Annotated[Path, _MODEL]
 OptionalModel = Annotated[Path | None, _MODEL]

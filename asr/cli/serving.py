@@ -17,7 +17,8 @@ def serve(
     models: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="MODEL…", help="Model files, exported models (.onnx), or folders of runs. The first is the default."
+            metavar="MODEL…",
+            help="Model files, exported models (.onnx), folders of runs, or hf://USER/NAME. The first is the default.",
         ),
     ] = None,
     host: Annotated[
@@ -137,14 +138,21 @@ def serve(
 def named_models(paths: list[Path]) -> dict[str, Path]:
     """Return model files by the names that requests give them: the folder of a run, or the file without its suffix.
 
+    A model of the Hugging Face hub has the name of its repository.
+
     Raises AsrError for two models of one name, and for a file that is no recogniser.
     """
-    from asr.model_file import COMMANDS, MODEL_FILE, find_model, read_metadata, task_of
+    from asr.cli.options import model_file
+    from asr.hub import address_of
+    from asr.model_file import COMMANDS, MODEL_FILE, read_metadata, task_of
 
     named: dict[str, Path] = {}
     for path in paths:
-        file = find_model(path)
-        name = file.resolve().parent.name if file.name == MODEL_FILE else file.stem
+        file = model_file(path)
+        if address := address_of(file):
+            name = address.repository.partition("/")[2]
+        else:
+            name = file.resolve().parent.name if file.name == MODEL_FILE else file.stem
         if (task := task_of(read_metadata(file))) != "recognition":
             raise AsrError(f"{file}: was trained for {task}; use it with `{COMMANDS[task]}`")
         if name in named:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asr.cli.log import show_log, tell
-from asr.cli.options import Device, Model
+from asr.cli.options import Device, Model, require_own_folder
 
 
 def tune(
@@ -66,6 +66,8 @@ def tune(
     from asr.tuning.tune import tune as tune_recognizer
 
     show_log(logging.WARNING, prefix="asr: ")
+    if output is None:
+        require_own_folder(model, "-o")
     output = output or model.with_name(f"{model.stem}.tuned{model.suffix}")
     for path in filter(None, (output, plot)):
         require_file(path)

@@ -14,7 +14,7 @@ from mutate import damaged_export, damaged_model, damaged_text
 from asr.config import Config
 from asr.corpus.manifest import read_manifest
 from asr.corpus.readers import READERS
-from asr.model_file import read_metadata, task_of
+from asr.model_file import read_metadata, task_of, with_description
 from asr.scoring.readers import read_entries
 from asr.text import Normalizer, Units, read_units
 
@@ -103,6 +103,31 @@ def _read_model(path: Path) -> None:
     model = Recognizer.from_file(path, "cpu")
     repr(model)
     model.transcribe(NOISE, model.sample_rate)
+
+
+def _share(path: Path) -> None:
+    """Write the card of a model file, and another description into it."""
+    from asr.sharing.card import write_card
+    from asr.sharing.contents import SharedModel
+    from asr.sharing.statement import Statement
+
+    if task_of(read_metadata(path)) == "language model":
+        return
+    model = SharedModel(path)
+    card = path.with_name("card.md")
+    card.unlink(missing_ok=True)
+    write_card(card, model, Statement())
+    model.config_yaml()
+    with_description(path, model.metadata)
+
+
+def _read_card(path: Path) -> None:
+    """Read the statements of a card."""
+    from asr.sharing.card import described_signature, require_own, stated_before
+
+    stated_before(path)
+    described_signature(path.read_bytes().decode(errors="replace"))
+    require_own(path)
 
 
 def _read_export(path: Path) -> None:
@@ -243,11 +268,27 @@ def _seeds(*texts: str) -> Callable[[], list[bytes]]:
     return lambda: [text.encode() for text in texts]
 
 
+def _cards() -> list[bytes]:
+    """Return the card of a model with statements, as `asr card` writes it."""
+    from asr.sharing.card import write_card
+    from asr.sharing.contents import SharedModel
+    from asr.sharing.statement import state
+
+    folder = Path(tempfile.mkdtemp())
+    (folder / "m.safetensors").write_bytes(_models()[0])
+    stated = state(title="A: b", languages=("fr", "pt-BR"), licence="MIT", authors=("Doe, Jane",), data="x # y")
+    write_card(folder / "README.md", SharedModel(folder / "m.safetensors"), stated)
+    return [(folder / "README.md").read_bytes()]
+
+
 TABLE = 'audio,text,speaker,start,end,split\na.wav,"ab, ""x""",anna,0.5,1,train\n'
 MANIFEST = '{"audio_filepath": "a.wav", "text": "ab", "speaker": null, "offset": 0.5, "duration": 1, "x": [1e5, {}]}\n'
 KINDS: dict[str, Kind] = {
     "model": Kind(_models, "m.safetensors", _read_model, damaged_model),
     "export": Kind(_exports, "m.onnx", _read_export, damaged_export),
+    "shared-model": Kind(_models, "m.safetensors", _share, damaged_model),
+    "shared-export": Kind(_exports, "m.onnx", _share, damaged_export),
+    "card": Kind(_cards, "README.md", _read_card),
     "arpa": Kind(_arpa, "lm.arpa", _read_arpa),
     "hotwords": Kind(_seeds("ab\t3\na é\n\nb\t0.5\n"), "hotwords.txt", _read_hotwords),
     "phrases": Kind(_seeds("{x} a\n{x} = a | b {y}\n{y} = é | ab\nb ab\n"), "phrases.txt", _read_phrases),
