@@ -98,9 +98,20 @@ class Transcriber(ABC):
         return True
 
     @property
+    def reads_log_probs(self) -> bool:
+        """Return True if the model decodes CTC's log-probabilities alone."""
+        return True
+
+    @property
     def by_best_path(self) -> bool:
         """Return True if the text is the most probable unit of each frame."""
-        return self.decoder is None
+        return self.decoder is None and self.reads_log_probs
+
+    def beam(self) -> "Decoder":
+        """Return the beam search without language models; raise ConfigError for a model with an attention decoder."""
+        from asr.decoding.decoder import Decoder  # imports numba, which best path does not need
+
+        return Decoder(self.units)
 
     @property
     def equalizes(self) -> bool:
@@ -108,7 +119,7 @@ class Transcriber(ABC):
         return bool(self.settings["features"]["equalize"])
 
     def unit_rows(self, frames: np.ndarray) -> np.ndarray:
-        """Return CTC's log-probabilities `(S, V)` of frames. Raises ConfigError for attention without CTC."""
+        """Return CTC's log-probabilities `(S, V)` of frames. Raises ConfigError for a model without CTC."""
         return frames
 
     def decode_rows(self, rows: Sequence[np.ndarray]) -> list[Hypothesis]:
@@ -135,9 +146,10 @@ class Transcriber(ABC):
     def words(self, frames: np.ndarray, start: int = 0, units: Sequence[int] | None = None) -> tuple[Word, ...]:
         """Time the words of one segment's `frames`, whose first is frame `start` of the recording.
 
-        `units` is the hypothesis, if the segment has been decoded. Raises ConfigError for attention without CTC.
+        `units` is the hypothesis, if the segment has been decoded. Raises ConfigError for a model without CTC.
         """
         rows = self.unit_rows(frames)
+        seconds_per_frame = self.stride / self.sample_rate
         path = rows.argmax(axis=1)
         if units is None and not self.by_best_path:
             (hypothesis,) = self.decode_rows([frames])
