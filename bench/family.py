@@ -4,9 +4,9 @@
 
 Each member of the family is a run of `asr train` in runs/family/CORPUS/MEMBER. Its hidden size is chosen to give the
 number of parameters, and its epochs to fill the minutes, as timed on real batches. `--set` is passed to all runs. The
-program prints one JSON line for each member, and writes a table to runs/family/CORPUS/table.md; `--members WORDS` trains
-the members whose names end with WORDS only. Members that are already trained are not trained again. A member whose training failed, for example because its loss exploded, has no
-numbers.
+program prints one JSON line for each member, and writes a table to runs/family/CORPUS/table.md. `--members` limits the
+members. Members that are already trained are not trained again. A member whose training failed, for example because its
+loss exploded, has no numbers.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def main() -> None:
     config = Config.load(arguments.config, arguments.set)
     folder = Path("runs/family") / arguments.config.resolve().parent.name
     rows = []
-    for name, settings in MEMBERS.items():
+    for name in MEMBERS:
         if not name.endswith(tuple(arguments.members)):
             continue
         out = folder / name.replace(", ", "-").replace(" ", "-")

@@ -65,7 +65,9 @@ def test_a_lattice_by_diagonals_is_the_lattice(device: torch.device) -> None:
     blank, label = (-3 * torch.rand(5, 30, 11, generator=generator) for _ in range(2))
     lengths, sizes = [30, 1, 12, 1, 7], [10, 0, 3, 10, 9]
     expected = lattice(blank, label, lengths, sizes)
-    for one, other in zip(lattice_by_diagonals(blank.to(device), label.to(device), lengths, sizes), expected, strict=True):
+    for one, other in zip(
+        lattice_by_diagonals(blank.to(device), label.to(device), lengths, sizes), expected, strict=True
+    ):
         torch.testing.assert_close(one.cpu(), other, atol=1e-6, rtol=1e-6)
     _, by_blank, by_label = expected
     torch.testing.assert_close(by_blank.sum((1, 2)), torch.tensor(lengths).float())  # a blank for each frame

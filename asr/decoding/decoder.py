@@ -26,7 +26,7 @@ _MOST_WEIGHT = 1e6  # nats, or a factor
 
 
 class FrameSearch(Protocol):
-    """A search that takes the frames of an utterance in chunks: log-probabilities `(S, V)` or encoder states `(S, D)`."""
+    """A search that takes the frames of an utterance in chunks: log-probabilities `(S, V)` or states `(S, D)`."""
 
     def reset(self) -> None:
         """Return to the empty prefix, for the next utterance."""

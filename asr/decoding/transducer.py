@@ -43,7 +43,7 @@ def build_joint(weights: Mapping[str, np.ndarray], cell: str) -> JointNetwork:
 
 @njit(cache=True, nogil=True)
 def write_log_probs(output: np.ndarray, frame: np.ndarray, predicted: np.ndarray, log_probs: np.ndarray) -> None:
-    """Write the log-probabilities `(V,)` of the next unit, or of the blank, in a frame `(J,)` after `predicted (J,)`."""
+    """Write the log-probabilities `(V,)` of all units and the blank in a frame `(J,)`, after `predicted (J,)`."""
     hidden = frame + predicted
     for j in range(len(hidden)):
         hidden[j] = tanh(hidden[j])

@@ -4,8 +4,8 @@ The search goes frame by frame (time-synchronous: Saon, Tüske and Audhkhasi 202
 order of their lengths, so each prefix has all its paths before units extend it, and is extended once. A frame whose
 encoder state is all zero contains no speech, and changes nothing.
 
-A greedy search, which takes the best unit of each place, is no substitute. Much probability of a text may be spread over
-many alignments, of which each is less probable than the alignment of a wrong text (docs/experiments/transducer.md).
+A greedy search, which takes the best unit of each place, is no substitute. The probability of a text may be spread
+over many alignments, each less probable than one alignment of a wrong text (docs/experiments/transducer.md).
 
 Prefixes, language models and hotwords are those of the search over CTC (`prefixes.py`, `fusion.py`).
 """
@@ -256,7 +256,7 @@ class TransducerSearch:
     def feed(self, states: np.ndarray) -> None:
         """Continue the search with encoder states `(S, D)`."""
         states = np.ascontiguousarray(states, np.float32)
-        speech = states.any(axis=1)
+        speech = np.asarray(states.any(axis=1))
         frames = states @ self.joint.frames[:-1] + self.joint.frames[-1]  # (S, J)
         done = self._search(frames, speech, 0)
         while done < len(frames):

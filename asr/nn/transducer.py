@@ -1,4 +1,4 @@
-"""The recurrent transducer: in each frame it writes units, each given all units before it, until a blank ends the frame.
+"""The recurrent transducer: in each frame it writes units, each given all units before, until a blank ends the frame.
 
 Graves 2012, https://arxiv.org/abs/1211.3711. A prediction network reads the units so far, as a language model does. A
 joint network combines its output with the encoder state of a frame: `softmax(O tanh(W frame + U units))` (Graves,
@@ -192,8 +192,8 @@ def lattice(blank: Tensor, label: Tensor, lengths: Sequence[int], sizes: Sequenc
 
     losses = torch.empty(len(blank), dtype=torch.float64)
     by_blank, by_label = torch.zeros_like(blank), torch.zeros_like(label)
-    counts = (np.array(list(one), np.int64) for one in (lengths, sizes))
-    occupy(blank.numpy(), label.numpy(), *counts, losses.numpy(), by_blank.numpy(), by_label.numpy())
+    frames, units = (np.array(list(one), np.int64) for one in (lengths, sizes))
+    occupy(blank.numpy(), label.numpy(), frames, units, losses.numpy(), by_blank.numpy(), by_label.numpy())
     return losses, by_blank, by_label
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # these import numba, which best path does not need
     from asr.decoding.decoder import Decoder, FrameSearch
     from asr.decoding.fusion import Fusion
     from asr.decoding.transducer import JointNetwork
+    from asr.lm.ngram import NGram
 
 TRANSDUCER_WIDTH = 8  # prefixes of the search over a transducer, unless `asr tune` sets another number
 
@@ -90,6 +91,15 @@ class Recognizer(SpeechModel[RecognitionNetwork], Transcriber):
                 "and this model decodes with attention; train one with --set model.decoder=ctc"
             )
 
+    def require_ctc(self) -> None:
+        """Raise ConfigError for a model without CTC, which cannot time words."""
+        if not self.has_ctc:
+            without, cure = _WITHOUT_CTC[self.config.model.decoder]
+            raise ConfigError(
+                f"this model has no CTC output ({without}), so it cannot tell what is said when; "
+                f"train one that can: asr train CONFIG --set {cure}"
+            )
+
     @property
     def settings(self) -> Mapping[str, Mapping[str, Any]]:
         return self.config.model_dump()
@@ -98,14 +108,19 @@ class Recognizer(SpeechModel[RecognitionNetwork], Transcriber):
     def reads_log_probs(self) -> bool:
         return not isinstance(self.acoustic_model, AutoregressiveModel)
 
-    def beam(self) -> "Decoder":
+    def beam(
+        self, words: "NGram | None" = None, characters: "NGram | None" = None, *, closed: bool = False
+    ) -> "Decoder":
         if not isinstance(self.acoustic_model, TransducerModel):
             self.require_ctc_search()
-            return super().beam()
-        from asr.decoding.beam import Pruning
-        from asr.decoding.decoder import Decoder
+            return super().beam(words, characters, closed=closed)
+        decoder = super().beam(words, characters, closed=closed)
+        return decoder.using(pruning=decoder.pruning._replace(width=TRANSDUCER_WIDTH)).over(self.begin_search)
 
-        return Decoder(self.units, pruning=Pruning(width=TRANSDUCER_WIDTH)).over(self.begin_search)
+    def restore(self, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
+        super().restore(tensors, metadata)
+        if self.decoder is not None and isinstance(self.acoustic_model, TransducerModel):
+            self.decoder = self.decoder.over(self.begin_search)
 
     def begin_search(self, fusion: "Fusion", pruning: "Pruning") -> "FrameSearch":
         """Begin a search over the encoder states of a transducer."""
@@ -135,12 +150,7 @@ class Recognizer(SpeechModel[RecognitionNetwork], Transcriber):
         """Return CTC's log-probabilities `(B, S, V)` of `frames`. Raises ConfigError for a model without CTC."""
         if not isinstance(self.acoustic_model, AutoregressiveModel):
             return frames
-        if not self.has_ctc:
-            without, cure = _WITHOUT_CTC[self.config.model.decoder]
-            raise ConfigError(
-                f"this model has no CTC output ({without}), so it cannot tell what is said when; "
-                f"train one that can: asr train CONFIG --set {cure}"
-            )
+        self.require_ctc()
         log_probs = self.acoustic_model.log_probs(frames.to(self.device))
         log_probs[~frames.any(dim=-1)] = torch.from_numpy(blank(1, len(self.units))).to(self.device)
         return log_probs

@@ -39,7 +39,7 @@ class SearchedModel(Protocol):
         """Raise ConfigError unless the model decodes by a search over CTC's log-probabilities alone."""
 
     def beam(self) -> Decoder:
-        """Return the beam search without language models; raise ConfigError for a model with an attention decoder."""
+        """Return a beam search without language models; raise ConfigError for a model with an attention decoder."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.times import words_on_path
 from asr.equalize import equalize
 from asr.errors import AudioError
+from asr.lengths import required_frames
 from asr.progress import ProgressBar
 from asr.recognition.sources import Channel, is_recording, transcribe_recordings
 from asr.recognition.stream import AcousticStream, Stream
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from asr.decoding.decoder import Decoder  # imports numba, which best path does not need
     from asr.decoding.phrases import Rejection
+    from asr.lm.ngram import NGram
 
 DECODER_PREFIX = "decoder."  # begins the names of tensors of language models
 
@@ -107,11 +109,16 @@ class Transcriber(ABC):
         """Return True if the text is the most probable unit of each frame."""
         return self.decoder is None and self.reads_log_probs
 
-    def beam(self) -> "Decoder":
-        """Return the beam search without language models; raise ConfigError for a model with an attention decoder."""
+    def beam(
+        self, words: "NGram | None" = None, characters: "NGram | None" = None, *, closed: bool = False
+    ) -> "Decoder":
+        """Return a beam search over the frames of this model, with language models of weight 0.
+
+        Raises ConfigError for a model with an attention decoder, and the errors of `Decoder`.
+        """
         from asr.decoding.decoder import Decoder  # imports numba, which best path does not need
 
-        return Decoder(self.units)
+        return Decoder(self.units, words, characters, closed=closed)
 
     @property
     def equalizes(self) -> bool:
@@ -157,6 +164,9 @@ class Transcriber(ABC):
         if units is not None:
             from asr.decoding.forced import best_states, exact_target  # imports numba, which best path does not need
 
+            if (times := -(-required_frames(units) // max(1, len(rows)))) > 1:
+                # A transducer may write more units than CTC has frames. Each frame then stands for several.
+                rows, start, seconds_per_frame = rows.repeat(times, axis=0), start * times, seconds_per_frame / times
             target = exact_target(units)
             path = target.units[best_states(rows, target)]
         words = words_on_path(
@@ -165,7 +175,7 @@ class Transcriber(ABC):
             self.units,
             spell=self.text,
             start=start,
-            seconds_per_frame=self.stride / self.sample_rate,
+            seconds_per_frame=seconds_per_frame,
         )
         if self.confidence is None:
             return words
