@@ -251,7 +251,7 @@ def test_models_from_before_there_were_decoders_are_ctc(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("model.decoder=transformer", "'ctc', 'attention' or 'joint'"),
+        ("model.decoder=transformer", "'ctc', 'attention', 'joint' or 'transducer'"),
         ("model.ctc_weight=0", "must be more than 0"),
         ("model.ctc_weight=1", "less than 1"),
         ("data.text_field=", "must be a text"),

@@ -1,4 +1,4 @@
-"""A recogniser with a transducer: trained, begun from CTC, resumed, saved, streamed, aligned, tuned; what it refuses."""
+"""A recogniser with a transducer: trained, begun from CTC, resumed, saved, streamed, tuned, and what it refuses."""
 
 import json
 from pathlib import Path
@@ -97,7 +97,7 @@ def test_words_have_times_and_confidences(tone: Path, tmp_path: Path) -> None:
     recognizer, waveforms = small_recognizer(), random_waveforms(5, 4)
     for waveform in waveforms:
         transcript = recognizer.transcribe(waveform, 8000, nbest=3, hotwords=["cab"])
-        assert text_of(transcript.words) == transcript.text and len(transcript.nbest) == 3
+        assert text_of(transcript.words) == transcript.text and 1 <= len(transcript.nbest) <= 3
         ends = [0.0, *(word.end for word in transcript.words)]
         for before, word in zip(ends, transcript.words, strict=False):
             assert before <= word.start < word.end <= transcript.duration and 0 <= word.confidence <= 1
@@ -124,7 +124,8 @@ def test_a_stream_gives_the_text_of_the_whole_recording(size: int) -> None:
         update = stream.feed(samples[start : start + size])
         partials.append(update.partial)
     transcript = stream.finish()
-    assert transcript.text == expected and len(set(partials)) > 2
+    assert transcript.text == expected == partials[-1]
+    assert len(set(partials)) > (2 if size < 1000 else 0)
     assert text_of(transcript.words) == expected
 
 
@@ -135,7 +136,7 @@ def test_what_a_transducer_cannot_do_is_refused_in_one_line(tone: Path, tmp_path
     for write_file in (to_onnx, lambda model: to_sherpa(model, 0.1)):
         with pytest.raises(ConfigError, match="is a transducer, which writes step by step"):
             write_file(recognizer)
-    with pytest.raises(ConfigError, match=r"cannot stream: it reads utterances in both directions .*running"):
+    with pytest.raises(ConfigError, match=r"cannot stream: it reads utterances in both directions, .*running"):
         recognizer.stream()
     with pytest.raises(ConfigError, match=r"no CTC output, by which .* --set model\.ctc_weight=0\.3"):
         alone.stream()
@@ -152,7 +153,7 @@ def test_what_a_transducer_cannot_do_is_refused_in_one_line(tone: Path, tmp_path
     assert transcript.words == ()
     write(transcript, tone, output_paths(tmp_path / "out", ["txt", "json"]))
     spoken = alone.transcribe(random_waveforms(5, 4)[0], 8000)
-    with pytest.raises(AsrError, match=r"-f srt needs the times of words .*model\.ctc_weight: 0"):
+    with pytest.raises(AsrError, match=r"-f srt needs the times of words, .*model\.ctc_weight: 0"):
         write(spoken, tone, output_paths(tmp_path / "out", ["srt"]))
 
 

@@ -74,7 +74,7 @@ def test_compiled_steps_are_those_of_the_network(cell: Cell) -> None:
         state = after
 
 
-@pytest.mark.parametrize("frames", [1, 2, 3])
+@pytest.mark.parametrize("frames", [1, 2])
 def test_an_exhaustive_search_sums_over_all_alignments(frames: int) -> None:
     """Texts that one frame may still write after the longest text so far: all texts up to three units."""
     found, states = network(), some_states(frames)
@@ -121,14 +121,14 @@ def test_chunks_space_and_neighbours_change_nothing() -> None:
                 assert one.units == other.units and one.score == pytest.approx(other.score, abs=1e-4)
 
 
-def test_a_wider_beam_finds_no_lower_score_here_and_narrow_ones_are_close() -> None:
+def test_a_wider_beam_finds_no_lower_score_here() -> None:
     found = network(scale=1.5)
     for seed in range(5):
         best = [
             decoder(found, Pruning(width=w), weights=Weights()).decode([some_states(25, seed)])[0].score
             for w in (1, 8, 64)
         ]
-        assert best[0] <= best[1] + 1e-6 and best[1] == pytest.approx(best[2], abs=0.5)
+        assert best[0] - 1e-6 <= best[1] <= best[2] + 1e-6
 
 
 def test_frames_without_speech_change_nothing() -> None:
@@ -140,13 +140,19 @@ def test_frames_without_speech_change_nothing() -> None:
     assert searched.decode([silence])[0].units == ()
 
 
-def test_a_blank_penalty_makes_texts_longer() -> None:
-    found, states = network(), some_states(20)
+def test_a_blank_penalty_is_a_bonus_of_each_unit() -> None:
+    found, states = network(scale=0.3), some_states(20)
     lengths = [
         len(decoder(found, Pruning(), weights=Weights(blank=penalty)).decode([states])[0].units)
         for penalty in (-4.0, 0.0, 4.0)
     ]
     assert lengths == sorted(lengths) and lengths[0] < lengths[2]
+    plain, favoured = (
+        {h.units: h.score for h in decoder(found, weights=Weights(blank=bonus)).decode_n_best([states[:1]], 400)[0]}
+        for bonus in (0.0, 1.5)
+    )
+    for units, score in plain.items():
+        assert favoured[units] == pytest.approx(score + 1.5 * len(units), abs=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -147,7 +147,7 @@ def step(
         if entry.score >= top - pruning.margin:
             top = max(top, entry.score)
             write_log_probs(output, frame, predict(state, predictions, entry.node), log_probs)
-            log_probs[BLANK] -= fusion.weights.blank
+            log_probs[BLANK + 1 :] += fusion.weights.blank  # all alignments have equally many blanks
             entry.ended = entry.total + log_probs[BLANK]
             if entry.length < longest + MOST_UNITS:
                 best = BLANK + 1 + int(np.argmax(log_probs[BLANK + 1 :]))

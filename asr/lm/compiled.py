@@ -164,12 +164,12 @@ def _normalised(x: np.ndarray, norm: np.ndarray) -> np.ndarray:
     return centred / np.sqrt((centred * centred).mean() + _EPSILON) * norm[0] + norm[1]
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")  # NaN of weights that overflow is no error
 def _sigmoid(x: float) -> np.floating:
     return _ONE / (_ONE + math.exp(-x))
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def tanh(x: float) -> np.floating:
     return _ONE - _TWO / (_ONE + math.exp(_TWO * x))  # three times as fast as math.tanh
 

@@ -17,6 +17,7 @@ from asr.lengths import required_frames
 from asr.nn.attention import EncoderDecoder
 from asr.nn.autoregressive import AutoregressiveModel
 from asr.nn.ctc import ctc_loss, disagreement
+from asr.nn.transducer import TransducerModel
 from asr.recognition.recognizer import Recognizer
 from asr.run_log import Row
 from asr.training import watch
@@ -41,6 +42,8 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
     def __init__(self, config: Config, data: TrainingData, device: torch.device) -> None:
         """Create a model with fresh weights, or with the weights of `training.start_from`."""
         super().__init__(config, data, Recognizer(config, data.units).to(device))
+        if isinstance(self.module, TransducerModel):
+            self.model.joint_network()  # raises ConfigError for a cell that cannot be decoded, before the first epoch
         corpus = data.training
         self.encoded = lru_cache(_ENCODED)(self._encode)
         self.space = data.units.encode(" ") if " " in data.units.symbols else []
