@@ -259,15 +259,25 @@ class ModelConfig(_Section):
         description="dropout mask: `frame` draws one for each frame; `utterance` draws one for all frames of an "
         "utterance and also drops inputs of the first layer (default: frame)",
     )
-    decoder: Literal["ctc", "attention", "joint"] = Field(
-        default="ctc", description="output of the recogniser: CTC, an attention decoder, or both (default: ctc)"
+    decoder: Literal["ctc", "attention", "joint", "transducer"] = Field(
+        default="ctc",
+        description="output of the recogniser: CTC, an attention decoder, both (joint), or a recurrent transducer "
+        "beside CTC (default: ctc)",
     )
     ctc_weight: float = Field(
         default=0.3,
-        gt=0,
+        ge=0,
         lt=1,
-        description="weight of CTC against attention in the loss and in decoding, for decoder joint (default: 0.3)",
+        description="weight of CTC in the loss of the decoders joint and transducer, and in joint decoding; 0 trains a "
+        "transducer alone, without word times (default: 0.3)",
     )
+
+    @field_validator("ctc_weight")
+    @classmethod
+    def _zero_for_transducers(cls, value: float, others: ValidationInfo) -> float:
+        if value == 0 and others.data.get("decoder") != "transducer":
+            raise ValueError("must be more than 0 unless model.decoder is transducer")
+        return value
 
     @property
     def encoder(self) -> dict[str, Any]:
@@ -276,8 +286,8 @@ class ModelConfig(_Section):
 
     @property
     def loss_weights(self) -> tuple[float, float]:
-        """Weights of CTC and of the attention decoder; they sum to 1."""
-        by_ctc = {"ctc": 1.0, "attention": 0.0, "joint": self.ctc_weight}[self.decoder]
+        """Weights of CTC and of the other decoder; they sum to 1."""
+        by_ctc = {"ctc": 1.0, "attention": 0.0}.get(self.decoder, self.ctc_weight)
         return by_ctc, 1 - by_ctc
 
 

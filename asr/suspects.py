@@ -55,14 +55,16 @@ class Suspect:
 
 
 def require_judges(config: Config) -> None:
-    """Raise ConfigError for a configuration whose models cannot judge transcripts: classifiers, attention alone."""
+    """Raise ConfigError for a configuration whose models cannot judge transcripts: classifiers, models without CTC."""
     if config.task != "recognition":
         raise ConfigError(
             f"task: {config.task} has no transcripts to judge; for classes, "
             "`asr classify MODEL MANIFEST -o hyp.jsonl` shows what its model takes for another class"
         )
-    if config.model.decoder == "attention":
-        raise ConfigError("model.decoder: attention has no CTC output to judge by; --set model.decoder=ctc")
+    if not config.model.loss_weights[0]:
+        raise ConfigError(
+            f"model.decoder: {config.model.decoder} has no CTC output to judge by; --set model.decoder=ctc"
+        )
 
 
 def find_suspects(

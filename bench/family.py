@@ -4,9 +4,9 @@
 
 Each member of the family is a run of `asr train` in runs/family/CORPUS/MEMBER. Its hidden size is chosen to give the
 number of parameters, and its epochs to fill the minutes, as timed on real batches. `--set` is passed to all runs. The
-program prints one JSON line for each member, and writes a table to runs/family/CORPUS/table.md. Members that are
-already trained are not trained again. A member whose training failed, for example because its loss exploded, has no
-numbers.
+program prints one JSON line for each member, and writes a table to runs/family/CORPUS/table.md. `--members` limits the
+members. Members that are already trained are not trained again. A member whose training failed, for example because its
+loss exploded, has no numbers.
 """
 
 import argparse
@@ -34,7 +34,10 @@ MEMBERS: dict[str, dict[str, Any]] = {
     "lstm, two directions, no convolution": {"frontend": "stack"},
     "lstm, two directions, CTC and attention": {"decoder": "joint"},
     "lstm, two directions, attention": {"decoder": "attention"},
+    "lstm, two directions, transducer": {"decoder": "transducer"},
+    "lstm, two directions, transducer begun from CTC": {"decoder": "transducer"},
 }
+_BEGUN = " begun from CTC"  # ends the name of a member whose encoder CTC trains in the first half of its time
 _HEADER = ("member", "hidden", "M parameters", "epochs", "% CER", "% WER", "hours of audio an hour", "MB")
 
 
@@ -46,32 +49,53 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of the configuration"
     )
+    parser.add_argument("--members", nargs="+", default=[""], help="ends of the names of members (default: all)")
     arguments = parser.parse_args()
     config = Config.load(arguments.config, arguments.set)
     folder = Path("runs/family") / arguments.config.resolve().parent.name
     rows = []
-    for name, settings in MEMBERS.items():
+    for name in MEMBERS:
+        if not name.endswith(tuple(arguments.members)):
+            continue
         out = folder / name.replace(", ", "-").replace(" ", "-")
         if not (out / MODEL_FILE).exists():
-            of_member = overrides(config, settings, arguments.parameters, arguments.minutes * 60)
-            train(arguments.config, out, [*arguments.set, *of_member])
+            train_member(arguments, config, name, out)
         rows.append(result(name, out) if (out / MODEL_FILE).exists() else (name, *["stopped"] * (len(_HEADER) - 1)))
         print(json.dumps(dict(zip(_HEADER, rows[-1], strict=True))), flush=True)
     lines = ["| " + " | ".join(map(str, row)) + " |" for row in (_HEADER, ["---"] * len(_HEADER), *rows)]
     write_whole(folder / "table.md", "\n".join([*lines, ""]).encode())
 
 
-def overrides(config: Config, settings: dict[str, Any], parameters: int, seconds: float) -> list[str]:
-    """Return the overrides that turn the configuration of a recipe into the configuration of a member."""
+def train_member(arguments: argparse.Namespace, config: Config, name: str, out: Path) -> None:
+    """Train a member in the time of `--minutes`, which one that is begun from CTC divides into halves."""
+    settings, seconds, given = MEMBERS[name], 60 * arguments.minutes, arguments.set
+    hidden = hidden_size(config, settings, arguments.parameters)
+    if name.endswith(_BEGUN):
+        seconds, first = seconds / 2, out.with_name(f"{out.name}-first")
+        train(arguments.config, first, [*given, *overrides(config, {"hidden": hidden}, seconds)])
+        given = [*given, f"training.start_from={first / MODEL_FILE}"]
+    train(arguments.config, out, [*given, *overrides(config, {**settings, "hidden": hidden}, seconds)])
+
+
+def hidden_size(config: Config, settings: dict[str, Any], parameters: int) -> int:
+    """Return the hidden size that gives a member about so many parameters."""
+    task, model = open_task(config, settings)
+    return min(range(16, 1025, 16), key=lambda size: abs(count(task, with_hidden(model, size)) - parameters))
+
+
+def overrides(config: Config, settings: dict[str, Any], seconds: float) -> list[str]:
+    """Return the overrides that make the settings and the time of a member of the configuration of a recipe."""
+    task, _ = open_task(config, settings)
+    epochs = max(1, int(seconds / epoch_seconds(task, task.plans()[0], task.module)))
+    return [f"model.{key}={value}" for key, value in settings.items()] + [f"training.epochs={epochs}"]
+
+
+def open_task(config: Config, settings: dict[str, Any]) -> tuple[RecognitionTask, ModelConfig]:
+    """Return a task with fresh weights, and the settings of its network."""
     set_seed(config.training.seed)
     model = config.model.model_copy(update=settings)
     data = open_data(config, lambda line: None)
-    task = RecognitionTask(config.model_copy(update={"model": model}), data, torch.device("cpu"))
-    hidden = min(range(16, 1025, 16), key=lambda size: abs(count(task, with_hidden(model, size)) - parameters))
-    network = task.model.fresh_network(with_hidden(model, hidden))
-    epochs = max(1, int(seconds / epoch_seconds(task, task.plans()[0], network)))
-    chosen = {**settings, "hidden": hidden}
-    return [f"model.{key}={value}" for key, value in chosen.items()] + [f"training.epochs={epochs}"]
+    return RecognitionTask(config.model_copy(update={"model": model}), data, torch.device("cpu")), model
 
 
 def with_hidden(model: ModelConfig, hidden: int) -> ModelConfig:

@@ -199,3 +199,21 @@ def randomise(module: nn.Module, seed: int, scale: float = 0.3) -> None:
             if name == "output.bias":
                 parameter.clamp_(max=0.3)  # no preference for blanks
             parameter.add_(scale * torch.randn(parameter.shape, generator=generator).to(parameter.device))
+
+
+def alignments_by_enumeration(frames: int, units: int) -> list[list[tuple[int, int]]]:
+    """Return all alignments of a transducer as moves: for each unit the frame that writes it, a list of `(s, u)`."""
+    places = itertools.combinations_with_replacement(range(frames), units)
+    return [[(s, u) for u, s in enumerate(written)] for written in places]
+
+
+def transducer_loss_by_enumeration(log_probs: np.ndarray, target: Sequence[int]) -> float:
+    """Return -log of the summed probability of all alignments of `target`; `log_probs` is `(S, L + 1, V)`."""
+    frames, total = len(log_probs), -math.inf
+    for alignment in alignments_by_enumeration(frames, len(target)):
+        written = [s for s, _ in alignment]
+        score = sum(float(log_probs[s, u, target[u]]) for s, u in alignment)
+        for s in range(frames):  # the blank of a frame comes after its units
+            score += float(log_probs[s, sum(frame <= s for frame in written), 0])
+        total = np.logaddexp(total, score)
+    return -float(total)

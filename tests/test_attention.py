@@ -27,7 +27,7 @@ from asr.recognition.recognizer import Recognizer, load
 from asr.recognition.search import build_search
 from asr.text import Units
 from asr.training.train import train
-from asr.training.watch import attention_baseline_loss
+from asr.training.watch import language_baseline_loss
 from asr.transcript import text_of
 from asr.tuning.validation import Validation
 from asr.utterance import Utterance
@@ -251,7 +251,7 @@ def test_models_from_before_there_were_decoders_are_ctc(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("model.decoder=transformer", "'ctc', 'attention' or 'joint'"),
+        ("model.decoder=transformer", "'ctc', 'attention', 'joint' or 'transducer'"),
         ("model.ctc_weight=0", "must be more than 0"),
         ("model.ctc_weight=1", "less than 1"),
         ("data.text_field=", "must be a text"),
@@ -268,8 +268,8 @@ def test_a_text_alone_is_worth_what_its_n_gram_says() -> None:
     training, validation = ["ab ab", "ba", "abba ab"], ["ab", "b a"]
     model = estimate(training, units="characters").model
     nats = -sum(model.score(model.tokens(text)) for text in validation)
-    assert attention_baseline_loss(training, validation, Units(" ab")) == pytest.approx(nats / 5)
-    assert attention_baseline_loss(["a b", "b"], ["a b"], Units("ab", "phones")) > 0
+    assert language_baseline_loss(training, validation, Units(" ab")) == pytest.approx(nats / 5)
+    assert language_baseline_loss(["a b", "b"], ["a b"], Units("ab", "phones")) > 0
 
 
 def with_decoder(config: Config, decoder: str) -> Config:

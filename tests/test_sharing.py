@@ -76,7 +76,7 @@ def run(tmp_path: Path) -> Path:
         "train_loss": 1.0,
         "wer": 45.678,
         "cer": 12.345,
-        "validation": {str(data / "validation.jsonl"): {}},
+        "validation": [{"name": str(data / "validation.jsonl"), "cer": 12.345}],
     }
     (run / "log.jsonl").write_text(json.dumps({**row, "samples": [["secret validation text", "ab"]]}) + "\n")
     (tmp_path / "me.bib").write_text(BIBTEX)

@@ -14,7 +14,7 @@ from asr.recognition.longform import Channels
 from asr.utterance import Utterance
 
 if TYPE_CHECKING:
-    from asr.recognition.search import CTCModel, Search  # imports numba, which best path does not need
+    from asr.recognition.search import Search, SearchedModel  # imports numba, which best path does not need
 
 
 class _Part(BaseModel):
@@ -52,7 +52,7 @@ class Options(_Part):
     salvage: bool = False
     device: str | None = None
 
-    def build_search(self, model: "CTCModel") -> "Search | None":
+    def build_search(self, model: "SearchedModel") -> "Search | None":
         """Build the search that the options ask for; None if the model's own decoder does."""
         if not self.nbest and self.hotwords is None and self.phrases is None:
             return None

@@ -40,8 +40,10 @@ from asr.decoding.prefixes import (
     needs_rows,
     recurrent_log_prob,
     sift_down,
+    units_of,
 )
 from asr.lm.compiled import Network, no_network
+from asr.nn.kernels.lattice import log_add
 from asr.text import BLANK
 
 
@@ -52,16 +54,6 @@ class Pruning(NamedTuple):
     units: int = 8  # units that may extend prefixes in a frame
     min_log_prob: float = -6.0  # least log-probability of a unit that may extend prefixes
     margin: float = 12.0  # nats that a kept prefix may score below the best
-
-
-@njit(cache=True, nogil=True)
-def log_add(a: float, b: float) -> float:
-    """Return log(exp(a) + exp(b)) in float64."""
-    if a < b:
-        a, b = b, a
-    if not b - a > -40.0:  # below the last bit of the sum; or NaN, as both are -inf
-        return a
-    return a + math.log1p(math.exp(b - a))
 
 
 @njit(cache=True, nogil=True)
@@ -277,21 +269,17 @@ class BeamSearch:
         log_probs[:, BLANK] -= self.fusion.weights.blank
         done = search(self._state, self.fusion, self._cache, log_probs, 0, self.pruning)
         while done < len(log_probs):
-            self._state = free_space(self._state, self._cache)
+            self._free_space()
             done = search(self._state, self.fusion, self._cache, log_probs, done, self.pruning)
 
     def hypotheses(self, count: int = 1) -> list[Hypothesis]:
         """Return up to `count` hypotheses, best first, as if the utterance ended here."""
         if needs_rows(self._state, self._cache):
-            self._state = free_space(self._state, self._cache)
+            self._free_space()
         scores = final_scores(self._state, self.fusion, self._cache)
         order = np.argsort(-scores, kind="stable")[:count]
-        return [Hypothesis(self._units(int(self._state.beam["node"][i])), float(scores[i])) for i in order]
+        return [Hypothesis(units_of(self._state, i), float(scores[i])) for i in order]
 
-    def _units(self, node: int) -> tuple[int, ...]:
-        parents, last_units = self._state.nodes["parent"], self._state.nodes["unit"]
-        units = []
-        while node:
-            units.append(int(last_units[node]))
-            node = parents[node]
-        return tuple(reversed(units))
+    def _free_space(self) -> None:
+        new_nodes = len(self._state.beam) * len(self._state.chosen) + 1
+        self._state = free_space(self._state, [self._cache.states, self._cache.log_probs], new_nodes)

@@ -3,14 +3,14 @@
 import copy
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from asr.decoding.beam import BeamSearch, Pruning
-from asr.decoding.fusion import Weights, build_fusion
+from asr.decoding.fusion import Fusion, Weights, build_fusion
 from asr.decoding.hotwords import Hotwords
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.rescoring import Rescorer
@@ -25,8 +25,26 @@ _MOST_NEW = 1 << 20  # prefixes that one frame may add to a beam; each takes abo
 _MOST_WEIGHT = 1e6  # nats, or a factor
 
 
+class FrameSearch(Protocol):
+    """A search that takes the frames of an utterance in chunks: log-probabilities `(S, V)` or states `(S, D)`."""
+
+    def reset(self) -> None:
+        """Return to the empty prefix, for the next utterance."""
+
+    def feed(self, frames: np.ndarray, /) -> None:
+        """Continue the search with more frames."""
+
+    def hypotheses(self, count: int = 1) -> list[Hypothesis]:
+        """Return up to `count` hypotheses, best first, as if the utterance ended here."""
+
+
 class Decoder:
-    """Beam search with language models. Decoding does not change the decoder, so threads may share it."""
+    """Beam search with language models. Decoding does not change the decoder, so threads may share it.
+
+    `begin` begins a search over the frames of a model that are no log-probabilities of CTC.
+    """
+
+    begin: Callable[[Fusion, Pruning], FrameSearch] | None = None
 
     def __init__(
         self,
@@ -73,6 +91,8 @@ class Decoder:
 
         Raises LanguageModelError if the model cannot be used unit by unit.
         """
+        if self.begin is not None:
+            raise LanguageModelError("the search over a transducer reads n-grams; a recurrent model can rescore")
         other = copy.copy(self)
         other.recurrent, other.network = recurrent, build_network(recurrent, self.units)
         return other
@@ -83,13 +103,21 @@ class Decoder:
         other.recurrent = other.network = other.rescorer = None
         return other
 
-    def search(self, width: int = 1) -> BeamSearch:
+    def over(self, begin: Callable[[Fusion, Pruning], FrameSearch]) -> "Decoder":
+        """Return a decoder whose searches are begun by `begin`."""
+        other = copy.copy(self)
+        other.begin = begin
+        return other
+
+    def search(self, width: int = 1) -> FrameSearch:
         """Begin a search with a beam of at least this width."""
         pruning = self.pruning._replace(width=max(self.pruning.width, width))
+        if self.begin is not None:
+            return self.begin(self.fusion, pruning)
         return BeamSearch(self.fusion, pruning, self.network)
 
     def decode(self, log_probs: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """Return the best hypothesis of each utterance, given as log-probabilities `(S, V)`."""
+        """Return the best hypothesis of each utterance, given as log-probabilities `(S, V)`, or what `begin` reads."""
         return [best for best, *_ in self.decode_n_best(log_probs, 1)]
 
     def decode_n_best(self, log_probs: Sequence[np.ndarray], count: int) -> list[list[Hypothesis]]:

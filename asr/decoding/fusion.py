@@ -40,7 +40,7 @@ class Weights(NamedTuple):
     lm: float = 0.0  # factor of the log-probabilities of n-grams
     word: float = 0.0  # nats added for each word
     unknown: float = 0.0  # nats added for each word that the word model lacks
-    blank: float = 0.0  # nats taken from blank in each frame
+    blank: float = 0.0  # nats taken from blank in each frame; over a transducer, nats added to each unit
     recurrent: float = 0.0  # factor of the recurrent model's log-probabilities
     unit: float = 0.0  # nats added for each unit, against the cost of a unit in the recurrent model
 

@@ -1,5 +1,6 @@
 """Storage of the beam search: the trie of prefixes, the beam, and what a recurrent model has read."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -161,15 +162,16 @@ def link(nodes: np.ndarray, size: int) -> None:
         nodes[nodes[node].parent].child = node
 
 
-def free_space(state: State, cache: RecurrentCache) -> State:
-    """Drop nodes and rows that no prefix of the beam needs; allocate more nodes if too few are free."""
-    nodes, beam, _, chosen, counts = state
-    _, states, log_probs = cache
+def free_space(state: State, rows_of: Sequence[np.ndarray], new_nodes: int) -> State:
+    """Drop nodes and rows that no prefix of the beam needs; allocate more nodes if fewer than `new_nodes` are free.
+
+    `rows_of` are the arrays of a cache, each with a row for each prefix that it has read.
+    """
+    nodes, beam, _, _, counts = state
     alive = np.flatnonzero(mark_alive(state))
     index = np.zeros(counts[NODES], np.int32)
     index[alive] = np.arange(len(alive))
-    step_needs = len(beam) * len(chosen) + 1
-    room = max(len(nodes), 2 * (len(alive) + step_needs)) - len(alive)
+    room = max(len(nodes), 2 * (len(alive) + new_nodes)) - len(alive)
     nodes = np.concatenate([nodes[alive], np.zeros(room, NODE)])
     nodes["parent"][: len(alive)] = index[nodes["parent"][: len(alive)]]
     link(nodes, len(alive))
@@ -178,8 +180,18 @@ def free_space(state: State, cache: RecurrentCache) -> State:
     needed = np.unique(np.where(computed, prefixes, nodes["parent"][prefixes]))  # a prefix is read from its parent
     needed = needed[nodes["row"][needed] != NONE]
     rows = slice(1, 1 + len(needed))
-    states[rows], log_probs[rows] = states[nodes["row"][needed]], log_probs[nodes["row"][needed]]
+    for array in rows_of:
+        array[rows] = array[nodes["row"][needed]]
     nodes["row"] = NONE
     nodes["row"][needed] = np.arange(rows.start, rows.stop)
     counts[NODES], counts[BEST_NODE], counts[ROWS] = len(alive), index[counts[BEST_NODE]], rows.stop
     return state._replace(nodes=nodes)
+
+
+def units_of(state: State, entry: int) -> tuple[int, ...]:
+    """Return the units of the prefix in entry `entry` of the beam."""
+    node, units = int(state.beam["node"][entry]), []
+    while node:
+        units.append(int(state.nodes["unit"][node]))
+        node = state.nodes["parent"][node]
+    return tuple(reversed(units))

@@ -13,7 +13,7 @@ from asr.exporting.graph import Graph
 from asr.files import to_json
 from asr.model import SpeechModel
 from asr.model_file import DESCRIPTION_KEY, FORMAT, TENSORS_KEY
-from asr.nn.attention import EncoderDecoder
+from asr.nn.autoregressive import AutoregressiveModel
 
 _ALL = np.array([np.iinfo(np.int64).max])
 
@@ -25,7 +25,7 @@ def to_onnx(model: SpeechModel[Any]) -> bytes:
     units or `(B, C)` of classes, and of a recogniser `frames (B,)`, the encoder frames of each recording. A model that
     can stream has more inputs and outputs, see `_stream`; a call without them computes whole recordings.
 
-    Raises ConfigError for a model with an attention decoder.
+    Raises ConfigError for a model with an attention decoder or a transducer.
     """
     require_exportable(model)
     graph = Graph()
@@ -42,10 +42,13 @@ def to_onnx(model: SpeechModel[Any]) -> bytes:
 
 
 def require_exportable(model: SpeechModel[Any]) -> None:
-    """Raise ConfigError for a model with an attention decoder, which writes unit after unit."""
-    if isinstance(model.acoustic_model, EncoderDecoder):
+    """Raise ConfigError for a model with an attention decoder or a transducer, which write unit after unit."""
+    if isinstance(model.acoustic_model, AutoregressiveModel):
+        name = (
+            "is a transducer, which writes" if model.config.model.decoder == "transducer" else "decodes with attention,"
+        )
         raise ConfigError(
-            "this model decodes with attention, step by step, which an exported file cannot; train a model with "
+            f"this model {name} step by step, which an exported file cannot; train a model with "
             "--set model.decoder=ctc, or use this one with `asr transcribe`"
         )
 

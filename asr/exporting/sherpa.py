@@ -96,7 +96,7 @@ def to_sherpa(model: Recognizer, level: float) -> tuple[bytes, str]:
     """Return a recogniser as the bytes of an ONNX file for sherpa-onnx, and the text of its `tokens.txt`.
 
     `level` is the root mean square of usual recordings, in 0..1: features have a floor, so quiet sounds need it.
-    Raises ConfigError for a model that does not work with 16 kHz, or with an attention decoder.
+    Raises ConfigError for a model that does not work with 16 kHz, or with another decoder than CTC.
     """
     require_exportable(model)
     if model.sample_rate != _SAMPLE_RATE:

@@ -1,1 +1,1 @@
-"""The networks: recurrent layers, encoder, CTC and attention decoder, classifier, language model."""
+"""The networks: recurrent layers, encoder, CTC, attention decoder, transducer, classifier, language model."""

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from asr.features import frame_mask
-from asr.nn.ctc import ctc_loss
-from asr.nn.encoder import Encoder, begin_with_blank
+from asr.nn.autoregressive import AutoregressiveModel
 from asr.nn.rnn import SequenceDropout
 from asr.text import BLANK
 
@@ -143,37 +142,19 @@ def attention_loss(log_probs: Tensor, units: Tensor, mask: Tensor, *, smoothing:
     return -(smoothed * mask).sum(dim=-1)
 
 
-class EncoderDecoder(Encoder):
+class EncoderDecoder(AutoregressiveModel):
     """An encoder with an attention decoder, and optionally a CTC output: features and texts -> the loss of each text.
 
-    Shapes: `(B, T, F)`, lengths `(B,)`, texts without ends -> `(B,)`, in nats: see `losses`. A positive `ctc_weight`
-    adds the output layer of an `AcousticModel`. CTC makes the encoder learn from left to right (Watanabe et al. 2017,
-    https://arxiv.org/abs/1609.06773).
+    Shapes: see `AutoregressiveModel`.
     """
 
     def __init__(self, *, num_units: int, ctc_weight: float, hidden: int, dropout: float, **encoder: Any) -> None:
         """Build a network with fresh weights; `encoder` are the other arguments of `Encoder`."""
-        super().__init__(hidden=hidden, dropout=dropout, **encoder)
-        self.ctc_weight = ctc_weight
-        self.output = begin_with_blank(nn.Linear(self.size, num_units)) if ctc_weight else None
+        super().__init__(num_units=num_units, ctc_weight=ctc_weight, hidden=hidden, dropout=dropout, **encoder)
         self.decoder = AttentionDecoder(num_units=num_units, state_size=self.size, hidden=hidden, dropout=dropout)
 
-    def forward(self, features: Tensor, lengths: Tensor, texts: Sequence[Sequence[int]]) -> Tensor:
-        return self.losses(*self.encode(features, lengths), texts)
-
-    def losses(self, states: Tensor, lengths: Tensor, texts: Sequence[Sequence[int]]) -> Tensor:
-        """Compute `ctc_weight * CTC + (1 - ctc_weight) * attention` for each text, in nats: `(B,)`.
-
-        In training, the targets of attention are smoothed.
-        """
+    def decoder_losses(self, states: Tensor, lengths: Tensor, texts: Sequence[Sequence[int]]) -> Tensor:
+        """Compute the loss of each text with its end, in nats: `(B,)`. In training, the targets are smoothed."""
         units, mask = pad_units([[text] for text in texts], states.device)
         log_probs, _ = self.decoder(states, lengths, units)
-        loss = attention_loss(log_probs, units, mask, smoothing=SMOOTHING if self.training else 0.0)[:, 0]
-        if self.output is None:
-            return loss
-        return self.ctc_weight * ctc_loss(self.log_probs(states), lengths, texts) + (1 - self.ctc_weight) * loss
-
-    def log_probs(self, states: Tensor) -> Tensor:
-        """Compute CTC's log-probabilities `(B, S, V)` in float32 from encoder states `(B, S, D)`."""
-        assert self.output is not None
-        return self.output(states).float().log_softmax(dim=-1)
+        return attention_loss(log_probs, units, mask, smoothing=SMOOTHING if self.training else 0.0)[:, 0]

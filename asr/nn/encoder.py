@@ -124,8 +124,17 @@ class Encoder(nn.Module):
     def encode(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encode features `(B, T, F)`, lengths `(B,)`: return vectors `(B, S, D)`, where `D` is `size`, and lengths."""
         x, lengths = self.subsampling(features, lengths)  # (B, S, D)
-        x, _ = recur(self.input_dropout(x), self.layers, self.norms, self.dropout, lengths=lengths)
+        x, _ = self.recur(x, lengths)
         return x, lengths
+
+    def recur(
+        self, x: Tensor, lengths: Tensor | None = None, states: Sequence[State] | None = None
+    ) -> tuple[Tensor, list[State]]:
+        """Compute vectors `(B, S, D)` of subsampled frames `(B, S, D)`, and the final state of each layer.
+
+        `states` replace the zeros at the start of the sequence, as in `RNNLayer`. Two directions need `lengths (B,)`.
+        """
+        return recur(self.input_dropout(x), self.layers, self.norms, self.dropout, lengths=lengths, states=states)
 
 
 def begin_with_blank(output: nn.Linear) -> nn.Linear:
@@ -152,16 +161,9 @@ class AcousticModel(Encoder):
         self.output = begin_with_blank(nn.Linear(self.size, num_units))
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        x, lengths = self.subsampling(features, lengths)  # (B, S, D)
-        log_probs, _ = self.recur(x, lengths)
-        return log_probs, lengths
+        x, lengths = self.encode(features, lengths)
+        return self.log_probs(x), lengths
 
-    def recur(
-        self, x: Tensor, lengths: Tensor | None = None, states: Sequence[State] | None = None
-    ) -> tuple[Tensor, list[State]]:
-        """Compute log-probabilities `(B, S, V)` of subsampled frames `(B, S, D)`, and the final state of each layer.
-
-        `states` replace the zeros at the start of the sequence, as in `RNNLayer`. Two directions need `lengths (B,)`.
-        """
-        x, states = recur(self.input_dropout(x), self.layers, self.norms, self.dropout, lengths=lengths, states=states)
-        return self.output(x).float().log_softmax(dim=-1), states
+    def log_probs(self, states: Tensor) -> Tensor:
+        """Compute log-probabilities `(B, S, V)` in float32 from encoder states `(B, S, D)`."""
+        return self.output(states).float().log_softmax(dim=-1)

@@ -1,4 +1,4 @@
-"""The stream through a network in PyTorch: samples in chunks of any size, the same log-probabilities as offline.
+"""The stream through a network in PyTorch: samples in chunks of any size, the same frames as offline.
 
 Each stage remembers what it needs: spectra and subsampling remember the last window of their input, the running level
 its sums, the recurrent layers their states. The output does not depend on the sizes of chunks.
@@ -65,12 +65,11 @@ class Windowed:
 
 
 class NetworkStream:
-    """Samples -> the log-probabilities of `Recognizer.log_probs`, each as soon as its last sample has come."""
+    """Samples -> the frames of `Recognizer.frames`, each as soon as its last sample has come."""
 
     def __init__(self, model: StreamingModel) -> None:
         """Raise ConfigError for a model that needs whole utterances."""
         require_streamable(model.settings)
-        assert isinstance(model.acoustic_model, AcousticModel)  # an attention decoder cannot stream
         self.network = model.acoustic_model.eval()
         self.model = model
         features, subsampling = model.features, self.network.subsampling
@@ -91,7 +90,7 @@ class NetworkStream:
 
     @torch.inference_mode()
     def feed(self, samples: np.ndarray, *, last: bool = False) -> np.ndarray | None:
-        """Take the next samples `(N,)`, float32 at the model's rate; return log-probabilities `(S, V)`, or None."""
+        """Take the next samples `(N,)`, float32 at the model's rate; return frames `(S, V)` or `(S, D)`, or None."""
         features = self.model.features
         part = torch.from_numpy(samples).to(self.model.device) if len(samples) else None
         spectra = self._spectra.feed(part, last=last)
@@ -101,7 +100,9 @@ class NetworkStream:
         frames = self._frames.feed(spectra, last=last)
         if frames is None or not len(frames):
             return None
-        log_probs, self._states = self.network.recur(frames[None], states=self._states)
-        require_numbers(log_probs)
-        rows: np.ndarray = log_probs[0].cpu().numpy()
+        vectors, self._states = self.network.recur(frames[None], states=self._states)
+        if isinstance(self.network, AcousticModel):
+            vectors = self.network.log_probs(vectors)
+        require_numbers(vectors)
+        rows: np.ndarray = vectors[0].cpu().numpy()
         return rows

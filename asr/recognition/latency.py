@@ -8,12 +8,12 @@ from asr.lengths import hop_samples, subsampling_look_ahead, window_samples
 
 Settings = Mapping[str, Mapping[str, Any]]  # the sections of a configuration: Config.model_dump(), or of a model file
 
+_STREAMING = ("ctc", "transducer")  # decoders that need no later frame
 _NEEDED = {  # setting: the value that streaming needs, and what another value means
     ("model", "bidirectional"): (
         False,
         "it reads utterances in both directions, and one direction begins at their end",
     ),
-    ("model", "decoder"): ("ctc", "its attention looks at whole utterances"),
     ("features", "level"): ("running", "it normalises the level over whole utterances"),
     ("features", "equalize"): (False, "it equalises the spectrum of whole recordings"),
 }
@@ -26,6 +26,11 @@ def require_streamable(settings: Settings) -> None:
         for (section, name), (value, meaning) in _NEEDED.items()
         if settings[section][name] != value
     }
+    model = settings["model"]
+    if model["decoder"] not in _STREAMING:
+        faults["--set model.decoder=ctc"] = "its attention looks at whole utterances"
+    elif model["decoder"] == "transducer" and not model["ctc_weight"]:
+        faults["--set model.ctc_weight=0.3"] = "it has no CTC output, by which a stream times words"
     if faults:
         raise ConfigError(
             f"this model cannot stream: {' and '.join(faults.values())}; train one that can: "

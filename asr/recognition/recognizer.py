@@ -7,7 +7,7 @@ validation score in a training log is the score that `asr transcribe` and `asr s
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -21,25 +21,39 @@ from asr.errors import ConfigError
 from asr.finite import require_numbers
 from asr.model import SpeechModel
 from asr.nn.attention import EncoderDecoder
+from asr.nn.autoregressive import AutoregressiveModel
 from asr.nn.ctc import ctc_loss
 from asr.nn.encoder import AcousticModel
 from asr.nn.rnn import Kernels
+from asr.nn.transducer import TransducerModel
 from asr.recognition.acoustic_stream import NetworkStream
 from asr.recognition.steady import blank, is_steady
 from asr.recognition.transcriber import DECODER_PREFIX, Transcriber
 from asr.text import Units
 
-RecognitionNetwork = AcousticModel | EncoderDecoder
+if TYPE_CHECKING:  # these import numba, which best path does not need
+    from asr.decoding.beam import Pruning
+    from asr.decoding.decoder import Decoder, FrameSearch
+    from asr.decoding.fusion import Fusion
+    from asr.decoding.transducer import JointNetwork
+    from asr.lm.ngram import NGram
+
+TRANSDUCER_WIDTH = 8  # prefixes of the search over a transducer, unless `asr tune` sets another number
+
+RecognitionNetwork = AcousticModel | EncoderDecoder | TransducerModel
+_WITHOUT_CTC = {  # decoder of a model without CTC: the setting at fault, and its cure
+    "attention": ("model.decoder: attention", "model.decoder=joint"),
+    "transducer": ("model.ctc_weight: 0", "model.ctc_weight=0.3"),
+}
 
 
 def recognition_network(config: ModelConfig, *, num_bins: int, num_units: int, kernels: Kernels) -> RecognitionNetwork:
-    """Build the network on top of the features: an encoder with CTC, with an attention decoder, or with both."""
+    """Build the network on top of the features: an encoder with CTC, with another decoder, or with both."""
+    shared: dict[str, Any] = {"num_bins": num_bins, "num_units": num_units, "kernels": kernels, **config.encoder}
     if config.decoder == "ctc":
-        return AcousticModel(num_bins=num_bins, num_units=num_units, kernels=kernels, **config.encoder)
-    ctc_weight, _ = config.loss_weights
-    return EncoderDecoder(
-        num_bins=num_bins, num_units=num_units, ctc_weight=ctc_weight, kernels=kernels, **config.encoder
-    )
+        return AcousticModel(**shared)
+    network = TransducerModel if config.decoder == "transducer" else EncoderDecoder
+    return network(ctc_weight=config.loss_weights[0], **shared)
 
 
 class Recognizer(SpeechModel[RecognitionNetwork], Transcriber):
@@ -55,20 +69,35 @@ class Recognizer(SpeechModel[RecognitionNetwork], Transcriber):
 
     def facts(self) -> list[str]:
         decoder = self.config.model.decoder
-        facts = super().facts() if decoder == "ctc" else [*super().facts(), f"{decoder} decoder"]
+        names = {"ctc": [], "transducer": ["transducer"]}
+        facts = [*super().facts(), *names.get(decoder, [f"{decoder} decoder"])]
         return facts if self.decoder is None else [*facts, "with a language model"]
 
     @property
     def has_ctc(self) -> bool:
         """Return True if the model has CTC's log-probabilities for each frame, and so can time words."""
-        return self.config.model.decoder != "attention"
+        return self.config.model.loss_weights[0] > 0
 
     def require_ctc_search(self) -> None:
         """Raise ConfigError unless the model decodes by a search over CTC's log-probabilities alone."""
+        if self.config.model.decoder == "transducer":
+            raise ConfigError(
+                "closed sets of phrases belong to the search over CTC's log-probabilities, and this model is a "
+                "transducer; train one with --set model.decoder=ctc"
+            )
         if self.config.model.decoder != "ctc":
             raise ConfigError(
                 "language models, hotwords, phrases and n-best lists belong to the search over CTC's log-probabilities "
                 "and this model decodes with attention; train one with --set model.decoder=ctc"
+            )
+
+    def require_ctc(self) -> None:
+        """Raise ConfigError for a model without CTC, which cannot time words."""
+        if not self.has_ctc:
+            without, cure = _WITHOUT_CTC[self.config.model.decoder]
+            raise ConfigError(
+                f"this model has no CTC output ({without}), so it cannot tell what is said when; "
+                f"train one that can: asr train CONFIG --set {cure}"
             )
 
     @property
@@ -76,8 +105,28 @@ class Recognizer(SpeechModel[RecognitionNetwork], Transcriber):
         return self.config.model_dump()
 
     @property
-    def by_best_path(self) -> bool:
-        return self.decoder is None and not isinstance(self.acoustic_model, EncoderDecoder)
+    def reads_log_probs(self) -> bool:
+        return not isinstance(self.acoustic_model, AutoregressiveModel)
+
+    def beam(
+        self, words: "NGram | None" = None, characters: "NGram | None" = None, *, closed: bool = False
+    ) -> "Decoder":
+        if not isinstance(self.acoustic_model, TransducerModel):
+            self.require_ctc_search()
+            return super().beam(words, characters, closed=closed)
+        decoder = super().beam(words, characters, closed=closed)
+        return decoder.using(pruning=decoder.pruning._replace(width=TRANSDUCER_WIDTH)).over(self.begin_search)
+
+    def restore(self, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
+        super().restore(tensors, metadata)
+        if self.decoder is not None and isinstance(self.acoustic_model, TransducerModel):
+            self.decoder = self.decoder.over(self.begin_search)
+
+    def begin_search(self, fusion: "Fusion", pruning: "Pruning") -> "FrameSearch":
+        """Begin a search over the encoder states of a transducer."""
+        from asr.decoding.transducer_search import TransducerSearch
+
+        return TransducerSearch(self.joint_network(), fusion, pruning)
 
     @property
     def stride(self) -> int:
@@ -88,24 +137,20 @@ class Recognizer(SpeechModel[RecognitionNetwork], Transcriber):
     def frames(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute what the model's decoder reads from audio `(B, N)`, lengths `(B,)` in samples.
 
-        Returns CTC's log-probabilities `(B, S, V)`, or for an attention decoder encoder states `(B, S, D)`, and lengths
+        Returns CTC's log-probabilities `(B, S, V)`, or for another decoder encoder states `(B, S, D)`, and lengths
         `(B,)` in frames.
         """
-        if isinstance(self.acoustic_model, EncoderDecoder):
+        if isinstance(self.acoustic_model, AutoregressiveModel):
             return self.compute(audio, lengths, self.acoustic_model.encode)
         frames, lengths = self.compute(audio, lengths)
         return frames, lengths
 
     @torch.inference_mode()
     def ctc(self, frames: Tensor) -> Tensor:
-        """Return CTC's log-probabilities `(B, S, V)` of `frames`. Raises ConfigError for attention without CTC."""
-        if not isinstance(self.acoustic_model, EncoderDecoder):
+        """Return CTC's log-probabilities `(B, S, V)` of `frames`. Raises ConfigError for a model without CTC."""
+        if not isinstance(self.acoustic_model, AutoregressiveModel):
             return frames
-        if not self.has_ctc:
-            raise ConfigError(
-                "this model has no CTC output (model.decoder: attention), so it cannot tell what is said when; "
-                "train one that can: asr train CONFIG --set model.decoder=joint"
-            )
+        self.require_ctc()
         log_probs = self.acoustic_model.log_probs(frames.to(self.device))
         log_probs[~frames.any(dim=-1)] = torch.from_numpy(blank(1, len(self.units))).to(self.device)
         return log_probs
@@ -113,7 +158,7 @@ class Recognizer(SpeechModel[RecognitionNetwork], Transcriber):
     def log_probs(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute log-probabilities `(B, S, V)` and lengths `(B,)` in frames from audio `(B, N)`, lengths in samples.
 
-        Raises ConfigError for attention without CTC.
+        Raises ConfigError for a model without CTC.
         """
         frames, lengths = self.frames(audio, lengths)
         return self.ctc(frames), lengths
@@ -121,7 +166,7 @@ class Recognizer(SpeechModel[RecognitionNetwork], Transcriber):
     @torch.inference_mode()
     def losses(self, frames: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:
         """Compute the loss of each target in nats, `(B,)`, as training does."""
-        if isinstance(self.acoustic_model, EncoderDecoder):
+        if isinstance(self.acoustic_model, AutoregressiveModel):
             return self.acoustic_model.losses(frames, lengths, targets)
         return ctc_loss(frames, lengths, targets)
 
@@ -137,7 +182,7 @@ class Recognizer(SpeechModel[RecognitionNetwork], Transcriber):
             for row, waveform in zip(frames, waveforms, strict=True):
                 if is_steady(waveform, self.sample_rate):
                     with torch.inference_mode():
-                        if isinstance(self.acoustic_model, EncoderDecoder):
+                        if isinstance(self.acoustic_model, AutoregressiveModel):
                             row.zero_()
                         else:
                             row.copy_(torch.from_numpy(blank(*row.shape)))
@@ -161,13 +206,24 @@ class Recognizer(SpeechModel[RecognitionNetwork], Transcriber):
         return self.decode_rows([row[:length] for row, length in rows])
 
     def decode_rows(self, rows: Sequence[np.ndarray]) -> list[Hypothesis]:
+        if isinstance(self.acoustic_model, TransducerModel):
+            return (self.decoder or self.beam()).decode(rows)
         if not isinstance(self.acoustic_model, EncoderDecoder):
             return super().decode_rows(rows)
         states, lengths = (one.to(self.device) for one in pad(rows))
         return decode(self.acoustic_model, states, lengths, self.ctc(states) if self.has_ctc else None, self.units)
 
+    def joint_network(self) -> "JointNetwork":
+        """Return the arrays of the transducer, for compiled code. Raises ConfigError for a cell that it has not."""
+        from asr.decoding.transducer import build_joint
+
+        assert isinstance(self.acoustic_model, TransducerModel)
+        weights = self.acoustic_model.transducer.state_dict()
+        arrays = {name: weight.cpu().numpy() for name, weight in weights.items()}
+        return build_joint(arrays, self.config.model.cell)
+
     def unit_rows(self, frames: np.ndarray) -> np.ndarray:
-        if not isinstance(self.acoustic_model, EncoderDecoder):
+        if not isinstance(self.acoustic_model, AutoregressiveModel):
             return frames
         log_probs: np.ndarray = self.ctc(torch.from_numpy(frames)).cpu().numpy()
         return log_probs

@@ -23,16 +23,23 @@ class NBestDecoder(Protocol):
         """Decode log-probabilities `(S, V)` of each utterance into up to `count` hypotheses, best first."""
 
 
-class CTCModel(Protocol):
-    """The parts of a recogniser that a search over its CTC log-probabilities needs."""
+class SearchedModel(Protocol):
+    """The parts of a recogniser that a search over its frames needs."""
 
     units: Units
     normalizer: Normalizer
     decoder: Decoder | None
     rejection: Rejection | None
 
+    @property
+    def reads_log_probs(self) -> bool:
+        """Return True if the model decodes CTC's log-probabilities alone."""
+
     def require_ctc_search(self) -> None:
         """Raise ConfigError unless the model decodes by a search over CTC's log-probabilities alone."""
+
+    def beam(self) -> Decoder:
+        """Return a beam search without language models; raise ConfigError for a model with an attention decoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,7 @@ class BestPath:
 
 
 def build_search(
-    model: CTCModel,
+    model: SearchedModel,
     *,
     nbest: int = 0,
     hotwords: str | Path | Sequence[str] | None = None,
@@ -70,13 +77,13 @@ def build_search(
     `hotwords` and `phrases` are files, or the lines of such files. Without `language_model` the model's language models
     are left out.
 
-    Raises TextError that names each hotword or phrase with a unit that the model lacks, ConfigError for a model that
-    does not decode with CTC alone, and AsrError for hotwords and phrases together.
+    Raises TextError that names each hotword or phrase with a unit that the model lacks, ConfigError for a model with
+    an attention decoder and for phrases without CTC alone, and AsrError for hotwords and phrases together.
     """
     if not nbest and hotwords is None and phrases is None and (language_model or model.decoder is None):
         return None
-    model.require_ctc_search()
     if phrases is not None:
+        model.require_ctc_search()
         if hotwords is not None:
             raise AsrError(
                 "--phrases and --hotwords exclude each other: a closed set of phrases leaves no other text to favour; "
@@ -84,8 +91,8 @@ def build_search(
             )
         listed = read_phrases(phrases, model.units, model.normalizer)
         return Search(Phrases(listed, model.units, model.rejection), nbest, closed=True)
-    plain = model.decoder if language_model and model.decoder is not None else Decoder(model.units)
+    plain = model.decoder if language_model and model.decoder is not None else model.beam()
     if hotwords is not None:
         automaton = build_hotwords(read_hotwords(hotwords, model.units, model.normalizer), model.units)
         return Search(plain.using(hotwords=automaton), nbest, plain)
-    return Search(plain if nbest or language_model else BestPath(), nbest)
+    return Search(plain if nbest or language_model or not model.reads_log_probs else BestPath(), nbest)

@@ -25,16 +25,29 @@ class StreamUpdate(NamedTuple):
 
 
 class AcousticStream(Protocol):
-    """Samples -> the log-probabilities of the whole recording, each as soon as its last sample has come."""
+    """Samples -> the frames of the whole recording, each as soon as its last sample has come.
+
+    Frames are CTC's log-probabilities `(S, V)`, or the encoder states `(S, D)` of a transducer.
+    """
 
     def feed(self, samples: np.ndarray, *, last: bool = False) -> np.ndarray | None:
-        """Take the next samples `(N,)`, float32 at the model's rate; return log-probabilities `(S, V)`, or None."""
+        """Take the next samples `(N,)`, float32 at the model's rate; return new frames, or None."""
 
 
 class StreamingModel(DecodingModel, Protocol):
     """The parts of a recogniser that a stream needs."""
 
     decoder: Any  # asr.decoding.decoder.Decoder, which imports numba, or None for best path
+
+    @property
+    def by_best_path(self) -> bool:
+        """Return True if the text is the most probable unit of each frame."""
+
+    def unit_rows(self, frames: np.ndarray) -> np.ndarray:
+        """Return CTC's log-probabilities `(S, V)` of frames."""
+
+    def beam(self) -> Any:
+        """Return the beam search without language models."""
 
     def acoustic_stream(self) -> AcousticStream:
         """Begin a stream of samples. Raises ConfigError for a model that needs whole utterances."""
@@ -80,9 +93,10 @@ class Stream:
     def _take(self, samples: np.ndarray, *, last: bool = False) -> StreamUpdate:
         self._samples += len(samples)
         before = len(self._words)
-        log_probs = self._acoustic.feed(samples, last=last)
-        for row in () if log_probs is None else log_probs:
-            self._segment.feed(row)
+        frames = self._acoustic.feed(samples, last=last)
+        bests = () if frames is None else self.model.unit_rows(frames).argmax(axis=1).tolist()
+        for row, best in zip(() if frames is None else frames, bests, strict=True):
+            self._segment.feed(row, best)
             if self._segment.silent == self._pause:
                 self._end_segment()
             elif len(self._segment.rows) == self._longest:
@@ -91,12 +105,12 @@ class Stream:
 
     def _cut_segment(self) -> None:
         """End the open segment at its longest pause; the frames after the pause begin the next segment."""
-        rows = self._segment.rows
-        cut = longest_pause([int(row.argmax()) == BLANK for row in rows], len(rows) // 2)
+        rows, bests = self._segment.rows, self._segment.bests
+        cut = longest_pause([best == BLANK for best in bests], len(rows) // 2)
         self._segment.rows = rows[:cut]
         self._end_segment()
-        for row in rows[cut:]:
-            self._segment.feed(row)
+        for row, best in zip(rows[cut:], bests[cut:], strict=True):
+            self._segment.feed(row, best)
 
     def _end_segment(self) -> None:
         rows = self._segment.rows
@@ -110,21 +124,23 @@ class _OpenSegment:
     """The frames since the last pause, and their text so far."""
 
     def __init__(self, model: StreamingModel) -> None:
-        self.rows: list[np.ndarray] = []  # log-probabilities `(V,)` of each frame
+        self.rows: list[np.ndarray] = []  # of each frame, log-probabilities `(V,)` or its encoder state `(D,)`
+        self.bests: list[int] = []  # CTC's most probable unit of each frame
         self.silent = 0  # blank frames at the end
         self._model = model
         self._path: list[int] = []  # best units, repeats merged
         self._last = BLANK
-        self._search = model.decoder.search() if model.decoder is not None else None
+        decoder = None if model.by_best_path else model.decoder or model.beam()
+        self._search = None if decoder is None else decoder.search()
 
-    def feed(self, row: np.ndarray) -> None:
-        """Take the log-probabilities `(V,)` of the next frame."""
-        best = int(row.argmax())
+    def feed(self, row: np.ndarray, best: int) -> None:
+        """Take the next frame, whose most probable unit is `best`."""
         if best not in (BLANK, self._last):
             self._path.append(best)
         self._last = best
         self.silent = self.silent + 1 if best == BLANK else 0
         self.rows.append(row)
+        self.bests.append(best)
         if self._search is not None:
             self._search.feed(row[None])
 

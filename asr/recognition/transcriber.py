@@ -15,6 +15,7 @@ from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.times import words_on_path
 from asr.equalize import equalize
 from asr.errors import AudioError
+from asr.lengths import required_frames
 from asr.progress import ProgressBar
 from asr.recognition.sources import Channel, is_recording, transcribe_recordings
 from asr.recognition.stream import AcousticStream, Stream
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from asr.decoding.decoder import Decoder  # imports numba, which best path does not need
     from asr.decoding.phrases import Rejection
+    from asr.lm.ngram import NGram
 
 DECODER_PREFIX = "decoder."  # begins the names of tensors of language models
 
@@ -98,9 +100,25 @@ class Transcriber(ABC):
         return True
 
     @property
+    def reads_log_probs(self) -> bool:
+        """Return True if the model decodes CTC's log-probabilities alone."""
+        return True
+
+    @property
     def by_best_path(self) -> bool:
         """Return True if the text is the most probable unit of each frame."""
-        return self.decoder is None
+        return self.decoder is None and self.reads_log_probs
+
+    def beam(
+        self, words: "NGram | None" = None, characters: "NGram | None" = None, *, closed: bool = False
+    ) -> "Decoder":
+        """Return a beam search over the frames of this model, with language models of weight 0.
+
+        Raises ConfigError for a model with an attention decoder, and the errors of `Decoder`.
+        """
+        from asr.decoding.decoder import Decoder  # imports numba, which best path does not need
+
+        return Decoder(self.units, words, characters, closed=closed)
 
     @property
     def equalizes(self) -> bool:
@@ -108,7 +126,7 @@ class Transcriber(ABC):
         return bool(self.settings["features"]["equalize"])
 
     def unit_rows(self, frames: np.ndarray) -> np.ndarray:
-        """Return CTC's log-probabilities `(S, V)` of frames. Raises ConfigError for attention without CTC."""
+        """Return CTC's log-probabilities `(S, V)` of frames. Raises ConfigError for a model without CTC."""
         return frames
 
     def decode_rows(self, rows: Sequence[np.ndarray]) -> list[Hypothesis]:
@@ -135,9 +153,10 @@ class Transcriber(ABC):
     def words(self, frames: np.ndarray, start: int = 0, units: Sequence[int] | None = None) -> tuple[Word, ...]:
         """Time the words of one segment's `frames`, whose first is frame `start` of the recording.
 
-        `units` is the hypothesis, if the segment has been decoded. Raises ConfigError for attention without CTC.
+        `units` is the hypothesis, if the segment has been decoded. Raises ConfigError for a model without CTC.
         """
         rows = self.unit_rows(frames)
+        seconds_per_frame = self.stride / self.sample_rate
         path = rows.argmax(axis=1)
         if units is None and not self.by_best_path:
             (hypothesis,) = self.decode_rows([frames])
@@ -145,6 +164,9 @@ class Transcriber(ABC):
         if units is not None:
             from asr.decoding.forced import best_states, exact_target  # imports numba, which best path does not need
 
+            if (times := -(-required_frames(units) // max(1, len(rows)))) > 1:
+                # A transducer may write more units than CTC has frames. Each frame then stands for several.
+                rows, start, seconds_per_frame = rows.repeat(times, axis=0), start * times, seconds_per_frame / times
             target = exact_target(units)
             path = target.units[best_states(rows, target)]
         words = words_on_path(
@@ -153,7 +175,7 @@ class Transcriber(ABC):
             self.units,
             spell=self.text,
             start=start,
-            seconds_per_frame=self.stride / self.sample_rate,
+            seconds_per_frame=seconds_per_frame,
         )
         if self.confidence is None:
             return words

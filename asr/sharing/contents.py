@@ -79,9 +79,9 @@ class SharedModel:
             try:
                 row = json.loads(line)
                 texts += len(row.pop(_TEXTS, ()))
-                if isinstance(row.get("validation"), dict):
-                    row["validation"] = {self.names.get(name, name): value for name, value in row["validation"].items()}
-            except (ValueError, TypeError, AttributeError, RecursionError):
+                for part in row.get("validation", ()):
+                    part["name"] = self.names.get(part["name"], part["name"])
+            except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
                 raise AsrError(f"{path}:{number}: is no row of a log; copy the file again") from None
             lines.append(to_json(row) + "\n")
         said = counted("{} validation text<s> <is|are> left out", texts)

@@ -38,8 +38,20 @@ from asr.wording import counted
 _SNR_DB = 5.0, 25.0  # signal-to-noise ratios of recorded noise, if a configuration leaves them open
 _STREAMED_EPOCH = 500_000  # utterances in an epoch of streamed data, at most: an epoch is planned at once
 _MODELS: dict[str, type[SpeechModel[Any]]] = {model.task: model for model in (Recognizer, Classifier, Pretrained)}
+_DECODERS = {
+    "ctc": "",
+    "attention": ", attention decoder",
+    "joint": ", attention decoder",
+    "transducer": ", transducer",
+}  # in descriptions of a model
 _FREE = {"decoder", "ctc_weight", "dropout", "dropout_mask"}  # settings that do not change the encoder's parameters
-_BY_UNIT = ("output.", "decoder.output.", "decoder.embedding.")  # parameters with a row for each unit
+_BY_UNIT = (  # parameters with a row for each unit
+    "output.",
+    "decoder.output.",
+    "decoder.embedding.",
+    "transducer.output.",
+    "transducer.embedding.",
+)
 
 
 def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
@@ -260,7 +272,7 @@ def describe(model: SpeechModel[Any], data: Corpora) -> str:
         f"validating on {len(data.validation)} ({data.validation.seconds / 3600:.2f} h); "
         f"{len(model.symbols)} {model.outputs}\n"
         f"{shape.layers} x {shape.hidden} {'bidirectional ' if shape.bidirectional else ''}{shape.cell}"
-        f"{', attention decoder' if shape.decoder != 'ctc' else ''}{' and CTC' if shape.decoder == 'joint' else ''}, "
+        f"{_DECODERS[shape.decoder]}{' and CTC' if 0 < shape.loss_weights[0] < 1 else ''}, "
         f"{parameters / 1e6:.2f} M parameters, {precision} on {process.num_processes} x {process.device.type}"
         f"{_division(model.config, process.num_processes)}"
     )

@@ -1,4 +1,4 @@
-"""The task of training a recogniser on utterances and their texts, with CTC, an attention decoder, or both."""
+"""The task of training a recogniser on utterances and their texts, with CTC, an attention decoder or a transducer."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,7 +15,9 @@ from asr.figures.attention import attention_picture
 from asr.figures.training import training_picture
 from asr.lengths import required_frames
 from asr.nn.attention import EncoderDecoder
+from asr.nn.autoregressive import AutoregressiveModel
 from asr.nn.ctc import ctc_loss, disagreement
+from asr.nn.transducer import TransducerModel
 from asr.recognition.recognizer import Recognizer
 from asr.run_log import Row
 from asr.training import watch
@@ -40,22 +42,24 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
     def __init__(self, config: Config, data: TrainingData, device: torch.device) -> None:
         """Create a model with fresh weights, or with the weights of `training.start_from`."""
         super().__init__(config, data, Recognizer(config, data.units).to(device))
+        if isinstance(self.module, TransducerModel):
+            self.model.joint_network()  # raises ConfigError for a cell that cannot be decoded, before the first epoch
         corpus = data.training
         self.encoded = lru_cache(_ENCODED)(self._encode)
         self.space = data.units.encode(" ") if " " in data.units.symbols else []
         (plan,) = self.plans(1)
         some = plan if not is_keyed(config) else plan[:: 1 + len(plan) // _MEASURED]
         self.model.trained_lengths = measure_lengths(self.recordings, some)
-        by_ctc, by_attention = config.model.loss_weights
+        by_ctc, by_decoder = config.model.loss_weights
         self.baseline_loss = 0.0
         if by_ctc:
             few = watch.baseline_sample(len(corpus))
             frames = [self.model.num_output_frames(int(corpus.num_samples[index])) for index in few]
             targets = list(map(self._encode, few))
             self.baseline_loss += by_ctc * watch.ctc_baseline_loss(frames, targets, len(data.units))
-        if by_attention:
+        if by_decoder:
             texts = some_texts(corpus), [utterance.text or "" for utterance in data.validation.utterances]
-            self.baseline_loss += by_attention * watch.attention_baseline_loss(*texts, data.units)
+            self.baseline_loss += by_decoder * watch.language_baseline_loss(*texts, data.units)
 
     def _encode(self, index: int) -> list[int]:
         return self.data.units.encode(self.data.training.utterances[index].text or "")
@@ -97,7 +101,7 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
             divergence = disagreement(log_probs, frames).sum()
             return (ctc_loss(log_probs, frames, targets * 2).sum() + consistency * divergence) / 2
         features, frames = self.features(audio, lengths, shortest)
-        if isinstance(self.module, EncoderDecoder):
+        if isinstance(self.module, AutoregressiveModel):
             nats: Tensor = model(features, frames, targets)
             return nats.sum()
         log_probs, frames = model(features, frames)
@@ -120,7 +124,7 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
     def check(self, log: Sequence[Row], step: int) -> None:
         """Raise TrainingError if a model with CTC ignores the audio.
 
-        The baseline of a model with attention alone is an n-gram model of its texts, which takes long to beat.
+        The baseline of another decoder alone is an n-gram model of its texts, which takes long to beat.
         """
         if self.config.model.loss_weights[0]:
             super().check(log, step)

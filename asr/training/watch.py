@@ -64,11 +64,11 @@ def ctc_baseline_loss(frames: Sequence[int], targets: Sequence[Sequence[int]], n
     return nats / sum(max(1, len(target)) for target in targets)
 
 
-def attention_baseline_loss(training: Sequence[str], validation: Sequence[str], units: Units) -> float:
+def language_baseline_loss(training: Sequence[str], validation: Sequence[str], units: Units) -> float:
     """Compute the loss, in nats per unit, of an n-gram model of the training texts on the validation texts.
 
-    An attention decoder that ignores the audio can reach this loss, because it knows all previous units: it can learn
-    to write the language without the recordings. The texts are normalised; the ends of texts count.
+    A decoder that knows all previous units can reach this loss if it ignores the audio: it can learn to write the
+    language without the recordings. The texts are normalised; the ends of texts count.
     """
     model = estimate(training, units="words" if units.kind == "phones" else "characters").model
     return -model.perplexity(validation).log_prob / sum(max(1, len(units.split(text))) for text in validation)

@@ -93,7 +93,8 @@ def tune_ngrams(validation: Validation, decoder: Decoder, report: Callable[[str]
         report(str(best))
     decoder = decoder.using(weights=best.weights, pruning=best.pruning)
     plain, tuned = validation.score(None, interval=True), validation.score(decoder, interval=True)
-    report(f"best path: {plain.cer}\n           {plain.wer}\ntuned:     {tuned.cer}\n           {tuned.wer}")
+    name = "best path:" if recognizer.reads_log_probs else "no model: "  # without a language model
+    report(f"{name} {plain.cer}\n           {plain.wer}\ntuned:     {tuned.cer}\n           {tuned.wer}")
     if (tuned.wer.errors, tuned.cer.errors) < (plain.wer.errors, plain.cer.errors):
         decoder.summary = {
             "utterances": len(validation.references),
@@ -102,5 +103,6 @@ def tune_ngrams(validation: Validation, decoder: Decoder, report: Callable[[str]
         }
         recognizer.decoder = decoder
     else:
-        report("no setting helps: no language model is stored, the model keeps to best path")
+        kept = "the model keeps to best path" if recognizer.reads_log_probs else "the model is decoded without one"
+        report(f"no setting helps: no language model is stored, {kept}")
         recognizer.decoder = None

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import jiwer
 import numpy as np
 
-from asr.decoding.decoder import Decoder
 from asr.decoding.fusion import Weights
 from asr.decoding.rescoring import Rescorer, new_scores
 from asr.errors import LanguageModelError
@@ -33,7 +32,7 @@ def tune_rescoring(validation: Validation, lm: RecurrentModel, report: Callable[
     if recognizer.decoder is not None:
         recognizer.decoder = recognizer.decoder.without_recurrent()
     before = validation.score(recognizer.decoder, interval=True)
-    decoder = recognizer.decoder or Decoder(recognizer.units)
+    decoder = recognizer.decoder or recognizer.beam()
     pruning = decoder.pruning._replace(width=max(decoder.pruning.width, _WIDTH))
     decoder = decoder.using(pruning=pruning)
     lists = decoder.decode_n_best(validation.log_probs, pruning.width)
@@ -72,7 +71,7 @@ def tune_fusion(validation: Validation, lm: RecurrentModel, report: Callable[[st
     It then replaces the recogniser's decoder, including rescoring by `lm`.
     """
     recognizer = validation.recognizer
-    decoder = (recognizer.decoder or Decoder(recognizer.units)).without_recurrent()
+    decoder = (recognizer.decoder or recognizer.beam()).without_recurrent()
     try:
         decoder = decoder.fusing(lm)
     except LanguageModelError as error:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from asr.corpus.manifest import read_manifest
 from asr.corpus.sentences import read_sentences
-from asr.decoding.decoder import Decoder
 from asr.decoding.phrases import read_phrases
 from asr.errors import AsrError
 from asr.lm.arpa import read_arpa
@@ -73,9 +72,11 @@ def tune(
     elif lm or character_lm:
         words = read_arpa(lm) if lm else None
         characters = read_arpa(character_lm) if character_lm else spelling_model(words) if words else None
+    if phrases is not None:
+        recognizer.require_ctc_search()
     listed = read_phrases(phrases, recognizer.units, recognizer.normalizer) if phrases is not None else []
     recurrent = load_for_decoding(rnn_lm, given) if rnn_lm else None
-    decoder = Decoder(recognizer.units, words, characters, closed=closed)
+    decoder = recognizer.beam(words, characters, closed=closed)
     validation = Validation(recognizer, utterances)
     if words or characters:
         tune_ngrams(validation, decoder, report)

@@ -15,15 +15,20 @@ from asr.utterance import Utterance
 
 
 class Validation:
-    """A validation set: references, and log-probabilities `(S, V)` of each utterance."""
+    """A validation set: references, and log-probabilities `(S, V)` of each utterance.
+
+    For a transducer, `log_probs` are encoder states `(S, D)`.
+    """
 
     def __init__(self, recognizer: Recognizer, utterances: Sequence[Utterance]) -> None:
         """Compute the log-probabilities of every utterance.
 
         Raises AudioError for a recording that cannot be read, TextError if there is no word to score, and ConfigError
-        for a model that does not decode with CTC alone.
+        for a model with an attention decoder, or with a transducer that cannot time words.
         """
-        recognizer.require_ctc_search()
+        if not recognizer.reads_log_probs:
+            recognizer.beam()  # raises ConfigError for an attention decoder
+            recognizer.require_ctc()
         self.recognizer = recognizer
         self.references = [recognizer.normalizer(utterance.text or "") for utterance in utterances]
         if not any(self.references):
@@ -41,7 +46,9 @@ class Validation:
                 self.log_probs[index] = row
 
     def score(self, decoder: Decoder | None, *, interval: bool = False) -> Score:
-        """Decode with `decoder`, or by best path if it is None, and return the score."""
+        """Decode with `decoder`, or without language models if it is None, and return the score."""
+        if decoder is None and not self.recognizer.reads_log_probs:
+            decoder = self.recognizer.beam()
         if decoder is not None:
             hypotheses = decoder.decode(self.log_probs)
         else:

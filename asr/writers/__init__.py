@@ -61,7 +61,7 @@ def require_times(transcript: Transcript, recording: Path, names: Iterable[str])
     if transcript.text and not transcript.words and timed:
         raise AsrError(
             f"{recording}: -f {','.join(timed)} needs the times of words, and a model without CTC (model.decoder: "
-            "attention) does not have them; write txt or json, or train with model.decoder=joint"
+            "attention, model.ctc_weight: 0) does not have them; write txt or json, or train with model.decoder=joint"
         )
 
 

@@ -1,4 +1,4 @@
-"""The recurrent steps of the LSTM in training, compiled for the CPU (numba, LLVM) and for CUDA (Triton).
+"""Compiled code of training: the recurrent steps of the LSTM (numba, LLVM; Triton) and the lattice of the transducer.
 
 This file imports nothing, so that `asr/nn/lstm.py` can decide without a compiler whether the steps run.
 """
