@@ -11,12 +11,14 @@ import typer
 
 from asr.cli import (
     classification,
+    comparison,
     corpus,
     doctor,
     exporting,
     gradients,
     language,
     models,
+    receipts,
     reports,
     scoring,
     serving,
@@ -40,7 +42,7 @@ SECTIONS = {
         serving.serve,
         models.info,
     ),
-    "Evaluate": (scoring.score, reports.reports),
+    "Evaluate": (scoring.score, reports.reports, comparison.compare, receipts.receipt, receipts.verify),
     "Help": (doctor.doctor,),
 }
 NAMES: dict[typer.Typer, str] = {language.lm: "lm", reports.reports: "report"}  # names of command groups

@@ -74,6 +74,16 @@ def after_training(config: Config, run: Path) -> None:
     _use(command, run, Path(config.data.validation[0]), run / "test.hyp.jsonl")
 
 
+def after_seeds(config: Config, folder: Path) -> None:
+    """Show how to measure the first of several seeds on the test split, or how to compare the seeds with other runs."""
+    first = folder / f"seed-{config.training.seed}"
+    test = Path(config.data.validation[0]).with_name("test.jsonl")
+    if test.is_file() and config.task == "recognition":
+        show_next("receipt", first, test)
+    else:
+        show_next("compare", folder, folder.with_name(folder.name.removesuffix("-seeds")))
+
+
 def after_tuning(model: Path, validation: Path) -> None:
     """Show how to use the tuned model."""
     _use("transcribe", model, validation, model.with_name(f"{model.stem.removeprefix('model.')}.test.hyp.jsonl"))
