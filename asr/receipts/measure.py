@@ -1,7 +1,6 @@
 """Measure a run on its test data, and write the receipt."""
 
 import hashlib
-import tempfile
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -43,8 +42,7 @@ def make_receipt(run: Path, test: Path, *, decoding: Decoding, execute: Run, say
     if decoding == "language models" and (config.task != "recognition" or len(config.data.validation) > 1):
         raise AsrError("--lm: is for recognisers with one validation manifest")
     steps = _steps(config, test.as_posix(), decoding)
-    with tempfile.TemporaryDirectory(prefix="asr-") as out:
-        result = measure(steps, config, run, Path(out), execute)
+    result = measure(steps, config, run, execute)
     log = read_log(run / LOG_FILE)
     return Receipt(
         receipt=1,
@@ -64,19 +62,18 @@ def make_receipt(run: Path, test: Path, *, decoding: Decoding, execute: Run, say
     )
 
 
-def measure(steps: Steps, config: Config, run: Path, out: Path, execute: Run) -> Result:
-    """Decode the test data with the model in `run`, write to the folder `out`, and score."""
-    for step in steps.decoded(str(run), str(out)):
+def measure(steps: Steps, config: Config, run: Path, execute: Run) -> Result:
+    """Decode the test data with the model in the folder `run`, which gets the hypotheses, and score."""
+    for step in steps.decoded(str(run)):
         execute(step)
-    pairs = pair_files(
-        Path(steps.test), Path(steps.hypotheses(str(out))), config.text.normalizer, config.data.text_field
-    )
+    hypotheses = Path(steps.hypotheses(str(run)))
+    pairs = pair_files(Path(steps.test), hypotheses, config.text.normalizer, config.data.text_field)
     texts = repr([(pair.id, pair.hypothesis) for pair in pairs])
     kept = kept_row(read_log(run / LOG_FILE), _RATES[config.task][0])
     rates: dict[RateName, Rate] = {}
     if config.task == "classification":
-        references, hypotheses, speakers = zip(*((p.reference, p.hypothesis, p.speaker) for p in pairs), strict=True)
-        right = accuracy(references, hypotheses, None if config.data.text_field == "speaker" else speakers)
+        references, found, speakers = zip(*((p.reference, p.hypothesis, p.speaker) for p in pairs), strict=True)
+        right = accuracy(references, found, None if config.data.text_field == "speaker" else speakers)
         low, high = right.interval
         rates["error_rate"] = Rate(
             errors=right.total - right.correct,

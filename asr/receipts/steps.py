@@ -13,7 +13,7 @@ from asr.run_log import CONFIG_FILE
 Decoding = Literal["best path", "language models"]
 Run = Callable[[Sequence[str]], None]  # runs `asr` with these arguments; raises AsrError if it fails
 RECIPES = Path(__file__).parent.parent.parent / "recipes"  # of the checkout that this program runs from
-_TUNED, _HYPOTHESES = "model.lm.safetensors", "test.hyp.jsonl"
+_TUNED = "model.lm.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +31,24 @@ class Steps:
         """Return the arguments that train with a configuration in the folder `run`."""
         return ["train", config, "--out", run]
 
-    def decoded(self, run: str, out: str) -> list[list[str]]:
-        """Return the arguments that decode the test data with the model in `run`; they write to the folder `out`."""
+    def decoded(self, run: str) -> list[list[str]]:
+        """Return the arguments that decode the test data with the model in the folder `run`, and write there."""
         model, steps = f"{run}/{MODEL_FILE}", []
         if self.decoding == "language models":
             texts = [word for path in self.train for word in ("--lm-text", path)]
-            steps.append(["tune", model, self.validation[0], *texts, "-o", f"{out}/{_TUNED}"])
-            model = f"{out}/{_TUNED}"
+            steps.append(["tune", model, self.validation[0], *texts, "-o", f"{run}/{_TUNED}"])
+            model = f"{run}/{_TUNED}"
         command = "classify" if self.task == "classification" else "transcribe"
-        return [*steps, [command, model, self.test, "-o", self.hypotheses(out)]]
+        return [*steps, [command, model, self.test, "-o", self.hypotheses(run)]]
 
-    def hypotheses(self, out: str) -> str:
+    def hypotheses(self, run: str) -> str:
         """Return the manifest with the hypotheses that the last command of `decoded` writes."""
-        return f"{out}/{_HYPOTHESES}"
+        return f"{run}/{Path(self.test).stem}{'.lm' if self.decoding == 'language models' else ''}.hyp.jsonl"
 
     def described(self) -> list[list[str]]:
         """Return all commands for readers; CONFIG is the configuration in the receipt, RUN a folder."""
         prepare = [["python", f"recipes/{self.recipe}/prepare.py"]] if self.recipe is not None else []
-        steps = [self.training("CONFIG", "RUN"), *self.decoded("RUN", "RUN")]
+        steps = [self.training("CONFIG", "RUN"), *self.decoded("RUN")]
         if self.task != "classification":
             steps.append(["score", "--config", f"RUN/{CONFIG_FILE}", self.test, self.hypotheses("RUN")])
         return [*prepare, *(["asr", *step] for step in steps)]

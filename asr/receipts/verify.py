@@ -75,7 +75,7 @@ def verify(
         write_whole(folder / CONFIG_FILE, config.to_yaml().encode())
         run = folder / "run"
         execute(steps.training(str(folder / CONFIG_FILE), str(run)))
-        found = measure(steps, config, run, run, execute)
+        found = measure(steps, config, run, execute)
     return Verification(receipt, found, judge(receipt.result, found))
 
 
