@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,6 +30,7 @@ def write_run(
     commit: str = "1234567",
     ids: str = "u",
     epochs: int = EPOCHS,
+    references: Sequence[str] = REFERENCES,
     **settings: dict[str, object],
 ) -> Path:
     """Write the folder of a run of three epochs whose last one is kept; its rates are those of `hypotheses`."""
@@ -44,7 +47,7 @@ def write_run(
     (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     lines = [
         {"id": f"{ids}{n}", "audio_filepath": "x.wav", "text": text, "hypothesis": hypothesis}
-        for n, (text, hypothesis) in enumerate(zip(REFERENCES, hypotheses, strict=True))
+        for n, (text, hypothesis) in enumerate(zip(references, hypotheses, strict=True))
     ]
     (folder / "validation.hyp.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     machine = Machine(system="Linux", processor="p", threads=1, device="cpu", processes=1, precision="fp32")
@@ -92,7 +95,15 @@ def test_equal_runs_have_no_settings_that_differ_and_no_difference(tmp_path: Pat
     second = write_run(tmp_path / "b", wrong(1))  # the same seed, so they stay two runs
     settings, _, differences = compare_runs([first, second]).tables
     assert settings.rows == [] and str(settings) == "Settings that differ: none"
-    assert all(row[2:4] == ("+0.00", "+0.00 to +0.00") and row[5] == "50.0 %" for row in differences.rows)
+    assert all(row[2:] == ("+0.00", "– (0 differ)", "4 utterances", "–", "–") for row in differences.rows)
+
+
+def test_an_interval_needs_utterances_that_differ(tmp_path: Path) -> None:
+    more = [f"{text} {number}" for number in range(3) for text in REFERENCES]
+    first = write_run(tmp_path / "a", more, references=more)
+    second = write_run(tmp_path / "b", [f"x {text}" for text in more[:6]] + more[6:], references=more)
+    row = compare_runs([first, second]).tables[-1].rows[-1]
+    assert re.fullmatch(r"\+\d+\.\d\d to \+\d+\.\d\d", str(row[3])) and row[5] == "0.0 %"
 
 
 def test_single_runs_that_differ_in_the_seed_are_grouped(tmp_path: Path) -> None:
@@ -178,6 +189,11 @@ def test_page_and_picture(tmp_path: Path) -> None:
     assert page.count('src="data:image/svg+xml') == 2 and "http" not in re.sub(r'src="[^"]*"', "", page)
     draw_comparison(tmp_path / "curves.png", found)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_comparing_does_not_load_torch() -> None:
+    code = "import asr.report.compare, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_the_command(runs: Callable[..., Path], tmp_path: Path) -> None:

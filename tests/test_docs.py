@@ -303,7 +303,10 @@ def test_tables_are_written_from_counts(tables: ModuleType) -> None:
     page = tables.generate("<!-- results: summary -->\nold\n<!-- end of results -->\n", results)
     assert "| `make x` | tones | best path: WER 12.5 to 25.0 % (2 seeds, no receipt) |\n" in page and "old" not in page
     page = tables.generate("<!-- results: x -->\n<!-- end of results -->\n", results)
-    assert "| 1 | best path | 0 | 12.50 [1 / 8] | 0-40 | none: older than receipts |" in page and "| best path | 25.0 | 0.0 |" in page
+    assert (
+        "| 1 | best path | 0 | 12.50 [1 / 8] | 0-40 | none: older than receipts |" in page
+        and "| best path | 25.0 | 0.0 |" in page
+    )
     assert "1. small. Commit `1234567` (2026-01-02): `make x`" in page and "CER" not in page
     with pytest.raises(ValueError, match=r"parts add up to 12\.50 \[1 / 8\], the whole is 25\.00"):
         tables.Scores.model_validate({**scores[0], "wer": "2/8"})
@@ -312,7 +315,7 @@ def test_tables_are_written_from_counts(tables: ModuleType) -> None:
 def test_a_new_result_needs_a_receipt_or_a_reason(tables: ModuleType) -> None:
     run = {"command": "make x", "commit": "1", "model": "small", "scores": [{"seed": 0, "wer": "1/8"}]}
     assert tables.Run.model_validate({**run, "date": "2026-11-30"}).scores
-    with pytest.raises(ValueError, match="make x .2026-12-01.: has no receipt; make one with `make NAME-receipts`"):
+    with pytest.raises(ValueError, match=r"make x \(2026-12-01\): has no receipt; make one with `make NAME-receipts`"):
         tables.Run.model_validate({**run, "date": "2026-12-01"})
     told = tables.Run.model_validate({**run, "date": "2026-12-01", "without_receipt": "trained on a rented GPU"})
     recipe = {"speech": "tones", "language": "none", "hours": 1, "licence": "free", "download": "nothing"}

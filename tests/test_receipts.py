@@ -103,6 +103,48 @@ def test_verify_measures_again(made: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert sorted(path.name for path in made.iterdir()) == ["data", "receipt.json", "run"]
 
 
+def test_language_models_are_steps_of_their_own(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(made)
+    ran: list[str] = []
+
+    def execute(step: Sequence[str]) -> None:
+        ran.append(" ".join(step))
+        executed(step)
+
+    test = Path("data/test.jsonl")
+    receipt = make_receipt(Path("run"), test, decoding="language models", execute=execute, say=print)
+    assert ran == [
+        "tune run/model.safetensors data/validation.jsonl --lm-text data/train.jsonl -o run/model.lm.safetensors",
+        "transcribe run/model.lm.safetensors data/test.jsonl -o run/test.lm.hyp.jsonl",
+    ]
+    assert [f"asr {step}".replace("run/", "RUN/") for step in ran] == list(receipt.commands[1:3])
+    found = score_pairs(pair_files(test, Path("run/test.lm.hyp.jsonl"), Normalizer())).wer
+    assert receipt.result.rates["wer"].errors == found.errors
+
+
+def test_a_classifier_has_a_receipt_of_its_error_rate(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("train", "validation"):
+        rows = read_manifest(tones / f"{name}.jsonl")
+        write_manifest(
+            Path(f"{name}.jsonl"), [replace(u, text="long" if len(u.text or "") > 3 else "short") for u in rows]
+        )
+    train(train_config(Path(), epochs=1).model_copy(update={"task": "classification"}), "run")
+    receipt = make_receipt(
+        Path("run"), Path("validation.jsonl"), decoding="best path", execute=executed, say=lambda line: None
+    )
+    rows = read_manifest("run/validation.hyp.jsonl")
+    rate = receipt.result.rates["error_rate"]
+    assert (rate.errors, rate.total) == (sum(row.text != row.extra["hypothesis"] for row in rows), len(rows))
+    assert rate.percent == pytest.approx(receipt.result.validation["error_rate"], abs=1e-3)
+    assert rate.interval[0] <= rate.percent <= rate.interval[1]
+    assert receipt.commands[1] == "asr classify RUN/model.safetensors validation.jsonl -o RUN/validation.hyp.jsonl"
+    with pytest.raises(AsrError, match="--lm: is for recognisers with one validation manifest"):
+        make_receipt(Path("run"), Path("validation.jsonl"), decoding="language models", execute=pytest.fail, say=print)
+
+
 def test_other_data_is_named_before_anything_is_trained(
     made: Path, changed: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +204,7 @@ def test_missing_data_of_a_recipe_is_prepared_by_the_program_of_this_checkout(
         ({"result/rates/wer/errors": "3"}, "result.rates.wer.errors Input should be a valid integer"),
         ({"result/rates/wer/total": 0}, "total Input should be greater than 0"),
         ({"result/rates": {}}, "result.rates"),
+        ({"config/task": "classification"}, "result.rates: must be error_rate, the rates of classification"),
         ({"result/weights": "x"}, "result.weights String should match pattern"),
         ({"machine/threads": 10**9}, "machine.threads"),
         ({"more": 1}, "more Extra inputs are not permitted"),
@@ -197,7 +240,6 @@ def test_verdicts(made: Path) -> None:
     assert judge(result(3), result(3)) == "equal" and judge(result(3), result(4)) == "different"
     assert judge(result(3000, 10000), result(3004, 10000)) == "equal within rounding"
     assert judge(result(3000, 10000), result(3006, 10000)) == "different"
-    assert judge(result(3), result(3).model_copy(update={"rates": {}})) == "different"
     lines = Verification(receipt.model_copy(update={"result": result(3)}), result(4), "different").lines()
     assert lines == [
         "WER 1.25 % [3 / 240]; now 1.67 % [4 / 240]",

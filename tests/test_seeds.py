@@ -11,6 +11,7 @@ import scipy.stats
 from conftest import interrupted, train_config
 from processes import run_asr
 
+from asr.cli.next_step import after_seeds
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import AsrError, TrainingError
 from asr.origin import read_origin
@@ -71,7 +72,9 @@ def test_groups_are_compared_by_their_means() -> None:
     assert found.interval[0] < found.points < found.interval[1]
     assert found.probability == pytest.approx(1 - back.probability) and found.p_value == pytest.approx(back.p_value)
     same = compare_groups(a, a, items)
-    assert (same.points, same.interval, same.probability) == (0, (0, 0), 0.5)
+    assert (same.points, same.interval, same.probability, same.differing) == (0, (0, 0), 0.5, 0)
+    one = compare_groups([items], [items, np.where(np.arange(50) == 3, 9, items)], items)
+    assert one.differing == 1 and compare_groups([items], [items, items], items).differing == 0
     with pytest.raises(AsrError, match="hold no words"):
         compare_groups(a, b, np.zeros(50, int))
 
@@ -161,6 +164,13 @@ def test_the_log_and_the_validation_hypotheses_agree(tones: Path, tmp_path: Path
     assert rows[0].audio.is_file()
 
 
+def test_the_next_step_measures_the_test_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = train_config(tmp_path, seed=3)
+    (tmp_path / "test.jsonl").write_text("")
+    after_seeds(config, Path("runs/x"))
+    assert capsys.readouterr().err == f"next: asr receipt runs/x/seed-3 '{tmp_path / 'test.jsonl'}'\n".replace("'", "")
+
+
 def test_command_and_refusals(tones: Path, tmp_path: Path) -> None:
     (tmp_path / "words.yaml").write_text(train_config(tones, epochs=1).to_yaml())
     done = run_asr("train", "words.yaml", "--seeds", 2, cwd=tmp_path)
@@ -168,7 +178,7 @@ def test_command_and_refusals(tones: Path, tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == "Validation errors" and lines[2].split()[:3] == ["runs/words-seeds", "0,", "1"]
     assert "± is the standard deviation of 2 seeds; with so few, the true one is 0.45 to 31.9" in done.stderr
-    assert done.stderr.splitlines()[-1] == "next: asr compare runs/words-seeds runs/words"
+    assert done.stderr.splitlines()[-1] == "next: asr compare runs/words-seeds --html runs/words-seeds/compare.html"
     for more in (["--budget", "2m"], ["--folds", 2], ["--extend"], ["--dry-run"]):
         refused = run_asr("train", "words.yaml", "--seeds", 2, *more, cwd=tmp_path)
         assert refused.returncode == 1 and "leave --budget, --extend, --folds and --dry-run out" in refused.stderr

@@ -75,13 +75,13 @@ def after_training(config: Config, run: Path) -> None:
 
 
 def after_seeds(config: Config, folder: Path) -> None:
-    """Show how to measure the first of several seeds on the test split, or how to compare the seeds with other runs."""
+    """Show how to measure the first of several seeds on the test split, or how to see their learning curves."""
     first = folder / f"seed-{config.training.seed}"
     test = Path(config.data.validation[0]).with_name("test.jsonl")
     if test.is_file() and config.task == "recognition":
         show_next("receipt", first, test)
     else:
-        show_next("compare", folder, folder.with_name(folder.name.removesuffix("-seeds")))
+        show_next("compare", folder, "--html", folder / "compare.html")
 
 
 def after_tuning(model: Path, validation: Path) -> None:

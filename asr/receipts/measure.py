@@ -10,7 +10,7 @@ from asr.corpus.digest import corpus_digest
 from asr.errors import AsrError
 from asr.model_file import MODEL_FILE, signature
 from asr.origin import Origin, read_origin
-from asr.receipts.receipt import Rate, RateName, Receipt, Result, check_settings
+from asr.receipts.receipt import RATES, Rate, RateName, Receipt, Result, check_settings
 from asr.receipts.steps import Decoding, Run, Steps, recipe_of
 from asr.run_log import CONFIG_FILE, LOG_FILE, kept_row, read_log
 from asr.scoring.accuracy import accuracy
@@ -18,8 +18,6 @@ from asr.scoring.files import pair_files, score_pairs
 from asr.scoring.wer import ErrorRate
 from asr.training.folder import is_finished
 from asr.training.record import data_digests, file_digests, this_machine, this_program
-
-_RATES: dict[str, tuple[RateName, ...]] = {"recognition": ("cer", "wer"), "classification": ("error_rate",)}
 
 
 def make_receipt(run: Path, test: Path, *, decoding: Decoding, execute: Run, say: Callable[[str], None]) -> Receipt:
@@ -69,7 +67,7 @@ def measure(steps: Steps, config: Config, run: Path, execute: Run) -> Result:
     hypotheses = Path(steps.hypotheses(str(run)))
     pairs = pair_files(Path(steps.test), hypotheses, config.text.normalizer, config.data.text_field)
     texts = repr([(pair.id, pair.hypothesis) for pair in pairs])
-    kept = kept_row(read_log(run / LOG_FILE), _RATES[config.task][0])
+    kept = kept_row(read_log(run / LOG_FILE), RATES[config.task][0])
     rates: dict[RateName, Rate] = {}
     if config.task == "classification":
         references, found, speakers = zip(*((p.reference, p.hypothesis, p.speaker) for p in pairs), strict=True)
@@ -86,7 +84,7 @@ def measure(steps: Steps, config: Config, run: Path, execute: Run) -> Result:
         rates["cer"], rates["wer"] = map(_rate, (score.cer, score.wer))
     return Result(
         rates=rates,
-        validation={name: round(float(kept[name]), 4) for name in _RATES[config.task]},
+        validation={name: round(float(kept[name]), 4) for name in RATES[config.task]},
         weights=signature(run / MODEL_FILE),
         hypotheses=hashlib.sha256(texts.encode("utf-8", "backslashreplace")).hexdigest(),
     )

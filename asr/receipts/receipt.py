@@ -21,9 +21,10 @@ from asr.receipts.steps import Decoding, Steps
 
 DECIMALS = 1  # of the rates in percent that tables quote
 _LARGEST = 200_000  # bytes
-Path_ = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f]+$")]
+PathText = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f]+$")]
 RecipeName = Annotated[str, StringConstraints(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 RateName = Literal["cer", "wer", "error_rate"]
+RATES: dict[str, tuple[RateName, ...]] = {"recognition": ("cer", "wer"), "classification": ("error_rate",)}
 RATE_NAMES: dict[RateName, str] = {"cer": "CER", "wer": "WER", "error_rate": "error rate"}  # words for people
 
 
@@ -59,7 +60,7 @@ class Receipt(Facts):
     date: date
     recipe: RecipeName | None
     commands: tuple[Text, ...] = Field(max_length=10)
-    test: Path_
+    test: PathText
     decoding: Decoding
     result: Result
     data: dict[Literal["train", "validation", "test"], Digest] = Field(min_length=3)
@@ -76,6 +77,8 @@ class Receipt(Facts):
         for path in (self.test, *config.data.train, *config.data.validation):
             if path.startswith("-") or Path(path).suffix not in SUFFIXES or is_url(path):
                 raise ValueError(f"{path[:100]}: is no manifest of this machine: {', '.join(SUFFIXES)}")
+        if tuple(self.result.rates) != RATES[config.task]:
+            raise ValueError(f"result.rates: must be {' and '.join(RATES[config.task])}, the rates of {config.task}")
         told = self.steps().told()
         if self.commands != told:
             raise ValueError(f"commands: are not those that its fields give, which are: {'; '.join(told)}")

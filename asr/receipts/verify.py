@@ -31,7 +31,7 @@ class Verification:
     def lines(self) -> list[str]:
         """Return a line for each rate, and the verdict with what it rests on."""
         stated = self.receipt.result
-        lines = [f"{RATE_NAMES[name]} {rate}; now {self.found.rates.get(name)}" for name, rate in stated.rates.items()]
+        lines = [f"{RATE_NAMES[name]} {rate}; now {self.found.rates[name]}" for name, rate in stated.rates.items()]
         details = {
             "equal": f"{'equal' if stated.weights == self.found.weights else 'other'} weights, equal hypotheses"
             if stated.hypotheses == self.found.hypotheses
@@ -81,8 +81,6 @@ def verify(
 
 def judge(stated: Result, found: Result) -> Verdict:
     """Compare two results: by the numbers of errors, and else by the rates as tables quote them."""
-    if stated.rates.keys() != found.rates.keys():
-        return "different"
     pairs = [(rate, found.rates[name]) for name, rate in stated.rates.items()]
     if all((a.errors, a.total) == (b.errors, b.total) for a, b in pairs):
         return "equal"

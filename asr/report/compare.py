@@ -17,6 +17,7 @@ from asr.figures.page import write_page
 from asr.figures.style import drawing
 from asr.report.runs import Group, Run, contents, facts, find_runs, group, validation_pairs
 from asr.scoring.files import Pair
+from asr.scoring.intervals import FEW
 from asr.scoring.seeds import Spread, compare_groups, deviation_factors
 from asr.scoring.tables import Cell, Table
 from asr.scoring.wer import count_errors, score
@@ -70,8 +71,9 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
         columns = ("run", "rate", "points", "95 % interval", "over", "better with probability", "p of Welch's t-test")
         tables.append(Table(title, columns, rows))
         notes.append(
-            "the interval and the probability are of a paired bootstrap: utterances are drawn, the seeds stay; "
-            "Welch's t-test takes the seeds as drawn, and needs two of each run"
+            "the interval and the probability are of a paired bootstrap: utterances are drawn, the seeds stay; it "
+            f"says nothing where fewer than {FEW} of them differ. Welch's t-test takes the seeds as drawn; it needs "
+            "two of each run, whose rates vary"
         )
     if len(rows) > len(_RATES[groups[0].first.criterion]):
         notes.append(f"{len(groups) - 1} runs are compared with the first: the more runs, the more differ by chance")
@@ -206,13 +208,14 @@ def _differences(
             [one.errors[field] for one in a], [one.errors[field] for one in b], a[0].items[field], speakers
         )
         low, high = found.interval
+        few = found.differing < FEW
         yield (
             other.name,
             _NAMES[field],
             f"{found.points:+.2f}",
-            f"{low:+.2f} to {high:+.2f}",
+            f"– ({found.differing} differ)" if few else f"{low:+.2f} to {high:+.2f}",
             found.resampled,
-            f"{100 * found.probability:.1f} %",
+            "–" if few else f"{100 * found.probability:.1f} %",
             "–" if found.p_value is None else f"{found.p_value:.3f}",
         )
 

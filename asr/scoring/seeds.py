@@ -12,7 +12,7 @@ from statistics import fmean, stdev
 import numpy as np
 
 from asr.errors import AsrError
-from asr.scoring.bootstrap import clusters, middle_95, resample
+from asr.scoring.bootstrap import cluster_sums, clusters, middle_95, resample
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ class Difference:
 
     `interval` is the 95 % interval of a paired bootstrap over `resampled`, and `probability` the share of resamples in
     which B has fewer errors; ties count half. `p_value` is that of Welch's t-test over seeds, two-sided; None if a
-    group has one seed, or if no rate varies.
+    group has one seed, or if no rate varies. `differing` counts the speakers or utterances whose mean errors differ:
+    if they are few, the bootstrap says nothing.
     """
 
     points: float
@@ -59,6 +60,7 @@ class Difference:
     resampled: str
     probability: float
     p_value: float | None
+    differing: int
 
 
 def compare_groups(
@@ -77,6 +79,7 @@ def compare_groups(
         raise AsrError("the references hold no words, so there is no error rate")
     drawn = clusters(speakers or [None] * len(items))
     totals = resample(np.stack([np.sum(a, axis=0), np.sum(b, axis=0), items], axis=1), drawn)
+    per_unit = cluster_sums(np.stack([len(b) * np.sum(a, axis=0), len(a) * np.sum(b, axis=0)], axis=1), drawn)
     size = np.maximum(totals[:, 2], 1)
     rates_a, rates_b = totals[:, 0] / (len(a) * size), totals[:, 1] / (len(b) * size)
     of_a, of_b = ([100 * float(errors.sum() / items.sum()) for errors in group] for group in (a, b))
@@ -86,6 +89,7 @@ def compare_groups(
         resampled=str(drawn),
         probability=float(np.mean(rates_b < rates_a) + np.mean(rates_b == rates_a) / 2),
         p_value=welch(of_a, of_b),
+        differing=int((per_unit[:, 0] != per_unit[:, 1]).sum()),
     )
 
 
