@@ -311,6 +311,10 @@ def test_runs_of_other_machines_and_without_origin_get_no_receipt(made: Path, mo
         write_origin(Path("run"), before)
     with pytest.raises(AsrError, match="data: is no finished run"):
         receipt_of(Path("data"))
+    Path("data/test.txt").write_bytes(Path("data/test.jsonl").read_bytes())
+    with pytest.raises(AsrError, match=r"run: .*data/test\.txt: is no manifest of this machine: \.jsonl"):
+        make_receipt(Path("run"), Path("data/test.txt"), decoding="best path", execute=executed, say=print)
+    Path("data/test.txt").unlink()
 
 
 def test_a_run_that_is_continued_elsewhere_or_extended_says_so(
@@ -368,9 +372,14 @@ def test_the_commands(made: Path, changed: Callable[..., Path]) -> None:
     (made / "second.json").unlink()
     stated = first.result.rates["wer"]
     path = changed({"result/rates/wer/errors": stated.errors + 1})
-    verified = run_asr("verify", path, cwd=made)
+    (made / "none.json").write_text("{}")
+    verified = run_asr("verify", "none.json", path, cwd=made)  # a receipt that cannot be read does not stop the others
     assert verified.returncode == 1, verified.stderr
+    (made / "none.json").unlink()
+    assert verified.stderr.startswith("asr: none.json: is no receipt of this version")
     assert verified.stdout.splitlines()[-1].startswith(f"{path}: different: the new CER is inside the 95 % interval")
-    assert verified.stderr.splitlines()[-1] == f"asr: {path}: measured again with another result"
+    assert verified.stderr.splitlines()[-1] == (
+        f"asr: {path}: measured again with another result; none.json: not verified, for the reasons above"
+    )
     failed = run_asr("receipt", "data", "data/test.jsonl", cwd=made)
     assert failed.returncode == 1 and "is no finished run" in failed.stderr

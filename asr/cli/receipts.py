@@ -1,5 +1,6 @@
 """`asr receipt` and `asr verify`."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from asr.cli.log import tell
+from asr.cli.log import show_log, tell
 from asr.errors import AsrError
 
 
@@ -37,6 +38,7 @@ def receipt(
     from asr.receipts.measure import make_receipt
     from asr.receipts.receipt import RATE_NAMES, write_receipt
 
+    show_log(logging.WARNING, prefix="asr: ")
     path = output or run / "receipt.json"
     require_file(path)
     made = make_receipt(run, test, decoding="language models" if lm else "best path", execute=_execute, say=tell)
@@ -58,16 +60,25 @@ def verify(
     from asr.receipts.receipt import RATE_NAMES, read_receipt
     from asr.receipts.verify import verify as verify_receipt
 
-    different = []
-    for path, one in [(path, read_receipt(path)) for path in receipts]:
-        tell(f"{path}: {', '.join(f'{RATE_NAMES[name]} {rate}' for name, rate in one.result.rates.items())}")
-        execute = partial(_execute, environment={"OMP_NUM_THREADS": str(one.machine.threads)})
-        found = verify_receipt(one, execute=execute, prepare=_prepare, say=tell)
+    show_log(logging.WARNING, prefix="asr: ")
+    different, failed = [], []
+    for path in receipts:
+        try:
+            one = read_receipt(path)
+            tell(f"{path}: {', '.join(f'{RATE_NAMES[name]} {rate}' for name, rate in one.result.rates.items())}")
+            execute = partial(_execute, environment={"OMP_NUM_THREADS": str(one.machine.threads)})
+            found = verify_receipt(one, execute=execute, prepare=_prepare, say=tell)
+        except AsrError as error:
+            tell(f"asr: {error}")
+            failed.append(str(path))
+            continue
         print("\n".join(f"{path}: {line}" for line in found.lines()))
         if found.verdict == "different":
             different.append(str(path))
-    if different:
-        raise AsrError(f"{', '.join(different)}: measured again with another result")
+    problems = [f"{', '.join(different)}: measured again with another result"] if different else []
+    problems += [f"{', '.join(failed)}: not verified, for the reasons above"] if failed else []
+    if problems:
+        raise AsrError("; ".join(problems))
 
 
 def _execute(step: Sequence[str], environment: dict[str, str] | None = None) -> None:

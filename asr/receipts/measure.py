@@ -5,12 +5,14 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from asr.config import Config
 from asr.corpus.digest import corpus_digest
 from asr.errors import AsrError
 from asr.model_file import MODEL_FILE, signature
 from asr.origin import Origin, read_origin
-from asr.receipts.receipt import RATES, Rate, RateName, Receipt, Result, check_settings
+from asr.receipts.receipt import RATES, Rate, RateName, Receipt, Result, check_settings, faults_of
 from asr.receipts.steps import Decoding, Run, Steps, recipe_of
 from asr.run_log import CONFIG_FILE, LOG_FILE, kept_row, read_log
 from asr.scoring.accuracy import accuracy
@@ -42,22 +44,25 @@ def make_receipt(run: Path, test: Path, *, decoding: Decoding, execute: Run, say
     steps = _steps(config, test.as_posix(), decoding)
     result = measure(steps, config, run, execute)
     log = read_log(run / LOG_FILE)
-    return Receipt(
-        receipt=1,
-        date=date.today(),
-        recipe=steps.recipe,
-        commands=steps.told(),
-        test=steps.test,
-        decoding=decoding,
-        result=result,
-        data={name: digest for name, digest in found.items() if digest is not None},  # type: ignore[misc]
-        files={name: digest for name, digest in origin.files.items() if digest is not None},
-        training_seconds=log[-1]["seconds"],
-        program=origin.program,
-        scored_by=this_program(),
-        machine=origin.machine,
-        config=config.model_dump(mode="json"),
-    )
+    try:
+        return Receipt(
+            receipt=1,
+            date=date.today(),
+            recipe=steps.recipe,
+            commands=steps.told(),
+            test=steps.test,
+            decoding=decoding,
+            result=result,
+            data={name: digest for name, digest in found.items() if digest is not None},  # type: ignore[misc]
+            files={name: digest for name, digest in origin.files.items() if digest is not None},
+            training_seconds=float(log[-1]["seconds"]),
+            program=origin.program,
+            scored_by=this_program(),
+            machine=origin.machine,
+            config=config.model_dump(mode="json"),
+        )
+    except ValidationError as error:  # such as a manifest whose name ends otherwise
+        raise AsrError(f"{run}: {faults_of(error)}") from None
 
 
 def measure(steps: Steps, config: Config, run: Path, execute: Run) -> Result:

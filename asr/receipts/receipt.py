@@ -59,7 +59,7 @@ class Receipt(Facts):
     receipt: Literal[1]
     date: date
     recipe: RecipeName | None
-    commands: tuple[Text, ...] = Field(max_length=10)
+    commands: tuple[Annotated[str, StringConstraints(max_length=20_000)], ...] = Field(max_length=10)
     test: PathText
     decoding: Decoding
     result: Result
@@ -118,6 +118,12 @@ def check_settings(config: Config) -> None:
         raise AsrError("data.stream: streamed data has no digest of its recordings; train on manifests")
 
 
+def faults_of(error: ValidationError) -> str:
+    """Return the first three faults that pydantic found, with the names of the fields."""
+    faults = [f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip()[:300] for fault in error.errors()]
+    return "; ".join(faults[:3])
+
+
 def write_receipt(path: Path, receipt: Receipt) -> None:
     """Write a receipt."""
     write_whole(path, f"{to_json(receipt.model_dump(mode='json'), indent=1)}\n".encode())
@@ -132,7 +138,6 @@ def read_receipt(path: Path) -> Receipt:
     try:
         return Receipt.model_validate_json(read_bytes(path))
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip()[:300] for fault in error.errors()]
-        raise AsrError(f"{path}: is no receipt of this version: {'; '.join(faults[:3])}") from None
+        raise AsrError(f"{path}: is no receipt of this version: {faults_of(error)}") from None
     except AsrError as error:
         raise AsrError(f"{path}: {error}") from None

@@ -11,7 +11,7 @@ from asr.corpus.manifest import json_rows
 from asr.errors import AsrError, ManifestError
 from asr.files import read_text
 from asr.origin import Origin, read_origin
-from asr.run_log import CONFIG_FILE, CRITERION_NAMES, HYPOTHESES_FILE, LOG_FILE, Row, kept_row, read_log, stop_reason
+from asr.run_log import CONFIG_FILE, HYPOTHESES_FILE, LOG_FILE, Row, kept_row, read_log, stop_reason
 from asr.scoring.files import Pair
 from asr.text import Normalizer
 
@@ -76,7 +76,7 @@ def read_run(folder: Path) -> Run:
 
 
 def _criterion(log: Sequence[Row]) -> str:
-    return next((name for name in CRITERION_NAMES if name in log[-1]), "cer")
+    return "error_rate" if "error_rate" in log[-1] else "cer"
 
 
 def find_runs(folders: Sequence[Path]) -> list[Run]:
