@@ -18,6 +18,8 @@ export PYTHONUTF8 := 1
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s%s\n", $$1, $$2}'
+	@printf '  make %-20s%s\n' NAME-seeds 'any recipe with three seeds, or SEEDS=N: mean and standard deviation' \
+	  NAME-receipts 'the same, and receipts for recipes/NAME/receipts: docs/compare.md'
 
 setup: $(READY) ## make .venv with the pinned packages (needs the network once)
 
@@ -129,3 +131,17 @@ runs/%/test.lm.hyp.jsonl: runs/%/model.lm.safetensors
 	$(ASR) transcribe $< data/$*/test.jsonl -o $@
 
 include $(wildcard recipes/*/recipe.mk)
+
+# Seeds of any recipe: models that differ in their seed, and a receipt of each in its folder. A recipe on the corpus of
+# another one says so in its recipe.mk: DATA_OF_NAME := OTHER.
+SEEDS ?= 3
+
+.SECONDEXPANSION:
+%-seeds: recipes/%/config.yaml data/$$(or $$(DATA_OF_$$*),$$*)/train.jsonl | $(READY)
+	$(ASR) train --overwrite $< --seeds $(SEEDS) --out runs/$@
+	@for run in runs/$@/seed-*; do $(ASR) receipt "$$run" data/$(or $(DATA_OF_$*),$*)/test.jsonl; done
+
+%-receipts: %-seeds
+	@mkdir -p recipes/$*/receipts
+	@for run in runs/$*-seeds/seed-*; do cp "$$run/receipt.json" "recipes/$*/receipts/$${run##*/}.json"; done
+	.venv/bin/python recipes/tables.py

@@ -137,6 +137,15 @@ def apply(tree: dict[str, Any], override: str) -> str:
     return key.strip()
 
 
+def flatten(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a configuration by names such as `training.epochs`."""
+    flat = {}
+    for section, settings in tree.items():
+        for name, value in settings.items() if isinstance(settings, dict) else [("", settings)]:
+            flat[f"{section}.{name}".rstrip(".")] = value
+    return flat
+
+
 def explain(error: ValidationError, config: type[BaseModel], path: str, set_by: dict[str, str]) -> str:
     """Return one line for each fault: who set the setting, its name, what it must be, and what was found.
 

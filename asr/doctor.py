@@ -21,6 +21,7 @@ from typing import Any
 
 from asr.errors import AsrError
 from asr.extras import OPTIONAL, install_command
+from asr.machine import cores, processor
 from asr.version import __version__
 
 CORE = ("numpy", "onnxruntime", "soundfile", "soxr", "pydantic", "safetensors")
@@ -30,7 +31,6 @@ MIN_DISK = 2e9  # bytes; what a run of hours writes without trouble
 _RATE = 8000  # Hz
 _TONES = {"a": 500.0, "b": 1500.0, "c": 3000.0}  # Hz
 _UTTERANCES = {"train": 96, "validation": 16}
-_CPU_FEATURES = {"avx512f": "AVX-512", "avx512bf16": "AVX-512 BF16", "amx-bf16": "AMX"}  # LLVM's name -> usual name
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,8 @@ def _bytecode(package: str) -> Finding:
 def _hardware(folder: Path, usable: dict[str, bool]) -> Iterator[Finding]:
     import psutil
 
-    yield Finding("Hardware", "processor", _processor() if usable["llvmlite"] else platform.machine())
-    threads = f"{_cores()} cores for this process"
+    yield Finding("Hardware", "processor", processor() if usable["llvmlite"] else platform.machine())
+    threads = f"{cores()} cores for this process"
     if "OMP_NUM_THREADS" in os.environ:
         threads += f"; OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']}"
     memory = psutil.virtual_memory()
@@ -131,14 +131,6 @@ def _hardware(folder: Path, usable: dict[str, bool]) -> Iterator[Finding]:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         precision = "bfloat16" if use_bf16("auto", device) else "float32"
         yield Finding("Hardware", "precision", f"{precision} for training on {device.type}")
-
-
-def _processor() -> str:
-    import llvmlite.binding
-
-    known = llvmlite.binding.get_host_cpu_features()
-    features = [name for key, name in _CPU_FEATURES.items() if known.get(key)]
-    return f"{llvmlite.binding.get_host_cpu_name()}: {', '.join(features) or 'no AVX-512'}"
 
 
 def _programs() -> Iterator[Finding]:
@@ -245,9 +237,3 @@ def _spell(text: str, generator: Any) -> Any:
         [part for letter in text for part in (0.3 * np.sin(2 * np.pi * _TONES[letter] * times), pause)]
     )
     return samples + 0.003 * generator.standard_normal(len(samples))
-
-
-def _cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

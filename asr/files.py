@@ -2,6 +2,7 @@
 
 import codecs
 import errno
+import hashlib
 import io
 import json
 import logging
@@ -42,6 +43,17 @@ def read_bytes(path: Path, error: type[AsrError] = AsrError) -> bytes:
         raise error(f"{path}: cannot be read: {fault.strerror}; check the path and its permissions") from None
     except ValueError:  # a name with a NUL character
         raise error(f"{str(path)!r}: is no name of a file; check the path") from None
+
+
+def file_digest(path: str | Path) -> str | None:
+    """Return the SHA-256 of the bytes of a file, or None for a file that cannot be read, or for a pipe or device."""
+    if not Path(path).is_file():  # reading a pipe could wait for ever
+        return None
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def decode_text(

@@ -1,4 +1,4 @@
-"""The log of a run, one row for each epoch: which epoch is kept, why a run stopped, and the file."""
+"""The log of a run, one row for each epoch: which epoch is kept, why a run stopped, and the files of its folder."""
 
 import json
 import math
@@ -10,6 +10,9 @@ from asr.errors import AsrError
 from asr.files import read_lines, to_json, write_whole
 from asr.wording import counted
 
+LOG_FILE = "log.jsonl"
+CONFIG_FILE = "config.yaml"
+HYPOTHESES_FILE = "validation.hyp.jsonl"  # the validation data with the hypotheses of the kept model
 Row = dict[str, Any]
 CRITERION_NAMES = {  # fields, and words for people
     "cer": "CER",

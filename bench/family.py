@@ -22,10 +22,10 @@ from accelerate.utils import set_seed
 from asr.cells import CELLS
 from asr.config import Config, ModelConfig
 from asr.files import write_whole
-from asr.run_log import kept_row
+from asr.run_log import LOG_FILE, kept_row
 from asr.training.budget import epoch_seconds
 from asr.training.data import open_data
-from asr.training.loop import LOG_FILE, MODEL_FILE
+from asr.training.loop import MODEL_FILE
 from asr.training.recognition import RecognitionTask
 
 MEMBERS: dict[str, dict[str, Any]] = {

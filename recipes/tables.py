@@ -1,22 +1,31 @@
-"""Tables of measured results in the pages, written from `recipes/results.yaml`.
+"""Tables of measured results in the pages, written from receipts and from `recipes/results.yaml`.
 
     python recipes/tables.py            # rewrite the tables
     python recipes/tables.py --check    # exit with status 1 if a page differs
 
 A page holds the comments `<!-- results: KIND -->` and `<!-- end of results -->`; the lines between them are generated.
-KIND is `summary` (one line for each recipe), `index` (summary with data and licences), or the name of a recipe.
+KIND is `summary` (one line for each recipe), `index` (summary with data and licences), `unmeasured` (recipes without a
+result, and why), or the name of a recipe.
+
+Receipts are the files `recipes/NAME/receipts/*.json`. `make NAME-receipts` writes them, `asr verify` measures again.
+The runs in `results.yaml` are older than receipts. A later run without receipt must say why it has none.
 """
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from asr.config import Config
+from asr.receipts.receipt import Receipt, read_receipt
+from asr.wording import counted
+
 REPOSITORY = Path(__file__).resolve().parent.parent
+LAST_WITHOUT_RECEIPT = date(2026, 11, 30)  # the day on which receipts began
 MARKED = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
 
 
@@ -59,6 +68,7 @@ class Scores(BaseModel):
     chrf: float | None = None
     interval: str | None = None
     parts: dict[str, Count] = {}
+    receipt: str = ""  # its path from the folder of the recipe
 
     @model_validator(mode="after")
     def sums_agree(self) -> "Scores":
@@ -79,7 +89,17 @@ class Run(BaseModel):
     date: date
     model: str
     current: bool = False
+    without_receipt: str = ""  # the reason, for a run after receipts began
     scores: list[Scores]
+
+    @model_validator(mode="after")
+    def has_receipt(self) -> "Run":
+        if self.date > LAST_WITHOUT_RECEIPT and not self.without_receipt and not all(s.receipt for s in self.scores):
+            raise ValueError(
+                f"{self.command} ({self.date}): has no receipt; make one with `make NAME-receipts`, or say in "
+                "without_receipt why there is none"
+            )
+        return self
 
     @field_validator("commit", mode="before")
     @classmethod
@@ -99,6 +119,7 @@ class Recipe(BaseModel):
     page: str = ""
     make: str = ""
     over: str = "utterances"
+    unmeasured: str = ""  # why there is no result
     runs: list[Run] = []
 
     @field_validator("hours", mode="before")
@@ -108,9 +129,78 @@ class Recipe(BaseModel):
 
 
 def read_results() -> dict[str, Recipe]:
-    """Read and validate `recipes/results.yaml`."""
+    """Read and validate `recipes/results.yaml` and all receipts; the runs of receipts come first."""
     rows = yaml.safe_load((REPOSITORY / "recipes/results.yaml").read_text(encoding="utf-8"))
-    return {name: Recipe.model_validate(row) for name, row in rows.items()}
+    results = {name: Recipe.model_validate(row) for name, row in rows.items()}
+    for name, recipe in results.items():
+        folder = REPOSITORY / "recipes" / name
+        recipe.runs = [*runs_of(name, sorted(folder.glob("receipts/*.json"))), *recipe.runs]
+        if bool(recipe.runs) == bool(recipe.unmeasured):
+            raise ValueError(f"{name}: must have either runs or a text in `unmeasured` that says why there are none")
+    return results
+
+
+def runs_of(name: str, paths: Sequence[Path]) -> list[Run]:
+    """Return the runs behind the receipts of a recipe: receipts of one commit, machine and configuration are one run.
+
+    A run is current if its configuration has the settings of the recipe.
+    """
+    groups: dict[str, list[tuple[Path, Receipt]]] = {}
+    for path in paths:
+        receipt = read_receipt(path)
+        settings = {**receipt.config, "training": {**receipt.config["training"], "seed": None}}
+        key = repr((receipt.program.git_commit, receipt.machine, settings))
+        groups.setdefault(key, []).append((path, receipt))
+    return [_run(name, members) for members in groups.values()]
+
+
+def _run(name: str, members: Sequence[tuple[Path, Receipt]]) -> Run:
+    first, machine = members[0][1], members[0][1].machine
+    config = first.settings()
+    shape = f"{config.model.layers} x {config.model.hidden}, {config.training.epochs} epochs"
+    threads = counted("{} thread<s>", machine.threads)
+    hardware = f"{machine.device} ({machine.processor}), {threads}, {machine.precision}"
+    return Run(
+        command=f"asr verify recipes/{name}/receipts/{members[0][0].name if len(members) == 1 else '*.json'}",
+        commit=first.program.git_commit or "unknown",
+        date=first.date,
+        model=f"{shape}; {hardware}",
+        current=follows(config, REPOSITORY / "recipes" / name / "config.yaml"),
+        scores=[_scores(path, receipt) for path, receipt in members],
+    )
+
+
+def follows(config: Config, recipe: Path) -> bool:
+    """Tell whether a configuration has the settings that a recipe sets; the seed may differ."""
+    wanted = yaml.safe_load(Config.load(recipe).model_dump_json(exclude_unset=True))
+    found = yaml.safe_load(config.model_dump_json())
+    return all(
+        value == found[section].get(setting)
+        for section, settings in wanted.items()
+        if isinstance(settings, dict)
+        for setting, value in settings.items()
+    )
+
+
+def _scores(path: Path, receipt: Receipt) -> Scores:
+    result = receipt.result
+    counts = {name: Count(part=rate.errors, total=rate.total) for name, rate in result.rates.items()}
+    last = list(result.rates.values())[-1]
+    low, high = last.interval
+    right = result.rates.get("error_rate")
+    if right is not None:
+        low, high = 100 - high, 100 - low
+    return Scores(
+        decoding=receipt.decoding if right is None else "",
+        seed=receipt.settings().training.seed,
+        validation_cer=result.validation.get("cer"),
+        validation_wer=result.validation.get("wer"),
+        cer=counts.get("cer"),
+        wer=counts.get("wer"),
+        accuracy=None if right is None else Count(part=right.total - right.errors, total=right.total),
+        interval=f"{low:.2f}-{high:.2f}",
+        receipt=f"receipts/{path.name}",
+    )
 
 
 def span(values: list[float], digits: int = 1) -> str:
@@ -120,11 +210,12 @@ def span(values: list[float], digits: int = 1) -> str:
 
 
 def summary(recipe: Recipe) -> str:
-    """Sum up the current runs of a recipe in one line."""
+    """Sum up the current runs of a recipe in one line; of each decoding, receipts replace older measurements."""
     scores = [scores for run in recipe.runs if run.current for scores in run.scores]
     lines = []
     for decoding in dict.fromkeys(row.decoding for row in scores):
         rows = [row for row in scores if row.decoding == decoding]
+        rows = [row for row in rows if row.receipt] or rows
         seeds, figures = len({row.seed for row in rows}), []
         for name, counts in (("CER", [r.cer for r in rows]), ("WER", [r.wer for r in rows])):
             known = [count for count in counts if count is not None]
@@ -136,8 +227,9 @@ def summary(recipe: Recipe) -> str:
             f"accuracy {r.accuracy.percent:.1f} % [{r.accuracy.part} / {r.accuracy.total}]" for r in rows if r.accuracy
         ]
         figures += [f"BLEU {r.bleu:.1f}" for r in rows if r.bleu is not None]
-        models = f"{seeds} seeds" if seeds > 1 else f"{len(rows)} runs of one seed"
-        lines.append(f"{decoding}: " * bool(decoding) + ", ".join(figures) + f" ({models})" * (len(rows) > 1))
+        notes = [f"{seeds} seeds" if seeds > 1 else f"{len(rows)} runs of one seed"] if len(rows) > 1 else []
+        notes += [counted("receipt<s>", len(rows)) if rows[0].receipt else "no receipt"]
+        lines.append(f"{decoding}: " * bool(decoding) + ", ".join(figures) + f" ({', '.join(notes)})")
     return "; ".join(lines) or "not measured yet"
 
 
@@ -165,6 +257,13 @@ def index_table(results: dict[str, Recipe]) -> str:
     return rows_of(cells)
 
 
+def unmeasured_table(results: dict[str, Recipe]) -> str:
+    """Write one row for each recipe without a result, with the reason."""
+    cells = [["recipe", "why it has no result"]]
+    cells += [[name, recipe.unmeasured] for name, recipe in results.items() if not recipe.runs]
+    return rows_of(cells)
+
+
 def shown(value: float | Count | None, digits: int = 2) -> str:
     """Write a figure with its counts, or nothing where it was not measured."""
     return "" if value is None else str(value) if isinstance(value, Count) else f"{value:.{digits}f}"
@@ -174,6 +273,7 @@ def recipe_tables(recipe: Recipe) -> str:
     """Write all runs of a recipe, and below their table how each was made."""
     head = ["run", "decoding", "seed", "validation CER", "validation WER", "validation accuracy", "validation BLEU"]
     head += ["validation chrF2", "CER", "WER", "accuracy", "BLEU", "chrF2", f"95 % interval over {recipe.over}"]
+    head += ["receipt"]
     cells, notes, parts = [head], [], [["decoding, %WER", *next(iter(names_of_parts(recipe)), [])]]
     for number, run in enumerate(recipe.runs, 1):
         notes.append(f"{number}. {run.model}. Commit `{run.commit}` ({run.date}): `{run.command}`")
@@ -181,7 +281,12 @@ def recipe_tables(recipe: Recipe) -> str:
             figures = [row.validation_cer, row.validation_wer, row.validation_accuracy, row.validation_bleu]
             figures += [row.validation_chrf, row.cer, row.wer, row.accuracy, row.bleu, row.chrf]
             texts = [shown(figure) for figure in figures]
-            cells.append([str(number), row.decoding, str(row.seed), *texts, row.interval or ""])
+            receipt = (
+                f"[seed {row.seed}]({row.receipt})"
+                if row.receipt
+                else f"none: {run.without_receipt or 'older than receipts'}"
+            )
+            cells.append([str(number), row.decoding, str(row.seed), *texts, row.interval or "", receipt])
             if row.parts:
                 parts.append([row.decoding, *(f"{count.percent:.1f}" for count in row.parts.values())])
     tables = [rows_of(cells), "\n".join(notes) + "\n", *([rows_of(parts)] if len(parts) > 1 else [])]
@@ -195,7 +300,11 @@ def names_of_parts(recipe: Recipe) -> Iterator[list[str]]:
 
 def generate(page: str, results: dict[str, Recipe]) -> str:
     """Replace the generated parts of a page. Raises KeyError where a page names no known table."""
-    whole: dict[str, Callable[[dict[str, Recipe]], str]] = {"summary": summary_table, "index": index_table}
+    whole: dict[str, Callable[[dict[str, Recipe]], str]] = {
+        "summary": summary_table,
+        "index": index_table,
+        "unmeasured": unmeasured_table,
+    }
 
     def table(match: re.Match[str]) -> str:
         kind = match[2]

@@ -20,10 +20,10 @@ from asr.config import Config
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.corpus.shards import write_shards
 from asr.errors import ConfigError, TrainingError
+from asr.run_log import LOG_FILE
 from asr.training.build import plan_epochs
 from asr.training.cross_validation import train_on_folds
 from asr.training.data import open_data
-from asr.training.loop import LOG_FILE
 from asr.training.recognition import RecognitionTask
 from asr.training.train import dry_run, train
 

@@ -11,6 +11,7 @@ import typer
 
 from asr.cli import (
     classification,
+    comparison,
     corpus,
     doctor,
     exporting,
@@ -18,6 +19,7 @@ from asr.cli import (
     language,
     learning,
     models,
+    receipts,
     reports,
     robustness,
     scoring,
@@ -51,7 +53,7 @@ SECTIONS = {
         serving.serve,
         models.info,
     ),
-    "Evaluate": (scoring.score, reports.reports),
+    "Evaluate": (scoring.score, reports.reports, comparison.compare, receipts.receipt, receipts.verify),
     "Share": (sharing.card, sharing.push, sharing.archive),
     "Help": (doctor.doctor,),
 }

@@ -93,6 +93,16 @@ def after_choosing(folder: Path) -> None:
     _prepare_corrected(folder)
 
 
+def after_seeds(config: Config, folder: Path) -> None:
+    """Show how to measure the first of several seeds on the test split, or how to see their learning curves."""
+    first = folder / f"seed-{config.training.seed}"
+    test = Path(config.data.validation[0]).with_name("test.jsonl")
+    if test.is_file() and config.task == "recognition":
+        show_next("receipt", first, test)
+    else:
+        show_next("compare", folder, "--html", folder / "compare.html")
+
+
 def after_tuning(model: Path, validation: Path) -> None:
     """Show how to use the tuned model."""
     _use("transcribe", model, validation, model.with_name(f"{model.stem.removeprefix('model.')}.test.hyp.jsonl"))

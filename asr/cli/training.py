@@ -61,6 +61,15 @@ def train(
             "all; takes N + 1 trainings (default: validate on the validation split).",
         ),
     ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=2,
+            help="Train N models whose seeds differ, and report mean and standard deviation; the results are in "
+            "runs/NAME-seeds/seed-0 and so on (default: one model).",
+        ),
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Stop if any utterance is unusable (default: leave unusable utterances out)."),
@@ -100,6 +109,8 @@ def train(
         raise AsrError("--extend: leave --overwrite and --budget out; set training.epochs to the number of all epochs")
     if folds is not None and (extend or dry_run or strict or budget is not None):
         raise AsrError("--folds: leave --budget, --extend, --strict and --dry-run out")
+    if seeds is not None and (folds is not None or extend or dry_run or budget is not None):
+        raise AsrError("--seeds: leave --budget, --extend, --folds and --dry-run out")
     overrides = list(override or [])
     if start is not None:
         overrides.append(f"training.start_from={start}")
@@ -109,7 +120,7 @@ def train(
         overrides.append(f"training.budget_minutes={parse_time('--budget', budget) / 60}")
     with _one_job(device):
         settings = Config.load(config, overrides)
-        from asr.cli.next_step import after_training
+        from asr.cli.next_step import after_seeds, after_training
         from asr.training.hardware import processes, use_device
         from asr.training.train import dry_run as forecast
         from asr.training.train import train as train_model
@@ -127,6 +138,18 @@ def train(
 
             train_on_folds(settings, folder, folds=folds, say=tell, overwrite=overwrite)
             after_training(settings, folder)
+        elif seeds is not None:
+            folder = out or Path("runs") / f"{name}-seeds"
+            from asr.report.compare import compare_runs
+            from asr.training.seeds import train_on_seeds
+
+            found = compare_runs(
+                train_on_seeds(settings, folder, seeds=seeds, say=tell, strict=strict, overwrite=overwrite)
+            )
+            for note in found.notes:
+                tell(note)
+            print("\n\n".join(map(str, found.tables)))
+            after_seeds(settings, folder)
         else:
             train_model(settings, folder, **options, begun=begun)
             if processes().is_main_process:

@@ -25,6 +25,7 @@ from asr.audio import to_int16
 from asr.corpus.context import NO_ROOM, Excerpt, Room, read_excerpt
 from asr.equalize import Equalizer, source_of
 from asr.errors import AudioError, ManifestError
+from asr.files import file_digest
 from asr.progress import ProgressBar
 from asr.utterance import Utterance
 
@@ -291,17 +292,7 @@ def _state_key(parts: Sequence[Part], sample_rate: int) -> bytes:
 
 def _content_key(parts: Sequence[Part], sample_rate: int) -> bytes:
     """Return a key that changes if any file holds other bytes, whatever its name; every file is read."""
-
-    def digest(path: Path) -> object:
-        if not path.is_file():  # reading a pipe could wait for ever
-            return None
-        try:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
-            return None
-
-    return _key(parts, sample_rate, digest)
+    return _key(parts, sample_rate, file_digest)
 
 
 def _key(parts: Sequence[Part], sample_rate: int, identify: Callable[[Path], object]) -> bytes:

@@ -1,10 +1,12 @@
-"""Curves over the epochs of a run: losses, validation errors, gradient norms."""
+"""Curves over the epochs of a run, or of several runs: losses, validation errors, gradient norms."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from asr.figures.numbers import significant
@@ -30,6 +32,80 @@ def learning_curves(log: Sequence[Row]) -> list[Picture]:
         diagram(_SIZE, lambda figure: _draw_losses(figure.subplots(), log)),
         diagram(_SIZE, lambda figure: _draw_errors(figure.subplots(), log)),
     ]
+
+
+def curves_together(runs: Mapping[str, Sequence[Sequence[Row]]]) -> list[Picture]:
+    """Draw the losses and the validation errors of several runs over each other, as two pictures for a page.
+
+    `runs` has the logs of the seeds of each run, by the name of the run. All runs have one task.
+    """
+    size = (_SIZE[0], _SIZE[1] + 0.2 * len(runs))  # room for the legend
+    return [
+        diagram(size, lambda figure: _draw_losses_together(figure.subplots(), runs)),
+        diagram(size, lambda figure: _draw_errors_together(figure.subplots(), runs)),
+    ]
+
+
+def draw_together(figure: Figure | SubFigure, runs: Mapping[str, Sequence[Sequence[Row]]]) -> None:
+    """Draw the losses of several runs beside their validation errors."""
+    losses, errors = figure.subplots(1, 2)
+    _draw_losses_together(losses, runs)
+    _draw_errors_together(errors, runs)
+
+
+def _draw_losses_together(axes: Axes, runs: Mapping[str, Sequence[Sequence[Row]]]) -> str:
+    label, _ = _ERRORS[_criterion(next(iter(runs.values()))[0])]
+    for number, logs in enumerate(runs.values()):
+        for log in logs:
+            epochs, style = [row["epoch"] for row in log], _style(number)
+            axes.plot(epochs, [row["validation_loss"] for row in log], **style)
+            axes.plot(epochs, [row["train_loss"] for row in log], color=style["color"], linewidth=0.8, alpha=0.6)
+    axes.set(ylabel=label)
+    log_scale(axes)
+    _finish_together(axes, runs, "with markers: validation; thin: training")
+    return f"{label.capitalize()} by epoch, of training and validation, of {', '.join(runs)}"
+
+
+def _draw_errors_together(axes: Axes, runs: Mapping[str, Sequence[Sequence[Row]]]) -> str:
+    criterion = _criterion(next(iter(runs.values()))[0])
+    _, fields = _ERRORS[criterion]
+    (name,) = (label for field, label, *_ in fields if field == criterion)
+    kept: dict[str, list[str]] = {}
+    for number, (run, logs) in enumerate(runs.items()):
+        for log in logs:
+            axes.plot([row["epoch"] for row in log], [row[criterion] for row in log], **_style(number))
+            best = kept_row(log, criterion)
+            axes.plot(
+                best["epoch"], best[criterion], marker="o", markersize=11, markerfacecolor="none",
+                markeredgecolor=_style(number)["color"], linestyle="none", clip_on=False, zorder=5,
+            )  # fmt: skip
+            kept.setdefault(run, []).append(f"{best[criterion]:.2f} %")
+    axes.set(ylabel=f"validation {name} in %", ylim=(0, None))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    _finish_together(axes, runs, "circle: the kept epoch")
+    return f"Validation {name} by epoch; kept: " + "; ".join(f"{run} {', '.join(found)}" for run, found in kept.items())
+
+
+def _style(number: int) -> dict[str, Any]:
+    """Return colour, marker and line style of run `number`."""
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "linestyle": ("-", "--", ":")[number // len(COLOURS) % 3],
+        "markersize": 3,
+        "linewidth": 1.2,
+    }
+
+
+def _finish_together(axes: Axes, runs: Mapping[str, Sequence[Sequence[Row]]], key: str) -> None:
+    """Label the axes, and name each run once, although it has a curve for each seed."""
+    axes.set(xlabel=f"epoch ({key})")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(which="both")
+    handles = [Line2D([], [], **_style(number)) for number in range(len(runs))]
+    seeds = [f", {len(logs)} seeds" if len(logs) > 1 else "" for logs in runs.values()]
+    names = [f"{name}{number}".replace("$", r"\$") for name, number in zip(runs, seeds, strict=True)]
+    axes.legend(handles, names, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=1, borderaxespad=0.2)
 
 
 def draw_learning(figure: Figure | SubFigure, log: Sequence[Row]) -> None:

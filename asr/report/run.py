@@ -13,7 +13,7 @@ from asr.figures.style import Picture
 from asr.figures.utterance import utterance_picture
 from asr.recognition.recognizer import Recognizer, load
 from asr.report.score import MAX_SHOWN
-from asr.run_log import read_log, stop_reason
+from asr.run_log import LOG_FILE, read_log, stop_reason
 from asr.scoring.alignment import Edit, confusions, edits, missed
 from asr.scoring.anatomy import by_length, by_level, by_training
 from asr.scoring.files import Pair, group_by, score_pairs
@@ -21,7 +21,7 @@ from asr.scoring.tables import Table
 from asr.scoring.wer import Score, count_errors
 from asr.training.data import open_data, some_texts
 from asr.training.evaluate import evaluate
-from asr.training.loop import BEST_FILE, LOG_FILE, MODEL_FILE
+from asr.training.loop import BEST_FILE, MODEL_FILE
 
 _WORST, _MEDIAN = 5, 3  # utterances with picture and recording
 

@@ -1,6 +1,7 @@
-"""Small tables for the terminal and for pages, and the file with a row for each utterance."""
+"""Small tables for the terminal, pages and papers, and the file with a row for each utterance."""
 
 import csv
+import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,18 @@ from asr.errors import AsrError
 from asr.files import to_json, write_whole
 
 Cell = str | int | float
+_MARKDOWN = {character: f"\\{character}" for character in "\\`*_{}[]<>|#"} | {"\n": " "}
+_LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "–": "--",
+    "\n": " ",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,46 @@ class Table:
                 *("  ".join(map(fill, line, widths, numbers)).rstrip() for line in lines),
             ]
         )
+
+    def markdown(self) -> str:
+        """Return the table in Markdown, with its title as bold text."""
+        lines = [[_escaped(cell, _MARKDOWN) for cell in line] for line in (self.columns, *self.cells())]
+        marks = ["---" if isinstance(cell, str) else "---:" for cell in self._first]
+        rows = [f"| {' | '.join(line)} |" for line in (lines[0], marks, *lines[1:])]
+        return "\n".join([f"**{_escaped(self.title, _MARKDOWN)}**", "", *rows])
+
+    def latex(self) -> str:
+        """Return the table for LaTeX with the package booktabs."""
+        lines = [" & ".join(_escaped(cell, _LATEX) for cell in line) for line in (self.columns, *self.cells())]
+        sides = "".join("l" if isinstance(cell, str) else "r" for cell in self._first)
+        body = "".join(f"    {line} \\\\\n" for line in lines[1:])
+        return (
+            "\\begin{table}\n  \\centering\n"
+            f"  \\caption{{{_escaped(self.title, _LATEX)}}}\n  \\begin{{tabular}}{{{sides}}}\n    \\toprule\n"
+            f"    {lines[0]} \\\\\n    \\midrule\n{body}    \\bottomrule\n  \\end{{tabular}}\n\\end{{table}}"
+        )
+
+    def html(self) -> str:
+        """Return the table in HTML."""
+        sides = ["" if isinstance(cell, str) else ' style="text-align: right"' for cell in self._first]
+        head = "".join(
+            f'<th scope="col"{side}>{html.escape(name)}</th>' for name, side in zip(self.columns, sides, strict=True)
+        )
+        rows = [
+            "".join(f"<td{side}>{html.escape(cell)}</td>" for cell, side in zip(line, sides, strict=True))
+            for line in self.cells()
+        ]
+        lines = [f"<caption>{html.escape(self.title)}</caption>", *(f"<tr>{row}</tr>" for row in (head, *rows))]
+        return "\n".join(["<table>", *lines, "</table>"])
+
+    @property
+    def _first(self) -> tuple[Cell, ...]:
+        """The first row, whose cells say which columns are numbers; texts for a table without rows."""
+        return self.rows[0] if self.rows else self.columns
+
+
+def _escaped(text: str, escapes: dict[str, str]) -> str:
+    return "".join(escapes.get(character, character) for character in text)
 
 
 def fill(text: str, width: int, right: bool = False) -> str:

@@ -93,7 +93,7 @@ class ClassificationTask(SpeechTask[Classifier, Corpora]):
         validation = self.data.validation
         log_probs = torch.from_numpy(self.model.log_probs(validation.num_samples, validation.audio))
         best = log_probs.argmax(1)
-        pairs = zip(validation.utterances, best.tolist(), strict=True)
+        self.hypotheses = [self.model.classes[index] for index in best.tolist()]
 
         def measure(indices: Sequence[int]) -> tuple[float, float]:
             """Return the loss in nats and the error rate in percent of some utterances."""
@@ -111,7 +111,9 @@ class ClassificationTask(SpeechTask[Classifier, Corpora]):
             "no_listening_loss": self.baseline_loss,
             "error_rate": error_rate,
             **({"validation": by_corpus} if by_corpus else {}),
-            "samples": [[utterance.text, self.model.classes[index]] for utterance, index in pairs][:SAMPLES],
+            "samples": [
+                [utterance.text, found] for utterance, found in zip(validation.utterances, self.hypotheses, strict=True)
+            ][:SAMPLES],
         }
 
     def line(self, row: Row) -> str:

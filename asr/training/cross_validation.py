@@ -8,17 +8,17 @@ from asr.config import Config
 from asr.corpus.manifest import read_manifest, with_hypothesis, write_manifest
 from asr.errors import ConfigError, TrainingError
 from asr.files import write_whole
+from asr.model_file import MODEL_FILE
 from asr.recognition.recognizer import Recognizer, load
-from asr.run_log import kept_row, read_log
+from asr.run_log import CONFIG_FILE, LOG_FILE, kept_row, read_log
 from asr.scoring.files import Pair, score_pairs
 from asr.scoring.wer import Score
 from asr.training.build import is_keyed
 from asr.training.data import open_data, read_ids
 from asr.training.evaluate import evaluate
-from asr.training.folder import CONFIG_FILE, claimed, refuse_finished
+from asr.training.folder import claimed, refuse_finished
 from asr.training.folds import deal, train_once
 from asr.training.hardware import processes
-from asr.training.loop import LOG_FILE, MODEL_FILE
 from asr.training.sizes import sized
 from asr.utterance import Utterance
 from asr.wording import counted

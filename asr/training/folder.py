@@ -10,17 +10,19 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from asr.config import Config
+from asr.config_text import flatten
 from asr.errors import ConfigError, TrainingError
-from asr.run_log import read_log
+from asr.model_file import MODEL_FILE
+from asr.origin import ORIGIN_FILE
+from asr.run_log import CONFIG_FILE, HYPOTHESES_FILE, LOG_FILE, read_log
 from asr.training.build import data_summary
 from asr.training.checkpoint import Checkpoints
 from asr.training.hardware import in_main_process, processes
-from asr.training.loop import BEST_FILE, LOG_FILE, MODEL_FILE, Position
+from asr.training.loop import BEST_FILE, Position
 from asr.training.speech import PAGE_FILE, PICTURE_FILE, SpeechTask
 from asr.training.watch import say
 from asr.wording import counted
 
-CONFIG_FILE = "config.yaml"
 _LOCK_FILE = ".training.lock"
 _LEASE = 120.0  # seconds until a network file system frees the lock of a host that was lost; an elastic job restarts
 _RESULTS = (
@@ -28,6 +30,8 @@ _RESULTS = (
     BEST_FILE,
     LOG_FILE,
     CONFIG_FILE,
+    ORIGIN_FILE,
+    HYPOTHESES_FILE,
     "checkpoint-*.pt",
     "not-finite-*",
     PICTURE_FILE,
@@ -165,15 +169,6 @@ def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, str
     """Return a text for each setting that differs: `training.epochs was 30, now 60`, by the name of the setting."""
     old, new = flatten(before), flatten(after)
     return {name: f"{name} was {old[name]}, now {new[name]}" for name in new if old[name] != new[name]}
-
-
-def flatten(tree: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a configuration by names such as `training.epochs`."""
-    flat = {}
-    for section, settings in tree.items():
-        for name, value in settings.items() if isinstance(settings, dict) else [("", settings)]:
-            flat[f"{section}.{name}".rstrip(".")] = value
-    return flat
 
 
 def _difference(out: Path, config: Config | None) -> str:

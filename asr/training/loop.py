@@ -16,7 +16,7 @@ from asr.config import TrainingConfig
 from asr.errors import ConfigError, TrainingError
 from asr.model_file import MODEL_FILE
 from asr.progress import ProgressBar, RemainingTime, format_duration
-from asr.run_log import CRITERION_NAMES, Row, kept_row, stop_reason, write_log
+from asr.run_log import CRITERION_NAMES, LOG_FILE, Row, kept_row, stop_reason, write_log
 from asr.training.budget import epochs_within
 from asr.training.checkpoint import Checkpoints, StopSignals, random_state, set_random_state
 from asr.training.epochs import count_steps, planned_batches
@@ -27,7 +27,6 @@ from asr.training.task import Task
 from asr.training.watch import epoch_lines, format_loss, gradient_norms, say
 
 BEST_FILE = "best.safetensors"  # best model so far; it becomes MODEL_FILE when training is done
-LOG_FILE = "log.jsonl"
 MAX_SKIPPED = 10  # batches without a finite loss or gradient after which training stops
 _LOWER_RATE = "lower training.learning_rate, or train with training.precision=fp32"
 _AHEAD = 4  # batches, the one to be computed included, of which the task knows

@@ -109,6 +109,7 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
 
     def evaluate(self) -> Row:
         result = evaluate(self.model, self.data.validation)
+        self.hypotheses = result.hypotheses
         references = [utterance.text or "" for utterance in self.data.validation.utterances]
         by_corpus = result.of_parts(self.validation_parts, references)
         return {

@@ -14,11 +14,11 @@ from torch.nn import functional
 
 from asr.batching import Joined, pad
 from asr.config import Config
-from asr.corpus.manifest import write_manifest
+from asr.corpus.manifest import with_hypothesis, write_manifest
 from asr.errors import AudioError, TrainingError
 from asr.figures.training import write_training_page
 from asr.model import SpeechModel
-from asr.run_log import Row
+from asr.run_log import HYPOTHESES_FILE, Row
 from asr.training import watch
 from asr.training.build import (
     build_augment,
@@ -72,6 +72,7 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         self.validation_parts = parts_of(
             config.data.validation, data.validation.utterances, text_field=config.data.text_field
         )
+        self.hypotheses: list[str] = []  # of the validation data, from the last evaluation
         self._keyed = plan_epochs(config, data) if is_keyed(config) else None
 
     def _audio_of(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
@@ -171,6 +172,9 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         return [verdict(log, kept)]
 
     def save(self, path: Path, row: Row) -> None:
+        if self.hypotheses:
+            pairs = zip(self.data.validation.utterances, self.hypotheses, strict=True)
+            write_manifest(path.with_name(HYPOTHESES_FILE), [with_hypothesis(one, text) for one, text in pairs])
         self.model.summary = summary(self.config, self.data, row, self.errors)
         self.model.save(path)
 

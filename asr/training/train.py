@@ -8,8 +8,10 @@ from typing import Any
 from accelerate.utils import set_seed
 
 from asr.config import Config
+from asr.config_text import flatten
 from asr.files import write_whole
 from asr.model import SpeechModel
+from asr.run_log import CONFIG_FILE
 from asr.training.agreement import agree, ending_together, in_turn, is_visible, share
 from asr.training.budget import forecast, within_budget
 from asr.training.build import (
@@ -23,12 +25,13 @@ from asr.training.build import (
 )
 from asr.training.classification import ClassificationTask
 from asr.training.data import Corpora, open_corpora, open_data
-from asr.training.folder import CONFIG_FILE, claimed, extended, flatten, is_finished, refuse_finished, settle
+from asr.training.folder import claimed, extended, is_finished, refuse_finished, settle
 from asr.training.folder import extend as extend_run
 from asr.training.hardware import from_main_process, in_main_process, keep_memory, processes, steady_numbers
 from asr.training.loop import MODEL_FILE, checkpoints_of, fit
 from asr.training.pretraining import PretrainingTask
 from asr.training.recognition import RecognitionTask
+from asr.training.record import digest_of, record_origin
 from asr.training.sizes import sized
 from asr.training.speech import PAGE_FILE, PICTURE_FILE, SpeechTask
 from asr.training.watch import say
@@ -71,6 +74,7 @@ def train(
     """
     out = Path(out)
     begun = time.monotonic() if begun is None else begun
+    asked_for = digest_of(config)
     asked = {"--strict": strict, "--overwrite": overwrite, "--extend": extend}
     with ending_together(), claimed(out):
         agree(lambda: _versions() | flatten(config.model_dump(mode="json")) | asked)
@@ -89,6 +93,7 @@ def train(
             in_main_process(lambda: settle(checkpoints, overwrite=overwrite, config=config))
         process = processes()
         if process.is_main_process:
+            record_origin(out, config, asked=asked_for, resumed=bool(checkpoints.own()), extended=extend)
             write_whole(out / CONFIG_FILE, config.to_yaml().encode())
         log = fit(task, config.training, out, begun=None if config.training.budget_minutes is None else begun)
         is_visible(out / MODEL_FILE)

@@ -1,12 +1,12 @@
-# The Free Spoken Digit Dataset: one model, three seeds, each speaker unseen in turn, and two classifiers.
+# The Free Spoken Digit Dataset: one model, each speaker unseen in turn, and two classifiers.
 
-SEEDS := 0 1 2
-FSDD_RUNS := fsdd $(SEEDS:%=fsdd-seed%)
 FSDD_SPEAKERS := george jackson lucas nicolas theo yweweler
 FSDD_CLASSIFIERS := fsdd-words fsdd-speaker-id
+DATA_OF_fsdd-words := fsdd
+DATA_OF_fsdd-speaker-id := fsdd
 FSDD_HYPOTHESES := test.hyp.jsonl test.lm.hyp.jsonl test.phrases.hyp.jsonl
 
-.PHONY: fsdd fsdd-seeds fsdd-speakers fsdd-words fsdd-speaker-id
+.PHONY: fsdd fsdd-speakers fsdd-words fsdd-speaker-id
 
 # Print the scores of best path, of language models, and of the ten digits as the only phrases.
 fsdd_scores = $(call scores,$(1),$(2)); \
@@ -14,9 +14,6 @@ fsdd_scores = $(call scores,$(1),$(2)); \
 
 fsdd: $(FSDD_HYPOTHESES:%=runs/fsdd/%) ## Free Spoken Digit Dataset, official split
 	@$(call fsdd_scores,data/fsdd/test.jsonl,runs/fsdd)
-
-fsdd-seeds: $(foreach seed,$(SEEDS),$(FSDD_HYPOTHESES:%=runs/fsdd-seed$(seed)/%)) ## fsdd with three seeds
-	@for seed in $(SEEDS); do echo "seed $$seed"; $(call fsdd_scores,data/fsdd/test.jsonl,runs/fsdd-seed$$seed); done
 
 fsdd-speakers: $(foreach name,$(FSDD_SPEAKERS),$(FSDD_HYPOTHESES:%=runs/fsdd-without-$(name)/%)) ## fsdd, each speaker unseen in turn
 	@mkdir -p runs/fsdd-speakers
@@ -29,20 +26,7 @@ fsdd-words: runs/fsdd-words/test.accuracy ## which digit is said: one class for 
 fsdd-speaker-id: runs/fsdd-speaker-id/test.accuracy ## who of the six speakers of fsdd says it
 	@cat $<
 
-runs/fsdd-seed%/model.safetensors: recipes/fsdd/config.yaml data/fsdd/train.jsonl | $(READY)
-	$(ASR) train --overwrite $< --set training.seed=$* --out runs/fsdd-seed$*
-
-runs/fsdd-seed%/test.hyp.jsonl: runs/fsdd-seed%/model.safetensors
-	$(ASR) transcribe $< data/fsdd/test.jsonl -o $@
-
-runs/fsdd-seed%/model.lm.safetensors: runs/fsdd-seed%/model.safetensors
-	$(ASR) tune $< data/fsdd/validation.jsonl --lm-text data/fsdd/train.jsonl -o $@
-
-runs/fsdd-seed%/test.lm.hyp.jsonl: runs/fsdd-seed%/model.lm.safetensors
-	$(ASR) transcribe $< data/fsdd/test.jsonl -o $@
-
-$(FSDD_RUNS:%=runs/%/test.phrases.hyp.jsonl): runs/%/test.phrases.hyp.jsonl: \
-  runs/%/model.safetensors recipes/fsdd/digits.txt
+runs/fsdd/test.phrases.hyp.jsonl: runs/fsdd/model.safetensors recipes/fsdd/digits.txt
 	$(ASR) transcribe $< data/fsdd/test.jsonl --phrases recipes/fsdd/digits.txt -o $@
 
 # Classifiers train on the corpus of fsdd. They leave the accuracy, hypotheses and a picture of confusions.

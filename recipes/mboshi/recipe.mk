@@ -1,5 +1,7 @@
 # Mboshi: recognition, and translation of the same recordings into French.
 
+DATA_OF_mboshi-translation := mboshi
+
 .PHONY: mboshi mboshi-translation
 
 mboshi: runs/mboshi/test.hyp.jsonl runs/mboshi/test.lm.hyp.jsonl ## field recordings of a Bantu language, 4 hours

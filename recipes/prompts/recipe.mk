@@ -1,5 +1,7 @@
 # Prompts of telephone exchanges: one recogniser of five languages, and a classifier of the language.
 
+DATA_OF_prompts-language := prompts
+
 .PHONY: prompts prompts-language
 
 prompts: runs/prompts/test.hyp.jsonl runs/prompts/test.lm.hyp.jsonl ## telephone prompts in five languages, 1.7 hours

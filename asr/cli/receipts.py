@@ -1,0 +1,102 @@
+"""`asr receipt` and `asr verify`."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr.cli.log import show_log, tell
+from asr.errors import AsrError
+
+
+def receipt(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished training run: runs/NAME.")],
+    test: Annotated[Path, typer.Argument(metavar="TEST", help="Manifest of the test data: data/NAME/test.jsonl.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Receipt to write (default: RUN/receipt.json).")
+    ] = None,
+    lm: Annotated[
+        bool,
+        typer.Option(
+            "--lm", help="Decode with language models of the training texts, tuned on validation data (asr tune)."
+        ),
+    ] = False,
+) -> None:
+    """Measure a run on test data, and write the result with all that is needed to measure it again.
+
+    The receipt has digests of the data, all settings, the commands, the commit, versions, the machine, and the counts.
+    `asr verify` trains and measures again. Run both in the folder where the paths of the data begin.
+    """
+    from asr.cli.next_step import show_next
+    from asr.files import require_file
+    from asr.receipts.measure import make_receipt
+    from asr.receipts.receipt import RATE_NAMES, write_receipt
+
+    show_log(logging.WARNING, prefix="asr: ")
+    path = output or run / "receipt.json"
+    require_file(path)
+    made = make_receipt(run, test, decoding="language models" if lm else "best path", execute=_execute, say=tell)
+    write_receipt(path, made)
+    for name, rate in made.result.rates.items():
+        print(f"{RATE_NAMES[name]} {rate}")
+    tell(f"written: {path}")
+    show_next("verify", path)
+
+
+def verify(
+    receipts: Annotated[list[Path], typer.Argument(metavar="RECEIPT…", help="Files that `asr receipt` wrote.")],
+) -> None:
+    """Train and measure again what receipts state, and say whether the results are equal.
+
+    Data of a recipe is prepared if it is missing. Data that differs from that of the receipt is named before anything
+    is trained. The exit status is 1 if a result differs, also by one decimal of a rate in percent.
+    """
+    from asr.receipts.receipt import RATE_NAMES, read_receipt
+    from asr.receipts.verify import verify as verify_receipt
+
+    show_log(logging.WARNING, prefix="asr: ")
+    different, failed = [], []
+    for path in receipts:
+        try:
+            one = read_receipt(path)
+            tell(f"{path}: {', '.join(f'{RATE_NAMES[name]} {rate}' for name, rate in one.result.rates.items())}")
+            execute = partial(_execute, environment={"OMP_NUM_THREADS": str(one.machine.threads)})
+            found = verify_receipt(one, execute=execute, prepare=_prepare, say=tell)
+        except AsrError as error:
+            tell(f"asr: {error}")
+            failed.append(str(path))
+            continue
+        print("\n".join(f"{path}: {line}" for line in found.lines()))
+        if found.verdict == "different":
+            different.append(str(path))
+    problems = [f"{', '.join(different)}: measured again with another result"] if different else []
+    problems += [f"{', '.join(failed)}: not verified, for the reasons above"] if failed else []
+    if problems:
+        raise AsrError("; ".join(problems))
+
+
+def _execute(step: Sequence[str], environment: dict[str, str] | None = None) -> None:
+    """Run a command of `asr` in a process of its own, its output on stderr. Raises AsrError if it fails."""
+    tell(f"asr {' '.join(step)}")
+    _run([sys.executable, "-m", "asr", *step], environment or {}, f"asr {step[0]}")
+
+
+def _prepare(program: Path) -> None:
+    _run([sys.executable, str(program)], {}, str(program))
+
+
+def _run(command: Sequence[str], environment: dict[str, str], name: str) -> None:
+    sys.stdout.flush()
+    package = str(Path(__file__).parent.parent.parent)  # so that another folder finds this program, not another one
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        command, stdout=sys.__stderr__, env={**os.environ, "PYTHONPATH": path, **environment}, check=False
+    )
+    if done.returncode:
+        raise AsrError(f"{name}: ended with status {done.returncode}; its messages are above")
