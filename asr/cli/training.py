@@ -139,7 +139,7 @@ def train(
             train_on_folds(settings, folder, folds=folds, say=tell, overwrite=overwrite)
             after_training(settings, folder)
         elif seeds is not None:
-            folder = out or Path("runs") / f"{name}-seeds"
+            folder = out or Path("runs") / f"{_name_of(config)}-seeds"
             from asr.report.compare import compare_runs
             from asr.training.seeds import train_on_seeds
 
