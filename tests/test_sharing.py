@@ -366,7 +366,7 @@ def test_an_archive_holds_the_model_and_nothing_of_this_machine(run: Path, tmp_p
     sums = dict(reversed(line.split("  ")) for line in files["SHA256SUMS"].decode().splitlines())
     assert sums == {name: sha256(content).hexdigest() for name, content in files.items() if name != "SHA256SUMS"}
     row = json.loads(files["log.jsonl"])
-    assert row["validation"] == {"validation.jsonl": {}} and row["wer"] == 45.678
+    assert row["validation"] == [{"name": "validation.jsonl", "cer": 12.345}] and row["wer"] == 45.678
     config = Config.model_validate(yaml.safe_load(files["config.yaml"]))
     assert config.data.train == ("train.jsonl",) and config.features.sample_rate == RATE
     cff = yaml.safe_load(files["CITATION.cff"])
