@@ -132,9 +132,10 @@ class Trainings:
         for number, (one, its_seconds) in enumerate(zip(self.trainings, expected, strict=True), start=1):
             if its_seconds:
                 pace = (time.monotonic() - begun) / planned if planned else 1.0
+                audio, rest = format_duration(3600 * one.part.hours), format_duration(left * pace)
                 self._say(
-                    f"training {number} of {len(self.trainings)}: {one.part.hours:.2f} h, seed {one.seed}; about "
-                    f"{format_duration(left * pace)} for all that are left"
+                    f"training {number} of {len(self.trainings)}: {audio} of audio, seed {one.seed}; about {rest} for all "
+                    "that are left"
                 )
             train_once(one.config, one.folder, self._state)
             planned, left = planned + its_seconds, left - its_seconds
