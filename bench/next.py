@@ -10,11 +10,13 @@ that training chooses, with equal epochs.
 
 Strategies: `random`; `next` is what `asr next` does; `doubt` takes the segments whose letters are least sure; `dense`
 takes those with most letters a second, whatever the doubt. The program prints a JSON line for each result. Repeat the
-command to resume it: finished results are printed again, and not computed.
+command to resume it: finished results are printed again, and not computed. With `--choose-only`, no second model is
+trained, and the lines say what the choices hold.
 """
 
 import argparse
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -50,12 +52,16 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting of the configuration"
     )
+    parser.add_argument("--choose-only", action="store_true", help="describe the choices, and train on none")
     parser.add_argument("-o", "--out", type=Path, required=True)
     options = parser.parse_args()
     show_log()
     simulation = Simulation(options)
     for plan in options.plans:
         strategy, _, minutes = plan.partition(":")
+        if options.choose_only:
+            print(to_json(simulation.described(strategy, float(minutes))), flush=True)
+            continue
         result = simulation.out / f"{strategy}-{minutes}" / "result.json"
         if not result.exists():
             row = simulation.result(strategy, float(minutes), result.parent)
@@ -74,27 +80,42 @@ class Simulation:
 
     def result(self, strategy: str, minutes: float, folder: Path) -> dict[str, Any]:
         """Choose, train and score; return the row of a result."""
-        chosen = take(self.ranked(strategy, 60 * minutes), 60 * minutes)
-        utterances = [self.pool[one.utterance.id] for one in chosen]
-        model = self.learn([*self.start, *utterances], folder)
+        chosen = self.chosen(strategy, minutes)
+        model = self.learn([*self.start, *(self.pool[one.utterance.id] for one in chosen)], folder)
         validation = open_data(model.config, lambda line: None).validation
         texts = [utterance.text or "" for utterance in validation.utterances]
         found = score(texts, evaluate(model, validation).hypotheses)
-        before = self.model.summary
         return {
-            "strategy": strategy,
-            "seed": self.options.seed,
-            "minutes_of_speech": round(sum(one.seconds for one in chosen) / 60, 2),
-            "minutes_of_recordings": round(seconds(utterances) / 60, 2),
-            "utterances": len(utterances),
-            "characters": sum(len(utterance.text or "") for utterance in utterances),
-            "cer_before": before["validation_cer"],
+            **self.described(strategy, minutes),
+            "cer_before": self.model.summary["validation_cer"],
             "cer": round(found.cer.percent, 2),
             "wer": round(found.wer.percent, 2),
             "line": str(found.cer),
             "epoch": model.summary["epoch"],
             "commit": model.summary["git_commit"],
         }
+
+    def described(self, strategy: str, minutes: float) -> dict[str, Any]:
+        """Return what a choice holds; `cer_of_choice` is the CER of the model that chooses, on the chosen segments."""
+        chosen = self.chosen(strategy, minutes)
+        utterances = [self.pool[one.utterance.id] for one in chosen]
+        texts = [self.model.normalizer(utterance.text or "") for utterance in utterances]
+        found = score(texts, [self.model.text(one.units) for one in chosen], interval=False)
+        return {
+            "strategy": strategy,
+            "seed": self.options.seed,
+            "minutes_of_speech": round(sum(one.seconds for one in chosen) / 60, 2),
+            "minutes_of_recordings": round(seconds(utterances) / 60, 2),
+            "utterances": len(utterances),
+            "characters": found.cer.total,
+            "words": len({word for text in texts for word in text.split()}),
+            "cer_of_choice": round(found.cer.percent, 2),
+            "speakers": dict(Counter(utterance.speaker or "" for utterance in utterances).most_common(3)),
+        }
+
+    def chosen(self, strategy: str, minutes: float) -> list[Candidate]:
+        """Return the candidates that a strategy takes."""
+        return take(self.ranked(strategy, 60 * minutes), 60 * minutes)
 
     def ranked(self, strategy: str, most: float) -> Iterable[Candidate]:
         """Return candidates in the order in which a strategy takes them."""

@@ -1,6 +1,7 @@
 """Curves of errors by amount of data: nested parts, equal settings, kills, forecasts, refusals, the page."""
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def test_parts_are_nested_and_a_killed_curve_goes_on(
     assert expected[0] == 0.0 < expected[-1]  # the smallest part is trained
     measured = trainings.run(expected)
     assert measured.points == whole.points
-    assert any(line.startswith("training 4 of 4: 0.02 h, seed 0; about ") for line in said)
+    assert any(re.fullmatch(r"training 4 of 4: \S+ .* of audio, seed 0; about .* left", line) for line in said)
 
     ids = [utterance.id for utterance in read_manifest(tones / "train.jsonl")]
     parts = [set(ids) - (read_ids(path) if (path := out / name / "exclude.txt").exists() else set())
@@ -69,6 +70,30 @@ def test_parts_are_nested_and_a_killed_curve_goes_on(
         point.cer for point in measured.points
     ]
     assert sum(trainings.seconds()) == 0  # all is done
+
+
+def test_a_part_too_small_to_learn_from_is_left_out(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from asr.learning import curve as module
+
+    faulty, real = {"1-8"}, module.train_once
+
+    def train_once(config: Config, folder: Path, state: str) -> None:
+        if folder.parent.name in faulty:
+            raise TrainingError("the model ignores the audio: and so on")
+        real(config, folder, state)
+
+    monkeypatch.setattr(module, "train_once", train_once)
+    said: list[str] = []
+    trainings = Trainings(train_config(tones, epochs=1), tmp_path, seeds=1, say=said.append)
+    found = trainings.run([1.0, 1.0, 1.0, 1.0])
+    assert [point.part for point in found.points] == ["1-4", "1-2", "all"]
+    assert found.cer.amounts.tolist() == [point.hours for point in found.points]
+    assert f"{tmp_path / '1-8' / 'seed-0'}: this part is left out of the curve: the model ignores" in " ".join(said)
+    faulty.add("1-4")
+    with pytest.raises(TrainingError, match="the model ignores the audio"):
+        trainings.run([1.0, 1.0, 1.0, 1.0])
 
 
 def test_open_settings_are_chosen_for_each_part(tones: Path, tmp_path: Path) -> None:

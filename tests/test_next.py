@@ -17,8 +17,10 @@ from conftest import RATE, fresh_recognizer, spell
 from processes import run_asr
 from pympi.Elan import Eaf
 
+from asr.api import load_transcriber
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import AsrError, ConfigError
+from asr.exporting.onnx import to_onnx
 from asr.learning.candidates import Candidate, find_candidates
 from asr.learning.next import suggest, transcripts_of, write_suggestions
 from asr.learning.ranking import Known, choose
@@ -177,8 +179,8 @@ def test_what_is_transcribed_is_left_out_under_any_name(model: Recognizer, talks
     said: list[str] = []
     asked = [*recordings(tmp_path), Utterance("t", talks / "one.wav", "abc")]
     with short_pieces(model):
-        found = suggest(model, asked, done, 600, said.append)
-    assert found and all(one.choice.candidate.start > 4.5 for one in found)
+        found, failed = suggest(model, asked, done, 600, said.append)
+    assert found and not failed and all(one.choice.candidate.start > 4.5 for one in found)
     assert any(line.startswith("copies of transcribed recordings, left out: ") for line in said)
     assert "1 line has a text already, and is left out" in said
     with pytest.raises(AsrError, match="nothing is left to transcribe"):
@@ -191,7 +193,8 @@ def test_the_command_writes_elan_files_that_prepare_reads(model: Recognizer, tal
     arguments = ("next", "model.safetensors", talks, "--minutes", 5, "--transcribed", "done.jsonl")
     write_manifest(tmp_path / "done.jsonl", [Utterance("x", talks / "noise.wav", "abc abc")])
     listed = run_asr(*arguments, cwd=tmp_path)
-    assert listed.returncode == 0, listed.stderr
+    assert listed.returncode == 1, listed.stderr  # for broken.wav, which stops no other
+    assert listed.stderr.splitlines()[-1] == "asr: 1 of 5 recordings could not be read, and are named above"
     rows = [line.split("\t") for line in listed.stdout.splitlines()]
     assert {Path(row[0]).name for row in rows} == {"one.wav", "talk.wav"}
     assert all(float(row[1]) < float(row[2]) and "letters in doubt: " in row[3] for row in rows)
@@ -199,8 +202,8 @@ def test_the_command_writes_elan_files_that_prepare_reads(model: Recognizer, tal
     for option, count in (("--empty", 0), (None, len(rows))):
         out = tmp_path / f"out {option}"
         done = run_asr(*arguments, "-o", out, *([option] if option else []), cwd=tmp_path)
-        assert done.returncode == 0 and done.stdout == listed.stdout
-        assert done.stderr.splitlines()[-1].startswith("next: correct the files, then asr prepare ")
+        assert done.returncode == 1 and done.stdout == listed.stdout
+        assert done.stderr.splitlines()[-2].startswith("next: correct the files, then asr prepare ")
         lines = read_manifest(out / "next.jsonl")
         assert [(str(u.audio), f"{u.offset:.2f}") for u in lines] == [(row[0], row[1]) for row in rows]
         assert all(u.text is None and u.extra["reason"] for u in lines)
@@ -212,6 +215,9 @@ def test_the_command_writes_elan_files_that_prepare_reads(model: Recognizer, tal
             assert sum(bool(text) for _, _, text in annotations) == (len(annotations) if count else 0)
         wanted = [(u.audio.stem, 1000 * u.offset, 1000 * (u.offset + (u.duration or 0.0))) for u in lines]
         assert sorted(bounds) == [(name, round(start), round(end)) for name, start, end in sorted(wanted)]
+    again = run_asr(*arguments, "-o", out, cwd=tmp_path)
+    assert again.returncode == 1 and again.stdout == "" and "holds an earlier choice" in again.stderr
+    (out / "next.jsonl").unlink()
     again = run_asr(*arguments, "-o", out, cwd=tmp_path)
     assert again.returncode == 1 and "is there already, and may hold your transcripts" in again.stderr
     path = next((tmp_path / "out --empty").glob("*.eaf"))
@@ -230,6 +236,10 @@ def test_refusals(model: Recognizer, talks: Path, tmp_path: Path) -> None:
     model.save(tmp_path / "model.safetensors")
     refused = run_asr("next", "model.safetensors", talks, "--empty", cwd=tmp_path)
     assert refused.returncode == 1 and "--empty: goes with -o DIR" in refused.stderr
+    refused = run_asr("next", "model.safetensors", "-", cwd=tmp_path)
+    assert refused.returncode == 1 and "-: standard input has no name" in refused.stderr
+    with pytest.raises(AsrError, match=r"the shortest segment lasts 1\.\d s, longer than all that may be chosen"):
+        suggest(model, [Utterance("one", talks / "one.wav")], [], 0.5, print)
     said: list[str] = []
     config = model.config
     assert transcripts_of(config, [], said.append) == [] and "--transcribed" in said[0] and len(said) == 2
@@ -247,8 +257,20 @@ def test_the_choice_is_deterministic_and_files_equal(model: Recognizer, talks: P
     names = {path: Path(path.stem) for path in talks.glob("*.wav")}
     contents = []
     for number in range(2):
-        found = suggest(model, recordings(talks), [], 600, lambda line: None)
+        found, failed = suggest(model, recordings(talks), [], 600, lambda line: None)
+        assert [str(error).partition(":")[0] for error in failed] == [str(talks / "broken.wav")]
         files = write_suggestions(tmp_path / f"{number}" / "x", found, names, empty=False)
         contents.append([(tmp_path / f"{number}" / "x" / "next.jsonl").read_bytes()])
         assert [path.name for path in files] and json.loads(contents[-1][0].splitlines()[0])["gain"] > 0
     assert contents[0] == contents[1]
+
+
+def test_an_exported_model_chooses_alike(model: Recognizer, talks: Path, tmp_path: Path) -> None:
+    with short_pieces(model):
+        (tmp_path / "model.onnx").write_bytes(to_onnx(model))
+        ours, _ = suggest(model, recordings(talks), [], 600, lambda line: None)
+    theirs, _ = suggest(load_transcriber(tmp_path / "model.onnx"), recordings(talks), [], 600, lambda line: None)
+    assert [(one.choice.candidate.start, one.choice.candidate.units) for one in theirs] == [
+        (one.choice.candidate.start, one.choice.candidate.units) for one in ours
+    ]
+    assert [one.choice.gain for one in theirs] == pytest.approx([one.choice.gain for one in ours], rel=1e-3)

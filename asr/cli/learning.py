@@ -120,37 +120,38 @@ def next_(
     is left, and unlike the training data and each other come first. Silence, noise, and what is transcribed already are
     left out. Prints recording, start and end in seconds, and the reason, the most useful segment first.
     """
-    import tempfile
-
     from asr.cli.inputs import find_recordings
     from asr.cli.next_step import after_choosing
 
     show_log()
     if empty and output is None:
         raise AsrError("--empty: goes with -o DIR, which holds the annotations")
+    if "-" in inputs:
+        raise AsrError("-: standard input has no name that an annotation could have; save it as a file")
+    from asr.learning.next import LIST_FILE, suggest, transcripts_of, write_suggestions
+
     if output is not None:
         require_folder(output)
+        if (output / LIST_FILE).exists():
+            raise AsrError(f"{output}: holds an earlier choice, and maybe your transcripts of it; name another folder")
     from asr.api import load_transcriber
     from asr.config import Config
-    from asr.learning.next import suggest, transcripts_of, write_suggestions
     from asr.model_file import read_metadata
     from asr.progress import format_duration
     from asr.wording import counted
     from asr.writers.names import Source, distinct_names
 
-    with tempfile.TemporaryDirectory(prefix="asr-") as folder:
-        sources = find_recordings(inputs, Path(folder))
-        recogniser = load_transcriber(model, device)
-        known = transcripts_of(Config.model_validate(read_metadata(model)["config"]), transcribed or [], tell)
-        found = suggest(recogniser, [source.utterance for source in sources], known, 60 * minutes, tell)
-        for one in found:
-            segment = one.choice.candidate
-            name = one_line(str(segment.utterance.audio))
-            print(f"{name}\t{segment.start:.2f}\t{segment.end:.2f}\t{one_line(one.reason)}")
-        chosen = sum(one.choice.candidate.seconds for one in found)
-        tell(f"chosen: {counted('{} segment<s>', len(found))}, {format_duration(chosen)} of speech")
-        if output is None:
-            return
+    sources = find_recordings(inputs, Path())
+    recogniser = load_transcriber(model, device)
+    known = transcripts_of(Config.model_validate(read_metadata(model)["config"]), transcribed or [], tell)
+    found, failed = suggest(recogniser, [source.utterance for source in sources], known, 60 * minutes, tell)
+    for one in found:
+        segment = one.choice.candidate
+        name = one_line(str(segment.utterance.audio))
+        print(f"{name}\t{segment.start:.2f}\t{segment.end:.2f}\t{one_line(one.reason)}")
+    chosen = sum(one.choice.candidate.seconds for one in found)
+    tell(f"chosen: {counted('{} segment<s>', len(found))}, {format_duration(chosen)} of speech")
+    if output is not None:
         by_recording: dict[Path, Source] = {}
         for utterance, name, suffix in sources:
             is_line = not suffix  # a line of a manifest is named by its id, and several may share a recording
@@ -158,5 +159,7 @@ def next_(
             by_recording.setdefault(utterance.audio, named)
         names = dict(zip(by_recording, distinct_names(list(by_recording.values())), strict=True))
         files = write_suggestions(output, found, names, empty=empty)
-    tell(f"written: {counted('{} ELAN file<s>', len(files))} in {output}, and {output / 'next.jsonl'}")
-    after_choosing(output)
+        tell(f"written: {counted('{} ELAN file<s>', len(files))} in {output}, and {output / LIST_FILE}")
+        after_choosing(output)
+    if failed:
+        raise AsrError(f"{len(failed)} of {len(sources)} recordings could not be read, and are named above")

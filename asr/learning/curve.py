@@ -120,7 +120,8 @@ class Trainings:
         """Train what is not trained yet, score all models, and fit the curves.
 
         A repeated call resumes training where it stopped, and keeps models whose data and settings are unchanged.
-        `expected` are the results of `seconds`. Raises the errors of `train`.
+        A part that is too small to learn from is left out, and named. `expected` are the results of `seconds`. Raises
+        the errors of `train` if fewer than three parts are left.
         """
         with claimed(self.out):
             return self._run(expected)
@@ -128,19 +129,30 @@ class Trainings:
     def _run(self, expected: Sequence[float]) -> Measured:
         begun, planned, left = time.monotonic(), 0.0, sum(expected)
         points: list[Point] = []
+        parts, failed = {one.part.name for one in self.trainings}, set[str]()
         errors: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
         for number, (one, its_seconds) in enumerate(zip(self.trainings, expected, strict=True), start=1):
             if its_seconds:
                 pace = (time.monotonic() - begun) / planned if planned else 1.0
-                self._say(
-                    f"training {number} of {len(self.trainings)}: {one.part.hours:.2f} h, seed {one.seed}; about "
-                    f"{format_duration(left * pace)} for all that are left"
-                )
-            train_once(one.config, one.folder, self._state)
+                audio, rest = format_duration(3600 * one.part.hours), format_duration(left * pace)
+                place = f"training {number} of {len(self.trainings)}"
+                self._say(f"{place}: {audio} of audio, seed {one.seed}; about {rest} for all that are left")
             planned, left = planned + its_seconds, left - its_seconds
+            if one.part.name in failed:
+                continue
+            try:
+                train_once(one.config, one.folder, self._state)
+            except TrainingError as error:  # a small part may be too little to learn from
+                failed.add(one.part.name)
+                errors.pop(one.part.name, None)
+                if len(parts - failed) < _LEAST_SIZES or one.part.name == ALL:
+                    raise
+                self._say(f"{one.folder}: this part is left out of the curve: {error}")
+                continue
             point, its_errors = self._score(one)
             points.append(point)
             errors.setdefault(one.part.name, []).append(its_errors)
+        points = [point for point in points if point.part not in failed]
         write_whole(self.out / POINTS_FILE, "".join(f"{to_json(_row(point))}\n" for point in points).encode())
         hours = [next(one.hours for one in points if one.part == name) for name in errors]
         validation = self.data.validation.utterances

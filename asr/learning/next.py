@@ -7,7 +7,7 @@ from pathlib import Path
 
 from asr.config import Config
 from asr.corpus.manifest import read_manifest, write_manifest
-from asr.errors import AsrError, TextError
+from asr.errors import AsrError, AudioError, TextError
 from asr.learning.candidates import Pool, find_candidates, voice_of
 from asr.learning.ranking import Choice, Known, choose
 from asr.learning.transcribed import Transcribed, without_copies
@@ -54,21 +54,17 @@ def suggest(
     transcripts: Sequence[Utterance],
     seconds: float,
     say: Callable[[str], None],
-) -> list[Suggestion]:
+) -> tuple[list[Suggestion], list[AudioError]]:
     """Choose segments of recordings that together last at most `seconds`, the most useful first.
 
     `transcripts` are utterances with texts: their spans are left out, and so are copies of recordings, which are named.
-    A recording that cannot be read is named, and stops no other. Raises ConfigError for a model without CTC, and
-    AsrError if nothing is left to transcribe.
+    Returns also the errors of recordings that cannot be read, which stop no other. Raises ConfigError for a model
+    without CTC, and AsrError if nothing is left to transcribe, or nothing so short.
     """
     transcribed = Transcribed(transcripts)
     asked, copies = without_copies([one for one in utterances if not one.text])
-    if len(asked) + len(copies) < len(utterances):
-        say(
-            counted(
-                "{} line<s> <has|have> a text already, and <is|are> left out", sum(bool(u.text) for u in utterances)
-            )
-        )
+    if with_text := sum(bool(one.text) for one in utterances):
+        say(counted("{} line<s> <has|have> a text already, and <is|are> left out", with_text))
     pool = find_candidates(model, asked, transcribed.spans)
     for error in pool.errors:
         say(f"asr: {error}")
@@ -81,10 +77,16 @@ def suggest(
         )
     known = Known.of(_spelled(model, transcripts))
     segments = Counter(one.utterance.audio for one in pool.candidates)
-    return [
+    found = [
         Suggestion(choice, _reason(choice, alone=segments[choice.candidate.utterance.audio] == 1))
         for choice in choose(pool.candidates, known, seconds)
     ]
+    if not found:
+        shortest = min(one.seconds for one in pool.candidates)
+        raise AsrError(
+            f"the shortest segment lasts {shortest:.1f} s, longer than all that may be chosen; raise --minutes"
+        )
+    return found, pool.errors
 
 
 def transcripts_of(config: Config, manifests: Sequence[Path], say: Callable[[str], None]) -> list[Utterance]:

@@ -95,10 +95,10 @@ class Outlook:
 
     def write(self, out: Path, title: str) -> None:
         """Write the picture and the page."""
-        curves = [_drawn(one, self.measured.points) for one in (self.measured.cer, self.measured.wer)]
+        curves = [_drawn(one, self.measured.points, self.scale) for one in (self.measured.cer, self.measured.wer)]
 
         def draw(figure: Figure) -> str:
-            return draw_amounts(figure.subplots(), curves)
+            return draw_amounts(figure.subplots(), curves, self.unit)
 
         with drawing(out / PICTURE_FILE, SIZE) as figure:
             draw(figure)
@@ -125,15 +125,15 @@ def _verdict(cer: Curve) -> str:
     return f"more data helps: {saved}"
 
 
-def _drawn(curve: Curve, points: Sequence[Point]) -> Drawn:
+def _drawn(curve: Curve, points: Sequence[Point], scale: float) -> Drawn:
     smallest, largest = float(curve.amounts[0]), MOST * float(curve.amounts[-1])
     hours = np.geomspace(smallest, largest, _DRAWN)
     forecasts = [curve.forecast(amount) for amount in hours]
     return Drawn(
         name=curve.name,
-        hours=np.array([point.hours for point in points]),
+        amounts=scale * np.array([point.hours for point in points]),
         rates=np.array([point.cer if curve.name == "CER" else point.wer for point in points]),
-        law_hours=hours,
+        law_amounts=scale * hours,
         law=np.array([one.rate for one in forecasts]),
         low=np.array([one.low for one in forecasts]),
         high=np.array([one.high for one in forecasts]),
