@@ -91,7 +91,8 @@ def test_an_interrupted_run_goes_on(
     old, new = (read_log(tmp_path / name / "log.jsonl") for name in ("old", "new"))
     assert [row["epoch"] for row in old] == [1, 2, 3] and old[:1] == before
     losses = [[row[name] for name in ("train_loss", "validation_loss")] for row in (before[0], new[0])]
-    if losses[0] == losses[1]:
+    # A processor may round gradients alone otherwise: then the losses of the first epoch are equal, and weights differ.
+    if losses[0] == losses[1] and before[0]["gradient_norms"] == new[0]["gradient_norms"]:
         files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("old", "new")]
         assert files[0] == files[1]
     else:  # another processor or another version of torch rounds otherwise
