@@ -23,7 +23,7 @@ _EDGE_SHARE = 0.25, 0.45  # of the sample rate
 _GAIN_DB = 6.0, 20.0  # dB by which a clipped recording exceeds full scale
 _QUIET_DB = 36.0, 60.0  # dB by which the peak of a quiet recording is below full scale
 
-Channel = Callable[[np.ndarray, int, float], np.ndarray]
+Change = Callable[[np.ndarray, int, float], np.ndarray]
 
 
 def through(name: str, samples: np.ndarray, sample_rate: int, strength: float) -> np.ndarray:
@@ -91,7 +91,7 @@ def quiet(samples: np.ndarray, sample_rate: int, strength: float) -> np.ndarray:
     return np.round(samples * np.float32(32768 * gain / peak)) / np.float32(32768) if peak else samples
 
 
-CHANNELS: dict[str, Channel] = {
+CHANNELS: dict[str, Change] = {
     function.__name__: function for function in (telephone, gsm, opus, mp3, narrow, clipping, quiet)
 }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.acoustics.image_source import room_response
+from asr.acoustics.image_source import SOUND, room_response
 from asr.acoustics.noise import power
 from asr.acoustics.sounds import evenly, find_recordings
 from asr.audio import load_audio
@@ -52,7 +52,7 @@ class Rooms:
 def reverberate(samples: np.ndarray, response: np.ndarray, sample_rate: int) -> np.ndarray:
     """Convolve samples `(N,)` with a response of `prepare_response`; return `(N,)` of equal power.
 
-    The direct sound arrives when it was spoken; what would sound after the end is cut.
+    The direct sound arrives when it was spoken. What would sound after the end is cut.
     """
     from scipy.signal import oaconvolve  # a slow import
 
@@ -109,7 +109,8 @@ def simulate_rooms(sample_rate: int, count: int = _SIMULATED) -> Rooms:
         response = room_response(
             size, source, microphone, reverberation_time=time, sample_rate=sample_rate, generator=generator
         )
-        responses.append(prepare_response(response, sample_rate))
+        direct = round(float(np.linalg.norm(source - microphone)) / SOUND * sample_rate)
+        responses.append(prepare_response(response, sample_rate, direct))
     low, high = _TIMES
     facts = f"{count} simulated rooms of 3 to 10 m, with a reverberation time of {low:g} to {high:g} s"
     return Rooms(responses, sample_rate, facts)
@@ -131,10 +132,14 @@ def response_fault(samples: np.ndarray, sample_rate: int) -> str | None:
     return None
 
 
-def prepare_response(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Cut a response `(N,)` so that its loudest sample is at 2.5 ms; cut what is faint at its end, and after 2 s."""
-    lead, peak = round(_LEAD * sample_rate), int(np.abs(samples).argmax())
-    response = np.pad(samples, (lead, 0))[peak : peak + round(_LONGEST * sample_rate)]
+def prepare_response(samples: np.ndarray, sample_rate: int, direct: int | None = None) -> np.ndarray:
+    """Cut a response `(N,)` so that the direct sound is at 2.5 ms; cut what is faint at its end, and after 2 s.
+
+    `direct` is the sample of the direct sound (default: the loudest sample).
+    """
+    lead = round(_LEAD * sample_rate)
+    first = int(np.abs(samples).argmax()) if direct is None else direct
+    response = np.pad(samples, (lead, 0))[first : first + round(_LONGEST * sample_rate)]
     left = np.cumsum(np.square(response[::-1], dtype=np.float64))[::-1]  # energy from each sample on
     response = response[: max(lead + 1, int((left > _FAINT * left[0]).sum()))]
     return (response / np.sqrt(left[0])).astype(np.float32)

@@ -168,7 +168,7 @@ def robustness(
     with tempfile.TemporaryDirectory(prefix="asr-") as folder:
         for name in conditions.names:
             left = [utterance for utterance in utterances if utterance.id not in failed]
-            changed = [*_changed(model, left, conditions, name, Path(folder))]
+            changed = _written(model, left, conditions, name, Path(folder))
             readable = [one for one in changed if isinstance(one, Utterance)]
             failed |= {u.id: str(one) for u, one in zip(left, changed, strict=True) if isinstance(one, AudioError)}
             found[name] = {}
@@ -199,7 +199,7 @@ def robustness(
     return Robustness(scores, list(failed.values()))
 
 
-def _changed(
+def _written(
     model: Transcriber, utterances: Sequence[Utterance], conditions: Conditions, name: str, folder: Path
 ) -> list[Utterance | AudioError]:
     """Write the recordings of a condition to a folder; return the utterances, or the errors of unreadable ones.

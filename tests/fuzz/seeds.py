@@ -68,7 +68,11 @@ CONFIG = """data:
   validation: &v v.jsonl
 model: {hidden: 64, layers: 2, cell: gru, dropout: 0.1}
 augment:
+  noise: noise
   noise_snr_db: [10, 40]
+  rooms: simulated
+  channels: [telephone, mp3]
+  share: 0.4
 training: {epochs: 3, learning_rate: 2e-3, seed: 1}
 """
 
