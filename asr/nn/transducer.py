@@ -8,6 +8,7 @@ Mohamed and Hinton 2013, https://arxiv.org/abs/1303.5778). The model needs no la
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -53,6 +54,10 @@ class Transducer(nn.Module):
         """
         frames = self.from_frames(states)
         return transducer_loss(frames, self.read(texts), self.output.weight, self.output.bias, lengths, texts)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the weights as arrays, by name."""
+        return {name: weight.cpu().numpy() for name, weight in self.state_dict().items()}
 
     def read(self, texts: Sequence[Sequence[int]]) -> Tensor:
         """Compute the output of the prediction network before each unit and after the last one: `(B, L + 1, J)`."""
@@ -186,8 +191,6 @@ def lattice(blank: Tensor, label: Tensor, lengths: Sequence[int], sizes: Sequenc
     """Compute losses `(B,)` in nats, and the posterior of each move, two arrays `(B, S, M)`; see `kernels.lattice`."""
     if blank.device.type != "cpu":
         return lattice_by_diagonals(blank, label, lengths, sizes)
-    import numpy as np
-
     from asr.nn.kernels.lattice import occupy  # imports numba, which a network on CUDA does not need
 
     losses = torch.empty(len(blank), dtype=torch.float64)
