@@ -101,6 +101,15 @@ def test_a_model_file_keeps_the_answers_and_the_language_model(tmp_path: Path) -
     assert recognizer.text(searched.decoder.decode_n_best(rows, 1)[0][0].units) == texts[0]
 
 
+def test_a_beam_that_does_not_fit_in_memory_is_a_damaged_file(tmp_path: Path) -> None:
+    recognizer = small_recognizer()
+    decoder = recognizer.beam()
+    recognizer.decoder = decoder.using(pruning=decoder.pruning._replace(width=100_000))
+    recognizer.save(tmp_path / "wide")
+    with pytest.raises(ModelFileError, match=r"wide: is damaged, .*width=100000.* is no beam that fits in memory"):
+        load(tmp_path / "wide", "cpu")
+
+
 def test_words_have_times_and_confidences(tone: Path, tmp_path: Path) -> None:
     recognizer, waveforms = small_recognizer(), random_waveforms(5, 4)
     for waveform in waveforms:

@@ -14,7 +14,7 @@ from asr.decoding.greedy import best_path
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.times import words_on_path
 from asr.equalize import equalize
-from asr.errors import AudioError, ConfigError
+from asr.errors import AudioError, ConfigError, LanguageModelError
 from asr.lengths import required_frames
 from asr.progress import ProgressBar
 from asr.recognition.sources import Channel, is_recording, transcribe_recordings
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from asr.lm.ngram import NGram
 
 DECODER_PREFIX = "decoder."  # begins the names of tensors of language models
+_MOST_WIDTH = 1024  # prefixes of the search over a transducer that a file may ask for
 TRANSDUCER_WIDTH = 8  # prefixes of the search over a transducer, unless `asr tune` sets another number
 
 
@@ -333,6 +334,8 @@ class Transcriber(ABC):
 
             self.decoder = Decoder.from_parts(self.units, tensors, metadata["decoding"])
             if self.is_transducer:
+                if self.decoder.pruning.width > _MOST_WIDTH:
+                    raise LanguageModelError(f"{self.decoder.pruning} is no beam that fits in memory")
                 self.decoder = self.decoder.over(self._begin_search)
         if "confidence" in metadata:
             self.confidence = Calibration.model_validate(metadata["confidence"])

@@ -106,7 +106,7 @@ class ExportedRecognizer(Transcriber):
 
     def acoustic_stream(self) -> SessionStream:
         require_streamable(self.settings)
-        return SessionStream(self.session, self._output, self.settings)
+        return SessionStream(self.session, self.settings)
 
     @property
     def _output(self) -> str:

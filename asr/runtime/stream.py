@@ -46,7 +46,6 @@ class SessionStream:
     """
 
     session: Session
-    output: str  # log_probs, or the states of a transducer
     settings: Mapping[str, Mapping[str, Any]]
     _outputs: tuple[str, str] = field(init=False)
     _samples: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
@@ -56,7 +55,8 @@ class SessionStream:
     _frames: _Window = field(init=False)
 
     def __post_init__(self) -> None:
-        self._outputs = (self.output, "features")  # (1, S, V or D) and (1, T, F) of the new frames; others are states
+        decoded = "states" if self.settings["model"]["decoder"] == "transducer" else "log_probs"
+        self._outputs = (decoded, "features")  # (1, S, D) or (1, S, V), and (1, T, F) of the new frames
         if missing := set(self._outputs) - set(self.session.outputs):
             raise damaged(f"a stream needs its output {min(missing)}")
         features, model = self.settings["features"], self.settings["model"]
@@ -98,5 +98,5 @@ class SessionStream:
         known = found["features"] if self._features is None else np.concatenate([self._features, found["features"]], 1)
         self._samples = self._samples[self._spectra.passed(spectra) :]
         self._features = known[:, self._frames.passed(frames) :]
-        frames_found: np.ndarray = found[self.output][0]
-        return frames_found
+        rows: np.ndarray = found[self._outputs[0]][0]
+        return rows
