@@ -27,7 +27,8 @@ COMMANDS = {  # the command that uses a model of each task
     "pretraining": "asr train --from",
 }
 DESCRIPTION_KEY = "asr"  # key of the description in the metadata of a file
-TENSORS_KEY = "asr.tensors"  # key of the tensors of language models in an exported file: base64 of safetensors
+TENSORS_KEY = "asr.tensors"  # key of the tensors beside the graph of an exported file: base64 of safetensors
+TRANSDUCER_PREFIX, CTC_PREFIX = "transducer.", "ctc."  # begin the names of tensors in the file of a transducer
 _LATER_SETTINGS: dict[str, dict[str, Any]] = {
     "features": {"level": "utterance", "equalize": False},
     "model": {"frontend": "conv", "decoder": "ctc", "projection": True},

@@ -1,23 +1,31 @@
 """A recogniser with a transducer: trained, begun from CTC, resumed, saved, streamed, tuned, and what it refuses."""
 
+import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+import safetensors.numpy
 import torch
 from conftest import interrupted, train_config
 from oracles import random_waveforms, randomise
 from processes import run_asr
 
+import asr
 from asr.batching import pad
 from asr.config import Config
 from asr.corpus.manifest import read_manifest
 from asr.decoding.fusion import Weights
-from asr.errors import AsrError, ConfigError
+from asr.errors import AsrError, ConfigError, ModelFileError
+from asr.exporting.export import export, verified
 from asr.exporting.onnx import to_onnx
 from asr.exporting.sherpa import to_sherpa
+from asr.exporting.web import export_page
 from asr.lm.estimate import estimate
+from asr.model_file import TENSORS_KEY
 from asr.nn.transducer import TransducerModel
 from asr.recognition.align import align
 from asr.recognition.recognizer import Recognizer, load
@@ -93,6 +101,15 @@ def test_a_model_file_keeps_the_answers_and_the_language_model(tmp_path: Path) -
     assert recognizer.text(searched.decoder.decode_n_best(rows, 1)[0][0].units) == texts[0]
 
 
+def test_a_beam_that_does_not_fit_in_memory_is_a_damaged_file(tmp_path: Path) -> None:
+    recognizer = small_recognizer()
+    decoder = recognizer.beam()
+    recognizer.decoder = decoder.using(pruning=decoder.pruning._replace(width=100_000))
+    recognizer.save(tmp_path / "wide")
+    with pytest.raises(ModelFileError, match=r"wide: is damaged, .*width=100000.* is no beam that fits in memory"):
+        load(tmp_path / "wide", "cpu")
+
+
 def test_words_have_times_and_confidences(tone: Path, tmp_path: Path) -> None:
     recognizer, waveforms = small_recognizer(), random_waveforms(5, 4)
     for waveform in waveforms:
@@ -129,13 +146,73 @@ def test_a_stream_gives_the_text_of_the_whole_recording(size: int) -> None:
     assert text_of(transcript.words) == expected
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_an_exported_file_answers_as_the_model(cell: str, tmp_path: Path, tone: Path) -> None:
+    recognizer = streaming(cell=cell)
+    recognizer.decoder = recognizer.beam(estimate(["a b", "cab é", "bé"]).model).using(weights=Weights(lm=0.3))
+    found = export(recognizer, tmp_path / "model.onnx", report=lambda line: None)
+    assert found.difference < 1e-3
+    exported = asr.load(tmp_path / "model.onnx")
+    waveforms = [*random_waveforms(5, 4), np.zeros(8000, np.float32)]
+    assert exported.recognize(waveforms) == recognizer.recognize(waveforms)
+    for waveform in waveforms[:2]:
+        one, other = (model.transcribe(waveform, 8000, nbest=2) for model in (recognizer, exported))
+        assert one.text == other.text and [a.text for a in one.nbest] == [a.text for a in other.nbest]
+        assert [(w.text, w.start, w.end) for w in one.words] == [(w.text, w.start, w.end) for w in other.words]
+        assert [w.confidence for w in one.words] == pytest.approx([w.confidence for w in other.words], abs=1e-3)
+        stream = exported.stream(8000)
+        for start in range(0, len(waveform), 1000):
+            stream.feed(waveform[start : start + 1000])
+        assert stream.finish().text == recognizer.recognize([waveform])[0]
+    found_words = [align(model, tone, "a b").transcript.words for model in (recognizer, exported)]
+    assert [(word.text, word.start) for word in found_words[0]] == [(word.text, word.start) for word in found_words[1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("transducer.embedding.weight", lambda array: array[:2], "embedding.weight is float32 of shape"),
+        ("transducer.norms.1.bias", None, r"norms\.1\.bias is missing"),
+        (
+            "transducer.output.bias",
+            lambda array: array * np.float32(np.inf),
+            r"output\.bias holds numbers that are not",
+        ),
+        ("ctc.weight", lambda array: array.astype(np.float64), "weight is float64 of shape"),
+    ],
+)
+def test_a_damaged_file_is_named(
+    name: str, change: Callable[[np.ndarray], np.ndarray] | None, message: str, tmp_path: Path
+) -> None:
+    model = onnx.load_from_string(to_onnx(streaming()))
+    (stored,) = (entry for entry in model.metadata_props if entry.key == TENSORS_KEY)
+    tensors = safetensors.numpy.load(base64.b64decode(stored.value))
+    array = tensors.pop(name)
+    if change is not None:
+        tensors[name] = change(array)
+    stored.value = base64.b64encode(safetensors.numpy.save(tensors)).decode()
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelFileError, match=f"m.onnx: is damaged, its parts do not fit together: .*{message}"):
+        asr.load(tmp_path / "m.onnx")
+
+
 def test_what_a_transducer_cannot_do_is_refused_in_one_line(tone: Path, tmp_path: Path) -> None:
     recognizer, alone = small_recognizer(), streaming(ctc_weight=0.0)
     with pytest.raises(ConfigError, match=r"closed sets of phrases .* is a transducer; train one with"):
         build_search(recognizer, phrases=["a b"])
-    for write_file in (to_onnx, lambda model: to_sherpa(model, 0.1)):
-        with pytest.raises(ConfigError, match="is a transducer, which writes step by step"):
-            write_file(recognizer)
+    for option, write_file in (
+        ("--for sherpa-onnx", lambda: to_sherpa(recognizer, 0.1)),
+        ("--web", lambda: export_page(recognizer, tmp_path / "page")),
+        ("--int8", lambda: verified(recognizer, int8=True)),
+    ):
+        with pytest.raises(
+            ConfigError, match=f"{option}: decodes CTC's log-probabilities, and this model is a transducer"
+        ):
+            write_file()
+    with pytest.raises(
+        ConfigError, match=r"no CTC output \(model\.ctc_weight: 0\), by which an exported file is compared"
+    ):
+        to_onnx(alone)
     with pytest.raises(ConfigError, match=r"cannot stream: it reads utterances in both directions, .*running"):
         recognizer.stream()
     with pytest.raises(ConfigError, match=r"no CTC output, by which .* --set model\.ctc_weight=0\.3"):

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from asr.errors import ConfigError
+from asr.lm.arrays import GATES, require_arrays
 from asr.lm.compiled import CELLS, Network, affine, network_of, tanh
 
 
@@ -20,6 +21,26 @@ class JointNetwork(NamedTuple):
     prediction: Network  # its output map gives `J` numbers
     frames: np.ndarray  # (D + 1, J), map of the encoder states; the last row is the bias
     output: np.ndarray  # (J + 1, V)
+
+
+def require_transducer(
+    weights: Mapping[str, np.ndarray], cell: str, *, num_units: int, hidden: int, state_size: int
+) -> None:
+    """Raise ValueError unless `weights` are those of a `Transducer`; compiled code has no bounds checks."""
+    gates, norms = GATES[cell] * hidden, ("norms.0.weight", "norms.0.bias", "norms.1.weight", "norms.1.bias")
+    cell_of = "layers.0.forward_rnn."
+    shapes: dict[str, tuple[int, ...]] = {
+        "embedding.weight": (num_units, hidden),
+        **{f"{cell_of}{name}_l0": (gates, hidden) for name in ("weight_ih", "weight_hh")},
+        **{f"{cell_of}{name}_l0": (gates,) for name in ("bias_ih", "bias_hh")},
+        **dict.fromkeys(norms, (hidden,)),
+        "from_frames.weight": (hidden, state_size),
+        "from_frames.bias": (hidden,),
+        "from_units.weight": (hidden, hidden),
+        "output.weight": (num_units, hidden),
+        "output.bias": (num_units,),
+    }
+    require_arrays(shapes, weights)
 
 
 def build_joint(weights: Mapping[str, np.ndarray], cell: str) -> JointNetwork:

@@ -1,13 +1,14 @@
 """The encoder as nodes of a graph: subsampling, recurrent layers, and the output layers of the tasks."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
 from asr.exporting.graph import Graph
 from asr.nn.classifier import UtteranceClassifier
-from asr.nn.encoder import AcousticModel, ConvSubsampling, Encoder, FrameStacking
+from asr.nn.encoder import ConvSubsampling, Encoder, FrameStacking
 from asr.nn.rnn import RNNLayer
 
 # The cells of ONNX: operator, order of PyTorch's gates in it, and its attributes.
@@ -135,8 +136,11 @@ def linear(graph: Graph, layer: nn.Linear, x: str, *, name: str) -> str:
     return graph.op("Add", product, graph.constant(_array(layer.bias)))
 
 
-def log_probs(graph: Graph, network: AcousticModel | UtteranceClassifier, x: str, lengths: str) -> str:
-    """Compute log-probabilities of units `(B, S, V)`, or of classes `(B, C)`, from vectors `(B, S, D)`."""
+def log_probs(graph: Graph, network: Any, x: str, lengths: str) -> str:
+    """Compute log-probabilities of units `(B, S, V)`, or of classes `(B, C)`, from vectors `(B, S, D)`.
+
+    `network` is one with the output layer `output`, for frames or for the mean of all frames.
+    """
     if isinstance(network, UtteranceClassifier):
         mask = graph.op("Unsqueeze", graph.mask(lengths, graph.size(x, 1)), graph.integers(2))
         total = graph.op("ReduceSum", graph.op("Mul", x, mask), graph.integers(1), keepdims=0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from asr.classifier import Classifier
 from asr.errors import ExportError
-from asr.exporting.onnx import to_onnx
+from asr.exporting.onnx import require_best_path, to_onnx
 from asr.exporting.quantize import quantize
 from asr.exporting.verify import Comparison, best, compare, compare_errors, synthetic, tolerance
 from asr.files import write_whole
@@ -63,6 +63,8 @@ def verified(
     """
     given = waveforms is not None
     waveforms = synthetic(model.sample_rate) if waveforms is None else waveforms
+    if int8:
+        require_best_path(model, "--int8")
     content = to_onnx(model)
     session = Session(content)
     found = compare(model, session, waveforms)

@@ -12,8 +12,9 @@ from asr.exporting.features import log_spectrum, normalize_bins, running_level, 
 from asr.exporting.graph import Graph
 from asr.files import to_json
 from asr.model import SpeechModel
-from asr.model_file import DESCRIPTION_KEY, FORMAT, TENSORS_KEY
-from asr.nn.autoregressive import AutoregressiveModel
+from asr.model_file import CTC_PREFIX, DESCRIPTION_KEY, FORMAT, TENSORS_KEY, TRANSDUCER_PREFIX
+from asr.nn.attention import EncoderDecoder
+from asr.nn.transducer import TransducerModel
 
 _ALL = np.array([np.iinfo(np.int64).max])
 
@@ -23,40 +24,55 @@ def to_onnx(model: SpeechModel[Any]) -> bytes:
 
     Inputs: `audio (B, N)` in float32 and `lengths (B,)` in samples. Outputs: `log_probs`, which are `(B, S, V)` of
     units or `(B, C)` of classes, and of a recogniser `frames (B,)`, the encoder frames of each recording. A model that
-    can stream has more inputs and outputs, see `_stream`; a call without them computes whole recordings.
+    can stream has more inputs and outputs, see `_stream`; a call without them computes whole recordings. A transducer
+    also has the output `states (B, S, D)`, and its networks, which are no part of the graph, are in the metadata.
 
-    Raises ConfigError for a model with an attention decoder or a transducer.
+    Raises ConfigError for a model with an attention decoder, and for a transducer without CTC.
     """
     require_exportable(model)
     graph = Graph()
     audio = graph.input("audio", np.float32, ["B", "N"])
     lengths = graph.input("lengths", np.int64, ["B"])
     can_stream = model.features.level == "running" and not model.config.model.bidirectional
-    outputs, frames = compute(graph, model, audio, lengths, streams=can_stream)
+    vectors, frames = encode(graph, model, audio, lengths, streams=can_stream)
+    outputs = log_probs(graph, model.acoustic_model, vectors, frames)
     if model.outputs_before:  # a recogniser has an output for each frame, a classifier one in all
         graph.output(outputs, "log_probs", np.float32, ["B", "S", len(model.symbols) + model.outputs_before])
         graph.output(frames, "frames", np.int64, ["B"])
+        if isinstance(model.acoustic_model, TransducerModel):
+            graph.output(vectors, "states", np.float32, ["B", "S", model.acoustic_model.size])
     else:
         graph.output(outputs, "log_probs", np.float32, ["B", len(model.symbols)])
     return graph.model(_metadata(model)).SerializeToString(deterministic=True)
 
 
 def require_exportable(model: SpeechModel[Any]) -> None:
-    """Raise ConfigError for a model with an attention decoder or a transducer, which write unit after unit."""
-    if isinstance(model.acoustic_model, AutoregressiveModel):
-        name = (
-            "is a transducer, which writes" if model.config.model.decoder == "transducer" else "decodes with attention,"
-        )
+    """Raise ConfigError for a model with an attention decoder, and for a transducer without CTC."""
+    if isinstance(model.acoustic_model, EncoderDecoder):
         raise ConfigError(
-            f"this model {name} step by step, which an exported file cannot; train a model with "
+            "this model decodes with attention, step by step, which an exported file cannot; train a model with "
             "--set model.decoder=ctc, or use this one with `asr transcribe`"
         )
+    if isinstance(model.acoustic_model, TransducerModel) and model.acoustic_model.output is None:
+        raise ConfigError(
+            "this transducer has no CTC output (model.ctc_weight: 0), by which an exported file is compared and times "
+            "words; train one with --set model.ctc_weight=0.3"
+        )
 
 
-def compute(
+def require_best_path(model: SpeechModel[Any], option: str) -> None:
+    """Raise ConfigError for a transducer, where `option` names an export that decodes CTC's log-probabilities."""
+    if isinstance(model.acoustic_model, TransducerModel):
+        raise ConfigError(
+            f"{option}: decodes CTC's log-probabilities, and this model is a transducer; train a model with "
+            "--set model.decoder=ctc, or export this one without the option"
+        )
+
+
+def encode(
     graph: Graph, model: SpeechModel[Any], audio: str, lengths: str, *, streams: bool = False
 ) -> tuple[str, str]:
-    """Compute log-probabilities `(B, S, V)` or `(B, C)` and lengths in frames from `audio (B, N)`, `lengths (B,)`.
+    """Compute vectors `(B, S, D)` and lengths in frames from `audio (B, N)`, `lengths (B,)`.
 
     `streams` adds the inputs and outputs that a stream needs.
     """
@@ -73,7 +89,7 @@ def compute(
             spectrum = utterance_level(graph, spectrum, frames)
         x, frames = subsample(graph, network.subsampling, normalize_bins(graph, features, spectrum), frames)
         vectors, _ = recur(graph, network, x, frames, [[]] * len(network.layers))
-    return log_probs(graph, network, vectors, frames), frames
+    return vectors, frames
 
 
 def _stream(graph: Graph, model: SpeechModel[Any], spectrum: str, frames: str) -> tuple[str, str]:
@@ -130,6 +146,11 @@ def _stream(graph: Graph, model: SpeechModel[Any], spectrum: str, frames: str) -
 def _metadata(model: SpeechModel[Any]) -> dict[str, str]:
     """Return what a model file holds beside weights: its description, and tensors such as those of language models."""
     description, tensors = model.description(), model.parts()[0]
+    if isinstance(network := model.acoustic_model, TransducerModel) and network.output is not None:
+        arrays = network.transducer.arrays()
+        tensors = {**tensors, **{f"{TRANSDUCER_PREFIX}{name}": array for name, array in arrays.items()}}
+        for name, weight in network.output.state_dict().items():
+            tensors[f"{CTC_PREFIX}{name}"] = weight.cpu().numpy()
     metadata = {DESCRIPTION_KEY: to_json({"format": FORMAT, **description})}
     if tensors:
         metadata[TENSORS_KEY] = base64.b64encode(safetensors.numpy.save(tensors)).decode()

@@ -12,8 +12,9 @@ import onnxruntime
 
 from asr.batching import pad
 from asr.errors import ConfigError, ExportError
+from asr.exporting.encoder import log_probs
 from asr.exporting.graph import Graph
-from asr.exporting.onnx import compute, require_exportable
+from asr.exporting.onnx import encode, require_best_path, require_exportable
 from asr.exporting.quantize import quantize
 from asr.exporting.verify import best, compare_errors, difference, synthetic, tolerance
 from asr.files import write_whole
@@ -99,6 +100,7 @@ def to_sherpa(model: Recognizer, level: float) -> tuple[bytes, str]:
     Raises ConfigError for a model that does not work with 16 kHz, or with another decoder than CTC.
     """
     require_exportable(model)
+    require_best_path(model, "--for sherpa-onnx")
     if model.sample_rate != _SAMPLE_RATE:
         raise ConfigError(
             f"--for sherpa-onnx: it gives models {_SAMPLE_RATE} Hz, and this one works with {model.sample_rate} Hz; "
@@ -108,10 +110,10 @@ def to_sherpa(model: Recognizer, level: float) -> tuple[bytes, str]:
     scaled = graph.input("x", np.float32, ["B", "N"])
     audio = graph.op("Mul", scaled, graph.number(level))
     lengths = graph.op("Expand", graph.size(audio, 1), graph.size(audio, 0))
-    log_probs, _ = compute(graph, model, audio, lengths)
+    found = log_probs(graph, model.acoustic_model, *encode(graph, model, audio, lengths))
     if model.stride >= _FRAME:  # frames are repeated, so that times are right; fewer frames would lose units
-        log_probs = _at_its_rate(graph, log_probs, model.stride)
-    graph.output(log_probs, "log_probs", np.float32, ["B", "T", len(model.units)])
+        found = _at_its_rate(graph, found, model.stride)
+    graph.output(found, "log_probs", np.float32, ["B", "T", len(model.units)])
     content = graph.model({"model_type": "asr", "comment": "made by asr export --for sherpa-onnx"})
     return content.SerializeToString(deterministic=True), tokens(model.units.symbols, model.units.kind == "phones")
 

@@ -12,6 +12,7 @@ from asr.batching import pad
 from asr.decoding.greedy import best_path
 from asr.errors import ExportError
 from asr.model import SpeechModel
+from asr.recognition.recognizer import Recognizer
 from asr.runtime.session import Session
 from asr.scoring.wer import score
 
@@ -95,7 +96,7 @@ def synthetic(sample_rate: int) -> list[np.ndarray]:
 
 def _log_probs(model: SpeechModel[Any], waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
     audio, lengths = pad(waveforms)
-    outputs = model.compute(audio, lengths)
+    outputs = model.log_probs(audio, lengths) if isinstance(model, Recognizer) else model.compute(audio, lengths)
     if isinstance(outputs, torch.Tensor):  # a classifier returns log-probabilities alone
         return list(outputs.cpu().numpy())
     rows, frames = outputs

@@ -16,6 +16,7 @@ import safetensors.numpy
 from asr.decoding.decoder import Decoder
 from asr.errors import ConfigError
 from asr.exporting.export import verified
+from asr.exporting.onnx import require_best_path
 from asr.files import require_folder, to_json, write_whole
 from asr.lengths import subsampling_look_ahead
 from asr.recognition.recognizer import Recognizer
@@ -40,13 +41,14 @@ def export_page(
 
     Each file is written whole, `index.html` last. The page decodes with the n-grams of the model, if it has any, and
     without recurrent language models, which `report` says. The other arguments and the errors are those of `verified`;
-    ConfigError is also raised for a model that needs equalised recordings.
+    ConfigError is also raised for a model that needs equalised recordings, and for a transducer.
     """
     if model.equalizes:
         raise ConfigError(
             "this model needs equalised recordings (features.equalize), and the page has no equaliser; train a model "
             "with --set features.equalize=false, or use this one with `asr transcribe`"
         )
+    require_best_path(model, "--web")
     folder = Path(folder)
     require_folder(folder)
     content, _ = verified(model, waveforms=waveforms, texts=texts, int8=int8, force=force, report=report)

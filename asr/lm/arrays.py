@@ -18,6 +18,19 @@ _EPSILON = np.float32(1e-5)  # as in PyTorch's layer norm
 _TENSORS_PER_LAYER = 6  # two matrices and two biases of the cell, weight and bias of the norm
 
 
+def require_arrays(shapes: Mapping[str, tuple[int, ...]], weights: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError unless `weights` has a finite float32 array of each of the shapes."""
+    for name, shape in shapes.items():
+        if (found := weights.get(name)) is None:
+            raise ValueError(f"the tensor {name} is missing")
+        if found.shape != shape or found.dtype != np.float32:
+            raise ValueError(
+                f"the tensor {name} is {found.dtype} of shape {found.shape}; the settings need float32 of shape {shape}"
+            )
+        if not np.isfinite(found).all():
+            raise ValueError(f"the tensor {name} holds numbers that are not finite")
+
+
 class ArrayLM(RecurrentModel):
     """A recurrent language model that needs no torch. It scores sentences; it cannot be trained."""
 
@@ -37,16 +50,7 @@ class ArrayLM(RecurrentModel):
         shapes = _shapes(len(description.vocabulary), **settings)
         if other := weights.keys() - shapes:
             raise ValueError(f"the settings know no tensor {min(other)}")
-        for name, shape in shapes.items():
-            if (found := weights.get(name)) is None:
-                raise ValueError(f"the tensor {name} is missing")
-            if found.shape != shape or found.dtype != np.float32:
-                raise ValueError(
-                    f"the tensor {name} is {found.dtype} of shape {found.shape}; "
-                    f"the settings need float32 of shape {shape}"
-                )
-            if not np.isfinite(found).all():
-                raise ValueError(f"the tensor {name} holds numbers that are not finite")
+        require_arrays(shapes, weights)
         return cls(description, weights)
 
     def weights(self) -> Mapping[str, np.ndarray]:

@@ -8,6 +8,7 @@ Mohamed and Hinton 2013, https://arxiv.org/abs/1303.5778). The model needs no la
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -17,7 +18,7 @@ from asr.nn.encoder import begin_with_blank
 from asr.nn.rnn import Cell, Kernels, SequenceDropout, recur, residual_layers
 from asr.text import BLANK
 
-_MOST_NUMBERS = 1 << 22  # numbers of a part of the lattice that is computed at once, 16 MB; there are about four arrays
+_MOST_NUMBERS = 1 << 20  # numbers of a part of the lattices that is computed at once, 4 MB; about four arrays are
 
 
 class Transducer(nn.Module):
@@ -53,6 +54,10 @@ class Transducer(nn.Module):
         """
         frames = self.from_frames(states)
         return transducer_loss(frames, self.read(texts), self.output.weight, self.output.bias, lengths, texts)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the weights as arrays, by name."""
+        return {name: weight.cpu().numpy() for name, weight in self.state_dict().items()}
 
     def read(self, texts: Sequence[Sequence[int]]) -> Tensor:
         """Compute the output of the prediction network before each unit and after the last one: `(B, L + 1, J)`."""
@@ -127,10 +132,11 @@ class _TransducerLoss(torch.autograd.Function):
         frames, units, weight, bias = (one.detach().to(dtype) for one in (frames, units, weight, bias))
         blank, label = (frames.new_zeros(len(frames), frames.shape[1], units.shape[1]) for _ in range(2))  # (B, S, M)
         with torch.autocast(frames.device.type, enabled=False):
-            for row, part, following in _parts(weight, lengths, targets):
-                _, log_probs = _joint(frames[row, part], units[row, : len(following) + 1], weight, bias)
-                blank[row, part, : len(following) + 1] = log_probs[..., BLANK]
-                label[row, part, : len(following)] = _of_following(log_probs, following)
+            for rows, part, following in _parts(weight, lengths, targets):
+                size = following.shape[1]
+                _, log_probs = _joint(frames[rows, part], units[rows, :size], weight, bias)
+                blank[rows, part, :size] = log_probs[..., BLANK]
+                label[rows, part, :size] = log_probs.gather(3, _at_each_frame(following, log_probs)).squeeze(3)
         losses, by_blank, by_label = lattice(blank, label, lengths, [len(target) for target in targets])
         context.save_for_backward(frames, units, weight, bias, by_blank, by_label)
         context.lengths, context.targets = lengths, targets
@@ -142,52 +148,65 @@ class _TransducerLoss(torch.autograd.Function):
         frames, units, weight, bias, by_blank, by_label = context.saved_tensors
         to_frames, to_units, to_weight, to_bias = (torch.zeros_like(one) for one in (frames, units, weight, bias))
         with torch.autocast(frames.device.type, enabled=False):
-            for row, part, following in _parts(weight, context.lengths, context.targets):
-                size = len(following) + 1
-                hidden, log_probs = _joint(frames[row, part], units[row, :size], weight, bias)
-                ends, spells = (gradients[row] * moves[row, part, :size] for moves in (by_blank, by_label))
-                to_logits = log_probs.exp_().mul_((ends + spells)[..., None])  # (frames of the part, M, V)
+            for rows, part, following in _parts(weight, context.lengths, context.targets):
+                size = following.shape[1]
+                hidden, log_probs = _joint(frames[rows, part], units[rows, :size], weight, bias)
+                given = gradients[rows, None, None]
+                ends, spells = (given * moves[rows, part, :size] for moves in (by_blank, by_label))  # 0 in padding
+                to_logits = log_probs.exp_().mul_((ends + spells)[..., None])  # (rows, frames of the part, M, V)
                 to_logits[..., BLANK] -= ends
-                index = following[None, :, None].expand(len(to_logits), -1, -1)
-                to_logits[:, : size - 1].scatter_add_(2, index, -spells[:, : size - 1, None])  # one unit a place
-                flat = to_logits.flatten(0, 1)
-                to_weight += flat.t() @ hidden.flatten(0, 1)
+                to_logits.scatter_add_(3, _at_each_frame(following, to_logits), -spells[..., None])  # a unit a place
+                flat = to_logits.flatten(0, 2)
+                to_weight += flat.t() @ hidden.flatten(0, 2)
                 to_bias += flat.sum(0)
                 to_sums = (flat @ weight).view_as(hidden) * (1 - hidden * hidden)
-                to_frames[row, part] = to_sums.sum(1)
-                to_units[row, :size] += to_sums.sum(0)
+                to_frames[rows, part] = to_sums.sum(2)
+                to_units[rows, :size] += to_sums.sum(1)
         return to_frames, to_units, to_weight, to_bias, None, None
 
 
 def _parts(
     weight: Tensor, lengths: Sequence[int], targets: Sequence[Sequence[int]]
-) -> Iterator[tuple[int, slice, Tensor]]:
-    """Divide the lattices of a batch: yield the utterance, a range of its frames, and its target `(L,)`."""
-    for row, (length, target) in enumerate(zip(lengths, targets, strict=True)):
-        following = torch.tensor(target, dtype=torch.long, device=weight.device)
-        step = max(1, _MOST_NUMBERS // ((len(target) + 1) * sum(weight.shape)))
-        for first in range(0, length, step):
-            yield row, slice(first, min(first + step, length)), following
+) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Divide the lattices of a batch into parts of `_MOST_NUMBERS`: some neighbours, or some frames of an utterance.
+
+    Yields the utterances, their frames, and the unit that follows each place, `(utterances, M)`, with blank in padding.
+    """
+    first = 0
+    while first < len(targets):
+        last, length, size = first, 0, 0  # of the part: the utterance after it, most frames, most places
+        while last < len(targets):
+            longer, larger = max(length, lengths[last]), max(size, len(targets[last]) + 1)
+            if last > first and (last + 1 - first) * longer * larger * sum(weight.shape) > _MOST_NUMBERS:
+                break
+            last, length, size = last + 1, longer, larger
+        rows = [[*target, *[BLANK] * (size - len(target))] for target in targets[first:last]]
+        following = torch.tensor(rows, device=weight.device)
+        step = max(1, _MOST_NUMBERS // ((last - first) * size * sum(weight.shape)))
+        for begin in range(0, length, step):
+            yield slice(first, last), slice(begin, min(begin + step, length)), following
+        first = last
 
 
 def _joint(frames: Tensor, units: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the joint network for each pair of a frame `(S, J)` and a place `(M, J)`: `(S, M, J)`, `(S, M, V)`."""
-    hidden = (frames[:, None] + units).tanh_()
-    logits = torch.addmm(bias, hidden.flatten(0, 1), weight.t())
-    return hidden, logits.log_softmax(dim=-1).unflatten(0, hidden.shape[:2])
+    """Compute the joint network for each pair of a frame `(B, S, J)` and a place `(B, M, J)`.
+
+    Returns what its output layer reads, `(B, S, M, J)`, and log-probabilities `(B, S, M, V)`.
+    """
+    hidden = (frames[:, :, None] + units[:, None]).tanh_()
+    logits = torch.addmm(bias, hidden.flatten(0, 2), weight.t())
+    return hidden, logits.log_softmax(dim=-1).unflatten(0, hidden.shape[:3])
 
 
-def _of_following(log_probs: Tensor, following: Tensor) -> Tensor:
-    """Select the log-probability of the next unit at each place but the last: `(S, M, V)`, `(L,)` -> `(S, L)`."""
-    return log_probs[:, :-1].gather(2, following[None, :, None].expand(len(log_probs), -1, -1)).squeeze(2)
+def _at_each_frame(following: Tensor, log_probs: Tensor) -> Tensor:
+    """Repeat the units `(B, M)` for each frame of `log_probs (B, S, M, V)`, as an index `(B, S, M, 1)`."""
+    return following[:, None, :, None].expand(-1, log_probs.shape[1], -1, -1)
 
 
 def lattice(blank: Tensor, label: Tensor, lengths: Sequence[int], sizes: Sequence[int]) -> tuple[Tensor, ...]:
     """Compute losses `(B,)` in nats, and the posterior of each move, two arrays `(B, S, M)`; see `kernels.lattice`."""
     if blank.device.type != "cpu":
         return lattice_by_diagonals(blank, label, lengths, sizes)
-    import numpy as np
-
     from asr.nn.kernels.lattice import occupy  # imports numba, which a network on CUDA does not need
 
     losses = torch.empty(len(blank), dtype=torch.float64)

@@ -32,13 +32,10 @@ from asr.recognition.transcriber import DECODER_PREFIX, Transcriber
 from asr.text import Units
 
 if TYPE_CHECKING:  # these import numba, which best path does not need
-    from asr.decoding.beam import Pruning
-    from asr.decoding.decoder import Decoder, FrameSearch
-    from asr.decoding.fusion import Fusion
+    from asr.decoding.decoder import Decoder
     from asr.decoding.transducer import JointNetwork
     from asr.lm.ngram import NGram
 
-TRANSDUCER_WIDTH = 8  # prefixes of the search over a transducer, unless `asr tune` sets another number
 
 RecognitionNetwork = AcousticModel | EncoderDecoder | TransducerModel
 _WITHOUT_CTC = {  # decoder of a model without CTC: the setting at fault, and its cure
@@ -80,12 +77,8 @@ class Recognizer(SpeechModel[RecognitionNetwork], Transcriber):
 
     def require_ctc_search(self) -> None:
         """Raise ConfigError unless the model decodes by a search over CTC's log-probabilities alone."""
-        if self.config.model.decoder == "transducer":
-            raise ConfigError(
-                "closed sets of phrases belong to the search over CTC's log-probabilities, and this model is a "
-                "transducer; train one with --set model.decoder=ctc"
-            )
-        if self.config.model.decoder != "ctc":
+        super().require_ctc_search()
+        if isinstance(self.acoustic_model, EncoderDecoder):
             raise ConfigError(
                 "language models, hotwords, phrases and n-best lists belong to the search over CTC's log-probabilities "
                 "and this model decodes with attention; train one with --set model.decoder=ctc"
@@ -104,29 +97,12 @@ class Recognizer(SpeechModel[RecognitionNetwork], Transcriber):
     def settings(self) -> Mapping[str, Mapping[str, Any]]:
         return self.config.model_dump()
 
-    @property
-    def reads_log_probs(self) -> bool:
-        return not isinstance(self.acoustic_model, AutoregressiveModel)
-
     def beam(
         self, words: "NGram | None" = None, characters: "NGram | None" = None, *, closed: bool = False
     ) -> "Decoder":
-        if not isinstance(self.acoustic_model, TransducerModel):
+        if isinstance(self.acoustic_model, EncoderDecoder):
             self.require_ctc_search()
-            return super().beam(words, characters, closed=closed)
-        decoder = super().beam(words, characters, closed=closed)
-        return decoder.using(pruning=decoder.pruning._replace(width=TRANSDUCER_WIDTH)).over(self.begin_search)
-
-    def restore(self, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
-        super().restore(tensors, metadata)
-        if self.decoder is not None and isinstance(self.acoustic_model, TransducerModel):
-            self.decoder = self.decoder.over(self.begin_search)
-
-    def begin_search(self, fusion: "Fusion", pruning: "Pruning") -> "FrameSearch":
-        """Begin a search over the encoder states of a transducer."""
-        from asr.decoding.transducer_search import TransducerSearch
-
-        return TransducerSearch(self.joint_network(), fusion, pruning)
+        return super().beam(words, characters, closed=closed)
 
     @property
     def stride(self) -> int:
@@ -206,21 +182,16 @@ class Recognizer(SpeechModel[RecognitionNetwork], Transcriber):
         return self.decode_rows([row[:length] for row, length in rows])
 
     def decode_rows(self, rows: Sequence[np.ndarray]) -> list[Hypothesis]:
-        if isinstance(self.acoustic_model, TransducerModel):
-            return (self.decoder or self.beam()).decode(rows)
         if not isinstance(self.acoustic_model, EncoderDecoder):
             return super().decode_rows(rows)
         states, lengths = (one.to(self.device) for one in pad(rows))
         return decode(self.acoustic_model, states, lengths, self.ctc(states) if self.has_ctc else None, self.units)
 
     def joint_network(self) -> "JointNetwork":
-        """Return the arrays of the transducer, for compiled code. Raises ConfigError for a cell that it has not."""
         from asr.decoding.transducer import build_joint
 
         assert isinstance(self.acoustic_model, TransducerModel)
-        weights = self.acoustic_model.transducer.state_dict()
-        arrays = {name: weight.cpu().numpy() for name, weight in weights.items()}
-        return build_joint(arrays, self.config.model.cell)
+        return build_joint(self.acoustic_model.transducer.arrays(), self.config.model.cell)
 
     def unit_rows(self, frames: np.ndarray) -> np.ndarray:
         if not isinstance(self.acoustic_model, AutoregressiveModel):

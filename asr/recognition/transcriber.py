@@ -14,7 +14,7 @@ from asr.decoding.greedy import best_path
 from asr.decoding.hypothesis import Hypothesis
 from asr.decoding.times import words_on_path
 from asr.equalize import equalize
-from asr.errors import AudioError
+from asr.errors import AudioError, ConfigError, LanguageModelError
 from asr.lengths import required_frames
 from asr.progress import ProgressBar
 from asr.recognition.sources import Channel, is_recording, transcribe_recordings
@@ -26,11 +26,16 @@ from asr.transcript import Transcript, Word, text_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from asr.decoding.decoder import Decoder  # imports numba, which best path does not need
+    from asr.decoding.beam import Pruning  # these import numba, which best path does not need
+    from asr.decoding.decoder import Decoder, FrameSearch
+    from asr.decoding.fusion import Fusion
     from asr.decoding.phrases import Rejection
+    from asr.decoding.transducer import JointNetwork
     from asr.lm.ngram import NGram
 
 DECODER_PREFIX = "decoder."  # begins the names of tensors of language models
+_MOST_WIDTH = 1024  # prefixes of the search over a transducer that a file may ask for
+TRANSDUCER_WIDTH = 8  # prefixes of the search over a transducer, unless `asr tune` sets another number
 
 
 class TranscribeOptions(TypedDict, total=False):
@@ -90,9 +95,22 @@ class Transcriber(ABC):
     def acoustic_stream(self) -> AcousticStream:
         """Begin a stream of samples. Raises ConfigError for a model that needs whole utterances."""
 
-    @abstractmethod
     def require_ctc_search(self) -> None:
         """Raise ConfigError unless the model decodes by a search over CTC's log-probabilities alone."""
+        if self.is_transducer:
+            raise ConfigError(
+                "closed sets of phrases belong to the search over CTC's log-probabilities, and this model is a "
+                "transducer; train one with --set model.decoder=ctc"
+            )
+
+    @property
+    def is_transducer(self) -> bool:
+        """Return True if the model decodes encoder states by a search over a transducer."""
+        return bool(self.settings["model"]["decoder"] == "transducer")
+
+    def joint_network(self) -> "JointNetwork":
+        """Return the arrays of the transducer. Raises ConfigError for a cell that compiled code does not compute."""
+        raise NotImplementedError
 
     @property
     def has_ctc(self) -> bool:
@@ -102,7 +120,7 @@ class Transcriber(ABC):
     @property
     def reads_log_probs(self) -> bool:
         """Return True if the model decodes CTC's log-probabilities alone."""
-        return True
+        return bool(self.settings["model"]["decoder"] == "ctc")
 
     @property
     def by_best_path(self) -> bool:
@@ -118,7 +136,16 @@ class Transcriber(ABC):
         """
         from asr.decoding.decoder import Decoder  # imports numba, which best path does not need
 
-        return Decoder(self.units, words, characters, closed=closed)
+        decoder = Decoder(self.units, words, characters, closed=closed)
+        if not self.is_transducer:
+            return decoder
+        return decoder.using(pruning=decoder.pruning._replace(width=TRANSDUCER_WIDTH)).over(self._begin_search)
+
+    def _begin_search(self, fusion: "Fusion", pruning: "Pruning") -> "FrameSearch":
+        """Begin a search over the encoder states of a transducer."""
+        from asr.decoding.transducer_search import TransducerSearch
+
+        return TransducerSearch(self.joint_network(), fusion, pruning)
 
     @property
     def equalizes(self) -> bool:
@@ -131,8 +158,8 @@ class Transcriber(ABC):
 
     def decode_rows(self, rows: Sequence[np.ndarray]) -> list[Hypothesis]:
         """Decode the frames of utterances, `(S, V)` or `(S, D)` each, with the model's own decoder."""
-        if self.decoder is not None:
-            return self.decoder.decode(rows)
+        if self.decoder is not None or self.is_transducer:
+            return (self.decoder or self.beam()).decode(rows)
         return [best_path(row[None], [len(row)])[0] for row in rows]
 
     def text(self, units: Sequence[int]) -> str:
@@ -306,6 +333,10 @@ class Transcriber(ABC):
             from asr.decoding.decoder import Decoder  # imports numba, which best path does not need
 
             self.decoder = Decoder.from_parts(self.units, tensors, metadata["decoding"])
+            if self.is_transducer:
+                if self.decoder.pruning.width > _MOST_WIDTH:
+                    raise LanguageModelError(f"{self.decoder.pruning} is no beam that fits in memory")
+                self.decoder = self.decoder.over(self._begin_search)
         if "confidence" in metadata:
             self.confidence = Calibration.model_validate(metadata["confidence"])
         if "phrases" in metadata:

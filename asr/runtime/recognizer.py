@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from asr.batching import read_batches
 from asr.config import Config
 from asr.finite import require_numbers
 from asr.lengths import hop_samples, num_frames, subsampled_length
+from asr.model_file import CTC_PREFIX, TRANSDUCER_PREFIX
 from asr.recognition.latency import require_streamable
 from asr.recognition.steady import blank, is_steady
 from asr.recognition.transcriber import DECODER_PREFIX, Transcriber
@@ -17,6 +18,9 @@ from asr.runtime.exported import read_tensors, reading
 from asr.runtime.session import Session, damaged
 from asr.runtime.stream import SessionStream
 from asr.text import Units
+
+if TYPE_CHECKING:
+    from asr.decoding.transducer import JointNetwork  # imports numba, which best path does not need
 
 
 class ExportedRecognizer(Transcriber):
@@ -42,10 +46,10 @@ class ExportedRecognizer(Transcriber):
             config = Config.model_validate(metadata["config"])
             units = Units(metadata["units"], config.text.units)
             session = Session(path.read_bytes(), threads=threads)
-            session.require_outputs(units=len(units))
             recognizer = cls(session, config, units)
-            tensors = {name.removeprefix(DECODER_PREFIX): array for name, array in read_tensors(path).items()}
-            recognizer.restore(tensors, metadata)
+            tensors = read_tensors(path)
+            recognizer._require_outputs(tensors)
+            recognizer.restore(_of(DECODER_PREFIX, tensors), metadata)
         return recognizer
 
     def __repr__(self) -> str:
@@ -71,21 +75,59 @@ class ExportedRecognizer(Transcriber):
         hop = hop_samples(self.sample_rate, self.config.features.hop_ms)
         return subsampled_length(num_frames(num_samples, hop), self.config.model.subsampling)
 
-    def require_ctc_search(self) -> None:
-        """Do nothing: only models with CTC alone can be exported."""
+    def _require_outputs(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Keep the networks of a transducer. Raises ValueError unless file and tensors are those of the settings."""
+        if not self.is_transducer:
+            self.session.require_outputs(units=len(self.units))
+            return
+        from asr.decoding.transducer import require_transducer
+        from asr.lm.arrays import require_arrays
+
+        model, num_units = self.config.model, len(self.units)
+        size = model.hidden * (2 if model.bidirectional else 1)
+        self.session.require_outputs(units=num_units, states=size)
+        self._transducer, self._ctc = _of(TRANSDUCER_PREFIX, tensors), _of(CTC_PREFIX, tensors)
+        require_transducer(self._transducer, model.cell, num_units=num_units, hidden=model.hidden, state_size=size)
+        require_arrays({"weight": (num_units, size), "bias": (num_units,)}, self._ctc)
+
+    def joint_network(self) -> "JointNetwork":
+        from asr.decoding.transducer import build_joint
+
+        return build_joint(self._transducer, self.config.model.cell)
+
+    def unit_rows(self, frames: np.ndarray) -> np.ndarray:
+        if not self.is_transducer:
+            return frames
+        logits = frames @ self._ctc["weight"].T + self._ctc["bias"]
+        highest = logits.max(axis=1, keepdims=True)
+        log_probs: np.ndarray = logits - (highest + np.log(np.exp(logits - highest).sum(axis=1, keepdims=True)))
+        log_probs[~frames.any(axis=1)] = blank(1, len(self.units))
+        return log_probs
 
     def acoustic_stream(self) -> SessionStream:
         require_streamable(self.settings)
         return SessionStream(self.session, self.settings)
 
+    @property
+    def _output(self) -> str:
+        """The output that the model decodes."""
+        return "states" if self.is_transducer else "log_probs"
+
     def frame_rows(
         self, num_samples: Sequence[int] | np.ndarray, read: Callable[[int], np.ndarray]
     ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
         for indices, waveforms in read_batches(num_samples, read, sample_rate=self.sample_rate):
-            rows = self.session.log_probs(waveforms)
+            rows = self.session.log_probs(waveforms, self._output)
             for number, (row, waveform) in enumerate(zip(rows, waveforms, strict=True)):
                 require_numbers(row)
                 if len(row) != (expected := self.num_output_frames(len(waveform))):
                     raise damaged(f"it gives {len(row)} frames for a recording of {expected}")
-                rows[number] = blank(*row.shape) if is_steady(waveform, self.sample_rate) else row.copy()
+                rows[number] = row.copy()
+                if is_steady(waveform, self.sample_rate):
+                    rows[number] = np.zeros_like(row) if self.is_transducer else blank(*row.shape)
             yield indices, rows
+
+
+def _of(prefix: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the tensors whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}

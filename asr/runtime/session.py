@@ -36,13 +36,20 @@ class Session:
             raise ValueError(f"ONNX Runtime {onnxruntime.__version__} cannot load it: {error}") from None
         self.outputs = [output.name for output in self._session.get_outputs()]
 
-    def require_outputs(self, *, units: int | None = None, classes: int | None = None) -> None:
-        """Raise ValueError unless the file computes log-probabilities of so many units, blank included, or classes."""
+    def require_outputs(
+        self, *, units: int | None = None, classes: int | None = None, states: int | None = None
+    ) -> None:
+        """Raise ValueError unless the file computes log-probabilities of so many units, blank included, or classes.
+
+        For a transducer it must also compute encoder states of the size `states`.
+        """
         shapes = {output.name: output.shape for output in self._session.get_outputs()}
         axes, size, name = (3, units, "units") if classes is None else (2, classes, "classes")
         found = shapes.get("log_probs", ())
         if len(found) != axes or found[-1] != size or ("frames" in shapes) != (classes is None):
             raise ValueError(f"it does not compute log-probabilities of {size} {name}")
+        if states is not None and list(shapes.get("states", ()))[2:] != [states]:
+            raise ValueError(f"it does not compute encoder states of {states} numbers")
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Compute all outputs of the file, by name, from its inputs. Raises ModelFileError for a damaged file."""
@@ -56,17 +63,17 @@ class Session:
                 ) from None
             raise damaged(f"ONNX Runtime says {' '.join(str(error).split()):.300}") from None
 
-    def log_probs(self, waveforms: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def log_probs(self, waveforms: Sequence[np.ndarray], output: str = "log_probs") -> list[np.ndarray]:
         """Compute the log-probabilities of waveforms `(N,)` in one batch: `(S, V)` of units, or `(C,)` of classes.
 
-        Raises ModelFileError for a damaged file.
+        The `output` `states` are the encoder states `(S, D)` of a transducer. Raises ModelFileError for a damaged file.
         """
         lengths = np.array([len(waveform) for waveform in waveforms])
         audio = np.zeros((len(waveforms), lengths.max()), np.float32)
         for row, waveform in zip(audio, waveforms, strict=True):
             row[: len(waveform)] = waveform
         found = self.run({"audio": audio, "lengths": lengths})
-        log_probs, frames = found["log_probs"], found.get("frames")
+        log_probs, frames = found[output], found.get("frames")
         axes = 2 if frames is None else 3
         if log_probs.ndim != axes or log_probs.dtype != np.float32 or len(log_probs) != len(waveforms):
             raise damaged(f"its log-probabilities are {log_probs.dtype} of shape {log_probs.shape}")

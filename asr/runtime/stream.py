@@ -15,7 +15,6 @@ from asr.lengths import (
 )
 from asr.runtime.session import Session, damaged
 
-_OUTPUTS = ("log_probs", "features")  # (1, S, V) and (1, T, F) of the new frames; others are states
 _CONTEXT = 2  # encoder frames: a convolution sees the inputs of two outputs before, at any stride
 
 
@@ -41,13 +40,14 @@ class _Window:
 
 @dataclass(slots=True)
 class SessionStream:
-    """Samples -> log-probabilities, each as soon as its last sample has come.
+    """Samples -> log-probabilities, or encoder states, each as soon as its last sample has come.
 
     `settings` are the sections `features` and `model` of the configuration of the model, which must be able to stream.
     """
 
     session: Session
     settings: Mapping[str, Mapping[str, Any]]
+    _outputs: tuple[str, str] = field(init=False)
     _samples: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     _features: np.ndarray | None = None  # (1, P, F), that subsampling sees again
     _states: dict[str, np.ndarray] = field(default_factory=dict)
@@ -55,7 +55,9 @@ class SessionStream:
     _frames: _Window = field(init=False)
 
     def __post_init__(self) -> None:
-        if missing := set(_OUTPUTS) - set(self.session.outputs):
+        decoded = "states" if self.settings["model"]["decoder"] == "transducer" else "log_probs"
+        self._outputs = (decoded, "features")  # (1, S, D) or (1, S, V), and (1, T, F) of the new frames
+        if missing := set(self._outputs) - set(self.session.outputs):
             raise damaged(f"a stream needs its output {min(missing)}")
         features, model = self.settings["features"], self.settings["model"]
         window, hop = (
@@ -67,7 +69,7 @@ class SessionStream:
         self._frames = _Window(factor, _CONTEXT, subsampling_look_ahead(model["frontend"], factor))
 
     def feed(self, samples: np.ndarray, *, last: bool = False) -> np.ndarray | None:
-        """Take the next samples `(N,)`, float32 at the model's rate; return log-probabilities `(S, V)`, or None."""
+        """Take the next samples `(N,)`, float32 at the model's rate; return frames `(S, V)` or `(S, D)`, or None."""
         self._samples = np.concatenate([self._samples, samples])
         count = len(self._samples)
         if not count:
@@ -88,11 +90,13 @@ class SessionStream:
         if self._features is not None:
             inputs["past"] = self._features
         found = self.session.run(inputs)
-        if any(found[name].ndim != 3 or len(found[name]) != 1 for name in _OUTPUTS):
-            raise damaged(f"a part of a stream gives {', '.join(f'{name} {found[name].shape}' for name in _OUTPUTS)}")
+        if any(found[name].ndim != 3 or len(found[name]) != 1 for name in self._outputs):
+            raise damaged(
+                f"a part of a stream gives {', '.join(f'{name} {found[name].shape}' for name in self._outputs)}"
+            )
         self._states = {name.removeprefix("next_"): value for name, value in found.items() if name.startswith("next_")}
         known = found["features"] if self._features is None else np.concatenate([self._features, found["features"]], 1)
         self._samples = self._samples[self._spectra.passed(spectra) :]
         self._features = known[:, self._frames.passed(frames) :]
-        log_probs: np.ndarray = found["log_probs"][0]
-        return log_probs
+        rows: np.ndarray = found[self._outputs[0]][0]
+        return rows
