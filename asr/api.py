@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, overload
 from asr.classification import BaseClassifier, Classification
 from asr.errors import AsrError
 from asr.model_file import EXPORTED_SUFFIX, read_metadata, task_of
+from asr.recognition.ensemble import Ensemble
 from asr.recognition.sources import is_recording, load_recording
 from asr.recognition.transcriber import Transcriber
 from asr.transcript import Transcript
@@ -30,24 +31,34 @@ M = TypeVar("M", "Recognizer", "Classifier", "RecurrentLM", "ExportedRecognizer"
 
 
 @overload
-def load(path: ModelPath, device: str | torch.device | None = None, *, kind: None = None) -> Any: ...
+def load(
+    path: ModelPath | Sequence[ModelPath], device: str | torch.device | None = None, *, kind: None = None
+) -> Any: ...
 
 
 @overload
 def load(path: ModelPath, device: str | torch.device | None = None, *, kind: type[M]) -> M: ...
 
 
-def load(path: ModelPath, device: str | torch.device | None = None, *, kind: type[Any] | None = None) -> Any:
+def load(
+    path: ModelPath | Sequence[ModelPath],
+    device: str | torch.device | None = None,
+    *,
+    kind: type[Any] | None = None,
+) -> Any:
     """Load a model file of any task: a Recognizer, a Classifier, or a RecurrentLM; or an exported model.
 
     Args:
-        path: A model file that training wrote, or NAME.onnx from `asr export`. Nothing in it is executed.
+        path: A model file that training wrote, or NAME.onnx from `asr export`. Nothing in it is executed. Of several
+            files of recognisers the result is an Ensemble, which averages their log-probabilities.
         device: Device of the model (default: CUDA where there is a GPU, else the CPU).
         kind: The class that the file must hold, for type checkers: `asr.load(path, kind=asr.Recognizer)`.
 
     Raises ModelFileError that names the file if it is missing, damaged, of another program, or not of `kind`, and
     AsrError for a device that is not there.
     """
+    if not isinstance(path, str | PathLike):
+        return load_transcriber(path, device)
     path = Path(path)
     if kind is not None:
         if kind.__name__.startswith("Exported"):
@@ -61,14 +72,20 @@ def load(path: ModelPath, device: str | torch.device | None = None, *, kind: typ
     return _load_trained(path, device, "RecurrentLM")
 
 
-def load_transcriber(path: ModelPath, device: str | torch.device | None = None, *, threads: int = 0) -> Transcriber:
+def load_transcriber(
+    path: ModelPath | Sequence[ModelPath], device: str | torch.device | None = None, *, threads: int = 0
+) -> Transcriber:
     """Load a recogniser: a Recognizer from a model file, or an ExportedRecognizer, which needs no PyTorch.
 
-    `threads` are those that an exported recogniser computes on; 0 are those of OMP_NUM_THREADS, or one a core.
+    Several files are loaded as an Ensemble. `threads` are those that an exported recogniser computes on; 0 are those of
+    OMP_NUM_THREADS, or one a core.
 
-    Raises ModelFileError that names the file if it is missing, damaged or of another task, and AsrError for a device
-    that is not there; an exported model computes on the CPU.
+    Raises ModelFileError that names the file if it is missing, damaged or of another task, AsrError for a device that
+    is not there, and ConfigError for recognisers that cannot be averaged; an exported model computes on the CPU.
     """
+    if not isinstance(path, str | PathLike):
+        members = [load_transcriber(one, device, threads=threads) for one in path]
+        return members[0] if len(members) == 1 else Ensemble(members, path)
     recognizer: Transcriber = _load_either(Path(path), device, "Recognizer", threads)
     return recognizer
 
@@ -122,7 +139,7 @@ def _load_trained(path: Path, device: str | torch.device | None, kind: str) -> A
 
 @overload
 def transcribe(
-    model: Transcriber | ModelPath,
+    model: Transcriber | ModelPath | Sequence[ModelPath],
     recording: ModelPath | bytes | IO[bytes] | np.ndarray | torch.Tensor | tuple[Any, Any] | dict[str, Any],
     sample_rate: int | None = None,
     **options: Any,
@@ -131,13 +148,21 @@ def transcribe(
 
 @overload
 def transcribe(
-    model: Transcriber | ModelPath, recording: Iterable[Any], sample_rate: int | None = None, **options: Any
+    model: Transcriber | ModelPath | Sequence[ModelPath],
+    recording: Iterable[Any],
+    sample_rate: int | None = None,
+    **options: Any,
 ) -> Iterator[Transcript]: ...
 
 
-def transcribe(model: Transcriber | ModelPath, recording: Any, sample_rate: int | None = None, **options: Any) -> Any:
-    """Transcribe one recording, or many, with a recogniser or its model file: see `Recognizer.transcribe`."""
-    if isinstance(model, str | PathLike):
+def transcribe(
+    model: Transcriber | ModelPath | Sequence[ModelPath], recording: Any, sample_rate: int | None = None, **options: Any
+) -> Any:
+    """Transcribe one recording, or many, with a recogniser, its model file, or several model files.
+
+    See `Recognizer.transcribe`.
+    """
+    if not isinstance(model, Transcriber):
         model = load_transcriber(model)
     return model.transcribe(recording, sample_rate, **options)
 

@@ -16,8 +16,26 @@ from asr.corpus.manifest import SUFFIXES, read_manifest
 from asr.corpus.parquet import SUFFIX as PARQUET
 from asr.corpus.parquet import read_parquet
 from asr.errors import AsrError
+from asr.model_file import EXPORTED_SUFFIX, MODEL_FILE, MODEL_SUFFIX, find_model
 from asr.utterance import Utterance
 from asr.writers.names import Source
+
+
+def divide_models(arguments: Sequence[str], *, all_models: bool = False) -> tuple[list[Path], list[str]]:
+    """Divide arguments into the models that they begin with, and the recordings that follow.
+
+    A model is a file `.safetensors` or `.onnx`, or a folder that holds `model.safetensors` and no recording. The last
+    argument is no folder of a model, unless `all_models` is set. Raises ModelFileError for a folder of a run that has
+    not ended.
+    """
+    models: list[Path] = []
+    for number, argument in enumerate(arguments, start=1):
+        path = Path(argument)
+        is_file = path.suffix in (MODEL_SUFFIX, EXPORTED_SUFFIX)
+        if not is_file and not ((all_models or number < len(arguments)) and _is_model_folder(path)):
+            break
+        models.append(find_model(path))
+    return models, list(arguments[len(models) :])
 
 
 def find_recordings(arguments: Sequence[str], folder: Path) -> list[Source]:
@@ -72,6 +90,13 @@ def require_no_input(output: Path | None, arguments: Sequence[str], option: str 
     for argument in map(Path, arguments):
         if _is_file(argument) and output.samefile(argument):
             raise AsrError(f"{option} {output}: is also an input, which would be replaced; choose another name")
+
+
+def _is_model_folder(path: Path) -> bool:
+    """Return True for a folder that holds `model.safetensors` and no recording."""
+    if not _is_file(path / MODEL_FILE):
+        return False
+    return all(file.suffix.lower() not in AUDIO_SUFFIXES for file in path.iterdir())
 
 
 def _source(file: Path, name: Path) -> Source:

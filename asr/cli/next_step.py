@@ -80,18 +80,19 @@ def after_tuning(model: Path, validation: Path) -> None:
 
 
 def after_transcribing(
-    model: Path, inputs: Sequence[str], *, manifest: Path | None, formats: Sequence[str], output: Path | None
+    models: Sequence[Path], inputs: Sequence[str], *, manifest: Path | None, formats: Sequence[str], output: Path | None
 ) -> None:
     """Show how to score a manifest, how to train on corrected annotations, or how to write files."""
     if manifest is not None:
         if len(inputs) == 1 and Path(inputs[0]).suffix in SUFFIXES and _has_texts(Path(inputs[0])):
-            config = ["--config", str(_short(model.parent / CONFIG))] if (model.parent / CONFIG).is_file() else []
+            beside = models[0].parent / CONFIG
+            config = ["--config", str(_short(beside))] if beside.is_file() else []
             show_next("score", inputs[0], manifest, *config)
     elif set(formats) & set(_ANNOTATED.values()):
         folder = Path() if output is None else output if output.is_dir() else output.parent
         show_next("prepare", folder, "-o", "data/corrected", "--tier", _TIER, after="correct the files, then ")
     elif not formats and len(inputs) <= _SHOWN and "-" not in inputs:
-        show_next("transcribe", _short(model), *inputs, "-f", _format_of(map(Path, inputs)), "-o", "transcripts")
+        show_next("transcribe", *map(_short, models), *inputs, "-f", _format_of(map(Path, inputs)), "-o", "transcripts")
 
 
 def after_scoring(reference: Path, hypothesis: Path, options: Sequence[str], *, analysed: bool) -> None:

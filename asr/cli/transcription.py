@@ -15,6 +15,7 @@ from asr.files import read_text
 from asr.wording import counted
 
 if TYPE_CHECKING:
+    from asr.recognition.transcriber import Transcriber
     from asr.transcript import Transcript
 
 
@@ -83,6 +84,9 @@ def transcribe(
     Text goes to stdout, after the name of the recording if there are several; with -f or -o it goes to files, which
     stderr names. A recording that cannot be read is named on stderr, the other recordings go on, and the exit status is
     1; with --shard it keeps its line, with an error, and the exit status is 0.
+
+    Several models before INPUT (A B C INPUT…) transcribe as one, by the average of their log-probabilities. Language
+    models and confidences are those of the first model.
     """
     settings = (stream, formats, channels != "mix", nbest, hotwords, phrases, salvage, skip_existing, eaf, device)
     if status or merge is not None:
@@ -97,18 +101,24 @@ def transcribe(
         return
     if model is None:
         raise typer.BadParameter("name a model file, or the folder of a run", param_hint="MODEL")
+    from asr.cli.inputs import divide_models
+
+    others, recordings = divide_models(inputs or [], all_models=stream is not None)
+    models, inputs = [model, *others], recordings
     if stream is not None:
         if inputs or formats or output or skip_existing or eaf or salvage or shard or ray or channels != "mix":
             raise AsrError(f"--stream {stream}: excludes INPUT and the options of files; text goes to stdout")
-        _transcribe_live(model, stream, device)
+        _transcribe_live(models, stream, device)
         return
     if not inputs:
         raise typer.BadParameter("name recordings, or --stream - for a pipe", param_hint="INPUT…")
     if shard is not None or ray is not None:
         from asr.cli.bulk import read_options, transcribe_shards
 
+        option = f"--shard {shard}" if ray is None else f"--ray {ray}"
+        if others:
+            raise AsrError(f"{option}: takes one model, found {len(models)}; make one of them: asr distil")
         if formats or skip_existing or eaf:
-            option = f"--shard {shard}" if ray is None else f"--ray {ray}"
             raise AsrError(f"{option}: excludes -f, --skip-existing and --eaf; shards are manifests")
         options = read_options(channels, nbest, hotwords, phrases, salvage, device)
         if ray is not None:
@@ -143,12 +153,11 @@ def transcribe(
         if not outputs.utterances:
             return
 
-        from asr.api import load_transcriber
         from asr.progress import ProgressBar
         from asr.recognition.transcribe import transcribe as transcribe_all
         from asr.transcript import Transcript
 
-        recognizer = load_transcriber(model, device)
+        recognizer = _load(models, device)
         search = None
         if nbest or hotwords is not None or phrases is not None:
             from asr.recognition.search import build_search  # imports numba
@@ -174,7 +183,7 @@ def transcribe(
         tell(outputs.written)
     if hotwords is not None:
         tell(f"hotwords changed {changed} of {total} texts")
-    after_transcribing(model, inputs, manifest=outputs.manifest, formats=outputs.formats, output=output)
+    after_transcribing(models, inputs, manifest=outputs.manifest, formats=outputs.formats, output=output)
     if failed:
         names = "\n  ".join(failed)
         raise AsrError(f"{len(failed)} of {total} recordings could not be transcribed:\n  {names}")
@@ -189,17 +198,28 @@ def _reason_for_no_text(transcript: "Transcript", phrases: Path | None) -> str:
     return f"none of {phrases}; the nearest is {transcript.nearest.text!r} with probability {probability:.2f}"
 
 
-def _transcribe_live(model: Path, source: str, device: str | None) -> None:
+def _load(models: list[Path], device: str | None) -> "Transcriber":
+    """Load one model, or several as one, and name them on stderr."""
+    from asr.api import load_transcriber
+
+    recognizer = load_transcriber(models, device)
+    if len(models) > 1:
+        tell(f"{len(models)} models as one: {', '.join(map(str, models))}")
+        if recognizer.decoder is not None or recognizer.confidence is not None:
+            tell(f"language models and confidences are those of {models[0]}")
+    return recognizer
+
+
+def _transcribe_live(models: list[Path], source: str, device: str | None) -> None:
     """Print each segment on stdout when a pause ends it; until then, its text so far on stderr."""
     if source not in ("-", "mic"):
         raise AsrError(f"--stream {source}: must be - for a pipe or mic; cat {source} | asr transcribe … --stream -")
 
-    from asr.api import load_transcriber
     from asr.recognition.latency import describe
     from asr.recognition.live import microphone, piped
     from asr.transcript import text_of
 
-    recognizer = load_transcriber(model, device)
+    recognizer = _load(models, device)
     rate, blocks = microphone() if source == "mic" else piped(sys.stdin.buffer, recognizer.sample_rate)  # type: ignore[arg-type]
     stream = recognizer.stream(rate)
     tell(f"listening at {rate} Hz; {describe(recognizer.settings)}; Ctrl-C ends")
