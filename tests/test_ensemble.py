@@ -8,14 +8,13 @@ import soundfile
 from conftest import RATE, fresh_recognizer
 from oracles import random_waveforms, randomise
 from processes import run_asr
-from test_stream import streaming
 
 import asr
 from asr.cli.inputs import divide_models
 from asr.decoding.confidence import Calibration
 from asr.errors import ConfigError, ModelFileError
 from asr.exporting.onnx import to_onnx
-from asr.recognition.ensemble import Ensemble, average
+from asr.recognition.ensemble import Ensemble, average, in_step
 from asr.recognition.recognizer import Recognizer
 from asr.recognition.trained_lengths import TrainedLengths
 from asr.recognition.transcriber import Transcriber
@@ -58,7 +57,7 @@ def rows_of(model: Transcriber) -> list[np.ndarray]:
 
 
 def normalised_mean(rows: list[np.ndarray]) -> np.ndarray:
-    mean = np.mean(rows, axis=0)
+    mean = np.mean(in_step(rows), axis=0)
     return np.asarray(mean - np.log(np.exp(mean).sum(axis=1, keepdims=True)))
 
 
@@ -87,7 +86,8 @@ def test_the_order_of_models_changes_nothing(members: list[Recognizer]) -> None:
 
 def test_an_average_of_extreme_values_stays_finite() -> None:
     sure = np.array([[0.0, -200.0], [-200.0, 0.0]], np.float32)
-    np.testing.assert_allclose(np.exp(average([sure, sure[::-1]])), 0.5)
+    found = average([sure, sure, sure[::-1]])
+    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1, atol=1e-6)
 
 
 def test_exported_models_are_averaged_with_others(members: list[Recognizer], files: Path) -> None:
@@ -122,24 +122,54 @@ def test_pieces_of_long_recordings_suit_all_models(members: list[Recognizer]) ->
     assert Ensemble(several).transcribe(tape, RATE).text
 
 
-def test_a_stream_gives_the_frames_of_the_whole_recording() -> None:
-    several = [streaming(), streaming()]
-    randomise(several[1].acoustic_model, 7)
-    ensemble, wave = Ensemble(several), np.concatenate(WAVES)
-    ((_, (expected,)),) = ensemble.frame_rows([len(wave)], lambda _: wave)
-    for size in (700, 4096):
-        stream = ensemble.acoustic_stream()
-        parts = [stream.feed(wave[at : at + size], last=at + size >= len(wave)) for at in range(0, len(wave), size)]
-        np.testing.assert_allclose(np.concatenate([p for p in parts if p is not None]), expected, atol=1e-4)
+def spikes(*places: tuple[int, int], frames: int = 12) -> np.ndarray:
+    """Return log-probabilities `(S, 4)` of a unit at each of some frames, and the blank elsewhere."""
+    rows = np.full((frames, 4), 0.02, np.float32)
+    rows[:, 0] = 0.94
+    for frame, unit in places:
+        rows[frame] = np.where(np.arange(4) == unit, 0.91, 0.03)
+    return np.log(rows)
 
 
-def test_no_stream_if_one_model_cannot(members: list[Recognizer]) -> None:
-    one_way = streaming(subsampling=4)
-    assert one_way.stride == members[0].stride and Ensemble([one_way]).settings == one_way.settings
-    mixed = Ensemble([one_way, Recognizer(members[0].config, one_way.units)])
-    assert mixed.settings["model"]["bidirectional"]
-    with pytest.raises(ConfigError, match="cannot stream"):
-        mixed.stream()
+def test_models_that_emit_units_a_frame_apart_are_brought_into_step() -> None:
+    early = spikes((2, 1), (5, 2), (8, 3))
+    late = spikes((3, 1), (6, 2), (9, 3))
+    for rows in ([early, late], [late, early]):
+        assert average(rows).argmax(axis=1).tolist() == late.argmax(axis=1).tolist()
+    np.testing.assert_allclose(np.exp(average([early, late])[3, 1]), 0.91, atol=1e-5)
+    many = [average([early, late, early]), average([late, early, early]), average([early, early, late])]
+    for rows in many:
+        np.testing.assert_array_equal(rows, many[0])
+        assert rows.argmax(axis=1).tolist() == early.argmax(axis=1).tolist()  # the frames of most models
+
+
+def test_shifts_are_those_with_the_most_agreement() -> None:
+    generator = np.random.default_rng(0)
+    one, other = (np.log(generator.dirichlet([0.2] * 5, 9)).clip(-30).astype(np.float32) for _ in "ab")
+
+    def agreement(shift: int) -> float:
+        pairs = ((t, t - shift) for t in range(9) if 0 <= t - shift < 9)
+        return float(sum((np.exp(one[a, 1:]) * np.exp(other[b, 1:])).sum() for a, b in pairs))
+
+    best = max(range(-2, 3), key=agreement)
+    moved = in_step([one, other])
+    if best > 0:  # `other` moves later to meet `one`, which is the later one and stays
+        expected = [one, np.concatenate([np.repeat(other[:1], best, 0), other[:-best]])]
+    else:
+        expected = [np.concatenate([np.repeat(one[:1], -best, 0), one[: 9 + best]]), other]
+    for mine, theirs in zip(moved, expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("frames", [0, 1, 2])
+def test_utterances_of_few_frames(frames: int) -> None:
+    rows = [spikes(frames=frames)] * 3
+    np.testing.assert_allclose(average(rows), rows[0], atol=1e-6)
+
+
+def test_several_models_cannot_stream(members: list[Recognizer]) -> None:
+    with pytest.raises(ConfigError, match=r"cannot stream.*asr distil"):
+        Ensemble(members).stream()
 
 
 @pytest.mark.parametrize(
@@ -203,7 +233,6 @@ def test_what_is_a_model_and_what_a_recording(files: Path, tmp_path: Path) -> No
     run, tapes = str(files / "run"), str(files / "tapes")
     assert divide_models([run, tapes]) == ([files / "run" / "model.safetensors"], [tapes])
     assert divide_models([run]) == ([], [run])  # the last argument is what to transcribe
-    assert divide_models([run], all_models=True) == ([files / "run" / "model.safetensors"], [])
     assert divide_models(["x.wav", "m.onnx"]) == ([], ["x.wav", "m.onnx"])
     with pytest.raises(ModelFileError, match="no such model file"):
         asr.load([files / "a.safetensors", files / "none.safetensors"])

@@ -21,18 +21,18 @@ from asr.utterance import Utterance
 from asr.writers.names import Source
 
 
-def divide_models(arguments: Sequence[str], *, all_models: bool = False) -> tuple[list[Path], list[str]]:
+def divide_models(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Divide arguments into the models that they begin with, and the recordings that follow.
 
     A model is a file `.safetensors` or `.onnx`, or a folder that holds `model.safetensors` and no recording. The last
-    argument is no folder of a model, unless `all_models` is set. Raises ModelFileError for a folder of a run that has
+    argument is no folder of a model: it is what to transcribe. Raises ModelFileError for a folder of a run that has
     not ended.
     """
     models: list[Path] = []
     for number, argument in enumerate(arguments, start=1):
         path = Path(argument)
         is_file = path.suffix in (MODEL_SUFFIX, EXPORTED_SUFFIX)
-        if not is_file and not ((all_models or number < len(arguments)) and _is_model_folder(path)):
+        if not is_file and not (number < len(arguments) and _is_model_folder(path)):
             break
         models.append(find_model(path))
     return models, list(arguments[len(models) :])

@@ -15,7 +15,6 @@ from asr.files import read_text
 from asr.wording import counted
 
 if TYPE_CHECKING:
-    from asr.recognition.transcriber import Transcriber
     from asr.transcript import Transcript
 
 
@@ -101,15 +100,15 @@ def transcribe(
         return
     if model is None:
         raise typer.BadParameter("name a model file, or the folder of a run", param_hint="MODEL")
-    from asr.cli.inputs import divide_models
-
-    others, recordings = divide_models(inputs or [], all_models=stream is not None)
-    models, inputs = [model, *others], recordings
     if stream is not None:
         if inputs or formats or output or skip_existing or eaf or salvage or shard or ray or channels != "mix":
             raise AsrError(f"--stream {stream}: excludes INPUT and the options of files; text goes to stdout")
-        _transcribe_live(models, stream, device)
+        _transcribe_live(model, stream, device)
         return
+    from asr.cli.inputs import divide_models
+
+    others, inputs = divide_models(inputs or [])
+    models = [model, *others]
     if not inputs:
         raise typer.BadParameter("name recordings, or --stream - for a pipe", param_hint="INPUT…")
     if shard is not None or ray is not None:
@@ -153,11 +152,16 @@ def transcribe(
         if not outputs.utterances:
             return
 
+        from asr.api import load_transcriber
         from asr.progress import ProgressBar
         from asr.recognition.transcribe import transcribe as transcribe_all
         from asr.transcript import Transcript
 
-        recognizer = _load(models, device)
+        recognizer = load_transcriber(models, device)
+        if others:
+            tell(f"{len(models)} models as one: {', '.join(map(str, models))}")
+            if recognizer.decoder is not None or recognizer.confidence is not None:
+                tell(f"language models and confidences are those of {model}")
         search = None
         if nbest or hotwords is not None or phrases is not None:
             from asr.recognition.search import build_search  # imports numba
@@ -198,28 +202,17 @@ def _reason_for_no_text(transcript: "Transcript", phrases: Path | None) -> str:
     return f"none of {phrases}; the nearest is {transcript.nearest.text!r} with probability {probability:.2f}"
 
 
-def _load(models: list[Path], device: str | None) -> "Transcriber":
-    """Load one model, or several as one, and name them on stderr."""
-    from asr.api import load_transcriber
-
-    recognizer = load_transcriber(models, device)
-    if len(models) > 1:
-        tell(f"{len(models)} models as one: {', '.join(map(str, models))}")
-        if recognizer.decoder is not None or recognizer.confidence is not None:
-            tell(f"language models and confidences are those of {models[0]}")
-    return recognizer
-
-
-def _transcribe_live(models: list[Path], source: str, device: str | None) -> None:
+def _transcribe_live(model: Path, source: str, device: str | None) -> None:
     """Print each segment on stdout when a pause ends it; until then, its text so far on stderr."""
     if source not in ("-", "mic"):
         raise AsrError(f"--stream {source}: must be - for a pipe or mic; cat {source} | asr transcribe … --stream -")
 
+    from asr.api import load_transcriber
     from asr.recognition.latency import describe
     from asr.recognition.live import microphone, piped
     from asr.transcript import text_of
 
-    recognizer = _load(models, device)
+    recognizer = load_transcriber(model, device)
     rate, blocks = microphone() if source == "mic" else piped(sys.stdin.buffer, recognizer.sample_rate)  # type: ignore[arg-type]
     stream = recognizer.stream(rate)
     tell(f"listening at {rate} Hz; {describe(recognizer.settings)}; Ctrl-C ends")

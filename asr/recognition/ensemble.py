@@ -1,6 +1,8 @@
 """Several recognisers as one: the average of their log-probabilities, frame by frame. No torch here.
 
-Their errors differ, so the average makes fewer of them than each recogniser does, and takes the time of all.
+Their errors differ, so the average makes fewer of them than each recogniser does, and takes the time of all. CTC leaves
+open at which frame of a sound its unit is emitted, and each training settles on a frame. So recognisers are brought
+into step before they are averaged (Kurata and Audhkhasi 2019, https://arxiv.org/abs/1904.08311).
 """
 
 import math
@@ -10,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from asr.errors import ConfigError
-from asr.recognition.latency import latency
 from asr.recognition.stream import AcousticStream
 from asr.recognition.trained_lengths import TrainedLengths
 from asr.recognition.transcriber import Transcriber
-from asr.recognition.turn_stream import streams
+from asr.text import BLANK
 
+_SHIFTS = range(-2, 3)  # encoder frames by which two models may differ in when they emit a unit
 _NAMED = 5  # units that one model has and another lacks, in messages
 
 
@@ -54,9 +56,7 @@ class Ensemble(Transcriber):
 
     @property
     def settings(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return the sections of a recogniser that cannot stream, or else of the one with the longest latency."""
-        found = [member.settings for member in self.members]
-        return max(found, key=lambda settings: latency(settings) if streams(settings) else math.inf)
+        return self.members[0].settings
 
     @property
     def sample_rate(self) -> int:
@@ -81,42 +81,62 @@ class Ensemble(Transcriber):
             yield indices, [average(rows) for rows in zip(*(rows for _, rows in batches), strict=True)]
 
     def acoustic_stream(self) -> AcousticStream:
-        return _AveragedStream([member.acoustic_stream() for member in self.members])
-
-
-class _AveragedStream:
-    """The average of several streams; a frame is given when the last of them has come to it."""
-
-    def __init__(self, streams: Sequence[AcousticStream]) -> None:
-        self._streams = streams
-        self._waiting: list[np.ndarray | None] = [None] * len(streams)  # frames that other streams have not come to
-
-    def feed(self, samples: np.ndarray, *, last: bool = False) -> np.ndarray | None:
-        """Take the next samples `(N,)`, float32 at the model's rate; return log-probabilities `(S, V)`, or None."""
-        for number, stream in enumerate(self._streams):
-            rows, before = stream.feed(samples, last=last), self._waiting[number]
-            if rows is not None:
-                self._waiting[number] = rows if before is None else np.concatenate([before, rows])
-        waiting = [rows for rows in self._waiting if rows is not None]
-        count = min(map(len, waiting)) if len(waiting) == len(self._streams) else 0
-        if not count:
-            return None
-        self._waiting = [rows[count:] for rows in waiting]
-        return average([rows[:count] for rows in waiting])
+        raise ConfigError(
+            "several models as one cannot stream: they are brought into step over whole utterances; make one model of "
+            "them: asr distil"
+        )
 
 
 def average(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Average log-probabilities `(S, V)` of equal shape, and normalise each frame: `(S, V)`, float32.
+    """Average the log-probabilities `(S, V)` of an utterance by several models, brought into step: `(S, V)`, float32.
 
-    This is the geometric mean of the probabilities. It does not depend on the order, and one array stays as it is.
+    This is the geometric mean of the probabilities, normalised in each frame. It does not depend on the order of
+    models, and one array stays as it is.
     """
     if len(rows) == 1:
         return rows[0]
     # Sorted, because a sum of floating-point numbers depends on their order.
-    mean = np.sort(np.stack(rows).astype(np.float64), axis=0).mean(axis=0)
+    mean = np.sort(np.stack(in_step(rows)).astype(np.float64), axis=0).mean(axis=0)
     mean -= np.logaddexp.reduce(mean, axis=1, keepdims=True)
     log_probs: np.ndarray = mean.astype(np.float32)
     return log_probs
+
+
+def in_step(rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Shift log-probabilities `(S, V)` by up to 2 frames, so that models emit the units of an utterance together.
+
+    The model that agrees best with all others stays, and each other one is shifted to where it agrees best with it:
+    where the sum over frames and units, without the blank, of the products of both probabilities is largest. Of models
+    that agree equally well, the last one in time stays. At its edge, a shifted array repeats its first or last frame.
+    """
+    units = [np.exp(one[:, BLANK + 1 :]) for one in rows]
+
+    def shifts_to(reference: np.ndarray) -> tuple[float, int, list[int]]:
+        found = [
+            (0.0, 0, 0)
+            if one is reference
+            else max((_agreement(reference, one, shift), -abs(shift), shift) for shift in _SHIFTS)
+            for one in units
+        ]
+        shifts = [shift for *_, shift in found]
+        return round(math.fsum(agreement for agreement, *_ in found), 3), sum(shifts), shifts
+
+    *_, shifts = max(map(shifts_to, units), key=lambda found: found[:2])
+    return [_shifted(one, shift) for one, shift in zip(rows, shifts, strict=True)]
+
+
+def _agreement(one: np.ndarray, other: np.ndarray, shift: int) -> float:
+    """Return the sum of the products of `one (S, V)` and `other (S, V)`, which is `shift` frames later."""
+    size = max(0, len(one) - abs(shift))
+    first, second = max(0, shift), max(0, -shift)
+    return float((one[first : first + size] * other[second : second + size]).sum())
+
+
+def _shifted(rows: np.ndarray, shift: int) -> np.ndarray:
+    """Return `rows (S, V)` of which each is `shift` frames later; the first or last one is repeated at the edge."""
+    if not shift or not len(rows):
+        return rows
+    return rows[np.clip(np.arange(len(rows)) - shift, 0, len(rows) - 1)]
 
 
 def _require_frames_of_units(member: Transcriber, name: str) -> None:
