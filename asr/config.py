@@ -24,10 +24,11 @@ _PATHS = (
     ("data", "exclude"),
     ("text", "units_file"),
     ("training", "start_from"),
+    ("training", "teachers"),
 )
 _ADDED = {
-    "data": ("train_on_empty", "stream", "weights", "temperature"),
-    "training": ("kernels", "parts", "epoch_utterances"),
+    "data": ("train_on_empty", "stream", "weights", "temperature", "weight_field"),
+    "training": ("kernels", "parts", "epoch_utterances", "teachers", "teacher_weight"),
 }  # settings younger than the first checkpoints: see `Config.fingerprint`
 
 
@@ -80,6 +81,13 @@ class DataConfig(_Section):
         le=10,
         description="shares of the manifests of train by their hours to the power of this number: 1 is in proportion "
         "to hours, 0 gives equal shares (default: none)",
+    )
+
+    weight_field: str | None = Field(
+        default=None,
+        min_length=1,
+        description="field of a manifest line that holds the weight of its transcript in the loss, from 0 to 1; a line "
+        "without it has 1 (default: none)",
     )
 
     @field_validator("train", "validation", mode="before")
@@ -421,13 +429,26 @@ class TrainingConfig(_Section):
         gt=0,
         description="minutes between checkpoints; each epoch also ends with a checkpoint (default: 5)",
     )
+    teachers: tuple[str, ...] = Field(
+        default=(),
+        repr=False,  # not part of the fingerprints of older language-model checkpoints
+        description="model files whose averaged log-probabilities the model learns beside the transcripts; `asr "
+        "distil` sets them (default: none)",
+    )
+    teacher_weight: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        repr=False,
+        description="share of the teachers in the loss; the rest is for the transcripts (default: 0.5)",
+    )
     trackers: tuple[str, ...] = Field(
         default=(),
         description="experiment trackers that Accelerate supports, such as tensorboard or wandb (default: none)",
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of all random numbers (default: 0)")
 
-    @field_validator("trackers", mode="before")
+    @field_validator("trackers", "teachers", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return _one_or_many(value)
@@ -488,7 +509,8 @@ class Config(_Section):
         """
         tree = self.model_dump(mode="json")
         for section, names in _ADDED.items():
+            settings = getattr(self, section)
             for name in names:
-                if tree[section][name] == type(getattr(self, section)).model_fields[name].default:
+                if getattr(settings, name) == type(settings).model_fields[name].default:
                     del tree[section][name]
         return to_yaml(tree)

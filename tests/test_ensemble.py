@@ -189,7 +189,7 @@ def test_models_that_differ_are_refused(change: dict[str, dict[str, object]], sa
     other = Recognizer(type(first.config).model_validate(tree), first.units)
     with pytest.raises(ConfigError, match=said) as error:
         Ensemble([first, other], ["a", "b"])
-    assert "a and b cannot be averaged" in str(error.value) and "asr rover" in str(error.value)
+    assert "a and b: cannot be averaged" in str(error.value) and "asr rover" in str(error.value)
 
 
 def test_other_units_are_named() -> None:
@@ -204,7 +204,7 @@ def test_attention_is_refused() -> None:
     tree = first.config.model_dump()
     tree["model"]["decoder"] = "joint"
     joint = Recognizer(type(first.config).model_validate(tree), first.units)
-    with pytest.raises(ConfigError, match="b: does not decode with CTC alone"):
+    with pytest.raises(ConfigError, match="b: cannot be averaged, since it does not decode with CTC alone"):
         Ensemble([first, joint], ["a", "b"])
 
 

@@ -37,15 +37,9 @@ class Ensemble(Transcriber):
         if not members:
             raise ConfigError("an ensemble needs at least one model; name its model files")
         self.members = tuple(members)
-        named = [str(name) for name in names] or [f"model {number}" for number in range(1, len(members) + 1)]
-        for member, name in zip(members, named, strict=True):
-            if len(members) > 1:
-                _require_frames_of_units(member, name)
-            if difference := _difference(members[0], member):
-                raise ConfigError(
-                    f"{named[0]} and {name} cannot be averaged: {difference}. Train both with the same settings and "
-                    "the same text.units_file, or transcribe with each and combine the texts: asr rover"
-                )
+        if len(members) > 1:
+            named = [str(name) for name in names] or [f"model {number}" for number in range(1, len(members) + 1)]
+            require_equal_frames(members, named, "cannot be averaged", "transcribe with each, and asr rover")
         first = members[0]
         self.units, self.normalizer = first.units, first.normalizer
         self.decoder, self.confidence, self.rejection = first.decoder, first.confidence, first.rejection
@@ -139,15 +133,21 @@ def _shifted(rows: np.ndarray, shift: int) -> np.ndarray:
     return rows[np.clip(np.arange(len(rows)) - shift, 0, len(rows) - 1)]
 
 
-def _require_frames_of_units(member: Transcriber, name: str) -> None:
-    """Raise ConfigError unless the frames of a recogniser are CTC's log-probabilities."""
-    try:
-        member.require_ctc_search()
-    except ConfigError:
-        raise ConfigError(
-            f"{name}: does not decode with CTC alone, so its frames cannot be averaged; transcribe with each model and "
-            "combine the texts: asr rover"
-        ) from None
+def require_equal_frames(members: Sequence[Transcriber], names: Sequence[str], fault: str, cure: str) -> None:
+    """Raise ConfigError unless the frames of recognisers are CTC's log-probabilities of equal units at equal times.
+
+    `fault` says what the named recognisers cannot do, and `cure` what the user can do in its place.
+    """
+    for member, name in zip(members, names, strict=True):
+        try:
+            member.require_ctc_search()
+        except ConfigError:
+            raise ConfigError(f"{name}: {fault}, since it does not decode with CTC alone; {cure}") from None
+        if difference := _difference(members[0], member):
+            raise ConfigError(
+                f"{names[0]} and {name}: {fault}: {difference}; train with the same settings and the same "
+                f"text.units_file, or {cure}"
+            )
 
 
 def _difference(one: Transcriber, other: Transcriber) -> str | None:
