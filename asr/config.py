@@ -498,6 +498,15 @@ class Config(_Section):
         except ValidationError as error:
             raise ConfigError(explain(error, cls, str(path), set_by)) from None
 
+    def overridden(self, overrides: Sequence[str]) -> "Config":
+        """Return the configuration with overrides such as `training.epochs=20`. The errors are those of `load`."""
+        tree = self.model_dump(mode="json", exclude_unset=True)
+        set_by = {apply(tree, override): f"--set {override}" for override in overrides}
+        try:
+            return type(self).model_validate(tree)
+        except ValidationError as error:
+            raise ConfigError(explain(error, type(self), "--set", set_by)) from None
+
     def to_yaml(self) -> str:
         """Return the configuration as YAML, with every default written out; `Config.load` reads it back equal."""
         return to_yaml(self.model_dump(mode="json"))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import interrupted, train_config, with_augment, without_chance
+from processes import run_asr
 
 from asr.batching import Joined
 from asr.config import Config
@@ -168,3 +169,21 @@ def test_a_weight_scales_the_loss_of_its_text(weighted: Config) -> None:
     for index, value in ((3, "'half'"), (4, "1.5"), (5, r"\[1\]")):
         with pytest.raises(ManifestError, match=f"train-{index}: sure is {value}, not a weight from 0 to 1"):
             task.load([Joined((index,))])
+
+
+def test_the_command_trains_a_student_of_the_first_teacher(teachers: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "student"
+    found = run_asr(
+        "distil", Path(teachers[0]).parent, teachers[1], "-o", out, "--set", "training.epochs=2", "--seed", 7
+    )
+    assert found.returncode == 0, found.stderr
+    config = Config.load(out / "config.yaml")
+    assert config.training.teachers == tuple(teachers) and config.training.teacher_weight == 0.5
+    assert (config.training.epochs, config.training.seed, config.model.hidden) == (2, 7, 24)
+    assert "next: asr transcribe" in found.stderr and load(out / "model.safetensors").summary["epoch"] <= 2
+    again = run_asr("distil", *teachers, "-o", out)
+    assert again.returncode == 1 and "is the model of a finished run" in again.stderr
+    wrong = run_asr("distil", *teachers, "-o", tmp_path / "x", "--set", "training.epochs=none")
+    assert wrong.returncode == 1 and "--set training.epochs=none" in wrong.stderr
+    missing = run_asr("distil", tmp_path / "none.safetensors", "-o", tmp_path / "x")
+    assert missing.returncode == 1 and "no such model file" in missing.stderr

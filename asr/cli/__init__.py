@@ -11,6 +11,7 @@ import typer
 
 from asr.cli import (
     classification,
+    combining,
     corpus,
     doctor,
     exporting,
@@ -31,7 +32,7 @@ from asr.extras import missing_package
 
 SECTIONS = {
     "Data": (corpus.prepare, corpus.check, corpus.pack, reports.suspects),
-    "Train": (training.train, training.selftest, tuning.tune, language.lm),
+    "Train": (training.train, training.selftest, tuning.tune, combining.distil, language.lm),
     "Use": (
         transcription.transcribe,
         transcription.align,
@@ -40,7 +41,7 @@ SECTIONS = {
         serving.serve,
         models.info,
     ),
-    "Evaluate": (scoring.score, reports.reports),
+    "Evaluate": (scoring.score, combining.rover, reports.reports),
     "Help": (doctor.doctor,),
 }
 NAMES: dict[typer.Typer, str] = {language.lm: "lm", reports.reports: "report"}  # names of command groups

@@ -59,6 +59,22 @@ def train(
             "all; takes N + 1 trainings (default: validate on the validation split).",
         ),
     ] = None,
+    untranscribed: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MANIFEST|FOLDER",
+            help="Learn from recordings without texts too: a teacher transcribes them, and the texts it is sure of are "
+            "learned before the real ones. Repeatable.",
+        ),
+    ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="MODEL",
+            help="With --untranscribed: model or run that transcribes, several as one (default: a model trained first, "
+            "with language models of its training texts).",
+        ),
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Stop if any utterance is unusable (default: leave unusable utterances out)."),
@@ -98,6 +114,10 @@ def train(
         raise AsrError("--extend: leave --overwrite and --budget out; set training.epochs to the number of all epochs")
     if folds is not None and (extend or dry_run or strict or budget is not None):
         raise AsrError("--folds: leave --budget, --extend, --strict and --dry-run out")
+    if teacher and not untranscribed:
+        raise AsrError("--teacher MODEL: goes with --untranscribed; to start from its weights, use --from")
+    if untranscribed and (extend or dry_run or strict or folds is not None or budget is not None):
+        raise AsrError("--untranscribed: leave --budget, --extend, --folds, --strict and --dry-run out")
     overrides = list(override or [])
     if start is not None:
         overrides.append(f"training.start_from={start}")
@@ -118,6 +138,21 @@ def train(
         folder, options = out or Path("runs") / name, {"strict": strict, "overwrite": overwrite, "extend": extend}
         if dry_run:
             print("\n".join(forecast(settings, folder, **options)))
+        elif untranscribed:
+            from asr.cli.inputs import find_recordings
+            from asr.learning.selftrain import self_train
+
+            if "-" in untranscribed:
+                raise AsrError("--untranscribed -: name a manifest or a folder")
+            self_train(
+                settings,
+                folder,
+                untranscribed=[source.utterance for source in find_recordings(untranscribed, Path())],
+                teacher=[found for path in teacher or () if (found := model_file(path)) is not None],
+                say=tell,
+                overwrite=overwrite,
+            )
+            after_training(settings, folder)
         elif folds is not None:
             from asr.training.cross_validation import train_on_folds
 

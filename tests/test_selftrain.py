@@ -1,0 +1,187 @@
+"""Self-training: which pseudo transcripts are taken, and a student that learns from them, whatever interrupts it."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import RATE, interrupted, train_config
+from processes import run_asr
+
+from asr.config import Config
+from asr.corpus.manifest import read_manifest, write_manifest
+from asr.errors import ConfigError, TrainingError
+from asr.learning.pseudo import LEAST_CONFIDENCE, Pseudo, pseudo_transcripts
+from asr.learning.selftrain import self_train
+from asr.recognition.recognizer import Recognizer, load
+from asr.scoring.wer import score
+from asr.training.train import train
+from asr.utterance import Utterance
+
+
+@pytest.fixture(scope="module")
+def data(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Divide the corpus of tones: 64 utterances with texts, 32 without."""
+    folder = tmp_path_factory.mktemp("self-training")
+    utterances = read_manifest(tones / "train.jsonl")
+    write_manifest(folder / "train.jsonl", utterances[:64])
+    write_manifest(folder / "more.jsonl", utterances[64:])
+    write_manifest(folder / "validation.jsonl", read_manifest(tones / "validation.jsonl"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def teacher(data: Path) -> Path:
+    train(train_config(data, epochs=14), data / "given")
+    return data / "given" / "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def model(teacher: Path) -> Recognizer:
+    return load(teacher, "cpu")
+
+
+def reasons(found: Pseudo) -> list[str]:
+    return [line.extra["refused"] for line in found.refused]
+
+
+def hidden(utterances: Sequence[Utterance]) -> list[Utterance]:
+    return [replace(one, text=None) for one in utterances]
+
+
+def test_sure_texts_are_taken_with_their_confidence(data: Path, model: Recognizer) -> None:
+    more = read_manifest(data / "more.jsonl")
+    found = pseudo_transcripts(model, hidden(more), used={})
+    assert {line.id for line in found.taken + found.refused} == {one.id for one in more}
+    expected = {one.id: model.transcribe(one.audio) for one in more}
+    for line in found.taken:
+        words = expected[line.id].words
+        assert line.text == expected[line.id].text
+        assert line.extra["weight"] == pytest.approx(np.mean([w.confidence for w in words]), abs=1e-3)
+        assert line.extra["weight"] >= LEAST_CONFIDENCE and line.extra["agreement"] == 1  # no language model
+    texts = {one.id: one.text or "" for one in more}
+    right = score([texts[line.id] for line in found.taken], [line.text or "" for line in found.taken])
+    assert len(found.taken) >= 20 and right.cer.percent < 10
+    assert pseudo_transcripts(model, more, used={}).taken == found.taken  # texts of the manifest are not read
+
+
+def test_audio_that_is_used_already_is_refused_whatever_its_name(data: Path, model: Recognizer, tmp_path: Path) -> None:
+    validation = read_manifest(data / "validation.jsonl")
+    copies = []
+    for number, one in enumerate(validation[:3]):
+        path = tmp_path / f"copy {number}.wav"
+        shutil.copy(one.audio, path)
+        copies.append(Utterance(path.name, path))
+    later = replace(copies[0], id="later", offset=100.0, duration=1.0)  # another place of the recording
+    found = pseudo_transcripts(
+        model, [*copies, later], used={"validation": [replace(validation[0], duration=1.0), *validation[1:]]}
+    )
+    assert reasons(found)[:3] == ["is validation data"] * 3 and "is validation data" not in reasons(found)[3:]
+    assert not found.taken
+
+
+def test_each_refusal_has_a_reason(model: Recognizer, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    soundfile.write(tmp_path / "noise.wav", generator.normal(0, 0.05, RATE), RATE)
+    (tmp_path / "none.wav").write_bytes(b"no recording")
+    recordings = [Utterance(name, tmp_path / name) for name in ("noise.wav", "none.wav")]
+    found = pseudo_transcripts(model, recordings, used={})
+    assert sorted(reasons(found)) == ["cannot be read", "no speech found"] and not found.taken
+    assert any("1 refused" in line and "cannot be read" in line for line in found.report())
+
+
+def test_texts_on_which_best_path_and_search_disagree_are_refused(
+    data: Path, model: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = hidden(read_manifest(data / "more.jsonl")[:6])
+    real = Recognizer.decode_segment
+
+    def other(self: Recognizer, frames: np.ndarray, start: int = 0) -> object:
+        _, words = real(self, frames, start)
+        words = tuple(replace(word, text="zzzzz") for word in words)
+        return " ".join(word.text for word in words), words
+
+    monkeypatch.setattr(Recognizer, "decode_segment", other)
+    found = pseudo_transcripts(model, more, used={})
+    spoken = [reason for reason in reasons(found) if reason != "no speech found"]
+    assert spoken and all(reason.startswith("best path and the search disagree: ") for reason in spoken)
+    assert not found.taken
+
+
+def test_long_recordings_are_divided_between_pauses(data: Path, model: Recognizer, tmp_path: Path) -> None:
+    more = read_manifest(data / "more.jsonl")[:12]
+    pause = np.zeros(2 * RATE, np.float32)
+    tape = np.concatenate([part for one in more for part in (soundfile.read(one.audio, dtype="float32")[0], pause)])
+    soundfile.write(tmp_path / "tape.wav", tape, RATE)
+    found = pseudo_transcripts(model, [Utterance("tape", tmp_path / "tape.wav")], used={})
+    lines = sorted(found.taken + found.refused, key=lambda line: line.offset)
+    assert len(lines) > 3 and all((line.duration or 99) <= 20.5 for line in lines)
+    assert all(a.offset + (a.duration or 0) <= b.offset + 1e-3 for a, b in zip(lines, lines[1:], strict=False))
+    assert len({line.id for line in lines}) == len(lines)
+    assert "".join(line.text or "" for line in lines) == model.transcribe(tmp_path / "tape.wav").text.replace(" ", "")
+
+
+def test_a_student_learns_both_and_kills_do_no_harm(
+    data: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, said = train_config(data, epochs=3), list[str]()
+    more = read_manifest(data / "more.jsonl")
+    settings = {"untranscribed": more, "teacher": [teacher], "say": said.append}
+    cut = tmp_path / "cut"
+    with interrupted(monkeypatch, after=2):
+        self_train(config, cut, **settings)  # type: ignore[arg-type]
+    assert not (cut / "model.safetensors").exists() and (cut / "pseudo.jsonl").exists()
+    student = self_train(config, cut, **settings)  # type: ignore[arg-type]
+    assert f"32 of {len(more)} recordings have a text in their manifest, which is not read" in said
+    assert any("as before" in line for line in said)
+    taken = read_manifest(cut / "pseudo.jsonl")
+    first = Config.load(cut / "stage-1" / "config.yaml")
+    assert first.data.weight_field == "weight" and first.data.train[1] == str(cut / "pseudo.jsonl")
+    assert load(cut / "stage-1" / "model.safetensors").summary["training_utterances"] == 64 + len(taken)
+    second = Config.load(cut / "stage-2" / "config.yaml")
+    assert second.data.train == config.data.train and second.training.epochs == 1
+    assert second.training.start_from == str(cut / "stage-1" / "model.safetensors")
+    assert student.summary["training_utterances"] == 64
+    before = (cut / "model.safetensors").read_bytes()
+    with pytest.raises(TrainingError, match="is the model of a finished run"):
+        self_train(config, cut, **settings)  # type: ignore[arg-type]
+    self_train(config, cut, overwrite=True, **settings)  # type: ignore[arg-type]
+    assert (cut / "model.safetensors").read_bytes() == before
+
+
+def test_what_self_training_cannot_do(data: Path, tmp_path: Path) -> None:
+    config = train_config(data)
+    wrong = config.model_copy(update={"task": "classification"})
+    with pytest.raises(ConfigError, match="--untranscribed: is for recognisers"):
+        self_train(wrong, tmp_path, untranscribed=[], say=print)
+    keyed = config.model_copy(update={"training": config.training.model_copy(update={"epoch_utterances": 8})})
+    with pytest.raises(ConfigError, match="--untranscribed: is for data that is packed"):
+        self_train(keyed, tmp_path, untranscribed=[], say=print)
+    (data / "config.yaml").write_text("data: {train: train.jsonl, validation: validation.jsonl}\n")
+    for options, said in (
+        (["--teacher", "x.safetensors"], "--teacher MODEL: goes with --untranscribed"),
+        (["--untranscribed", data / "more.jsonl", "--folds", 2], "--untranscribed: leave --budget"),
+        (["--untranscribed", "-"], "--untranscribed -: name a manifest"),
+    ):
+        found = run_asr("train", data, "--out", tmp_path / "run", *options)
+        assert found.returncode == 1 and said in found.stderr, found.stderr
+
+
+def test_validation_audio_among_the_recordings_stops_nothing_but_is_left_out(
+    data: Path, teacher: Path, tmp_path: Path
+) -> None:
+    config, said = train_config(data, epochs=1), list[str]()
+    with pytest.raises(TrainingError, match="no pseudo transcript could be used"):
+        self_train(
+            config,
+            tmp_path / "run",
+            untranscribed=hidden(read_manifest(data / "validation.jsonl")),
+            teacher=[teacher],
+            say=said.append,
+        )
+    assert any("16 refused" in line and "is validation data" in line for line in said)
+    refused = read_manifest(tmp_path / "run" / "refused.jsonl")
+    assert {line.extra["refused"] for line in refused} == {"is validation data"}
