@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from asr.learning.selftrain import self_train
 from asr.recognition.recognizer import Recognizer, load
 from asr.scoring.wer import score
 from asr.training.train import train
+from asr.transcript import Transcript, Word, text_of
 from asr.utterance import Utterance
 
 
@@ -111,17 +113,27 @@ def test_texts_on_which_best_path_and_search_disagree_are_refused(
     assert not found.taken
 
 
-def test_long_recordings_are_divided_between_pauses(data: Path, model: Recognizer, tmp_path: Path) -> None:
-    more = read_manifest(data / "more.jsonl")[:12]
-    pause = np.zeros(2 * RATE, np.float32)
-    tape = np.concatenate([part for one in more for part in (soundfile.read(one.audio, dtype="float32")[0], pause)])
-    soundfile.write(tmp_path / "tape.wav", tape, RATE)
-    found = pseudo_transcripts(model, [Utterance("tape", tmp_path / "tape.wav")], used={})
-    lines = sorted(found.taken + found.refused, key=lambda line: line.offset)
-    assert len(lines) > 3 and all((line.duration or 99) <= 20.5 for line in lines)
-    assert all(a.offset + (a.duration or 0) <= b.offset + 1e-3 for a, b in zip(lines, lines[1:], strict=False))
-    assert len({line.id for line in lines}) == len(lines)
-    assert "".join(line.text or "" for line in lines) == model.transcribe(tmp_path / "tape.wav").text.replace(" ", "")
+def test_long_recordings_are_divided_between_pauses(model: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 60 s of words, the first 50 s have no pause between their segments but a wide gap."""
+    times = [*range(20), *range(22, 50), *range(55, 60)]
+    words = tuple(Word(f"w{at}", at + 0.1, at + 0.9, 0.9 if at < 50 else 0.1) for at in times)
+    whole = Transcript(text_of(words), 60.0, words, speech=((0.0, 50.0), (55.0, 60.0)))
+    tape = Utterance("tape", Path("tape.wav"))
+
+    def made(*_: object, **options: object) -> list[tuple[Utterance, Transcript]]:
+        return [(tape, whole)]
+
+    monkeypatch.setattr("asr.learning.pseudo.transcribe", made)
+    monkeypatch.setattr("asr.learning.pseudo.LEAST_AGREEMENT", 0.0)  # best path is not made up here
+    found = pseudo_transcripts(model, [tape], used={})
+    lines = [*found.taken, *found.refused]
+    assert reasons(found) == ["low confidence"]
+    assert " ".join(line.text or "" for line in lines) == whole.text
+    assert [line.id for line in lines] == [f"tape-{number:04d}" for number in range(len(lines))] and len(lines) == 4
+    assert all((line.duration or 99) <= 20 for line in lines)
+    assert all(one.offset + (one.duration or 0) <= other.offset + 1e-3 for one, other in pairwise(lines))
+    hours = sum(line.duration or 0 for line in found.taken) / 3600
+    assert next(iter(found.report())) == f"pseudo transcripts: 3 taken ({hours:.2f} h)"
 
 
 def test_a_student_learns_both_and_kills_do_no_harm(
