@@ -10,7 +10,9 @@ from oracles import random_waveforms, randomise
 from processes import run_asr
 
 import asr
+from asr.audio import load_audio
 from asr.cli.inputs import divide_models
+from asr.corpus.manifest import read_manifest
 from asr.decoding.confidence import Calibration
 from asr.errors import ConfigError, ModelFileError
 from asr.exporting.onnx import to_onnx
@@ -18,6 +20,7 @@ from asr.recognition.ensemble import Ensemble, average, in_step
 from asr.recognition.recognizer import Recognizer
 from asr.recognition.trained_lengths import TrainedLengths
 from asr.recognition.transcriber import Transcriber
+from asr.tuning.tune import tune
 
 WAVES = random_waveforms(5, 6)
 
@@ -109,6 +112,25 @@ def test_decoder_and_confidence_are_those_of_the_first(members: list[Recognizer]
     raw = Ensemble([members[0], *members[1:]]).transcribe(WAVES[0], RATE)
     assert sure.text == raw.text
     assert [w.confidence for w in sure.words] == [tuned.confidence(w.confidence) for w in raw.words]
+
+
+def test_tuning_together_is_for_the_ensemble(tones: Path, tmp_path: Path) -> None:
+    several = [member(seed, "abc") for seed in range(3)]
+    waves = [load_audio(one.audio, RATE) for one in read_manifest(tones / "validation.jsonl")]
+    words = [word for wave in waves for word in Ensemble(several).transcribe(wave, RATE).words]
+    alone = [word for wave in waves for word in several[0].transcribe(wave, RATE).words]
+    assert [word.text for word in words] != [word.text for word in alone]
+    for seed, one in zip("abc", several, strict=True):
+        one.save(tmp_path / f"{seed}.safetensors")
+    names = [str(tmp_path / f"{seed}.safetensors") for seed in "abc"]
+    tune(several[0], tones / "validation.jsonl", beside=several[1:])
+    assert several[0].confidence is not None and several[0].confidence.words == len(words)
+    assert several[1].confidence is None
+    found = run_asr("tune", names[0], tones / "validation.jsonl", "--with", names[1], "--with", names[2])
+    assert found.returncode == 0, found.stderr
+    tuned = tmp_path / "a.tuned.safetensors"
+    assert asr.load(tuned, "cpu").confidence == several[0].confidence
+    assert f"next: asr transcribe {tuned} {names[1]} {names[2]} " in found.stderr
 
 
 def test_pieces_of_long_recordings_suit_all_models(members: list[Recognizer]) -> None:

@@ -71,12 +71,14 @@ def after_testing(manifest: Path) -> None:
 def after_training(config: Config, run: Path) -> None:
     """Show how to use the model in the folder `run`: on the test split, or on the folder of the recordings."""
     command = "classify" if config.task == "classification" else "transcribe"
-    _use(command, run, Path(config.data.validation[0]), run / "test.hyp.jsonl")
+    _use(command, [run], Path(config.data.validation[0]), run / "test.hyp.jsonl")
 
 
-def after_tuning(model: Path, validation: Path) -> None:
-    """Show how to use the tuned model."""
-    _use("transcribe", model, validation, model.with_name(f"{model.stem.removeprefix('model.')}.test.hyp.jsonl"))
+def after_tuning(models: Sequence[Path], validation: Path) -> None:
+    """Show how to use the tuned model, which is the first one, together with the others that it was tuned with."""
+    tuned = models[0]
+    name = f"{tuned.stem.removeprefix('model.')}.test.hyp.jsonl"
+    _use("transcribe", models, validation, tuned.with_name(name))
 
 
 def after_transcribing(
@@ -108,11 +110,11 @@ def after_scoring(reference: Path, hypothesis: Path, options: Sequence[str], *, 
         show_next("score", reference, hypothesis, *options, "--errors")
 
 
-def _use(command: str, model: Path, validation: Path, hypotheses: Path) -> None:
-    """Show how to use a model on the test split beside the validation split, or on the folder of its recordings."""
+def _use(command: str, models: Sequence[Path], validation: Path, hypotheses: Path) -> None:
+    """Show how to use models on the test split beside the validation split, or on the folder of its recordings."""
     test = validation.with_name("test.jsonl")
     if test.is_file() and test != validation:
-        show_next(command, model, test, "-o", hypotheses)
+        show_next(command, *models, test, "-o", hypotheses)
         return
     try:
         recordings = [utterance.audio for utterance in read_manifest(validation)]
@@ -120,7 +122,7 @@ def _use(command: str, model: Path, validation: Path, hypotheses: Path) -> None:
     except (AsrError, ValueError):  # no recording, or recordings on several drives
         return
     formats = ["-f", _format_of(recordings)] if command == "transcribe" else []
-    show_next(command, model, folder, *formats, "-o", "transcripts")
+    show_next(command, *models, folder, *formats, "-o", "transcripts")
 
 
 def _format_of(places: Iterable[Path]) -> str:
