@@ -187,3 +187,20 @@ def test_the_command_trains_a_student_of_the_first_teacher(teachers: list[str], 
     assert wrong.returncode == 1 and "--set training.epochs=none" in wrong.stderr
     missing = run_asr("distil", tmp_path / "none.safetensors", "-o", tmp_path / "x")
     assert missing.returncode == 1 and "no such model file" in missing.stderr
+
+
+def test_recordings_without_texts_are_learned_too(tones: Path, teachers: list[str], tmp_path: Path) -> None:
+    more = [replace(one, text=None) for one in read_manifest(tones / "train.jsonl")[64:]]
+    write_manifest(tmp_path / "more.jsonl", more)
+    write_manifest(tmp_path / "train.jsonl", read_manifest(tones / "train.jsonl")[:64])
+    base = train_config(tones, epochs=1)
+    data = base.data.model_copy(update={"train": (str(tmp_path / "train.jsonl"),)})
+    (tmp_path / "config.yaml").write_text(base.model_copy(update={"data": data}).to_yaml())
+    out = tmp_path / "student"
+    options = ["--config", tmp_path, "--untranscribed", tmp_path / "more.jsonl"]
+    found = run_asr("distil", *teachers, "-o", out, *options)
+    assert found.returncode == 0, found.stderr
+    taken = read_manifest(out / "pseudo.jsonl")
+    assert 20 <= len(taken) <= len(more) and f"pseudo transcripts: {len(taken)} taken" in found.stderr
+    assert load(out / "model.safetensors").summary["training_utterances"] == 64 + len(taken)
+    assert Config.load(out / "config.yaml").data.weight_field == "weight"

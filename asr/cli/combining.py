@@ -23,6 +23,13 @@ def distil(
             help="Configuration of the new model, with its data (default: that of the first teacher).",
         ),
     ] = None,
+    untranscribed: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MANIFEST|FOLDER",
+            help="Learn from recordings without texts too: the teachers transcribe them. Repeatable.",
+        ),
+    ] = None,
     override: Set = None,
     seed: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="Seed of all random numbers (default: 0).")
@@ -39,9 +46,12 @@ def distil(
     training.teacher_weight=0.5 sets the share of the teachers. A repeated command resumes an interrupted one.
     """
     show_log()
+    from asr.cli.inputs import find_untranscribed
     from asr.cli.next_step import after_training
     from asr.config import Config
     from asr.learning.distil import distillation
+    from asr.learning.selftrain import with_pseudo
+    from asr.training.folder import refuse_finished
     from asr.training.hardware import use_device
     from asr.training.train import train
 
@@ -53,6 +63,10 @@ def distil(
     teachers = [found for model in models if (found := model_file(model)) is not None]
     base = None if config is None else Config.load(config)
     settings = distillation(teachers, base).overridden(overrides)
+    if untranscribed:
+        if not overwrite:
+            refuse_finished(out)
+        settings = with_pseudo(settings, out, find_untranscribed(untranscribed), teachers, tell)
     train(settings, out, overwrite=overwrite)
     after_training(settings, out)
 

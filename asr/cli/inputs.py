@@ -72,6 +72,13 @@ def find_recordings(arguments: Sequence[str], folder: Path) -> list[Source]:
     return found
 
 
+def find_untranscribed(arguments: Sequence[str]) -> list[Utterance]:
+    """Find the recordings without texts that `--untranscribed` names. Raises AsrError as `find_recordings` does."""
+    if "-" in arguments:
+        raise AsrError("--untranscribed -: name a manifest or a folder; standard input is one recording")
+    return [source.utterance for source in find_recordings(arguments, Path())]
+
+
 def parse_channels(value: str) -> Literal["mix", "split"] | int:
     """Read the value of `--channels`. Raises AsrError for a value that it cannot have."""
     if value == "mix":

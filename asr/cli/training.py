@@ -139,15 +139,13 @@ def train(
         if dry_run:
             print("\n".join(forecast(settings, folder, **options)))
         elif untranscribed:
-            from asr.cli.inputs import find_recordings
+            from asr.cli.inputs import find_untranscribed
             from asr.learning.selftrain import self_train
 
-            if "-" in untranscribed:
-                raise AsrError("--untranscribed -: name a manifest or a folder")
             self_train(
                 settings,
                 folder,
-                untranscribed=[source.utterance for source in find_recordings(untranscribed, Path())],
+                untranscribed=find_untranscribed(untranscribed),
                 teacher=[found for path in teacher or () if (found := model_file(path)) is not None],
                 say=tell,
                 overwrite=overwrite,

@@ -80,11 +80,9 @@ def self_train(
     stages = Stages(out)
     with claimed(out):
         teacher = teacher or [_trained_teacher(config, stages.teacher, say)]
-        pseudo = _pseudo(config, out, untranscribed, teacher, say)
-        field = config.data.weight_field or WEIGHT_FIELD
-        data = config.data.model_copy(update={"train": (*config.data.train, str(pseudo)), "weight_field": field})
+        both = with_pseudo(config, out, untranscribed, teacher, say)
         say("stage 1: real and pseudo transcripts")
-        train_once(config.model_copy(update={"data": data}), stages.with_pseudo, _state(pseudo, *config.data.train))
+        train_once(both, stages.with_pseudo, _state(*both.data.train))
         say("stage 2: real transcripts alone")
         train_once(_second(config, stages), stages.real, _state(stages.with_pseudo / MODEL_FILE))
         last = load(stages.real / MODEL_FILE, processes().device)
@@ -107,6 +105,19 @@ def _trained_teacher(config: Config, folder: Path, say: Callable[[str], None]) -
         recognizer.save(tuned)
         write_whole(key, state)
     return tuned
+
+
+def with_pseudo(
+    config: Config, out: Path, untranscribed: Sequence[Utterance], teacher: Sequence[Path], say: Callable[[str], None]
+) -> Config:
+    """Write pseudo transcripts by the teacher to `out`, and return the configuration with them as training data.
+
+    Raises TrainingError if no pseudo transcript can be used, and the errors of models and manifests.
+    """
+    pseudo = _pseudo(config, out, untranscribed, teacher, say)
+    field = config.data.weight_field or WEIGHT_FIELD
+    data = config.data.model_copy(update={"train": (*config.data.train, str(pseudo)), "weight_field": field})
+    return config.model_copy(update={"data": data})
 
 
 def _pseudo(
