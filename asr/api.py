@@ -54,10 +54,12 @@ def load(
         device: Device of the model (default: CUDA where there is a GPU, else the CPU).
         kind: The class that the file must hold, for type checkers: `asr.load(path, kind=asr.Recognizer)`.
 
-    Raises ModelFileError that names the file if it is missing, damaged, of another program, or not of `kind`, and
-    AsrError for a device that is not there.
+    Raises ModelFileError that names the file if it is missing, damaged, of another program, or not of `kind`, AsrError
+    for a device that is not there and for a kind of several files, and ConfigError for models that cannot be averaged.
     """
     if not isinstance(path, str | PathLike):
+        if kind is not None:
+            raise AsrError(f"kind {kind.__name__}: is for one model file; several files are loaded as an Ensemble")
         return load_transcriber(path, device)
     path = Path(path)
     if kind is not None:

@@ -156,12 +156,27 @@ def test_a_student_learns_both_and_kills_do_no_harm(
     second = Config.load(cut / "stage-2" / "config.yaml")
     assert second.data.train == config.data.train and second.training.epochs == 1
     assert second.training.start_from == str(cut / "stage-1" / "model.safetensors")
-    assert student.summary["training_utterances"] == 64
+    assert student.summary["training_utterances"] == 64 and student.summary["pseudo_utterances"] == len(taken)
     before = (cut / "model.safetensors").read_bytes()
     with pytest.raises(TrainingError, match="is the model of a finished run"):
         self_train(config, cut, **settings)  # type: ignore[arg-type]
     self_train(config, cut, overwrite=True, **settings)  # type: ignore[arg-type]
     assert (cut / "model.safetensors").read_bytes() == before
+
+
+def test_without_a_teacher_one_is_trained_with_language_models(data: Path, tmp_path: Path) -> None:
+    text = train_config(data, epochs=14).to_yaml()
+    (tmp_path / "config.yaml").write_text(text)
+    out = tmp_path / "run"
+    found = run_asr("train", tmp_path, "--untranscribed", data / "more.jsonl", "--out", out)
+    assert found.returncode == 0, found.stderr
+    assert "teacher: a model of the real transcripts" in found.stderr and "stage 2: real transcripts" in found.stderr
+    teacher = load(out / "teacher" / "model.tuned.safetensors")
+    assert teacher.confidence is not None
+    taken, refused = read_manifest(out / "pseudo.jsonl"), (out / "refused.jsonl").read_text().splitlines()
+    assert len(taken) + len(refused) == 32
+    assert load(out / "model.safetensors").summary["validation_cer"] < 30
+    assert "next: asr transcribe" in found.stderr
 
 
 def test_what_self_training_cannot_do(data: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from asr.cli.log import show_log, tell
 from asr.cli.options import Device, Set, config_file, model_file
+from asr.cli.training import shorten_busy_waiting
 from asr.errors import AsrError
 
 
@@ -45,6 +46,7 @@ def distil(
     of one. It learns their averaged log-probabilities, frame by frame, and the transcripts: --set
     training.teacher_weight=0.5 sets the share of the teachers. A repeated command resumes an interrupted one.
     """
+    shorten_busy_waiting()
     show_log()
     from asr.cli.inputs import find_untranscribed
     from asr.cli.next_step import after_training

@@ -104,7 +104,7 @@ def train(
     resume it. Results of another run are never replaced without --overwrite.
     """
     begun = time.monotonic()  # before PyTorch is loaded, which counts in a budget
-    _shorten_busy_waiting()
+    shorten_busy_waiting()
     show_log()
     from asr.config import Config
     from asr.corpus.cache import use_cache
@@ -170,7 +170,7 @@ def selftest(
     The test compares durations with text lengths, and trains a small model to memorise eight utterances. It needs at
     least 10 utterances.
     """
-    _shorten_busy_waiting()
+    shorten_busy_waiting()
     show_log()
     from asr.cli.next_step import after_testing
     from asr.training.selftest import selftest as run_selftest
@@ -195,7 +195,7 @@ def _one_job(device: str | None) -> Iterator[None]:
     leave()
 
 
-def _shorten_busy_waiting() -> None:
+def shorten_busy_waiting() -> None:
     """Make idle OpenMP threads of PyTorch wait busily for 50 us instead of milliseconds.
 
     The steps of an LSTM run on other threads, which need the processor. GNU OpenMP reads the variable when it is

@@ -66,15 +66,7 @@ def self_train(
     Raises TrainingError if `out` holds a finished run and `overwrite` is not set, if no pseudo transcript is taken, or
     under torchrun; ConfigError for a classifier and for large corpora; and the errors of training and transcription.
     """
-    if config.task != "recognition":
-        raise ConfigError("--untranscribed: is for recognisers; leave it out to train a classifier")
-    if is_keyed(config):
-        raise ConfigError(
-            "--untranscribed: is for data that is packed and shown whole in each epoch; leave data.stream, "
-            "data.weights, data.temperature and training.epoch_utterances out"
-        )
-    if processes().num_processes > 1:
-        raise TrainingError("--untranscribed: trains in one process; leave torchrun out")
+    _require_possible(config)
     if not overwrite:
         refuse_finished(out, _CHOICES)
     stages = Stages(out)
@@ -86,10 +78,26 @@ def self_train(
         say("stage 2: real transcripts alone")
         train_once(_second(config, stages), stages.real, _state(stages.with_pseudo / MODEL_FILE))
         last = load(stages.real / MODEL_FILE, processes().device)
+        pseudo = read_manifest(both.data.train[-1])
+        hours = sum(line.duration or 0.0 for line in pseudo) / 3600
+        last.summary |= {"pseudo_hours": round(hours, 4), "pseudo_utterances": len(pseudo)}
         last.save(out / MODEL_FILE)
         write_whole(out / LOG_FILE, (stages.real / LOG_FILE).read_bytes())
         write_whole(out / CONFIG_FILE, (stages.real / CONFIG_FILE).read_bytes())
     return last
+
+
+def _require_possible(config: Config) -> None:
+    """Raise ConfigError for a classifier and for large corpora, and TrainingError under torchrun."""
+    if config.task != "recognition":
+        raise ConfigError("--untranscribed: is for recognisers; leave it out to train a classifier")
+    if is_keyed(config):
+        raise ConfigError(
+            "--untranscribed: is for data that is packed and shown whole in each epoch; leave data.stream, "
+            "data.weights, data.temperature and training.epoch_utterances out"
+        )
+    if processes().num_processes > 1:
+        raise TrainingError("--untranscribed: trains in one process; leave torchrun out")
 
 
 def _trained_teacher(config: Config, folder: Path, say: Callable[[str], None]) -> Path:
@@ -112,8 +120,10 @@ def with_pseudo(
 ) -> Config:
     """Write pseudo transcripts by the teacher to `out`, and return the configuration with them as training data.
 
-    Raises TrainingError if no pseudo transcript can be used, and the errors of models and manifests.
+    Raises TrainingError if no pseudo transcript can be used or under torchrun, ConfigError for a classifier and for
+    large corpora, and the errors of models and manifests.
     """
+    _require_possible(config)
     pseudo = _pseudo(config, out, untranscribed, teacher, say)
     field = config.data.weight_field or WEIGHT_FIELD
     data = config.data.model_copy(update={"train": (*config.data.train, str(pseudo)), "weight_field": field})

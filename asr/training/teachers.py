@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from asr.recognition.ensemble import average, require_equal_frames
 from asr.recognition.recognizer import Recognizer, load
 from asr.training.augment import stretch
+from asr.training.speech import few_sizes
 
 
 class Teachers:
@@ -38,6 +40,7 @@ class Teachers:
             with torch.autocast(audio.device.type, enabled=False):  # as in `SpeechTask.features`
                 features, before = model.features(audio, lengths)
                 features = features if torch.equal(before, frames) else stretch(features, before, frames)
+                features = functional.pad(features, (0, 0, 0, few_sizes(features.shape[1]) - features.shape[1]))
             log_probs, sizes = model.acoustic_model.eval()(features, frames)
             rows = zip(log_probs.float().cpu().numpy(), sizes.tolist(), strict=True)
             found.append([row[:size] for row, size in rows])
