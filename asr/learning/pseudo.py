@@ -32,9 +32,8 @@ class Pseudo:
 
     taken: list[Utterance] = field(default_factory=list)
     refused: list[Utterance] = field(default_factory=list)
-    seconds: defaultdict[str, float] = field(
-        default_factory=lambda: defaultdict(float)
-    )  # of audio taken (""), and refused for each reason
+    # Seconds of audio taken (""), and refused for each reason.
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def report(self) -> Iterator[str]:
         """Say in lines how much was taken, and how much was refused and why."""
@@ -49,17 +48,18 @@ def pseudo_transcripts(
 ) -> Pseudo:
     """Transcribe recordings, divided between pauses where they are long, and choose the texts to train on.
 
-    `used` are utterances that must not be among the recordings, by what they are used for: such as "validation". They
-    are found by the bytes of their files, whatever the names. A text is refused if best path and the teacher's own
-    decoder disagree, or if its words are of low confidence. Texts in the manifest of the recordings are not read.
+    `used` are utterances that must not be trained on, by what they are used for: such as "validation". They are found
+    by the bytes of their files, whatever the names; the rest of such a file is free. A text is refused if best path and
+    the teacher's own decoder disagree, or if its words are of low confidence. Texts in the manifest of the recordings
+    are not read.
     """
     found = Pseudo()
     places = _Places(used)
     free: list[Utterance] = []
     for utterance in recordings:
         plain = replace(utterance, text=None, extra={})
-        if reason := places.overlap(utterance):
-            _refuse(found, plain, reason, utterance.duration or 0.0)
+        if utterance.duration is not None and (reason := places.overlap(utterance)):
+            _refuse(found, plain, reason, utterance.duration)
         else:
             free.append(plain)
     spoken: defaultdict[int, list[Word]] = defaultdict(list)  # words of the best path, by the utterance
@@ -77,19 +77,21 @@ def pseudo_transcripts(
                 _refuse(found, utterance, "cannot be read", utterance.duration or 0.0)
                 continue
             moved = [replace(w, start=w.start + utterance.offset, end=w.end + utterance.offset) for w in by_best_path]
-            _divide(found, utterance, result, moved)
+            _divide(found, utterance, result, moved, places)
     return found
 
 
-def write_pseudo(found: Pseudo, folder: Path, name: str = "pseudo") -> tuple[Path, Path]:
-    """Write the lines taken to NAME.jsonl and the lines refused to refused.jsonl in a folder; return both paths."""
-    taken, refused = folder / f"{name}.jsonl", folder / "refused.jsonl"
+def write_pseudo(found: Pseudo, folder: Path) -> tuple[Path, Path]:
+    """Write the lines taken to pseudo.jsonl and the lines refused to refused.jsonl in a folder; return both paths."""
+    taken, refused = folder / "pseudo.jsonl", folder / "refused.jsonl"
     write_manifest(taken, found.taken)
     write_manifest(refused, found.refused)
     return taken, refused
 
 
-def _divide(found: Pseudo, utterance: Utterance, result: Transcript, by_best_path: Sequence[Word]) -> None:
+def _divide(
+    found: Pseudo, utterance: Utterance, result: Transcript, by_best_path: Sequence[Word], places: "_Places"
+) -> None:
     """Divide a transcript into lines to train on, and take or refuse each."""
     if not result.words:
         _refuse(found, utterance, "no speech found", result.duration)
@@ -108,7 +110,9 @@ def _divide(found: Pseudo, utterance: Utterance, result: Transcript, by_best_pat
         agreement = Levenshtein.normalized_similarity(text, heard)
         extra = {WEIGHT_FIELD: round(confidence, 3), "agreement": round(agreement, 3)}
         line = replace(line, text=text, extra=extra)
-        if agreement < LEAST_AGREEMENT:
+        if reason := places.overlap(line):
+            _refuse(found, line, reason, line.duration or 0.0)
+        elif agreement < LEAST_AGREEMENT:
             _refuse(found, line, f"best path and the search disagree: {one_line(heard)}", line.duration or 0.0)
         elif confidence < LEAST_CONFIDENCE:
             _refuse(found, line, "low confidence", line.duration or 0.0)
