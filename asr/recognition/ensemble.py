@@ -37,9 +37,8 @@ class Ensemble(Transcriber):
         if not members:
             raise ConfigError("an ensemble needs at least one model; name its model files")
         self.members = tuple(members)
-        if len(members) > 1:
-            named = [str(name) for name in names] or [f"model {number}" for number in range(1, len(members) + 1)]
-            require_equal_frames(members, named, "cannot be averaged", "transcribe with each, and asr rover")
+        named = [str(name) for name in names] or [f"model {number}" for number in range(1, len(members) + 1)]
+        require_equal_frames(members, named, "cannot be averaged", "transcribe with each, and asr rover")
         first = members[0]
         self.units, self.normalizer = first.units, first.normalizer
         self.decoder, self.confidence, self.rejection = first.decoder, first.confidence, first.rejection
