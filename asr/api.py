@@ -11,6 +11,7 @@ from asr.classification import BaseClassifier, Classification
 from asr.errors import AsrError
 from asr.hub import is_address, local_file
 from asr.model_file import EXPORTED_SUFFIX, read_metadata, task_of
+from asr.recognition.ensemble import Ensemble
 from asr.recognition.sources import is_recording, load_recording
 from asr.recognition.transcriber import Transcriber
 from asr.transcript import Transcript
@@ -31,25 +32,38 @@ M = TypeVar("M", "Recognizer", "Classifier", "RecurrentLM", "ExportedRecognizer"
 
 
 @overload
-def load(path: ModelPath, device: str | torch.device | None = None, *, kind: None = None) -> Any: ...
+def load(
+    path: ModelPath | Sequence[ModelPath], device: str | torch.device | None = None, *, kind: None = None
+) -> Any: ...
 
 
 @overload
 def load(path: ModelPath, device: str | torch.device | None = None, *, kind: type[M]) -> M: ...
 
 
-def load(path: ModelPath, device: str | torch.device | None = None, *, kind: type[Any] | None = None) -> Any:
+def load(
+    path: ModelPath | Sequence[ModelPath],
+    device: str | torch.device | None = None,
+    *,
+    kind: type[Any] | None = None,
+) -> Any:
     """Load a model file of any task: a Recognizer, Classifier, RecurrentLM or Pretrained; or an exported model.
 
     Args:
         path: A model file that training wrote, NAME.onnx from `asr export`, or an address of the Hugging Face hub:
-            `hf://USER/NAME`, pinned as `hf://USER/NAME@HASH`. Nothing in it is executed.
+            `hf://USER/NAME`, pinned as `hf://USER/NAME@HASH`. Nothing in it is executed. Of several recognisers the
+            result is an Ensemble, which averages their log-probabilities.
         device: Device of the model (default: CUDA where there is a GPU, else the CPU).
         kind: The class that the file must hold, for type checkers: `asr.load(path, kind=asr.Recognizer)`.
 
     Raises ModelFileError that names the file if it is missing, damaged, of another program, or not of `kind`, HubError
-    for an address that leads to no model, and AsrError for a device that is not there.
+    for an address that leads to no model, AsrError for a device that is not there and for a kind of several files, and
+    ConfigError for models that cannot be averaged.
     """
+    if not isinstance(path, str | PathLike):
+        if kind is not None:
+            raise AsrError(f"kind {kind.__name__}: is for one model file; several files are loaded as an Ensemble")
+        return load_transcriber(path, device)
     path = _located(path)
     if kind is not None:
         if kind.__name__.startswith("Exported"):
@@ -63,14 +77,20 @@ def load(path: ModelPath, device: str | torch.device | None = None, *, kind: typ
     return _load_trained(path, device, "Pretrained" if task == "pretraining" else "RecurrentLM")
 
 
-def load_transcriber(path: ModelPath, device: str | torch.device | None = None, *, threads: int = 0) -> Transcriber:
+def load_transcriber(
+    path: ModelPath | Sequence[ModelPath], device: str | torch.device | None = None, *, threads: int = 0
+) -> Transcriber:
     """Load a recogniser: a Recognizer from a model file, or an ExportedRecognizer, which needs no PyTorch.
 
-    `threads` are those that an exported recogniser computes on; 0 are those of OMP_NUM_THREADS, or one a core.
+    Several files are loaded as an Ensemble. `threads` are those that an exported recogniser computes on; 0 are those of
+    OMP_NUM_THREADS, or one a core.
 
-    Raises ModelFileError that names the file if it is missing, damaged or of another task, and AsrError for a device
-    that is not there; an exported model computes on the CPU.
+    Raises ModelFileError that names the file if it is missing, damaged or of another task, AsrError for a device that
+    is not there, and ConfigError for recognisers that cannot be averaged; an exported model computes on the CPU.
     """
+    if not isinstance(path, str | PathLike):
+        members = [load_transcriber(one, device, threads=threads) for one in path]
+        return members[0] if len(members) == 1 else Ensemble(members, path)
     recognizer: Transcriber = _load_either(_located(path), device, "Recognizer", threads)
     return recognizer
 
@@ -133,7 +153,7 @@ def _load_trained(path: Path, device: str | torch.device | None, kind: str) -> A
 
 @overload
 def transcribe(
-    model: Transcriber | ModelPath,
+    model: Transcriber | ModelPath | Sequence[ModelPath],
     recording: ModelPath | bytes | IO[bytes] | np.ndarray | torch.Tensor | tuple[Any, Any] | dict[str, Any],
     sample_rate: int | None = None,
     **options: Any,
@@ -142,13 +162,21 @@ def transcribe(
 
 @overload
 def transcribe(
-    model: Transcriber | ModelPath, recording: Iterable[Any], sample_rate: int | None = None, **options: Any
+    model: Transcriber | ModelPath | Sequence[ModelPath],
+    recording: Iterable[Any],
+    sample_rate: int | None = None,
+    **options: Any,
 ) -> Iterator[Transcript]: ...
 
 
-def transcribe(model: Transcriber | ModelPath, recording: Any, sample_rate: int | None = None, **options: Any) -> Any:
-    """Transcribe one recording, or many, with a recogniser or its model file: see `Recognizer.transcribe`."""
-    if isinstance(model, str | PathLike):
+def transcribe(
+    model: Transcriber | ModelPath | Sequence[ModelPath], recording: Any, sample_rate: int | None = None, **options: Any
+) -> Any:
+    """Transcribe one recording, or many, with a recogniser, its model file, or several model files.
+
+    See `Recognizer.transcribe`.
+    """
+    if not isinstance(model, Transcriber):
         model = load_transcriber(model)
     return model.transcribe(recording, sample_rate, **options)
 

@@ -24,12 +24,13 @@ PATHS = (  # settings that name files of a machine
     ("data", "exclude"),
     ("text", "units_file"),
     ("training", "start_from"),
+    ("training", "teachers"),
 )
 FOLDERS = (("augment", "noise"), ("augment", "rooms"))  # settings that name folders of a machine
 _ADDED = {
-    "data": ("train_on_empty", "stream", "weights", "temperature"),
+    "data": ("train_on_empty", "stream", "weights", "temperature", "weight_field"),
     "augment": ("noise", "rooms", "channels", "share"),
-    "training": ("kernels", "parts", "epoch_utterances"),
+    "training": ("kernels", "parts", "epoch_utterances", "teachers", "teacher_weight"),
 }  # settings younger than the first checkpoints: see `Config.fingerprint`
 SIMULATED = "simulated"  # the value of augment.rooms in place of a folder
 Channel = Literal["telephone", "gsm", "opus", "mp3", "narrow", "clipping", "quiet"]
@@ -84,6 +85,13 @@ class DataConfig(_Section):
         le=10,
         description="shares of the manifests of train by their hours to the power of this number: 1 is in proportion "
         "to hours, 0 gives equal shares (default: none)",
+    )
+
+    weight_field: str | None = Field(
+        default=None,
+        min_length=1,
+        description="field of a manifest line that holds the weight of its transcript in the loss, from 0 to 1; a line "
+        "without it has 1 (default: none)",
     )
 
     @field_validator("train", "validation", mode="before")
@@ -463,13 +471,26 @@ class TrainingConfig(_Section):
         gt=0,
         description="minutes between checkpoints; each epoch also ends with a checkpoint (default: 5)",
     )
+    teachers: tuple[str, ...] = Field(
+        default=(),
+        repr=False,  # not part of the fingerprints of older language-model checkpoints
+        description="model files whose averaged log-probabilities the model learns beside the transcripts; `asr "
+        "distil` sets them (default: none)",
+    )
+    teacher_weight: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        repr=False,
+        description="share of the teachers in the loss; the rest is for the transcripts (default: 0.5)",
+    )
     trackers: tuple[str, ...] = Field(
         default=(),
         description="experiment trackers that Accelerate supports, such as tensorboard or wandb (default: none)",
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="seed of all random numbers (default: 0)")
 
-    @field_validator("trackers", mode="before")
+    @field_validator("trackers", "teachers", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return _one_or_many(value)
@@ -520,6 +541,15 @@ class Config(_Section):
         except ValidationError as error:
             raise ConfigError(explain(error, cls, str(path), set_by)) from None
 
+    def overridden(self, overrides: Sequence[str]) -> "Config":
+        """Return the configuration with overrides such as `training.epochs=20`. The errors are those of `load`."""
+        tree = self.model_dump(mode="json", exclude_unset=True)
+        set_by = {apply(tree, override): f"--set {override}" for override in overrides}
+        try:
+            return type(self).model_validate(tree)
+        except ValidationError as error:
+            raise ConfigError(explain(error, type(self), "--set", set_by)) from None
+
     def to_yaml(self) -> str:
         """Return the configuration as YAML, with every default written out; `Config.load` reads it back equal."""
         return to_yaml(self.model_dump(mode="json"))
@@ -531,8 +561,8 @@ class Config(_Section):
         """
         tree = self.model_dump(mode="json")
         for section, names in _ADDED.items():
+            settings = getattr(self, section)
             for name in names:
-                default = type(getattr(self, section)).model_fields[name].default
-                if tree[section][name] == (list(default) if isinstance(default, tuple) else default):
+                if getattr(settings, name) == type(settings).model_fields[name].default:
                     del tree[section][name]
         return to_yaml(tree)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np  # reading a description needs no numpy, and `asr info` is quicker without
 
 FORMAT = 1
-EXPORTED_SUFFIX = ".onnx"
+MODEL_SUFFIX, EXPORTED_SUFFIX = ".safetensors", ".onnx"
 MODEL_FILE = "model.safetensors"  # the result of a training run, in its folder
 COMMANDS = {  # the command that uses a model of each task
     "recognition": "asr transcribe",

@@ -12,7 +12,7 @@ from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, TrainingError
 from asr.lengths import required_frames
 from asr.training.data import open_data
-from asr.training.recognition import RecognitionTask
+from asr.training.recognition import Loaded, RecognitionTask
 from asr.training.speech import few_sizes
 from asr.training.train import train
 
@@ -38,7 +38,8 @@ def test_joined_utterances_have_joined_texts_and_stay_feasible(space: str, tones
     texts = [utterance.text or "" for utterance in data.training.utterances]
     assert sorted(index for batch in batches for joined in batch for index in joined.parts) == list(range(len(texts)))
     for batch in batches:
-        audio, lengths, targets = task.load(batch)
+        audio, lengths, targets, weights = task.load(batch)
+        assert weights.tolist() == [1.0] * len(batch)
         written = [data.units.decode(target) for target in targets]
         assert written == [space.join(texts[index] for index in joined.parts) for joined in batch]
         assert task.num_targets(batch) == sum(map(len, targets))
@@ -47,7 +48,7 @@ def test_joined_utterances_have_joined_texts_and_stay_feasible(space: str, tones
             pauses = length - data.training.num_samples[list(joined.parts)].sum()
             assert 0.24 * RATE <= pauses / len(joined.parts) <= 1.5 * RATE
             assert task.model.num_output_frames(length) >= required_frames(target)
-        assert task.loss(task.module, (audio, lengths, targets)).isfinite()
+        assert task.loss(task.module, Loaded(audio, lengths, targets, weights)).isfinite()
 
 
 def test_learns_from_joined_utterances(tones: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from asr.cli import (
     classification,
+    combining,
     comparison,
     corpus,
     doctor,
@@ -41,6 +42,7 @@ SECTIONS = {
         training.pretrain,
         training.selftest,
         tuning.tune,
+        combining.distil,
         learning.curve,
         learning.next_,
         language.lm,
@@ -53,7 +55,14 @@ SECTIONS = {
         serving.serve,
         models.info,
     ),
-    "Evaluate": (scoring.score, reports.reports, comparison.compare, receipts.receipt, receipts.verify),
+    "Evaluate": (
+        scoring.score,
+        combining.rover,
+        reports.reports,
+        comparison.compare,
+        receipts.receipt,
+        receipts.verify,
+    ),
     "Share": (sharing.card, sharing.push, sharing.archive),
     "Help": (doctor.doctor,),
 }

@@ -133,7 +133,7 @@ def merge_shards(output: Path | None, path: Path) -> None:
     if failed:
         write_errors(folder)
         _tell_of_errors(folder, failed)
-    after_transcribing(Path(folder.job.model.path), inputs, manifest=path, formats=(), output=None)
+    after_transcribing([Path(folder.job.model.path)], inputs, manifest=path, formats=(), output=None)
 
 
 def parse_shard(value: str) -> tuple[int | None, int]:

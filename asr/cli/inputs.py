@@ -16,8 +16,26 @@ from asr.corpus.manifest import SUFFIXES, read_manifest
 from asr.corpus.parquet import SUFFIX as PARQUET
 from asr.corpus.parquet import read_parquet
 from asr.errors import AsrError
+from asr.model_file import EXPORTED_SUFFIX, MODEL_FILE, MODEL_SUFFIX, find_model
 from asr.utterance import Utterance
 from asr.writers.names import Source
+
+
+def divide_models(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Divide arguments into the models that they begin with, and the recordings that follow.
+
+    A model is a file `.safetensors` or `.onnx`, or a folder that holds `model.safetensors` and no recording. The last
+    argument is no folder of a model: it is what to transcribe. Raises ModelFileError for a folder of a run that has
+    not ended.
+    """
+    models: list[Path] = []
+    for number, argument in enumerate(arguments, start=1):
+        path = Path(argument)
+        is_file = path.suffix in (MODEL_SUFFIX, EXPORTED_SUFFIX)
+        if not is_file and not (number < len(arguments) and _is_model_folder(path)):
+            break
+        models.append(find_model(path))
+    return models, list(arguments[len(models) :])
 
 
 def find_recordings(arguments: Sequence[str], folder: Path) -> list[Source]:
@@ -54,6 +72,13 @@ def find_recordings(arguments: Sequence[str], folder: Path) -> list[Source]:
     return found
 
 
+def find_untranscribed(arguments: Sequence[str]) -> list[Utterance]:
+    """Find the recordings without texts that `--untranscribed` names. Raises AsrError as `find_recordings` does."""
+    if "-" in arguments:
+        raise AsrError("--untranscribed -: name a manifest or a folder; standard input is one recording")
+    return [source.utterance for source in find_recordings(arguments, Path())]
+
+
 def parse_channels(value: str) -> Literal["mix", "split"] | int:
     """Read the value of `--channels`. Raises AsrError for a value that it cannot have."""
     if value == "mix":
@@ -72,6 +97,13 @@ def require_no_input(output: Path | None, arguments: Sequence[str], option: str 
     for argument in map(Path, arguments):
         if _is_file(argument) and output.samefile(argument):
             raise AsrError(f"{option} {output}: is also an input, which would be replaced; choose another name")
+
+
+def _is_model_folder(path: Path) -> bool:
+    """Return True for a folder that holds `model.safetensors` and no recording."""
+    if not _is_file(path / MODEL_FILE):
+        return False
+    return all(file.suffix.lower() not in AUDIO_SUFFIXES for file in path.iterdir())
 
 
 def _source(file: Path, name: Path) -> Source:

@@ -73,7 +73,7 @@ def after_testing(manifest: Path) -> None:
 def after_training(config: Config, run: Path) -> None:
     """Show how to use the model in the folder `run`: on the test split, or on the folder of the recordings."""
     command = "classify" if config.task == "classification" else "transcribe"
-    _use(command, run, Path(config.data.validation[0]), run / "test.hyp.jsonl")
+    _use(command, [run], Path(config.data.validation[0]), run / "test.hyp.jsonl")
 
 
 def after_pretraining(config: Path, run: Path) -> None:
@@ -103,24 +103,27 @@ def after_seeds(config: Config, folder: Path) -> None:
         show_next("compare", folder, "--html", folder / "compare.html")
 
 
-def after_tuning(model: Path, validation: Path) -> None:
-    """Show how to use the tuned model."""
-    _use("transcribe", model, validation, model.with_name(f"{model.stem.removeprefix('model.')}.test.hyp.jsonl"))
+def after_tuning(models: Sequence[Path], validation: Path) -> None:
+    """Show how to use the tuned model, which is the first one, together with the others that it was tuned with."""
+    tuned = models[0]
+    name = f"{tuned.stem.removeprefix('model.')}.test.hyp.jsonl"
+    _use("transcribe", models, validation, tuned.with_name(name))
 
 
 def after_transcribing(
-    model: Path, inputs: Sequence[str], *, manifest: Path | None, formats: Sequence[str], output: Path | None
+    models: Sequence[Path], inputs: Sequence[str], *, manifest: Path | None, formats: Sequence[str], output: Path | None
 ) -> None:
     """Show how to score a manifest, how to train on corrected annotations, or how to write files."""
     if manifest is not None:
         if len(inputs) == 1 and Path(inputs[0]).suffix in SUFFIXES and _has_texts(Path(inputs[0])):
-            config = ["--config", str(_short(model.parent / CONFIG))] if (model.parent / CONFIG).is_file() else []
+            beside = models[0].parent / CONFIG
+            config = ["--config", str(_short(beside))] if beside.is_file() else []
             show_next("score", inputs[0], manifest, *config)
     elif set(formats) & set(_ANNOTATED.values()):
         folder = Path() if output is None else output if output.is_dir() else output.parent
         _prepare_corrected(folder)
     elif not formats and len(inputs) <= _SHOWN and "-" not in inputs:
-        show_next("transcribe", _short(model), *inputs, "-f", _format_of(map(Path, inputs)), "-o", "transcripts")
+        show_next("transcribe", *map(_short, models), *inputs, "-f", _format_of(map(Path, inputs)), "-o", "transcripts")
 
 
 def after_scoring(reference: Path, hypothesis: Path, options: Sequence[str], *, analysed: bool) -> None:
@@ -149,17 +152,17 @@ def after_robustness(model: Path, worse: Sequence[str]) -> None:
         show_next("train", config, *options, "--out", f"{model.parent}-robust")
 
 
-def _use(command: str, model: Path, validation: Path, hypotheses: Path) -> None:
-    """Show how to use a model on the test split beside the validation split, or on the folder of its recordings."""
+def _use(command: str, models: Sequence[Path], validation: Path, hypotheses: Path) -> None:
+    """Show how to use models on the test split beside the validation split, or on the folder of its recordings."""
     test = validation.with_name("test.jsonl")
     if test.is_file() and test != validation:
-        show_next(command, model, test, "-o", hypotheses)
+        show_next(command, *models, test, "-o", hypotheses)
         return
     folder = _folder_of(validation)
     if folder is None:
         return
     formats = ["-f", _format_of(utterance.audio for utterance in read_manifest(validation))]
-    show_next(command, model, folder, *(formats if command == "transcribe" else []), "-o", "transcripts")
+    show_next(command, *models, folder, *(formats if command == "transcribe" else []), "-o", "transcripts")
 
 
 def _folder_of(manifest: Path) -> str | None:

@@ -70,6 +70,22 @@ def train(
             "runs/NAME-seeds/seed-0 and so on (default: one model).",
         ),
     ] = None,
+    untranscribed: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MANIFEST|FOLDER",
+            help="Learn from recordings without texts too: a teacher transcribes them, and the texts it is sure of are "
+            "learned before the real ones. Repeatable.",
+        ),
+    ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="MODEL",
+            help="With --untranscribed: model or run that transcribes, several as one (default: a model trained first, "
+            "with language models of its training texts).",
+        ),
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Stop if any utterance is unusable (default: leave unusable utterances out)."),
@@ -99,7 +115,7 @@ def train(
     resume it. Results of another run are never replaced without --overwrite.
     """
     begun = time.monotonic()  # before PyTorch is loaded, which counts in a budget
-    _shorten_busy_waiting()
+    shorten_busy_waiting()
     show_log()
     from asr.config import Config
     from asr.corpus.cache import use_cache
@@ -109,8 +125,12 @@ def train(
         raise AsrError("--extend: leave --overwrite and --budget out; set training.epochs to the number of all epochs")
     if folds is not None and (extend or dry_run or strict or budget is not None):
         raise AsrError("--folds: leave --budget, --extend, --strict and --dry-run out")
-    if seeds is not None and (folds is not None or extend or dry_run or budget is not None):
-        raise AsrError("--seeds: leave --budget, --extend, --folds and --dry-run out")
+    if seeds is not None and (untranscribed or folds is not None or extend or dry_run or budget is not None):
+        raise AsrError("--seeds: leave --budget, --extend, --folds, --untranscribed and --dry-run out")
+    if teacher and not untranscribed:
+        raise AsrError("--teacher MODEL: goes with --untranscribed; to start from its weights, use --from")
+    if untranscribed and (extend or dry_run or strict or folds is not None or budget is not None):
+        raise AsrError("--untranscribed: leave --budget, --extend, --folds, --strict and --dry-run out")
     overrides = list(override or [])
     if start is not None:
         overrides.append(f"training.start_from={start}")
@@ -127,12 +147,23 @@ def train(
 
         if device is not None:
             use_device(device)
-        folder, options = (
-            out or Path("runs") / _name_of(config),
-            {"strict": strict, "overwrite": overwrite, "extend": extend},
-        )
+        folder = out or Path("runs") / _name_of(config)
+        options = {"strict": strict, "overwrite": overwrite, "extend": extend}
         if dry_run:
             print("\n".join(forecast(settings, folder, **options)))
+        elif untranscribed:
+            from asr.cli.inputs import find_untranscribed
+            from asr.learning.selftrain import self_train
+
+            self_train(
+                settings,
+                folder,
+                untranscribed=find_untranscribed(untranscribed),
+                teacher=[found for path in teacher or () if (found := model_file(path)) is not None],
+                say=tell,
+                overwrite=overwrite,
+            )
+            after_training(settings, folder)
         elif folds is not None:
             from asr.training.cross_validation import train_on_folds
 
@@ -143,12 +174,12 @@ def train(
             from asr.report.compare import compare_runs
             from asr.training.seeds import train_on_seeds
 
-            found = compare_runs(
+            compared = compare_runs(
                 train_on_seeds(settings, folder, seeds=seeds, say=tell, strict=strict, overwrite=overwrite)
             )
-            for note in found.notes:
+            for note in compared.notes:
                 tell(note)
-            print("\n\n".join(map(str, found.tables)))
+            print("\n\n".join(map(str, compared.tables)))
             after_seeds(settings, folder)
         else:
             train_model(settings, folder, **options, begun=begun)
@@ -191,7 +222,7 @@ def pretrain(
     An encoder learns to reconstruct masked parts of the recordings. Training starts from it with `asr train CONFIG
     --from RUN`. Leave out recordings that you keep for a test.
     """
-    _shorten_busy_waiting()
+    shorten_busy_waiting()
     show_log()
     from asr.cli.inputs import find_recordings
     from asr.cli.next_step import after_pretraining
@@ -221,7 +252,7 @@ def selftest(
     The test compares durations with text lengths, and trains a small model to memorise eight utterances. It needs at
     least 10 utterances.
     """
-    _shorten_busy_waiting()
+    shorten_busy_waiting()
     show_log()
     from asr.cli.next_step import after_testing
     from asr.training.selftest import selftest as run_selftest
@@ -251,7 +282,7 @@ def _one_job(device: str | None) -> Iterator[None]:
     leave()
 
 
-def _shorten_busy_waiting() -> None:
+def shorten_busy_waiting() -> None:
     """Make idle OpenMP threads of PyTorch wait busily for 50 us instead of milliseconds.
 
     The steps of an LSTM run on other threads, which need the processor. GNU OpenMP reads the variable when it is

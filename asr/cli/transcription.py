@@ -83,6 +83,9 @@ def transcribe(
     Text goes to stdout, after the name of the recording if there are several; with -f or -o it goes to files, which
     stderr names. A recording that cannot be read is named on stderr, the other recordings go on, and the exit status is
     1; with --shard it keeps its line, with an error, and the exit status is 0.
+
+    Several models before INPUT (A B C INPUT…) transcribe as one, by the average of their log-probabilities. Language
+    models and confidences are those of the first model.
     """
     settings = (stream, formats, channels != "mix", nbest, hotwords, phrases, salvage, skip_existing, eaf, device)
     if status or merge is not None:
@@ -102,13 +105,19 @@ def transcribe(
             raise AsrError(f"--stream {stream}: excludes INPUT and the options of files; text goes to stdout")
         _transcribe_live(model, stream, device)
         return
+    from asr.cli.inputs import divide_models
+
+    others, inputs = divide_models(inputs or [])
+    models = [model, *others]
     if not inputs:
         raise typer.BadParameter("name recordings, or --stream - for a pipe", param_hint="INPUT…")
     if shard is not None or ray is not None:
         from asr.cli.bulk import read_options, transcribe_shards
 
+        option = f"--shard {shard}" if ray is None else f"--ray {ray}"
+        if others:
+            raise AsrError(f"{option}: takes one model, found {len(models)}; make one of them: asr distil")
         if formats or skip_existing or eaf:
-            option = f"--shard {shard}" if ray is None else f"--ray {ray}"
             raise AsrError(f"{option}: excludes -f, --skip-existing and --eaf; shards are manifests")
         options = read_options(channels, nbest, hotwords, phrases, salvage, device)
         if ray is not None:
@@ -148,7 +157,11 @@ def transcribe(
         from asr.recognition.transcribe import transcribe as transcribe_all
         from asr.transcript import Transcript
 
-        recognizer = load_transcriber(model, device)
+        recognizer = load_transcriber(models, device)
+        if others:
+            tell(f"{len(models)} models as one: {', '.join(map(str, models))}")
+            if recognizer.decoder is not None or recognizer.confidence is not None:
+                tell(f"language models and confidences are those of {model}")
         search = None
         if nbest or hotwords is not None or phrases is not None:
             from asr.recognition.search import build_search  # imports numba
@@ -174,7 +187,7 @@ def transcribe(
         tell(outputs.written)
     if hotwords is not None:
         tell(f"hotwords changed {changed} of {total} texts")
-    after_transcribing(model, inputs, manifest=outputs.manifest, formats=outputs.formats, output=output)
+    after_transcribing(models, inputs, manifest=outputs.manifest, formats=outputs.formats, output=output)
     if failed:
         names = "\n  ".join(failed)
         raise AsrError(f"{len(failed)} of {total} recordings could not be transcribed:\n  {names}")

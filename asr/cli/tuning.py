@@ -44,6 +44,14 @@ def tune(
     closed: Annotated[
         bool, typer.Option(help="Allow only words of the word model (default: any word can be spelled).")
     ] = False,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--with",
+            metavar="MODEL",
+            help="Tune MODEL for transcribing as one with this model too: asr transcribe TUNED B C INPUT. Repeatable.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -60,8 +68,10 @@ def tune(
     model does not have stay possible: they are scored by their characters. Word confidences are calibrated in any case:
     of the words with confidence 0.8, eight in ten shall be right. MODEL itself stays as it is, unless -o names it.
     """
+    from asr.api import load_transcriber
     from asr.cli.next_step import after_tuning
     from asr.files import require_file
+    from asr.model_file import find_model
     from asr.recognition.recognizer import load
     from asr.tuning.tune import tune as tune_recognizer
 
@@ -83,8 +93,9 @@ def tune(
         phrases=phrases,
         closed=closed,
         plot=plot,
+        beside=[load_transcriber(find_model(path), device) for path in beside or ()],
         report=partial(print, flush=True),
     )
     recognizer.save(output)
     tell(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
-    after_tuning(output, manifest)
+    after_tuning([output, *(beside or ())], manifest)

@@ -91,6 +91,16 @@ class _SteadyCTC(torch.autograd.Function):
         return -gradients[:, None, None] * occupied, None, None
 
 
+def divergence(given: Tensor, log_probs: Tensor, lengths: Tensor) -> Tensor:
+    """Compute the Kullback-Leibler divergence from `given` to `log_probs`: `(B,)`, in nats summed over frames.
+
+    Both are log-probabilities `(B, S, V)`, of which frames beyond `lengths (B,)` do not count.
+    """
+    real = frame_mask(lengths, log_probs.shape[1])[:, :, None]
+    given, log_probs = given * real, log_probs * real  # padding adds no divergence
+    return (given.exp() * (given - log_probs)).sum((1, 2))
+
+
 def disagreement(log_probs: Tensor, lengths: Tensor) -> Tensor:
     """Compute the consistency loss of CR-CTC between two views of each utterance: `(B,)`, in nats summed over frames.
 
@@ -98,7 +108,5 @@ def disagreement(log_probs: Tensor, lengths: Tensor) -> Tensor:
     which has equally many frames. The loss is the Kullback-Leibler divergence from each view, without gradient, to the
     other view, summed over both directions (Yao et al. 2024, https://arxiv.org/abs/2410.05101).
     """
-    log_probs = log_probs * frame_mask(lengths, log_probs.shape[1])[:, :, None]  # padding adds no divergence
     given = log_probs.detach().roll(len(log_probs) // 2, 0)
-    nats = (given.exp() * (given - log_probs)).sum((1, 2))  # (2 * B,)
-    return nats.view(2, -1).sum(0)
+    return divergence(given, log_probs, lengths).view(2, -1).sum(0)

@@ -1,6 +1,6 @@
 """A recording and its text -> the times of words, although words are missing and speech is not in the text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -147,24 +147,40 @@ def spell(model: AlignmentModel, text: str) -> tuple[list[str], list[list[int]]]
 
 def well_aligned(alignment: Alignment, recording: Path, name: str) -> list[Utterance]:
     """Choose segments to train on: between pauses, of high confidence, without unspoken words or unwritten speech."""
-    chosen: list[tuple[Word, ...]] = []
-    waiting = [part.words for group in alignment.groups for part in split_at_pauses(group, _PAUSE)][::-1]
-    while waiting:
-        part = waiting.pop()
-        if len(part) > 1 and part[-1].end - part[0].start > LONGEST:
-            middle = widest_gap(part)
-            waiting += [part[middle:], part[:middle]]
-        elif np.mean([word.confidence for word in part]) >= SURE:
-            chosen.append(part)
-    words = alignment.transcript.words
+    parts = divided(part.words for group in alignment.groups for part in split_at_pauses(group, _PAUSE))
+    chosen = [part for part in parts if np.mean([word.confidence for word in part]) >= SURE]
+    transcript = alignment.transcript
+    return segment_lines(chosen, transcript.words, transcript.duration, recording, name)
+
+
+def divided(parts: Iterable[tuple[Word, ...]]) -> Iterator[tuple[Word, ...]]:
+    """Divide the words of parts of more than LONGEST seconds at their widest gaps."""
+    for whole in parts:
+        waiting = [whole]
+        while waiting:
+            part = waiting.pop()
+            if len(part) > 1 and part[-1].end - part[0].start > LONGEST:
+                middle = widest_gap(part)
+                waiting += [part[middle:], part[:middle]]
+            else:
+                yield part
+
+
+def segment_lines(
+    parts: Sequence[tuple[Word, ...]], words: Sequence[Word], end: float, recording: Path, name: str
+) -> list[Utterance]:
+    """Return a line of a manifest for each of some parts of the `words` of a recording, which ends at `end` seconds.
+
+    A line begins and ends a little beyond its words, and at most midway to the words beside it.
+    """
     ends = dict(zip(words, [0.0, *(word.end for word in words[:-1])], strict=True))  # end of the word before
-    starts = dict(zip(words, [*(word.start for word in words[1:]), alignment.transcript.duration], strict=True))
+    starts = dict(zip(words, [*(word.start for word in words[1:]), end], strict=True))
     utterances = []
-    for number, part in enumerate(chosen):
+    for number, part in enumerate(parts):
         first, last = part[0], part[-1]
-        start = round(max(first.start - _MARGIN, (ends[first] + first.start) / 2), 3)
-        end = round(min(last.end + _MARGIN, (last.end + starts[last]) / 2), 3)
-        utterances.append(Utterance(f"{name}-{number:04d}", recording, text_of(part), start, round(end - start, 3)))
+        begin = round(max(first.start - _MARGIN, (ends[first] + first.start) / 2), 3)
+        stop = round(min(last.end + _MARGIN, (last.end + starts[last]) / 2), 3)
+        utterances.append(Utterance(f"{name}-{number:04d}", recording, text_of(part), begin, round(stop - begin, 3)))
     return utterances
 
 

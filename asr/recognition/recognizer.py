@@ -38,10 +38,6 @@ if TYPE_CHECKING:  # these import numba, which best path does not need
 
 
 RecognitionNetwork = AcousticModel | EncoderDecoder | TransducerModel
-_WITHOUT_CTC = {  # decoder of a model without CTC: the setting at fault, and its cure
-    "attention": ("model.decoder: attention", "model.decoder=joint"),
-    "transducer": ("model.ctc_weight: 0", "model.ctc_weight=0.3"),
-}
 
 
 def recognition_network(config: ModelConfig, *, num_bins: int, num_units: int, kernels: Kernels) -> RecognitionNetwork:
@@ -82,15 +78,6 @@ class Recognizer(SpeechModel[RecognitionNetwork], Transcriber):
             raise ConfigError(
                 "language models, hotwords, phrases and n-best lists belong to the search over CTC's log-probabilities "
                 "and this model decodes with attention; train one with --set model.decoder=ctc"
-            )
-
-    def require_ctc(self) -> None:
-        """Raise ConfigError for a model without CTC, which cannot time words."""
-        if not self.has_ctc:
-            without, cure = _WITHOUT_CTC[self.config.model.decoder]
-            raise ConfigError(
-                f"this model has no CTC output ({without}), so it cannot tell what is said when; "
-                f"train one that can: asr train CONFIG --set {cure}"
             )
 
     @property

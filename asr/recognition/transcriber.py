@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 DECODER_PREFIX = "decoder."  # begins the names of tensors of language models
 _MOST_WIDTH = 1024  # prefixes of the search over a transducer that a file may ask for
 TRANSDUCER_WIDTH = 8  # prefixes of the search over a transducer, unless `asr tune` sets another number
+_WITHOUT_CTC = {  # decoder of a model without CTC: the setting at fault, and its cure
+    "attention": ("model.decoder: attention", "model.decoder=joint"),
+    "transducer": ("model.ctc_weight: 0", "model.ctc_weight=0.3"),
+}
 
 
 class TranscribeOptions(TypedDict, total=False):
@@ -101,6 +105,15 @@ class Transcriber(ABC):
             raise ConfigError(
                 "closed sets of phrases belong to the search over CTC's log-probabilities, and this model is a "
                 "transducer; train one with --set model.decoder=ctc"
+            )
+
+    def require_ctc(self) -> None:
+        """Raise ConfigError for a model without CTC, which cannot time words."""
+        if not self.has_ctc:
+            without, cure = _WITHOUT_CTC[self.settings["model"]["decoder"]]
+            raise ConfigError(
+                f"this model has no CTC output ({without}), so it cannot tell what is said when; "
+                f"train one that can: asr train CONFIG --set {cure}"
             )
 
     @property

@@ -84,6 +84,22 @@ def warp(
     return warped * frame_mask(new_lengths, new_size)[:, :, None], new_lengths
 
 
+def stretch(features: Tensor, lengths: Tensor, new_lengths: Tensor) -> Tensor:
+    """Scale the time axis of each utterance to `new_lengths (B,)`, as `warp` does.
+
+    Shapes: `(B, T, F)`, lengths `(B,)` -> `(B, T', F)`. The interpolation is linear; frames beyond the lengths are 0.
+    """
+    size = int(new_lengths.max())
+    step = (lengths - 1) / (new_lengths - 1).clamp_min(1)
+    time = torch.arange(size, device=features.device) * step[:, None]
+    time = torch.minimum(time, (lengths - 1)[:, None])  # (B, T')
+    low = time.floor().long()
+    high = torch.minimum(low + 1, (lengths - 1)[:, None])
+    before, after = (features.gather(1, at[:, :, None].expand(-1, -1, features.shape[2])) for at in (low, high))
+    stretched = torch.lerp(before, after, (time - low)[:, :, None])
+    return stretched * frame_mask(new_lengths, size)[:, :, None]
+
+
 def _bin_position(frequencies: Tensor, bin_frequencies: Tensor) -> Tensor:
     """Return the fractional bin index of each frequency in Hz, interpolated between bin centres and clamped."""
     right = torch.searchsorted(bin_frequencies, frequencies.contiguous()).clamp(1, len(bin_frequencies) - 1)

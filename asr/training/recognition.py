@@ -1,11 +1,14 @@
 """The task of training a recogniser on utterances and their texts, with CTC, an attention decoder or a transducer."""
 
+import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from asr.batching import Joined
 from asr.config import Config
@@ -16,7 +19,7 @@ from asr.figures.training import training_picture
 from asr.lengths import required_frames
 from asr.nn.attention import EncoderDecoder
 from asr.nn.autoregressive import AutoregressiveModel
-from asr.nn.ctc import ctc_loss, disagreement
+from asr.nn.ctc import ctc_loss, disagreement, divergence
 from asr.nn.transducer import TransducerModel
 from asr.recognition.recognizer import Recognizer
 from asr.run_log import Row
@@ -26,10 +29,21 @@ from asr.training.data import TrainingData, some_texts
 from asr.training.evaluate import evaluate
 from asr.training.lengths import measure_lengths
 from asr.training.speech import SAMPLES, SpeechTask
+from asr.training.teachers import Teachers
+from asr.training.weights import TextWeights
 
 ATTENTION_FILE = "attention.png"
 _ENCODED = 10_000  # texts whose units are kept
 _MEASURED = 1000  # batches of a keyed epoch, about, that lengths are measured on
+
+
+class Loaded(NamedTuple):
+    """The data of a batch: audio `(B, N)`, lengths `(B,)` in samples, units and the weight `(B,)` of each text."""
+
+    audio: Tensor
+    lengths: Tensor
+    targets: list[list[int]]
+    weights: Tensor
 
 
 class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
@@ -46,6 +60,8 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
             self.model.joint_network()  # raises ConfigError for a cell that cannot be decoded, before the first epoch
         corpus = data.training
         self.encoded = lru_cache(_ENCODED)(self._encode)
+        self.teachers = Teachers(config.training.teachers, self.model) if config.training.teachers else None
+        self.weights = TextWeights(config.data.weight_field, corpus.utterances)
         self.space = data.units.encode(" ") if " " in data.units.symbols else []
         (plan,) = self.plans(1)
         some = plan if not is_keyed(config) else plan[:: 1 + len(plan) // _MEASURED]
@@ -76,10 +92,11 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
         """Return the number of units of a batch. An empty text counts as one, so that its loss has a weight."""
         return sum(max(1, len(self.spell(joined))) for joined in batch)
 
-    def load(self, batch: list[Joined]) -> tuple[Tensor, Tensor, list[list[int]]]:
-        """Load audio `(B, N)`, lengths `(B,)` in samples, and the units of each utterance."""
+    def load(self, batch: list[Joined]) -> Loaded:
         found, audio, lengths = self.load_audio(batch)
-        return audio, lengths, [self.spell(joined) for joined in found]
+        targets = [self.spell(joined) for joined in found]
+        weights = [self.weights.of(joined.parts, lambda index: len(self.encoded(index))) for joined in found]
+        return Loaded(audio, lengths, targets, torch.tensor(weights, device=audio.device))
 
     def require_fit(self, joined: Joined, num_samples: int) -> None:
         needed, frames = required_frames(self.spell(joined)), self.model.num_output_frames(num_samples)
@@ -90,22 +107,32 @@ class RecognitionTask(SpeechTask[Recognizer, TrainingData]):
                 f"encoder frames, its audio gives {frames}; correct the duration"
             )
 
-    def loss(self, model: nn.Module, data: tuple[Tensor, Tensor, list[list[int]]]) -> Tensor:
-        audio, lengths, targets = data
+    def loss(self, model: nn.Module, data: Loaded) -> Tensor:
+        audio, lengths, targets, weights = data
         if not targets:  # no recording of the batch can be read: silence, without weight
-            return 0 * self.loss(model, (audio, lengths, [[]]))
+            return 0 * self.loss(model, Loaded(audio, lengths, [[]], torch.ones(1, device=audio.device)))
         shortest = torch.tensor([required_frames(target) for target in targets], device=audio.device)
-        consistency = self.config.training.consistency
-        if consistency:
-            log_probs, frames = model(*self.features(audio, lengths, shortest, views=2))
-            divergence = disagreement(log_probs, frames).sum()
-            return (ctc_loss(log_probs, frames, targets * 2).sum() + consistency * divergence) / 2
-        features, frames = self.features(audio, lengths, shortest)
+        views = 2 if self.config.training.consistency else 1
+        features, read = self.features(audio, lengths, shortest, views=views)
         if isinstance(self.module, AutoregressiveModel):
-            nats: Tensor = model(features, frames, targets)
-            return nats.sum()
-        log_probs, frames = model(features, frames)
-        return ctc_loss(log_probs, frames, targets).sum()
+            nats: Tensor = model(features, read, targets)
+            return (nats * weights).sum()
+        log_probs, frames = model(features, read)
+        loss = (ctc_loss(log_probs, frames, targets * views) * weights.repeat(views)).sum()
+        if self.teachers is not None:
+            given = self.teachers.log_probs(audio, lengths, read[: len(audio)])
+            given = functional.pad(given, (0, 0, 0, log_probs.shape[1] - given.shape[1])).repeat(views, 1, 1)
+            share = self.config.training.teacher_weight
+            loss = (1 - share) * loss + share * divergence(given, log_probs.float(), frames).sum()
+        if views > 1:
+            loss = (loss + self.config.training.consistency * disagreement(log_probs, frames).sum()) / views
+        return loss
+
+    def fingerprint(self, config: Config | None = None) -> str:
+        digest = super().fingerprint(config)
+        if self.teachers is None:
+            return digest
+        return hashlib.sha256(digest.encode() + self.teachers.state()).hexdigest()
 
     def evaluate(self) -> Row:
         result = evaluate(self.model, self.data.validation)

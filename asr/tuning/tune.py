@@ -11,7 +11,9 @@ from asr.errors import AsrError
 from asr.lm.arpa import read_arpa
 from asr.lm.ngram import NGram
 from asr.lm.restore import load_for_decoding
+from asr.recognition.ensemble import Ensemble
 from asr.recognition.recognizer import Recognizer
+from asr.recognition.transcriber import Transcriber
 from asr.text import Normalizer
 from asr.tuning.confidence import tune_confidence, tune_rejection
 from asr.tuning.ngrams import models_of_text, spelling_model, tune_ngrams
@@ -34,6 +36,7 @@ def tune(
     phrases: Path | None = None,
     closed: bool = False,
     plot: Path | None = None,
+    beside: Sequence[Transcriber] = (),
     report: Callable[[str], None] = logger.info,
 ) -> None:
     """Tune a recogniser, in place, on the validation data of a manifest. `report` gets each line of progress.
@@ -44,6 +47,7 @@ def tune(
     - `given`: the value of the field that `rnn_lm` is conditioned on (default: none)
     - `phrases`: a file of phrases, to tune how sure a phrase must be
     - `closed`: allow only words of the word model
+    - `beside`: recognisers that transcribe as one with this one, which gets what is tuned for all of them
     - `plot`: the PNG file to draw confidences in, before and after calibration
 
     A language model that does not lower the errors is not stored. Word confidences are calibrated in any case.
@@ -77,7 +81,8 @@ def tune(
     listed = read_phrases(phrases, recognizer.units, recognizer.normalizer) if phrases is not None else []
     recurrent = load_for_decoding(rnn_lm, given) if rnn_lm else None
     decoder = recognizer.beam(words, characters, closed=closed)
-    validation = Validation(recognizer, utterances)
+    tuned = Ensemble([recognizer, *beside]) if beside else recognizer
+    validation = Validation(tuned, utterances)
     if words or characters:
         tune_ngrams(validation, decoder, report)
     if recurrent is not None:
@@ -86,6 +91,7 @@ def tune(
     tune_confidence(validation, report, plot)
     if listed:
         tune_rejection(validation, listed, report)
+    recognizer.decoder, recognizer.confidence, recognizer.rejection = tuned.decoder, tuned.confidence, tuned.rejection
 
 
 def count_verbatim(sentences: Iterable[str], utterances: Sequence[Utterance], normalizer: Normalizer) -> int:

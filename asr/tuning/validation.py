@@ -9,7 +9,7 @@ from asr.decoding.decoder import Decoder
 from asr.decoding.greedy import best_path
 from asr.equalize import Equalizer, source_of
 from asr.errors import TextError
-from asr.recognition.recognizer import Recognizer
+from asr.recognition.transcriber import Transcriber
 from asr.scoring.wer import Score, score
 from asr.utterance import Utterance
 
@@ -20,7 +20,7 @@ class Validation:
     For a transducer, `log_probs` are encoder states `(S, D)`.
     """
 
-    def __init__(self, recognizer: Recognizer, utterances: Sequence[Utterance]) -> None:
+    def __init__(self, recognizer: Transcriber, utterances: Sequence[Utterance]) -> None:
         """Compute the log-probabilities of every utterance.
 
         Raises AudioError for a recording that cannot be read, TextError if there is no word to score, and ConfigError
@@ -36,7 +36,7 @@ class Validation:
         waveforms = [
             load_audio(u.audio, recognizer.sample_rate, offset=u.offset, duration=u.duration) for u in utterances
         ]
-        if recognizer.config.features.equalize:
+        if recognizer.equalizes:
             sources = list(map(source_of, utterances))
             equalizer = Equalizer(sources, waveforms.__getitem__, recognizer.sample_rate)
             waveforms = [equalizer(index, waveform) for index, waveform in enumerate(waveforms)]
