@@ -12,7 +12,7 @@ from asr.corpus.digest import corpus_digest
 from asr.errors import AsrError
 from asr.model_file import MODEL_FILE, signature
 from asr.origin import Origin, read_origin
-from asr.receipts.receipt import RATES, Rate, RateName, Receipt, Result, check_settings, faults_of
+from asr.receipts.receipt import RATES, Rate, RateName, Receipt, Result, check_settings, faults_of, require_manifests
 from asr.receipts.steps import Decoding, Run, Steps, recipe_of
 from asr.run_log import CONFIG_FILE, LOG_FILE, kept_row, read_log
 from asr.scoring.accuracy import accuracy
@@ -31,6 +31,7 @@ def make_receipt(run: Path, test: Path, *, decoding: Decoding, execute: Run, say
     origin, config = _origin(run), Config.load(run / CONFIG_FILE)
     try:
         check_settings(config)
+        require_manifests((test.as_posix(), *config.data.train, *config.data.validation))
     except AsrError as error:
         raise AsrError(f"{run}: {error}") from None
     found = data_digests(config) | {"test": corpus_digest([test], config.data.text_field)}
@@ -61,7 +62,7 @@ def make_receipt(run: Path, test: Path, *, decoding: Decoding, execute: Run, say
             machine=origin.machine,
             config=config.model_dump(mode="json"),
         )
-    except ValidationError as error:  # such as a manifest whose name ends otherwise
+    except ValidationError as error:  # such as a name of thousands of characters
         raise AsrError(f"{run}: {faults_of(error)}") from None
 
 

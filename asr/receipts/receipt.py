@@ -4,6 +4,7 @@ A receipt may come from a stranger. It holds no command that is run: `asr/receip
 fields, which are checked first. The commands in the file are for readers, and must be those that the fields give.
 """
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -74,9 +75,7 @@ class Receipt(Facts):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         config = self.settings()
-        for path in (self.test, *config.data.train, *config.data.validation):
-            if path.startswith("-") or Path(path).suffix not in SUFFIXES or is_url(path):
-                raise ValueError(f"{path[:100]}: is no manifest of this machine: {', '.join(SUFFIXES)}")
+        require_manifests((self.test, *config.data.train, *config.data.validation))
         if tuple(self.result.rates) != RATES[config.task]:
             raise ValueError(f"result.rates: must be {' and '.join(RATES[config.task])}, the rates of {config.task}")
         told = self.steps().told()
@@ -104,6 +103,13 @@ class Receipt(Facts):
             test=self.test,
             decoding=self.decoding,
         )
+
+
+def require_manifests(paths: Sequence[str]) -> None:
+    """Raise AsrError for a path that is not the name of a manifest on this machine, such as an option or an address."""
+    for path in paths:
+        if path.startswith("-") or Path(path).suffix not in SUFFIXES or is_url(path):
+            raise AsrError(f"{path[:100]}: is no manifest of this machine: {', '.join(SUFFIXES)}")
 
 
 def check_settings(config: Config) -> None:
