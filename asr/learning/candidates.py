@@ -118,7 +118,7 @@ def _add(
         rows = model.unit_rows(part.frames)
         path = rows.argmax(axis=1)
         found = runs(path, rows[np.arange(len(path)), path])
-        if not found:
+        if not model.text([run.unit for run in found]):
             pool.wordless += stop - start
             continue
         pool.candidates.append(
