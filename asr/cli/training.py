@@ -224,7 +224,7 @@ def pretrain(
     """
     shorten_busy_waiting()
     show_log()
-    from asr.cli.inputs import find_recordings
+    from asr.cli.inputs import find_untranscribed
     from asr.cli.next_step import after_pretraining
     from asr.config import Config
     from asr.corpus.cache import use_cache
@@ -232,14 +232,12 @@ def pretrain(
     from asr.training.hardware import use_device
 
     use_cache(cache)
-    if "-" in (inputs or ()):
-        raise AsrError("INPUT -: pre-training reads recordings several times; name a file")
     overrides = [*(override or []), *([] if seed is None else [f"training.seed={seed}"])]
     settings = Config.load(config, overrides)
     if device is not None:
         use_device(device)
     folder = output or Path("runs") / f"{_name_of(config)}-start"
-    recordings = [source.utterance for source in find_recordings(inputs or [], folder)]
+    recordings = find_untranscribed(inputs or [], "INPUT")
     learn(settings, recordings, folder, say=tell, overwrite=overwrite)
     after_pretraining(config, folder)
 
