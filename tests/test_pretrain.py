@@ -38,7 +38,7 @@ def untranscribed(tones: Path) -> list[Utterance]:
 def started(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pre-train a small encoder on the tones; return the folder of its run."""
     out = tmp_path_factory.mktemp("started")
-    pretrain(settings(tones, epochs=4), untranscribed(tones), out, say=print)
+    pretrain(settings(tones, epochs=8), untranscribed(tones), out, say=print)
     return out
 
 
@@ -88,7 +88,7 @@ def test_an_encoder_learns_and_equal_runs_give_equal_bytes(started: Path, tones:
     assert (started / "training.png").stat().st_size > 10_000
     model = load(started / "model.safetensors", "cpu")
     assert isinstance(model, Pretrained) and "8000 Hz" in repr(model)
-    pretrain(settings(tones, epochs=4), untranscribed(tones), tmp_path / "again", say=print)
+    pretrain(settings(tones, epochs=8), untranscribed(tones), tmp_path / "again", say=print)
     one, other = (safetensors.torch.load_file(run / "model.safetensors") for run in (started, tmp_path / "again"))
     assert all(torch.equal(one[name], other[name]) for name in one)
 

@@ -181,4 +181,7 @@ def test_command_and_refusals(tones: Path, tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1] == "next: asr compare runs/words-seeds --html runs/words-seeds/compare.html"
     for more in (["--budget", "2m"], ["--folds", 2], ["--extend"], ["--dry-run"]):
         refused = run_asr("train", "words.yaml", "--seeds", 2, *more, cwd=tmp_path)
-        assert refused.returncode == 1 and "leave --budget, --extend, --folds and --dry-run out" in refused.stderr
+        assert (
+            refused.returncode == 1
+            and "leave --budget, --extend, --folds, --untranscribed and --dry-run out" in refused.stderr
+        )

@@ -208,7 +208,7 @@ def test_command(tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     Path("mine.yaml").write_text("data: {train: nothing.jsonl, validation: nothing.jsonl}")  # refused before it is read
     for arguments, message in (
-        (["mine.yaml", "--set", "task=classification"], "task: classification has classes, not transcripts to judge"),
+        (["mine.yaml", "--set", "task=classification"], "task: classification has no transcripts to judge"),
         (["mine.yaml", "--set", "model.decoder=attention"], "has no CTC output to judge by; --set model.decoder=ctc"),
         (["mine.yaml", "x.jsonl"], "leave out x.jsonl"),
         (["model.safetensors"], "name the manifest"),

@@ -45,8 +45,8 @@ def read_parquet(path: Path) -> list[Utterance]:
 def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows of a manifest as a Parquet table, whole or not at all.
 
-    The columns `hypothesis` and `error` are always there. A field whose values are of several kinds is written as JSON.
-    Raises OutputError if the file cannot be written.
+    The columns `hypothesis` and `error` are always there. A field whose values are of several kinds is written as JSON,
+    and so is a field with whole numbers of more than 64 bits. Raises OutputError if the file cannot be written.
     """
     import pyarrow.parquet as pq
 

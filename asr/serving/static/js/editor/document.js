@@ -218,6 +218,7 @@ export function move(doc, id, border, time) {
 
 /** Add an empty segment from `start` to `end`, cut where others lie; the document itself if there is no room. */
 export function insert(doc, start, end) {
+  [start, end] = [rounded(start), rounded(end)];
   for (const segment of doc.segments) {
     if (segment.start <= start && segment.end > start) start = segment.end;
     else if (segment.start > start) end = Math.min(end, segment.start);
