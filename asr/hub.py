@@ -24,7 +24,7 @@ from asr.model_file import DESCRIPTION_KEY, EXPORTED_SUFFIX, MODEL_FILE, read_me
 from asr.version import __version__
 
 EXPORTED_FILE = f"model{EXPORTED_SUFFIX}"  # name of an exported model in a repository
-_MOST_BYTES = 4_000_000_000  # of a model file; the largest network that the settings allow in practice has less
+_MOST_BYTES = 4_000_000_000  # bytes of a model file; the largest network in practice has fewer
 _PATIENCE = 20.0  # seconds without an answer about a repository
 _START = re.compile(r"hf:/{1,2}")  # pathlib makes one slash of two
 _NAME = r"[A-Za-z0-9][\w.-]*"
@@ -120,7 +120,7 @@ def upload(repository: str, files: Mapping[str, bytes], *, public: bool, message
         operations = [hub.CommitOperationAdd(name, content) for name, content in files.items()]
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("ignore")
-            warnings.simplefilter("always", UserWarning)  # of the hub, about the metadata of a card
+            warnings.simplefilter("always", UserWarning)  # the hub warns about the metadata of a card
             commit = api.create_commit(address.repository, operations, commit_message=message)
     for warning in said:
         _log.warning("%s: %s", address, _one_line(warning.message))
@@ -290,11 +290,11 @@ def _explain(error: Exception, address: Address) -> Exception:
         return HubError(f"{address}: {_one_line(error)}; check the address")
     if isinstance(error, json.JSONDecodeError):
         return HubError(f"{address}: the answer is none of a hub; check HF_ENDPOINT, proxies and the network")
-    if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):  # of an upload in a thread
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):  # an upload in a thread failed
         return _explain(error.__cause__, address)
-    if isinstance(error, ValueError):  # of the client, which has looked at what shall be written
+    if isinstance(error, ValueError):  # the client refuses what shall be written
         return HubError(f"{address}: {_one_line(error)}; correct it, and try again")
-    if isinstance(error, OSError) and error.errno is None:  # of the client: cut short, or no hub
+    if isinstance(error, OSError) and error.errno is None:  # the client was cut short, or this is no hub
         return HubError(f"{address}: {_one_line(error)}; try again")
     return explain(error, str(address)) or error
 

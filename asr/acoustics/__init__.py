@@ -1,1 +1,1 @@
-"""What happens to speech between the mouth and the file: noise, rooms, telephones and codecs. No torch here."""
+"""Noise, rooms, telephones and codecs: the changes to speech between the mouth and the file. No torch here."""

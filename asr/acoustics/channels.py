@@ -14,12 +14,12 @@ from asr.corpus.encoding import encode_opus
 
 _TELEPHONE = 8000  # Hz
 _BAND = 300.0, 3400.0  # Hz that a telephone transmits
-_TAPS = 129  # of the filter of a telephone
+_TAPS = 129  # taps of the filter of a telephone
 _WIDE = 16000  # Hz at which voice messages and MP3 are coded here
 _OPUS_BITS = 8_000, 24_000  # bits per second
-_MP3_LEVELS = 0.3, 0.99  # of libsndfile, for a variable bit rate; about 49 and 22 kbit/s
+_MP3_LEVELS = 0.3, 0.99  # levels of libsndfile for a variable bit rate: about 49 and 22 kbit/s
 _EDGE = 2000.0, 6000.0  # Hz, the highest frequency of a narrow band; at most
-_EDGE_SHARE = 0.25, 0.45  # of the sample rate
+_EDGE_SHARE = 0.25, 0.45  # shares of the sample rate
 _GAIN_DB = 6.0, 20.0  # dB by which a clipped recording exceeds full scale
 _QUIET_DB = 36.0, 60.0  # dB by which the peak of a quiet recording is below full scale
 

@@ -37,7 +37,7 @@ class ReadAhead:
         self.memory = memory
         self._threads = threads
         self._lock = threading.Lock()
-        self._jobs: dict[Hashable, Job] = {}  # of all keys that nobody has taken
+        self._jobs: dict[Hashable, Job] = {}  # jobs whose results nobody has taken
         self._waiting: deque[Job] = deque()
         self._running = 0
         self.held = 0  # bytes

@@ -277,7 +277,7 @@ def _attempt(address: str, action: Callable[[], Result]) -> Result:
 def _reason(error: Exception) -> tuple[str, bool]:
     """Explain an error of fsspec; return also whether another attempt would meet it again."""
     text = _without_secrets(str(error)) or type(error).__name__
-    status = getattr(error, "status", None)  # of aiohttp
+    status = getattr(error, "status", None)  # aiohttp has it
     if isinstance(error, FileNotFoundError):
         return "no such file or bucket; check the address", True
     if isinstance(error, PermissionError) or status in (401, 403) or "Credentials" in type(error).__name__:

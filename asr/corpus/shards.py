@@ -33,9 +33,9 @@ from asr.progress import ProgressBar
 MANIFEST, STATE = "manifest.jsonl", "pack.json"
 SHARD_BYTES = 1_000_000_000
 _LARGEST = 100_000_000_000  # bytes of a shard
-_VERSION = 1  # of the shards; a new number refuses to continue a folder that an older version began
+_VERSION = 1  # version of the shards: a new number refuses to continue a folder that an older version began
 _BLOCK = tarfile.BLOCKSIZE  # bytes; a member has a header of one block and fills whole blocks
-_KEY_CHARACTERS = 60  # of the id in the name of a member
+_KEY_CHARACTERS = 60  # characters of the id in the name of a member
 _PLACE = ("offset", "tar_offset", "tar_bytes")  # fields of the recording, which no member of a shard has
 _REMOTE_THREADS = 16
 _MOST_FAULTS = 100  # lines that are named; all are counted
@@ -49,7 +49,7 @@ class PackError(AsrError):
 class Packed:
     """What a shard folder holds; `faults` name the first lines of the input that were left out."""
 
-    lines: int = 0  # of the input
+    lines: int = 0  # lines of the input
     utterances: int = 0
     seconds: float = 0.0
     shards: int = 0

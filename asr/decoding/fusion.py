@@ -137,7 +137,7 @@ def build_lexicon(vocabulary: Sequence[str], units: Units) -> Lexicon:
     spellings = np.array(spelled, np.int64)
     lengths = np.diff(np.array([0, *ends], np.int64))
     starts = np.array(ends, np.int64) - lengths
-    node = np.zeros(len(tokens), np.int64)  # of each word up to the current letter
+    node = np.zeros(len(tokens), np.int64)  # node of each word up to the current letter
     parents, unit_of, word_of = [np.array([-1])], [np.array([BLANK])], [np.array([UNKNOWN])]
     token_of = np.array(tokens, np.int64)
     size = 1

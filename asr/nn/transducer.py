@@ -174,7 +174,7 @@ def _parts(
     """
     first = 0
     while first < len(targets):
-        last, length, size = first, 0, 0  # of the part: the utterance after it, most frames, most places
+        last, length, size = first, 0, 0  # the part: the utterance after it, most frames, most places
         while last < len(targets):
             longer, larger = max(length, lengths[last]), max(size, len(targets[last]) + 1)
             if last > first and (last + 1 - first) * longer * larger * sum(weight.shape) > _MOST_NUMBERS:

@@ -20,7 +20,7 @@ from asr.files import read_bytes, to_json, write_whole
 from asr.origin import Digest, Facts, Machine, Program, Text
 from asr.receipts.steps import Decoding, Steps
 
-DECIMALS = 1  # of the rates in percent that tables quote
+DECIMALS = 1  # decimals of the percentages that tables quote
 _LARGEST = 200_000  # bytes
 PathText = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f]+$")]
 RecipeName = Annotated[str, StringConstraints(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]

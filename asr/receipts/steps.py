@@ -12,7 +12,7 @@ from asr.run_log import CONFIG_FILE
 
 Decoding = Literal["best path", "language models"]
 Run = Callable[[Sequence[str]], None]  # runs `asr` with these arguments; raises AsrError if it fails
-RECIPES = Path(__file__).parent.parent.parent / "recipes"  # of the checkout that this program runs from
+RECIPES = Path(__file__).parent.parent.parent / "recipes"  # the checkout that this program runs from
 _TUNED = "model.lm.safetensors"
 
 

@@ -21,7 +21,7 @@ from asr.device import choose_device
 from asr.errors import AsrError
 
 _JOINED = timedelta(minutes=10)  # in which all processes of a job begin, and compute their share of a step
-_LONGEST_WAIT = timedelta(days=7)  # of other processes, while the main process packs data or evaluates
+_LONGEST_WAIT = timedelta(days=7)  # other processes wait while the main process packs data or evaluates
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # constants of glibc's malloc.h
 _Value = TypeVar("_Value")
 

@@ -40,7 +40,7 @@ class KeyedOrder:
         sizes = np.array([len(piece) for piece in pieces], dtype=np.int64)
         ends = np.cumsum(sizes)
         count = max(1, round(int(ends[-1]) / WINDOW))
-        window = (2 * ends - sizes) * count // (2 * int(ends[-1]))  # of the middle of each piece
+        window = (2 * ends - sizes) * count // (2 * int(ends[-1]))  # window of the middle of each piece
         borders = np.searchsorted(window, np.arange(count + 1))
         groups = (pieces[begin:end] for begin, end in pairwise(borders))
         return [np.concatenate(group) for group in groups if group]

@@ -72,7 +72,7 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         self.validation_parts = parts_of(
             config.data.validation, data.validation.utterances, text_field=config.data.text_field
         )
-        self.hypotheses: list[str] = []  # of the validation data, from the last evaluation
+        self.hypotheses: list[str] = []  # texts of the validation data, from the last evaluation
         self._keyed = plan_epochs(config, data) if is_keyed(config) else None
 
     def _audio_of(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
