@@ -47,7 +47,7 @@ def load(
     *,
     kind: type[Any] | None = None,
 ) -> Any:
-    """Load a model file of any task: a Recognizer, Classifier, RecurrentLM or Pretrained; or an exported model.
+    """Load a model file of any task: a Recognizer, a Classifier, or a RecurrentLM; or an exported model.
 
     Args:
         path: A model file that training wrote, NAME.onnx from `asr export`, or an address of the Hugging Face hub:
@@ -74,7 +74,7 @@ def load(
         return load_transcriber(path, device)
     if task == "classification":
         return load_classifier(path, device)
-    return _load_trained(path, device, "Pretrained" if task == "pretraining" else "RecurrentLM")
+    return _load_trained(path, device, "RecurrentLM")
 
 
 def load_transcriber(
@@ -140,10 +140,6 @@ def _load_trained(path: Path, device: str | torch.device | None, kind: str) -> A
         from asr.classifier import Classifier
 
         return Classifier.from_file(path, device)
-    if kind == "Pretrained":
-        from asr.pretrained import Pretrained
-
-        return Pretrained.from_file(path, device)
     from asr.lm.recurrent import load_recurrent
 
     lm = load_recurrent(path, conditional=True)

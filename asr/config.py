@@ -499,10 +499,10 @@ class TrainingConfig(_Section):
 class Config(_Section):
     """The whole configuration of a run, as in `config.yaml` and in model files."""
 
-    task: Literal["recognition", "classification", "pretraining"] = Field(
+    task: Literal["recognition", "classification"] = Field(
         default="recognition",
-        description="what to train: a recogniser; a classifier that gives one class for a whole utterance, from "
-        "data.text_field; or, for `asr pretrain`, an encoder without texts (default: recognition)",
+        description="what to train: a recogniser, or a classifier that gives one class for a whole utterance, from "
+        "data.text_field (default: recognition)",
     )
     data: DataConfig
     features: FeaturesConfig = FeaturesConfig()

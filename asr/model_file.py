@@ -24,7 +24,6 @@ COMMANDS = {  # the command that uses a model of each task
     "recognition": "asr transcribe",
     "classification": "asr classify",
     "language model": "asr lm generate",
-    "pretraining": "asr train --from",
 }
 DESCRIPTION_KEY = "asr"  # key of the description in the metadata of a file
 TENSORS_KEY = "asr.tensors"  # key of the tensors beside the graph of an exported file: base64 of safetensors
@@ -40,7 +39,7 @@ _MOST_AXES = 4
 _MOST_NESTING = 16  # levels of lists and objects in the description
 _ITEM_BYTES = {"F32": 4, "F64": 8, "I32": 4, "I64": 8, "U8": 1}  # bytes of one number; no model has another type
 _SECTIONS = ("config", "training", "decoding", "confidence", "phrases", "text", "network", "given")
-_SYMBOLS = ("units", "classes", "values")
+_SYMBOLS = ("units", "classes")
 
 
 def write_model_file(path: str | Path, tensors: "Mapping[str, np.ndarray]", metadata: dict[str, Any]) -> None:

@@ -18,7 +18,6 @@ CRITERION_NAMES = {  # fields, and words for people
     "cer": "CER",
     "error_rate": "error rate",
     "perplexity": "perplexity",
-    "reconstruction_error": "reconstruction error",
 }
 
 

@@ -39,7 +39,6 @@ SECTIONS = {
     "Data": (corpus.prepare, corpus.check, corpus.pack, reports.suspects),
     "Train": (
         training.train,
-        training.pretrain,
         training.selftest,
         tuning.tune,
         combining.distil,

@@ -62,10 +62,7 @@ def export(
     show_log()
     from asr.api import load
     from asr.files import require_file
-    from asr.model_file import read_metadata, task_of
 
-    if (task := task_of(read_metadata(model))) not in ("recognition", "classification"):
-        raise AsrError(f"{model}: is a model of {task}; recognisers and classifiers can be exported")
     loaded = load(model, "cpu")
     waveforms, texts = _recordings(loaded, check)
     if web is not None:

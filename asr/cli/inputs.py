@@ -72,10 +72,10 @@ def find_recordings(arguments: Sequence[str], folder: Path) -> list[Source]:
     return found
 
 
-def find_untranscribed(arguments: Sequence[str], option: str = "--untranscribed") -> list[Utterance]:
-    """Find the recordings without texts that `option` names. Raises AsrError as `find_recordings` does."""
+def find_untranscribed(arguments: Sequence[str]) -> list[Utterance]:
+    """Find the recordings without texts that `--untranscribed` names. Raises AsrError as `find_recordings` does."""
     if "-" in arguments:
-        raise AsrError(f"{option} -: name a manifest or a folder; standard input is one recording")
+        raise AsrError("--untranscribed -: name a manifest or a folder; standard input is one recording")
     return [source.utterance for source in find_recordings(arguments, Path())]
 
 

@@ -76,11 +76,6 @@ def after_training(config: Config, run: Path) -> None:
     _use(command, [run], Path(config.data.validation[0]), run / "test.hyp.jsonl")
 
 
-def after_pretraining(config: Path, run: Path) -> None:
-    """Show how to train from the encoder in the folder `run`."""
-    show_next("train", _short(config), "--from", run)
-
-
 def after_curve(run: Path, config: Config) -> None:
     """Show how to choose what to transcribe next, with the model of all data, among the recordings of a corpus."""
     folder = _folder_of(Path(config.data.train[0]))

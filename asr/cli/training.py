@@ -187,61 +187,6 @@ def train(
                 after_training(settings, folder)
 
 
-def pretrain(
-    config: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CONFIG",
-            callback=config_file,
-            help="Folder that asr prepare wrote, or a configuration, of the training that comes after.",
-        ),
-    ],
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[INPUT…]",
-            help="Recordings to learn from beside the training data: files, folders or manifests (default: none).",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", help="Folder for results (default: runs/NAME-start, with the NAME of CONFIG)."),
-    ] = None,
-    override: Set = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Seed of all random numbers (default: 0).")
-    ] = None,
-    device: Device = None,
-    cache: Cache = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the results of a finished or another run (default: refuse).")
-    ] = False,
-) -> None:
-    """Learn from recordings without texts, so that training needs fewer texts.
-
-    An encoder learns to reconstruct masked parts of the recordings. Training starts from it with `asr train CONFIG
-    --from RUN`. Leave out recordings that you keep for a test.
-    """
-    shorten_busy_waiting()
-    show_log()
-    from asr.cli.inputs import find_untranscribed
-    from asr.cli.next_step import after_pretraining
-    from asr.config import Config
-    from asr.corpus.cache import use_cache
-    from asr.learning.pretrain import pretrain as learn
-    from asr.training.hardware import use_device
-
-    use_cache(cache)
-    overrides = [*(override or []), *([] if seed is None else [f"training.seed={seed}"])]
-    settings = Config.load(config, overrides)
-    if device is not None:
-        use_device(device)
-    folder = output or Path("runs") / f"{_name_of(config)}-start"
-    recordings = find_untranscribed(inputs or [], "INPUT")
-    learn(settings, recordings, folder, say=tell, overwrite=overwrite)
-    after_pretraining(config, folder)
-
-
 def selftest(
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="Manifest of training utterances.")],
 ) -> None:

@@ -18,10 +18,6 @@ _LOSSES = (("train_loss", "training", BLUE, "o", "-"), ("validation_loss", "vali
 _ERRORS = {  # criterion of a task -> label of its loss; its errors with label, colour, marker and line style
     "cer": ("loss in nats per unit", (("wer", "WER", VERMILION, "s", "--"), ("cer", "CER", BLUE, "o", "-"))),
     "error_rate": ("cross-entropy in nats per utterance", (("error_rate", "error rate", BLUE, "o", "-"),)),
-    "reconstruction_error": (
-        "squared error of masked features",
-        (("reconstruction_error", "reconstruction error", BLUE, "o", "-"),),
-    ),
 }
 _FRONTENDS = {"conv": "convolutions", "stack": "projection"}
 

@@ -1,21 +1,17 @@
 """The picture and the page of a run while it trains."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from torch import Tensor
 
 from asr.classifier import Classifier
 from asr.corpus.pack import PackedCorpus
 from asr.figures.confusions import draw_confusions
 from asr.figures.curves import draw_learning, gradient_curves, learning_curves
-from asr.figures.fonts import drawable, wrapped
 from asr.figures.numbers import significant
 from asr.figures.page import write_page
 from asr.figures.style import FAINT, drawing
-from asr.figures.utterance import draw_features, draw_title, draw_utterance, median_utterance
+from asr.figures.utterance import draw_title, draw_utterance, median_utterance
 from asr.recognition.recognizer import Recognizer
 from asr.run_log import Row
 from asr.scoring.accuracy import confusions
@@ -29,7 +25,6 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {  # field of the log ->
     "cer": ("CER %", "{:.2f}".format),
     "wer": ("WER %", "{:.2f}".format),
     "error_rate": ("error rate %", "{:.2f}".format),
-    "reconstruction_error": ("reconstruction error %", "{:.2f}".format),
     "memory_mb": ("memory in MB", "{:.0f}".format),
 }
 
@@ -57,33 +52,6 @@ def classification_picture(path: str | Path, log: Sequence[Row], classifier: Cla
         draw_learning(left, log)
         draw_confusions(right.subplots(), *confusions(references, hypotheses, classifier.classes))
         right.suptitle("validation data", fontsize=9, color=FAINT, x=0.99, ha="right")
-
-
-def reconstruction_picture(
-    path: str | Path,
-    log: Sequence[Row],
-    panels: Mapping[str, np.ndarray],
-    *,
-    centres: Tensor | None,
-    seconds: float,
-    name: str,
-) -> None:
-    """Draw the learning curves of `log` beside the features `(T, F)` of a validation utterance, with a title each.
-
-    `centres` are the centres of the bins in Hz `(F,)`, or None for coefficients; the utterance has `seconds`, and the
-    id `name`.
-    """
-    low, high = np.percentile(np.concatenate(list(panels.values())), (1, 99)).tolist()
-    with drawing(path, (13, 6.5)) as figure:
-        left, right = figure.subfigures(1, 2, width_ratios=(1, 1.35), squeeze=False)[0]
-        draw_learning(left, log)
-        below = right.subplots(len(panels), 1, sharex=True)
-        for axes, (title, features) in zip(below, panels.items(), strict=True):
-            draw_features(axes, features, seconds, centres, limits=(low, high))
-            axes.set_title(title, fontsize=10, loc="left")
-        below[-1].set(xlabel="seconds")
-        (shown,), style = drawable([f"validation utterance {name}"])
-        right.suptitle(wrapped(shown, 100), fontsize=9, color=FAINT, x=0.99, ha="right", **style)
 
 
 def write_training_page(

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from torch import Tensor
 
 from asr.batching import pad
 from asr.corpus.pack import PackedCorpus
@@ -62,24 +61,13 @@ def draw_spectrogram(axes: Axes, recognizer: Recognizer, samples: np.ndarray) ->
     """Draw the features of a waveform `(N,)` before normalisation, over seconds and Hz (MFCC: over coefficients)."""
     audio, _ = pad([samples])
     features = recognizer.features.log_spectrum(audio.to(recognizer.device))[0].cpu().numpy()  # (T, F)
+    extent = (0, len(samples) / recognizer.sample_rate, 0, features.shape[1])
+    axes.imshow(features.T, origin="lower", aspect="auto", extent=extent, cmap="magma")
     centres = recognizer.features.bin_frequencies
-    draw_features(axes, features, len(samples) / recognizer.sample_rate, None if centres is None else centres.cpu())
-
-
-def draw_features(
-    axes: Axes, features: np.ndarray, seconds: float, centres: Tensor | None, limits: tuple[float, float] | None = None
-) -> None:
-    """Draw features `(T, F)` over `seconds` and Hz, given the centre of each bin in Hz `(F,)`, or over coefficients.
-
-    `limits` are the values of the darkest and the brightest colour (default: the lowest and the highest value).
-    """
-    low, high = limits or (None, None)
-    extent = (0, seconds, 0, features.shape[1])
-    axes.imshow(features.T, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high)
     if centres is None:
         axes.set(ylabel="coefficient")
         return
-    positions, labels = frequency_ticks(centres.numpy())
+    positions, labels = frequency_ticks(centres.cpu().numpy())
     axes.set_yticks(positions, labels)
     axes.set(ylabel="frequency in Hz")
 

@@ -23,7 +23,6 @@ from asr.errors import ConfigError
 from asr.lengths import hop_samples
 from asr.model import SpeechModel
 from asr.model_file import read_metadata, task_of
-from asr.pretrained import Pretrained
 from asr.recognition.recognizer import Recognizer
 from asr.run_log import Row
 from asr.training.augment import Augment
@@ -37,7 +36,7 @@ from asr.wording import counted
 
 _SNR_DB = 5.0, 25.0  # signal-to-noise ratios of recorded noise, if a configuration leaves them open
 _STREAMED_EPOCH = 500_000  # utterances in an epoch of streamed data, at most: an epoch is planned at once
-_MODELS: dict[str, type[SpeechModel[Any]]] = {model.task: model for model in (Recognizer, Classifier, Pretrained)}
+_MODELS: dict[str, type[SpeechModel[Any]]] = {model.task: model for model in (Recognizer, Classifier)}
 _DECODERS = {
     "ctc": "",
     "attention": ", attention decoder",
@@ -60,11 +59,9 @@ def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
     frequencies = features.bin_frequencies
     if config.augment.frequency_warp and frequencies is None:
         raise ConfigError(f"augment.frequency_warp: {config.features.kind} has no frequency axis to warp; set it to 0")
-    if config.augment.join and model.task == Pretrained.task:
-        raise ConfigError("augment.join: pre-training learns from single segments; set it to 0")
     if config.augment.join and model.task == Classifier.task:
         raise ConfigError("augment.join: a recording of two utterances does not have one class; set it to 0")
-    if config.training.consistency and (model.task != Recognizer.task or config.model.decoder != "ctc"):
+    if config.training.consistency and (model.task == Classifier.task or config.model.decoder != "ctc"):
         raise ConfigError(
             "training.consistency: is for recognisers with model.decoder=ctc, because it compares frames; set it to 0"
         )
@@ -129,9 +126,7 @@ def start_from(model: SpeechModel[Any], path: str | Path) -> str:
     """
     task = task_of(read_metadata(path))
     if task not in _MODELS:
-        raise ConfigError(
-            f"{path}: is a {task}; training can start from a recogniser, a classifier or a pre-trained model only"
-        )
+        raise ConfigError(f"{path}: is a {task}; training can start from a recogniser or a classifier only")
     other = _MODELS[task].from_file(path, model.device)
     differences = []
     for section in ("features", "model"):
@@ -154,8 +149,6 @@ def start_from(model: SpeechModel[Any], path: str | Path) -> str:
             weights[name].copy_(tensor)
         elif name in weights and same_task:
             weights[name][rows_of_new] = tensor[rows_of_old]
-    if other.task == Pretrained.task and not same_task:
-        return f"starting from {path}: the encoder; {model.outputs} {len(new)} new"
     added, dropped = len(new) - len(shared), len(old) - len(shared)
     return f"starting from {path}: {model.outputs} {len(shared)} kept, {added} new, {dropped} dropped"
 

@@ -145,16 +145,13 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         No utterance becomes shorter than `shortest (B,)` encoder frames. `T` is padded to a result of `few_sizes`. The
         views of a batch follow each other and differ in their masks only.
         """
-        features, frames = self.unmasked(audio, lengths, shortest)
-        with torch.autocast(audio.device.type, enabled=False):
-            features, frames = features.repeat(views, 1, 1), frames.repeat(views)
-            return with_few_sizes(self.augment.masks(features, frames)), frames
-
-    def unmasked(self, audio: Tensor, lengths: Tensor, shortest: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute augmented features `(B, T, F)` without masks, and their lengths in frames, as `features` does."""
         with torch.autocast(audio.device.type, enabled=False):  # spectrograms need more digits than bf16 has
             features, frames = self.model.features(self.augment.audio(audio, lengths), lengths)
-            return self.augment.features(features, frames, shortest * self.config.model.subsampling)
+            features, frames = self.augment.features(features, frames, shortest * self.config.model.subsampling)
+            features, frames = features.repeat(views, 1, 1), frames.repeat(views)
+            features = self.augment.masks(features, frames)
+            size = features.shape[1]
+            return functional.pad(features, (0, 0, 0, few_sizes(size) - size)), frames
 
     def state(self) -> dict[str, Any]:
         return {"readings": asdict(self.readings)} if self.data.training.is_streamed else {}
@@ -212,12 +209,6 @@ class SpeechTask(Task[list[Joined]], Generic[Model, Data]):
         if self.augment.surroundings is not None:
             digest.update(self.augment.surroundings.state())
         return digest.hexdigest()
-
-
-def with_few_sizes(features: Tensor) -> Tensor:
-    """Pad features `(B, T, F)` with zeros so that `T` is a result of `few_sizes`."""
-    size = features.shape[1]
-    return functional.pad(features, (0, 0, 0, few_sizes(size) - size))
 
 
 def few_sizes(size: int) -> int:

@@ -29,7 +29,6 @@ from asr.training.folder import claimed, extended, is_finished, refuse_finished,
 from asr.training.folder import extend as extend_run
 from asr.training.hardware import from_main_process, in_main_process, keep_memory, processes, steady_numbers
 from asr.training.loop import MODEL_FILE, checkpoints_of, fit
-from asr.training.pretraining import PretrainingTask
 from asr.training.recognition import RecognitionTask
 from asr.training.record import digest_of, record_origin
 from asr.training.sizes import sized
@@ -39,7 +38,6 @@ from asr.training.watch import say
 _TASKS: dict[str, tuple[Callable[..., Any], Callable[..., SpeechTask[Any, Any]]]] = {
     "recognition": (open_data, RecognitionTask),
     "classification": (open_corpora, ClassificationTask),
-    "pretraining": (open_corpora, PretrainingTask),
 }
 
 
