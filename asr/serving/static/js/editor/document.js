@@ -142,7 +142,7 @@ export function split(doc, id, place, time = null) {
   }
   const border = before ? (left.at(-1).end + right[0].start) / 2 : time;
   if (border === null) return doc;
-  const middle = Math.min(Math.max(rounded(border), segment.start + SHORTEST), segment.end - SHORTEST);
+  const middle = rounded(Math.min(Math.max(border, segment.start + SHORTEST), segment.end - SHORTEST));
   const words = (part) => {
     if (!segment.words?.length) return [];
     return part.map(({ text, start, end, confidence }) => ({ text, start, end, confidence: confidence ?? TYPED }));
@@ -210,7 +210,7 @@ export function move(doc, id, border, time) {
   else if (apart > 0 && atStart) lowest = neighbour.end;
   else if (apart > 0) highest = neighbour.start;
   if (lowest > highest) return doc;
-  const moved = Math.min(Math.max(rounded(time), lowest), highest);
+  const moved = rounded(Math.min(Math.max(time, lowest), highest));
   if (moved === segment[border]) return doc;
   const result = replaced(doc, id, within({ ...segment, [border]: moved }));
   return touches ? replaced(result, neighbour.id, within({ ...neighbour, [edge]: moved })) : result;
