@@ -1,4 +1,4 @@
-"""What to transcribe next: untranscribed recordings -> the segments that teach a model most, with reasons, as files."""
+"""Choose what to transcribe next: the segments that teach a model most, each with a reason, and write them as files."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence

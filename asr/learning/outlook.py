@@ -20,7 +20,7 @@ _DRAWN = 40  # points of a drawn law
 
 
 class Outlook:
-    """What the curves of `Measured` say of `more` hours of data, each in addition to all data at hand."""
+    """Forecasts by the curves of `Measured` for `more` hours of data, each in addition to all data at hand."""
 
     def __init__(self, measured: Measured, more: Sequence[float] = ()) -> None:
         """Forecast. Without `more`, as much again and four times as much, and an hour if it is among these.

@@ -1,4 +1,4 @@
-"""What to transcribe next: the segments that together teach a model most for each second of audio.
+"""Rank segments: choose those that together teach a model most for each second of audio.
 
 A pattern is three units in a row (letters, with the space between words), or one unit in one voice. A pattern is worth
 more the more often it occurs in the untranscribed speech, and less the more examples of it are transcribed: `n`
@@ -38,7 +38,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is transcribed already: how often each pattern occurs, the words, and the voices."""
+    """The transcribed speech: how often each pattern occurs in it, its words, and its voices."""
 
     patterns: Counter[Pattern]
     words: frozenset[str]

@@ -1,4 +1,4 @@
-"""What is transcribed already: the spans of recordings that manifests hold, also under another name of the file."""
+"""Find the spans of recordings that manifests hold transcripts of, also under another name of the file."""
 
 import math
 from collections import defaultdict

@@ -46,7 +46,7 @@ class Rate(Facts):
 
 
 class Result(Facts):
-    """What one training and one decoding gave: counts on the test data, digests of model and hypotheses."""
+    """The result of one training and one decoding: counts on the test data, digests of model and hypotheses."""
 
     rates: dict[RateName, Rate] = Field(min_length=1)
     validation: dict[RateName, float]

@@ -18,7 +18,7 @@ _TUNED = "model.lm.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What the commands depend on. A recipe is one of this checkout: its `prepare.py` is a program of ours."""
+    """The settings of the commands. A recipe is one of this checkout: its `prepare.py` is a program of ours."""
 
     recipe: str | None
     task: str

@@ -124,7 +124,7 @@ class _OpenSegment:
     """The frames since the last pause, and their text so far."""
 
     def __init__(self, model: StreamingModel) -> None:
-        self.rows: list[np.ndarray] = []  # of each frame, log-probabilities `(V,)` or its encoder state `(D,)`
+        self.rows: list[np.ndarray] = []  # a row for each frame: log-probabilities `(V,)` or the encoder state `(D,)`
         self.bests: list[int] = []  # CTC's most probable unit of each frame
         self.silent = 0  # blank frames at the end
         self._model = model
