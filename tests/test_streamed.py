@@ -192,7 +192,7 @@ def test_what_needs_all_data_at_once_is_refused(timed: Path, tmp_path: Path) -> 
     with pytest.raises(ConfigError, match=r"training\.epoch_utterances: must be at least 2"):
         train(Config.model_validate(tree), tmp_path / "run")
     for changed in (made, config(timed), config(timed, temperature=0.5)):
-        with pytest.raises(ConfigError, match="--folds: is for little data"):
+        with pytest.raises(ConfigError, match="--folds: is for data that is packed"):
             train_on_folds(changed, tmp_path / "run", folds=2, say=print)
     settings = tmp_path / "config.yaml"
     settings.write_text(made.to_yaml())

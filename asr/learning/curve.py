@@ -18,11 +18,10 @@ from asr.recognition.recognizer import load
 from asr.scoring.bootstrap import clusters
 from asr.scoring.wer import count_errors, score
 from asr.training.budget import epoch_seconds
-from asr.training.build import is_keyed
 from asr.training.data import TrainingData, open_data, read_ids
 from asr.training.evaluate import evaluate
 from asr.training.folder import claimed
-from asr.training.folds import is_trained, train_once
+from asr.training.folds import is_trained, require_whole_epochs, train_once
 from asr.training.hardware import processes
 from asr.training.loop import MODEL_FILE
 from asr.training.recognition import RecognitionTask
@@ -199,20 +198,12 @@ def _row(point: Point) -> dict[str, object]:
 
 
 def _require_divisible(config: Config) -> None:
-    if config.task != "recognition":
-        raise ConfigError("asr curve: is for recognisers; classifiers have no error rate of characters")
-    if is_keyed(config):
-        raise ConfigError(
-            "asr curve: is for data that is packed and shown whole in each epoch; leave data.stream, data.weights, "
-            "data.temperature and training.epoch_utterances out"
-        )
+    require_whole_epochs(config, "asr curve")
     if config.training.budget_minutes is not None:
         raise ConfigError(
             "asr curve: compares trainings with the epochs that suit their data, so a time budget would spoil it; "
             "leave training.budget_minutes out, and set training.epochs to train for less time"
         )
-    if processes().num_processes > 1:
-        raise TrainingError("asr curve: trains in one process; leave torchrun out")
 
 
 def _parts(config: Config, data: TrainingData, out: Path) -> list[Part]:

@@ -8,13 +8,12 @@ from pathlib import Path
 from asr.api import load_transcriber
 from asr.config import Config
 from asr.corpus.manifest import read_manifest
-from asr.errors import ConfigError, TrainingError
+from asr.errors import TrainingError
 from asr.files import write_whole
 from asr.learning.pseudo import WEIGHT_FIELD, pseudo_transcripts, write_pseudo
 from asr.recognition.recognizer import Recognizer, load
-from asr.training.build import is_keyed
 from asr.training.folder import CONFIG_FILE, claimed, refuse_finished
-from asr.training.folds import train_once
+from asr.training.folds import require_whole_epochs, train_once
 from asr.training.hardware import processes
 from asr.training.loop import LOG_FILE, MODEL_FILE
 from asr.tuning.tune import tune
@@ -66,7 +65,7 @@ def self_train(
     Raises TrainingError if `out` holds a finished run and `overwrite` is not set, if no pseudo transcript is taken, or
     under torchrun; ConfigError for a classifier and for large corpora; and the errors of training and transcription.
     """
-    _require_possible(config)
+    require_whole_epochs(config, "--untranscribed")
     if not overwrite:
         refuse_finished(out, _CHOICES)
     stages = Stages(out)
@@ -85,19 +84,6 @@ def self_train(
         write_whole(out / LOG_FILE, (stages.real / LOG_FILE).read_bytes())
         write_whole(out / CONFIG_FILE, (stages.real / CONFIG_FILE).read_bytes())
     return last
-
-
-def _require_possible(config: Config) -> None:
-    """Raise ConfigError for a classifier and for large corpora, and TrainingError under torchrun."""
-    if config.task != "recognition":
-        raise ConfigError("--untranscribed: is for recognisers; leave it out to train a classifier")
-    if is_keyed(config):
-        raise ConfigError(
-            "--untranscribed: is for data that is packed and shown whole in each epoch; leave data.stream, "
-            "data.weights, data.temperature and training.epoch_utterances out"
-        )
-    if processes().num_processes > 1:
-        raise TrainingError("--untranscribed: trains in one process; leave torchrun out")
 
 
 def _trained_teacher(config: Config, folder: Path, say: Callable[[str], None]) -> Path:
@@ -123,7 +109,7 @@ def with_pseudo(
     Raises TrainingError if no pseudo transcript can be used or under torchrun, ConfigError for a classifier and for
     large corpora, and the errors of models and manifests.
     """
-    _require_possible(config)
+    require_whole_epochs(config, "--untranscribed")
     pseudo = _pseudo(config, out, untranscribed, teacher, say)
     field = config.data.weight_field or WEIGHT_FIELD
     data = config.data.model_copy(update={"train": (*config.data.train, str(pseudo)), "weight_field": field})

@@ -6,18 +6,17 @@ from pathlib import Path
 
 from asr.config import Config
 from asr.corpus.manifest import read_manifest, with_hypothesis, write_manifest
-from asr.errors import ConfigError, TrainingError
+from asr.errors import TrainingError
 from asr.files import write_whole
 from asr.model_file import MODEL_FILE
 from asr.recognition.recognizer import Recognizer, load
 from asr.run_log import CONFIG_FILE, LOG_FILE, kept_row, read_log
 from asr.scoring.files import Pair, score_pairs
 from asr.scoring.wer import Score
-from asr.training.build import is_keyed
 from asr.training.data import open_data, read_ids
 from asr.training.evaluate import evaluate
 from asr.training.folder import claimed, refuse_finished
-from asr.training.folds import deal, train_once
+from asr.training.folds import deal, require_whole_epochs, train_once
 from asr.training.hardware import processes
 from asr.training.sizes import sized
 from asr.utterance import Utterance
@@ -40,15 +39,7 @@ def train_on_folds(
     Raises TrainingError if `out` holds a finished run and `overwrite` is not set, if there are fewer utterances than
     folds, or under torchrun; ConfigError for a classifier; and the errors of `train`.
     """
-    if config.task != "recognition":
-        raise ConfigError(f"--folds: is for recognisers; leave it out for task: {config.task}")
-    if is_keyed(config):
-        raise ConfigError(
-            "--folds: is for little data, which is packed and shown whole in each epoch; leave data.stream, "
-            "data.weights, data.temperature and training.epoch_utterances out"
-        )
-    if processes().num_processes > 1:
-        raise TrainingError("--folds: trains in one process; leave torchrun out")
+    require_whole_epochs(config, "--folds")
     if not overwrite:
         refuse_finished(out, _CHOICES)
     with claimed(out):

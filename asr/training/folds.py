@@ -6,10 +6,12 @@ from pathlib import Path
 
 from asr.config import Config
 from asr.corpus.split import hash_fraction
-from asr.errors import TrainingError
+from asr.errors import ConfigError, TrainingError
 from asr.files import write_whole
 from asr.recognition.recognizer import Recognizer, load
+from asr.training.build import is_keyed
 from asr.training.data import TrainingData, read_ids
+from asr.training.hardware import processes
 from asr.training.loop import MODEL_FILE
 from asr.training.train import train
 from asr.utterance import Utterance
@@ -28,6 +30,23 @@ def deal(utterances: Sequence[Utterance], folds: int) -> list[list[int]]:
         )
     dealt = sorted(range(len(utterances)), key=lambda index: hash_fraction(utterances[index].id))
     return [sorted(dealt[number::folds]) for number in range(folds)]
+
+
+def require_whole_epochs(config: Config, option: str) -> None:
+    """Raise an error unless trainings of `config` on parts of its data are possible, as `option` asks for.
+
+    Raises ConfigError for a task without texts and for data that is not shown whole in each epoch, and TrainingError
+    under torchrun.
+    """
+    if config.task != "recognition":
+        raise ConfigError(f"{option}: is for recognisers; leave it out for task: {config.task}")
+    if is_keyed(config):
+        raise ConfigError(
+            f"{option}: is for data that is packed and shown whole in each epoch; leave data.stream, data.weights, "
+            "data.temperature and training.epoch_utterances out"
+        )
+    if processes().num_processes > 1:
+        raise TrainingError(f"{option}: trains in one process; leave torchrun out")
 
 
 def train_once(config: Config, folder: Path, state: str) -> None:
