@@ -132,16 +132,26 @@ runs/%/test.lm.hyp.jsonl: runs/%/model.lm.safetensors
 
 include $(wildcard recipes/*/recipe.mk)
 
-# Seeds of any recipe: models that differ in their seed, and a receipt of each in its folder. A recipe on the corpus of
-# another one says so in its recipe.mk: DATA_OF_NAME := OTHER.
+# Seeds of any recipe: models that differ in their seed, and a receipt of each in its folder. What differs from recipe
+# to recipe stands in recipe.mk:
+#   DATA_OF_NAME := OTHER           the corpus is that of another recipe
+#   RUNS_OF_NAME := OTHER           so are the models; TEST_OF_NAME := MANIFEST is what they are measured on
+#   WAYS_OF_NAME := lm phrases      receipts of more ways to decode than best path
+#   OPTIONS_OF_NAME := --bleu       options of all receipts
 SEEDS ?= 3
+WAY_lm := --lm
+WAY_phrases = --phrases $(PHRASES_OF_$(1))
+test_of = $(or $(TEST_OF_$(1)),data/$(or $(DATA_OF_$(1)),$(1))/test.jsonl)
+
+# Write a receipt for each way to decode: `$(call receipts,recipe,folder of the run,test manifest,name of the receipts)`.
+receipts = mkdir -p recipes/$(1)/receipts; $(foreach way,best $(WAYS_OF_$(1)),$(ASR) receipt $(2) $(3) $(OPTIONS_OF_$(1)) \
+  $(WAY_$(way)) -o recipes/$(1)/receipts/$(4)$(patsubst %,.%,$(filter-out best,$(way))).json;)
 
 .SECONDEXPANSION:
 %-seeds: recipes/%/config.yaml data/$$(or $$(DATA_OF_$$*),$$*)/train.jsonl | $(READY)
 	$(ASR) train --overwrite $< --seeds $(SEEDS) --out runs/$@
-	@for run in runs/$@/seed-*; do $(ASR) receipt "$$run" data/$(or $(DATA_OF_$*),$*)/test.jsonl; done
+	@for run in runs/$@/seed-*; do $(ASR) receipt "$$run" $(call test_of,$*) $(OPTIONS_OF_$*); done
 
-%-receipts: %-seeds
-	@mkdir -p recipes/$*/receipts
-	@for run in runs/$*-seeds/seed-*; do cp "$$run/receipt.json" "recipes/$*/receipts/$${run##*/}.json"; done
+%-receipts: $$(or $$(RUNS_OF_$$*),$$*)-seeds
+	@for run in runs/$</seed-*; do $(call receipts,$*,"$$run",$(call test_of,$*),$${run##*/}) done
 	.venv/bin/python recipes/tables.py

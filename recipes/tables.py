@@ -8,20 +8,24 @@ KIND is `summary` (one line for each recipe), `index` (summary with data and lic
 result, and why), or the name of a recipe.
 
 Receipts are the files `recipes/NAME/receipts/*.json`. `make NAME-receipts` writes them, `asr verify` measures again.
+Receipts of one seed and one decoding with different test data, such as one speaker each, are added up in one row.
 The runs in `results.yaml` are older than receipts. A later run without receipt must say why it has none.
 """
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from asr.config import Config
-from asr.receipts.receipt import Receipt, read_receipt
+from asr.receipts.receipt import Rate, Receipt, read_receipt
+from asr.scoring.bootstrap import MIN_SPEAKERS, clusters
+from asr.scoring.intervals import interval_95
 from asr.wording import counted
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -58,7 +62,7 @@ class Scores(BaseModel):
     seed: int
     validation_cer: float | None = None
     validation_wer: float | None = None
-    validation_accuracy: Count | None = None
+    validation_accuracy: Count | float | None = None
     validation_bleu: float | None = None
     validation_chrf: float | None = None
     cer: Count | None = None
@@ -68,7 +72,7 @@ class Scores(BaseModel):
     chrf: float | None = None
     interval: str | None = None
     parts: dict[str, Count] = {}
-    receipt: str = ""  # its path from the folder of the recipe
+    receipts: dict[str, str] = {}  # path of each from the page, by its name
 
     @model_validator(mode="after")
     def sums_agree(self) -> "Scores":
@@ -94,7 +98,7 @@ class Run(BaseModel):
 
     @model_validator(mode="after")
     def has_receipt(self) -> "Run":
-        if self.date > LAST_WITHOUT_RECEIPT and not self.without_receipt and not all(s.receipt for s in self.scores):
+        if self.date > LAST_WITHOUT_RECEIPT and not self.without_receipt and not all(s.receipts for s in self.scores):
             raise ValueError(
                 f"{self.command} ({self.date}): has no receipt; make one with `make NAME-receipts`, or say in "
                 "without_receipt why there is none"
@@ -116,7 +120,8 @@ class Recipe(BaseModel):
     hours: str
     licence: str
     download: str
-    page: str = ""
+    page: str = ""  # the recipe whose page and configuration it shares, if it is none itself
+    settings: list[str] = []  # what its training sets differently from that configuration
     make: str = ""
     over: str = "utterances"
     unmeasured: str = ""  # why there is no result
@@ -134,27 +139,33 @@ def read_results() -> dict[str, Recipe]:
     results = {name: Recipe.model_validate(row) for name, row in rows.items()}
     for name, recipe in results.items():
         folder = REPOSITORY / "recipes" / name
-        recipe.runs = [*runs_of(name, sorted(folder.glob("receipts/*.json"))), *recipe.runs]
+        wanted = REPOSITORY / "recipes" / (recipe.page or name) / "config.yaml"
+        measured = runs_of(name, sorted(folder.glob("receipts/*.json")), wanted, recipe.settings)
+        recipe.runs = [*measured, *recipe.runs]
         if bool(recipe.runs) == bool(recipe.unmeasured):
             raise ValueError(f"{name}: must have either runs or a text in `unmeasured` that says why there are none")
     return results
 
 
-def runs_of(name: str, paths: Sequence[Path]) -> list[Run]:
+Receipts = Sequence[tuple[Path, Receipt]]
+
+
+def runs_of(name: str, paths: Sequence[Path], wanted: Path, settings: Sequence[str] = ()) -> list[Run]:
     """Return the runs behind the receipts of a recipe: receipts of one commit, machine and configuration are one run.
 
-    A run is current if its configuration has the settings of the recipe.
+    Seeds and data may differ. A run is current if its configuration has the settings of the recipe, which are those of
+    the file `wanted` with `settings`.
     """
     groups: dict[str, list[tuple[Path, Receipt]]] = {}
     for path in paths:
         receipt = read_receipt(path)
-        settings = {**receipt.config, "training": {**receipt.config["training"], "seed": None}}
-        key = repr((receipt.program.git_commit, receipt.machine, settings))
+        equal = {**receipt.config, "data": None, "training": {**receipt.config["training"], "seed": None}}
+        key = repr((receipt.program.git_commit, receipt.machine, equal))
         groups.setdefault(key, []).append((path, receipt))
-    return [_run(name, members) for members in groups.values()]
+    return [_run(name, members, wanted, settings) for members in groups.values()]
 
 
-def _run(name: str, members: Sequence[tuple[Path, Receipt]]) -> Run:
+def _run(name: str, members: Receipts, wanted: Path, settings: Sequence[str]) -> Run:
     first, machine = members[0][1], members[0][1].machine
     config = first.settings()
     shape = f"{config.model.layers} x {config.model.hidden}, {config.training.epochs} epochs"
@@ -165,41 +176,103 @@ def _run(name: str, members: Sequence[tuple[Path, Receipt]]) -> Run:
         commit=first.program.git_commit or "unknown",
         date=first.date,
         model=f"{shape}; {hardware}",
-        current=follows(config, REPOSITORY / "recipes" / name / "config.yaml"),
-        scores=[_scores(path, receipt) for path, receipt in members],
+        current=follows(config, wanted, settings),
+        scores=_rows(members, "" if wanted.parent.name == name else f"../{name}/"),
     )
 
 
-def follows(config: Config, recipe: Path) -> bool:
-    """Tell whether a configuration has the settings that a recipe sets; the seed may differ."""
-    wanted = yaml.safe_load(Config.load(recipe).model_dump_json(exclude_unset=True))
+def follows(config: Config, recipe: Path, settings: Sequence[str] = ()) -> bool:
+    """Tell whether a configuration has the settings that a recipe sets; the seed and the data may differ."""
+    wanted = yaml.safe_load(Config.load(recipe, settings).model_dump_json(exclude_unset=True))
     found = yaml.safe_load(config.model_dump_json())
     return all(
         value == found[section].get(setting)
         for section, settings in wanted.items()
-        if isinstance(settings, dict)
+        if isinstance(settings, dict) and section != "data"
         for setting, value in settings.items()
+    ) and config.data.text_field == wanted["data"].get("text_field", "text")
+
+
+def _rows(members: Receipts, folder: str) -> list[Scores]:
+    """Return a row for each seed and decoding. `folder` leads from the page to the folder of the receipts.
+
+    Raises ValueError if the rows are not of equal test data: receipts of a set of speakers are missing.
+    """
+    rows: dict[tuple[int, str], list[tuple[Path, Receipt]]] = {}
+    for path, receipt in members:
+        rows.setdefault((receipt.settings().training.seed, decoding_of(receipt)), []).append((path, receipt))
+    tests = {tuple(sorted(receipt.test for _, receipt in row)) for row in rows.values()}
+    if len(tests) > 1:
+        raise ValueError(
+            f"{members[0][0].parent}: receipts of each seed and decoding must have equal test data: {tests}"
+        )
+    return [
+        _scores(*row[0], folder) if len(row) == 1 else _sum(seed, decoding, row, folder)
+        for (seed, decoding), row in sorted(rows.items(), key=lambda item: (item[0][0], _ORDER.get(item[0][1], 0)))
+    ]
+
+
+_ORDER = {"language models": 1, "phrases": 2}  # best path and other decoders first
+
+
+def decoding_of(receipt: Receipt) -> str:
+    """Return how a model decodes, in a word: the receipt's word for CTC, else the decoder of the model."""
+    config = receipt.settings()
+    if config.task == "classification":
+        return ""
+    return (
+        receipt.decoding if config.model.decoder == "ctc" or receipt.decoding != "best path" else config.model.decoder
     )
 
 
-def _scores(path: Path, receipt: Receipt) -> Scores:
-    result = receipt.result
-    counts = {name: Count(part=rate.errors, total=rate.total) for name, rate in result.rates.items()}
+def _scores(path: Path, receipt: Receipt, folder: str) -> Scores:
+    result, seed = receipt.result, receipt.settings().training.seed
+    counts, parts = _counts(result.rates.items()), _counts(result.parts.items())
     last = list(result.rates.values())[-1]
     low, high = last.interval
-    right = result.rates.get("error_rate")
+    right, valid = result.rates.get("error_rate"), result.validation.get("error_rate")
     if right is not None:
         low, high = 100 - high, 100 - low
+    bleu, chrf = result.scores.get("bleu"), result.scores.get("chrf")
+    is_text = bleu is None  # errors of a translation against one reference say nothing
     return Scores(
-        decoding=receipt.decoding if right is None else "",
-        seed=receipt.settings().training.seed,
-        validation_cer=result.validation.get("cer"),
-        validation_wer=result.validation.get("wer"),
-        cer=counts.get("cer"),
-        wer=counts.get("wer"),
+        decoding=decoding_of(receipt),
+        seed=seed,
+        validation_cer=result.validation.get("cer") if is_text else None,
+        validation_wer=result.validation.get("wer") if is_text else None,
+        validation_accuracy=None if valid is None else 100 - valid,
+        cer=counts.get("cer") if is_text else None,
+        wer=counts.get("wer") if is_text else None,
         accuracy=None if right is None else Count(part=right.total - right.errors, total=right.total),
-        interval=f"{low:.2f}-{high:.2f}",
-        receipt=f"receipts/{path.name}",
+        bleu=None if bleu is None else bleu.value,
+        chrf=None if chrf is None else chrf.value,
+        interval=f"{low:.2f}-{high:.2f}" if is_text else None,
+        parts=parts if is_text else {},
+        receipts={f"seed {seed}": f"{folder}receipts/{path.name}"},
+    )
+
+
+def _counts(rates: Iterable[tuple[str, Rate]]) -> dict[str, Count]:
+    return {name: Count(part=rate.errors, total=rate.total) for name, rate in rates}
+
+
+def _sum(seed: int, decoding: str, members: Receipts, folder: str) -> Scores:
+    """Add up receipts of different test data. The interval is over the sets of test data, if there are enough."""
+    names = [Path(receipt.test).stem for _, receipt in members]
+    sums: dict[str, Count] = {}
+    for rate in ("cer", "wer"):
+        found = [receipt.result.rates[rate] for _, receipt in members]
+        sums[rate] = Count(part=sum(one.errors for one in found), total=sum(one.total for one in found))
+    errors, words = np.array([(one.errors, one.total) for one in found]).T
+    (low, high), _ = interval_95(errors, words, clusters(names))
+    return Scores(
+        decoding=decoding,
+        seed=seed,
+        cer=sums["cer"],
+        wer=sums["wer"],
+        interval=f"{low:.2f}-{high:.2f}" if len(names) >= MIN_SPEAKERS else None,
+        parts=_counts(zip(names, found, strict=True)),
+        receipts={name: f"{folder}receipts/{path.name}" for name, (path, _) in zip(names, members, strict=True)},
     )
 
 
@@ -215,20 +288,19 @@ def summary(recipe: Recipe) -> str:
     lines = []
     for decoding in dict.fromkeys(row.decoding for row in scores):
         rows = [row for row in scores if row.decoding == decoding]
-        rows = [row for row in rows if row.receipt] or rows
+        rows = [row for row in rows if row.receipts] or rows
         seeds, figures = len({row.seed for row in rows}), []
-        for name, counts in (("CER", [r.cer for r in rows]), ("WER", [r.wer for r in rows])):
+        rates = {"CER": [r.cer for r in rows], "WER": [r.wer for r in rows], "accuracy": [r.accuracy for r in rows]}
+        for name, counts in rates.items():
             known = [count for count in counts if count is not None]
             if len(known) == len(rows) == 1:
                 figures.append(f"{name} {known[0].percent:.1f} % [{known[0].part} / {known[0].total}]")
             elif len(known) == len(rows):
                 figures.append(f"{name} {span([count.percent for count in known])} %")
-        figures += [
-            f"accuracy {r.accuracy.percent:.1f} % [{r.accuracy.part} / {r.accuracy.total}]" for r in rows if r.accuracy
-        ]
-        figures += [f"BLEU {r.bleu:.1f}" for r in rows if r.bleu is not None]
+        translated = [row.bleu for row in rows if row.bleu is not None]
+        figures += [f"BLEU {span(translated)}"] if translated else []
         notes = [f"{seeds} seeds" if seeds > 1 else f"{len(rows)} runs of one seed"] if len(rows) > 1 else []
-        notes += [counted("receipt<s>", len(rows)) if rows[0].receipt else "no receipt"]
+        notes += [counted("receipt<s>", sum(len(row.receipts) for row in rows)) if rows[0].receipts else "no receipt"]
         lines.append(f"{decoding}: " * bool(decoding) + ", ".join(figures) + f" ({', '.join(notes)})")
     return "; ".join(lines) or "not measured yet"
 
@@ -281,11 +353,8 @@ def recipe_tables(recipe: Recipe) -> str:
             figures = [row.validation_cer, row.validation_wer, row.validation_accuracy, row.validation_bleu]
             figures += [row.validation_chrf, row.cer, row.wer, row.accuracy, row.bleu, row.chrf]
             texts = [shown(figure) for figure in figures]
-            receipt = (
-                f"[seed {row.seed}]({row.receipt})"
-                if row.receipt
-                else f"none: {run.without_receipt or 'older than receipts'}"
-            )
+            receipt = ", ".join(f"[{name}]({path})" for name, path in row.receipts.items())
+            receipt = receipt or f"none: {run.without_receipt or 'older than receipts'}"
             cells.append([str(number), row.decoding, str(row.seed), *texts, row.interval or "", receipt])
             if row.parts:
                 parts.append([row.decoding, *(f"{count.percent:.1f}" for count in row.parts.values())])

@@ -12,7 +12,6 @@ beginning of a command:
 Recipes and experiments need real corpora, so their commands are parsed only.
 """
 
-import importlib.util
 import re
 import shlex
 import shutil
@@ -21,7 +20,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -35,7 +33,6 @@ from typer.testing import CliRunner
 import asr
 from asr.classifier import Classifier
 from asr.cli import app
-from asr.config import Config
 from asr.corpus.manifest import read_manifest, with_hypothesis, write_manifest
 
 GUIDES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -266,84 +263,6 @@ def anchors(page: Path) -> set[str]:
     """Anchors of the headings of a page, as GitHub and the site make them."""
     headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-@pytest.fixture(scope="module")
-def tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("recipe_tables", REPOSITORY / "recipes" / "tables.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # pydantic looks there for the types of the annotations
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_tables_are_those_of_the_results(tables: ModuleType) -> None:
-    results = tables.read_results()
-    marks = [kind for page in tables.pages() for _, kind, _ in tables.MARKED.findall(page.read_text(encoding="utf-8"))]
-    measured = {name for name, recipe in results.items() if recipe.runs}
-    assert set(marks) == {"summary", "index", "unmeasured", *measured}, "each measured recipe has a table in a page"
-    for page in tables.pages():
-        text = page.read_text(encoding="utf-8")
-        assert text == tables.generate(text, results), f"{page}: run `python recipes/tables.py`"
-
-
-def test_every_recipe_has_results(tables: ModuleType) -> None:
-    recipes = {folder.parent.name for folder in (REPOSITORY / "recipes").glob("*/config.yaml")}
-    assert recipes <= set(tables.read_results())
-
-
-def test_tables_are_written_from_counts(tables: ModuleType) -> None:
-    scores = [
-        {"decoding": "best path", "seed": 0, "wer": "1/8", "interval": "0-40", "parts": {"anna": "1/4", "ben": "0/4"}},
-        {"decoding": "best path", "seed": 1, "wer": "2/8"},
-    ]
-    run = {"command": "make x", "commit": "1234567", "date": "2026-01-02", "model": "small", "current": True}
-    recipe = {"speech": "tones", "language": "none", "hours": 1, "licence": "free", "download": "nothing"}
-    results = {"x": tables.Recipe.model_validate({**recipe, "runs": [{**run, "scores": scores}]})}
-    page = tables.generate("<!-- results: summary -->\nold\n<!-- end of results -->\n", results)
-    assert "| `make x` | tones | best path: WER 12.5 to 25.0 % (2 seeds, no receipt) |\n" in page and "old" not in page
-    page = tables.generate("<!-- results: x -->\n<!-- end of results -->\n", results)
-    assert (
-        "| 1 | best path | 0 | 12.50 [1 / 8] | 0-40 | none: older than receipts |" in page
-        and "| best path | 25.0 | 0.0 |" in page
-    )
-    assert "1. small. Commit `1234567` (2026-01-02): `make x`" in page and "CER" not in page
-    with pytest.raises(ValueError, match=r"parts add up to 12\.50 \[1 / 8\], the whole is 25\.00"):
-        tables.Scores.model_validate({**scores[0], "wer": "2/8"})
-
-
-def test_a_new_result_needs_a_receipt_or_a_reason(tables: ModuleType) -> None:
-    run = {"command": "make x", "commit": "1", "model": "small", "scores": [{"seed": 0, "wer": "1/8"}]}
-    assert tables.Run.model_validate({**run, "date": "2026-11-30"}).scores
-    with pytest.raises(ValueError, match=r"make x \(2026-12-01\): has no receipt; make one with `make NAME-receipts`"):
-        tables.Run.model_validate({**run, "date": "2026-12-01"})
-    told = tables.Run.model_validate({**run, "date": "2026-12-01", "without_receipt": "trained on a rented GPU"})
-    recipe = {"speech": "tones", "language": "none", "hours": 1, "licence": "free", "download": "nothing"}
-    page = tables.recipe_tables(tables.Recipe.model_validate({**recipe, "runs": [told]}))
-    assert "| none: trained on a rented GPU |" in page
-
-
-def test_receipts_replace_older_results_of_the_summary(tables: ModuleType, tmp_path: Path) -> None:
-    paths = sorted((REPOSITORY / "recipes/yesno/receipts").glob("*.json"))
-    (run,) = tables.runs_of("yesno", paths)
-    assert run.current and [row.seed for row in run.scores] == list(range(len(paths)))
-    old = {"command": "make yesno", "commit": "1", "date": "2026-11-01", "model": "old", "current": True}
-    scores = [{"decoding": name, "seed": 0, "wer": "9/240"} for name in ("best path", "language models")]
-    recipe = {"speech": "words", "language": "Hebrew", "hours": 1, "licence": "free", "download": "nothing"}
-    found = tables.Recipe.model_validate({**recipe, "runs": [run, {**old, "scores": scores}]})
-    line = tables.summary(found)
-    assert re.fullmatch(r"best path: CER .* WER .* %.*receipts?\); language models: WER 3.8 % .*\(no receipt\)", line)
-    config = Config.load(REPOSITORY / "recipes/yesno/config.yaml", ["training.epochs=3", "training.seed=7"])
-    assert not tables.follows(config, REPOSITORY / "recipes/yesno/config.yaml")
-    config = Config.load(REPOSITORY / "recipes/yesno/config.yaml", ["training.seed=7"])
-    assert tables.follows(config, REPOSITORY / "recipes/yesno/config.yaml")
-
-
-def test_error_rates_of_the_readme_stand_in_generated_tables(tables: ModuleType) -> None:
-    """A table of the README that holds an error rate is generated, so its numbers have a receipt or are older."""
-    written = tables.MARKED.sub("", (REPOSITORY / "README.md").read_text(encoding="utf-8"))
-    assert [line for line in written.splitlines() if re.match(r"\|.*(WER|CER|accuracy|BLEU) \d", line)] == []
 
 
 def test_the_reference_has_every_public_name() -> None:

@@ -1,5 +1,6 @@
 """Receipts: made, verified, and hostile; origins of runs; the receipts of the recipes."""
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sacrebleu
 from conftest import REPOSITORY, interrupted, train_config
 from processes import run_asr
 
@@ -18,8 +20,8 @@ from asr.errors import AsrError
 from asr.model_file import signature
 from asr.origin import Machine, Origin, Program, read_origin, write_origin
 from asr.receipts.measure import make_receipt
-from asr.receipts.receipt import Rate, Receipt, Result, read_receipt, write_receipt
-from asr.receipts.steps import Steps, preparation, recipe_of
+from asr.receipts.receipt import Quality, Rate, Receipt, Result, read_receipt, write_receipt
+from asr.receipts.steps import Decoding, Steps, preparation, recipe_of
 from asr.receipts.verify import Verification, differences, judge, verify
 from asr.scoring.files import pair_files, score_pairs
 from asr.text import Normalizer
@@ -87,7 +89,7 @@ def test_a_receipt_states_what_score_states(made: Path) -> None:
     assert receipt.settings() == Config.load(made / "run" / "config.yaml")
 
 
-def test_verify_measures_again(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_measures_again(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(made)
     said: list[str] = []
     ran: list[str] = []
@@ -96,11 +98,15 @@ def test_verify_measures_again(made: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ran.append(step[0])
         executed(step)
 
-    found = verify(read_receipt(Path("receipt.json")), execute=execute, prepare=pytest.fail, say=said.append)
+    receipt = read_receipt(Path("receipt.json"))
+    found = verify(receipt, tmp_path, execute=execute, prepare=pytest.fail, say=said.append)
     assert ran == ["train", "transcribe"] and said == []
     assert found.verdict == "equal" and found.lines()[-1] == "equal: equal weights, equal hypotheses"
     assert found.found == found.receipt.result
     assert sorted(path.name for path in made.iterdir()) == ["data", "receipt.json", "run"]
+    again = verify(receipt, tmp_path, execute=execute, prepare=pytest.fail, say=said.append)
+    assert ran == ["train", "transcribe", "transcribe"] and again.found == found.found, "a model is trained once"
+    assert said == ["the model of this receipt is already trained, for another receipt"]
 
 
 def test_language_models_are_steps_of_their_own(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +128,50 @@ def test_language_models_are_steps_of_their_own(made: Path, monkeypatch: pytest.
     assert receipt.result.rates["wer"].errors == found.errors
 
 
+def test_phrases_translations_and_parts(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receipt holds the file of phrases by its digest, BLEU and chrF of sacreBLEU, and the WER of each speaker."""
+    monkeypatch.chdir(made)
+    rows = read_manifest(Path("data/test.jsonl"))
+    write_manifest(Path("data/two.jsonl"), [replace(u, speaker=("anna", "ben")[i % 2]) for i, u in enumerate(rows)])
+    phrases, two = Path("phrases.txt"), Path("data/two.jsonl")
+    phrases.write_text("".join(f"{text}\n" for text in sorted({u.text or "" for u in rows})))
+
+    def make(decoding: Decoding = "phrases", file: Path | None = phrases, by: str = "speaker") -> Receipt:
+        return make_receipt(
+            Path("run"), two, decoding=decoding, phrases=file, bleu=True, by=by, execute=executed, say=print
+        )
+
+    receipt = make()
+    assert receipt.files == {"phrases": hashlib.sha256(phrases.read_bytes()).hexdigest()}
+    assert receipt.commands[1:] == (
+        "asr transcribe RUN/model.safetensors data/two.jsonl --phrases phrases.txt -o RUN/two.phrases.hyp.jsonl",
+        "asr score --bleu --by speaker --config RUN/config.yaml data/two.jsonl RUN/two.phrases.hyp.jsonl",
+    )
+    found = read_manifest(Path("run/two.phrases.hyp.jsonl"))
+    texts = [str(row.extra["hypothesis"]) for row in found]
+    bleu = sacrebleu.corpus_bleu(texts, [[row.text or "" for row in found]])
+    assert receipt.result.scores["bleu"].value == pytest.approx(bleu.score, abs=1e-4)
+    assert receipt.result.scores["bleu"].signature.startswith("nrefs:1|case:mixed")
+    parts = receipt.result.parts
+    assert list(parts) == ["anna", "ben"]
+    for name in ("errors", "total"):
+        assert sum(getattr(part, name) for part in parts.values()) == getattr(receipt.result.rates["wer"], name)
+    write_receipt(tmp_path / "receipt.json", receipt)
+    assert read_receipt(tmp_path / "receipt.json") == receipt
+
+    again = verify(receipt, tmp_path, execute=executed, prepare=pytest.fail, say=print)
+    assert again.verdict == "equal" and again.lines()[2].startswith("BLEU ")
+    phrases.write_text("abc\n")
+    with pytest.raises(AsrError, match=r"^phrases: other recordings or texts than those of the receipt"):
+        verify(receipt, tmp_path, execute=pytest.fail, prepare=pytest.fail, say=print)
+    phrases.unlink()
+    with pytest.raises(AsrError, match=r"phrases\.txt: no such file of phrases"):
+        make()
+    with pytest.raises(AsrError, match="--by place: not every line of the references has a field place"):
+        make("best path", None, "place")
+    two.unlink()
+
+
 def test_a_classifier_has_a_receipt_of_its_error_rate(
     tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,25 +191,29 @@ def test_a_classifier_has_a_receipt_of_its_error_rate(
     assert rate.percent == pytest.approx(receipt.result.validation["error_rate"], abs=1e-3)
     assert rate.interval[0] <= rate.percent <= rate.interval[1]
     assert receipt.commands[1] == "asr classify RUN/model.safetensors validation.jsonl -o RUN/validation.hyp.jsonl"
+    with pytest.raises(AsrError, match="--phrases, --bleu, --by: are for recognisers; leave them out"):
+        make_receipt(
+            Path("run"), Path("validation.jsonl"), decoding="best path", bleu=True, execute=pytest.fail, say=print
+        )
     with pytest.raises(AsrError, match="--lm: is for recognisers with one validation manifest"):
         make_receipt(Path("run"), Path("validation.jsonl"), decoding="language models", execute=pytest.fail, say=print)
 
 
 def test_other_data_is_named_before_anything_is_trained(
-    made: Path, changed: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    made: Path, changed: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(made)
     receipt = read_receipt(changed({"data/train": "a" * 64, "data/test": "b" * 64}))
     with pytest.raises(AsrError, match="train and test: other recordings or texts than those of the receipt, so noth"):
-        verify(receipt, execute=pytest.fail, prepare=pytest.fail, say=print)
+        verify(receipt, tmp_path, execute=pytest.fail, prepare=pytest.fail, say=print)
     receipt = read_receipt(changed({"config/text/units_file": "units.txt"}))
     Path("units.txt").write_text("a\n")
     with pytest.raises(AsrError, match=r"text\.units_file: other recordings"):
-        verify(receipt, execute=pytest.fail, prepare=pytest.fail, say=print)
+        verify(receipt, tmp_path, execute=pytest.fail, prepare=pytest.fail, say=print)
     Path("units.txt").unlink()
     monkeypatch.chdir(made / "run")
     with pytest.raises(AsrError, match=r"data/train\.jsonl: no such manifest; run the command in the folder that has"):
-        verify(read_receipt(made / "receipt.json"), execute=pytest.fail, prepare=pytest.fail, say=print)
+        verify(read_receipt(made / "receipt.json"), tmp_path, execute=pytest.fail, prepare=pytest.fail, say=print)
 
 
 def test_missing_data_of_a_recipe_is_prepared_by_the_program_of_this_checkout(
@@ -172,7 +226,7 @@ def test_missing_data_of_a_recipe_is_prepared_by_the_program_of_this_checkout(
     prepared: list[Path] = []
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AsrError, match="no such manifest"):
-        verify(receipt, execute=pytest.fail, prepare=prepared.append, say=lambda line: None)
+        verify(receipt, tmp_path, execute=pytest.fail, prepare=prepared.append, say=lambda line: None)
     assert prepared == [REPOSITORY / "recipes" / "yesno" / "prepare.py"]
     assert recipe_of("data/yesno/test.jsonl") == "yesno" and recipe_of("data/mine/test.jsonl") is None
     assert recipe_of("/data/yesno/test.jsonl") is None and recipe_of("data/../test.jsonl") is None
@@ -194,6 +248,14 @@ def test_missing_data_of_a_recipe_is_prepared_by_the_program_of_this_checkout(
         ({"recipe": "../../tmp"}, "recipe String should match pattern"),
         ({"recipe": "yesno; rm"}, "recipe String should match pattern"),
         ({"decoding": "magic"}, "decoding Input should be"),
+        ({"decoding": "phrases"}, "phrases: the decoding, the file of phrases and its digest go together"),
+        ({"phrases": "digits.txt"}, "phrases: the decoding, the file of phrases and its digest go together"),
+        ({"files/phrases": "a" * 64}, "phrases: the decoding, the file of phrases and its digest go together"),
+        ({"phrases": "--overwrite"}, "phrases: --overwrite is no file of this machine"),
+        ({"phrases": "https://host/p.txt"}, "phrases: https://host/p.txt is no file of this machine"),
+        ({"bleu": True}, "result: bleu goes with result.scores, by with result.parts"),
+        ({"by": "speaker"}, "result: bleu goes with result.scores, by with result.parts"),
+        ({"result/scores": {"bleu": {"value": 150.0, "signature": ""}}}, "less than or equal to 101"),
         ({"config/data/train": ["-o.jsonl"]}, "-o.jsonl: is no manifest"),
         ({"config/data/validation": "s3://bucket/v.jsonl"}, "is no manifest of this machine"),
         ({"config/data/stream": True}, "data.stream: streamed data has no digest"),
@@ -230,9 +292,18 @@ def test_files_that_are_no_receipts(tmp_path: Path) -> None:
         read_receipt(path)
 
 
-def result(errors: int, total: int = 240) -> Result:
-    rate = Rate(errors=errors, total=total, interval=(0.0, 2.0), over="30 utterances")
-    return Result(rates={"wer": rate}, validation={}, weights="a" * 64, hypotheses=f"{errors:064x}")
+def result(errors: int, total: int = 240, bleu: float | None = None, **parts: int) -> Result:
+    def rate(count: int) -> Rate:
+        return Rate(errors=count, total=total, interval=(0.0, 2.0), over="30 utterances")
+
+    return Result(
+        rates={"wer": rate(errors)},
+        scores={} if bleu is None else {"bleu": Quality(value=bleu, signature="nrefs:1")},
+        parts={name: rate(count) for name, count in parts.items()},
+        validation={},
+        weights="a" * 64,
+        hypotheses=f"{errors:064x}",
+    )
 
 
 def test_verdicts(made: Path) -> None:
@@ -240,6 +311,17 @@ def test_verdicts(made: Path) -> None:
     assert judge(result(3), result(3)) == "equal" and judge(result(3), result(4)) == "different"
     assert judge(result(3000, 10000), result(3004, 10000)) == "equal within rounding"
     assert judge(result(3000, 10000), result(3006, 10000)) == "different"
+    assert judge(result(3, bleu=1.23), result(3, bleu=1.23)) == "equal"
+    assert judge(result(3, bleu=1.23), result(3, bleu=1.24)) == "equal within rounding"
+    assert judge(result(3, bleu=1.23), result(3, bleu=1.31)) == "different"
+    assert judge(result(3, anna=1, ben=2), result(3, anna=2, ben=1)) == "different"
+    assert judge(result(3, anna=3), result(3, ben=3)) == "different"
+    translated = receipt.model_copy(update={"result": result(3, bleu=1.23)})
+    assert Verification(translated, result(3, bleu=1.0), "different").lines() == [
+        "WER 1.25 % [3 / 240]; now 1.25 % [3 / 240]",
+        "BLEU 1.23; now 1.00",
+        "different: the new WER is inside the 95 % interval of the receipt, 0.00-2.00; the new BLEU differs by -0.23",
+    ]
     lines = Verification(receipt.model_copy(update={"result": result(3)}), result(4), "different").lines()
     assert lines == [
         "WER 1.25 % [3 / 240]; now 1.67 % [4 / 240]",
@@ -358,7 +440,10 @@ def test_digests_follow_content_not_places(tones: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", RECEIPTS, ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
 def test_receipts_of_recipes(path: Path) -> None:
     receipt = read_receipt(path)
-    assert receipt.recipe in (None, path.parent.parent.name) and receipt.date <= date.today()
+    recipe = path.parent.parent
+    if (recipe / "prepare.py").is_file():
+        assert receipt.recipe == recipe.name, "a recipe is measured on its own data"
+    assert receipt.recipe == recipe_of(receipt.test) and receipt.date <= date.today()
     assert receipt.program.git_commit and not receipt.program.git_commit.endswith("-dirty")
     assert receipt.test.startswith("data/"), "a path of another machine"
 
@@ -381,5 +466,7 @@ def test_the_commands(made: Path, changed: Callable[..., Path]) -> None:
     assert verified.stderr.splitlines()[-1] == (
         f"asr: {path}: measured again with another result; none.json: not verified, for the reasons above"
     )
+    failed = run_asr("receipt", "run", "data/test.jsonl", "--lm", "--phrases", "p.txt", cwd=made)
+    assert failed.returncode == 1 and "--lm, --phrases: are two ways to decode" in failed.stderr
     failed = run_asr("receipt", "data", "data/test.jsonl", cwd=made)
     assert failed.returncode == 1 and "is no finished run" in failed.stderr

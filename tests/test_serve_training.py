@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,12 @@ from asr.errors import AsrError
 from asr.serving.app import make_app
 from asr.serving.engine.engine import Engine
 from asr.serving.service import Service
-from asr.serving.workspace import material, training
+from asr.serving.workspace import material, ranking, training
 from asr.serving.workspace.document import Segment, Work
 from asr.serving.workspace.effort import effort
-from asr.serving.workspace.listing import listed
 from asr.serving.workspace.paths import TakenError, Workspace
 from asr.serving.workspace.ranking import ranked
-from asr.serving.workspace.saved import save
+from asr.serving.workspace.saved import save, update
 from asr.transcript import Word
 from asr.utterance import Utterance
 
@@ -261,11 +260,53 @@ def test_what_is_next_and_why(workspace: Workspace) -> None:
 
     save(workspace, "d.wav", "", [draft(1, 0.9), draft(3, 0.7)], seconds=1, typed=False)
     save(workspace, "e.wav", "", [draft(1, 0.2, True), draft(3, 0.4)], seconds=1, typed=False)
-    found = ranked(listed(workspace))
+    found = ranked(workspace)
     assert [(one.id, one.confidence) for one in found] == [
-        ("c.wav", None), ("b.wav", None), ("e.wav", 0.4), ("d.wav", 0.8)]  # fmt: skip
-    assert "1 of 2 segments" in found[2].reason and "80%" in found[3].reason
-    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+        ("c.wav", None), ("b.wav", None), ("d.wav", 0.8), ("e.wav", 0.4)]  # fmt: skip
+    assert [one.reason for one in found] == [
+        "not transcribed yet",
+        "not transcribed yet",
+        "letters in doubt: 21%; 3.5 letters a second",  # its voice is not transcribed yet, and it has more letters
+        "1 of 2 segments are checked; letters in doubt: 60%; 3.0 letters a second",
+    ]
+
+
+def test_what_a_minute_of_listening_teaches_decides(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first drafts are dense, doubtful, new and unlike each other; pauses cost nothing, silence comes last."""
+
+    def draft(name: str, texts: Sequence[str], seconds: float, doubt: float = 0.4, pause: float = 0.0) -> None:
+        soundfile.write(workspace.root / f"{name}.wav", np.zeros(90 * RATE), RATE)
+        starts = [number * (seconds + pause) for number in range(len(texts))]
+        segments = tuple(
+            Segment(f"s{n}", at, at + seconds, text, words=(Word(text, at, at + seconds, 1 - doubt),))
+            for n, (at, text) in enumerate(zip(starts, texts, strict=True))
+        )
+        update(workspace, f"{name}.wav", lambda opened: replace(opened.document, segments=segments, model="m"))
+
+    draft("dense", ["pqrst", "uvwxy", "zpqrs"], 2.0)
+    draft("pauses", ["HIJKL", "MNOHI", "JKLMN"], 2.0, pause=20.0)
+    draft("same", ["pqrst", "uvwxy", "zpqrs"], 2.0)
+    draft("slow", ["hijkl", "mnohi", "jklmn"], 4.0)
+    draft("sure", ["PQRST", "UVWXY", "ZPQRS"], 2.0, doubt=0.05)
+    draft("silence", [], 1.0)
+    found = ranked(workspace)
+    assert [one.id for one in found] == ["dense.wav", "pauses.wav", "same.wav", "slow.wav", "sure.wav", "silence.wav"]
+    assert found[0].reason == "letters in doubt: 40%; 3 words never seen; 2.8 letters a second"
+    assert found[2].reason == "letters in doubt: 40%; 2.8 letters a second"
+    assert found[-1].reason == "the model found no speech"
+    for name, text in (("typed", "abc"), ("empty", "")):  # such as of ELAN: text without doubts, segments without text
+        soundfile.write(workspace.root / f"{name}.wav", np.zeros(90 * RATE), RATE)
+        save(workspace, f"{name}.wav", "", [Segment("s1", 0.0, 2.0, text)], seconds=0, typed=False)
+    soundfile.write(workspace.root / "new.wav", np.zeros(9 * RATE), RATE)
+    found = ranked(workspace)
+    assert [one.id for one in found[:3]] == ["new.wav", "empty.wav", "dense.wav"]
+    assert [one.id for one in found[-2:]] == ["typed.wav", "silence.wav"]
+    assert [one.reason for one in found[:2]] == ["not transcribed yet"] * 2
+    monkeypatch.setattr(ranking, "_MOST", 1)  # all but one are ranked by their doubt alone
+    ranking._places.cache_clear()
+    again = ranked(workspace)
+    assert [one.id for one in again] == [one.id for one in found]
+    assert again[3].id == "pauses.wav" and again[3].reason == "letters in doubt: 40%; 2.8 letters a second"
 
 
 def test_minutes_saved_are_measured_or_none() -> None:

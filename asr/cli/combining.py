@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from asr.cli.log import show_log, tell
-from asr.cli.options import Device, Set, config_file, model_file
+from asr.cli.options import Device, Seed, Set, config_file, model_file, with_seed
 from asr.cli.training import shorten_busy_waiting
 from asr.errors import AsrError
 
@@ -32,9 +32,7 @@ def distil(
         ),
     ] = None,
     override: Set = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Seed of all random numbers (default: 0).")
-    ] = None,
+    seed: Seed = None,
     device: Device = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the results of a finished run, or of another run, in DIR.")
@@ -57,14 +55,11 @@ def distil(
     from asr.training.hardware import use_device
     from asr.training.train import train
 
-    overrides = list(override or [])
-    if seed is not None:
-        overrides.append(f"training.seed={seed}")
     if device is not None:
         use_device(device)
     teachers = [found for model in models if (found := model_file(model)) is not None]
     base = None if config is None else Config.load(config)
-    settings = distillation(teachers, base).overridden(overrides)
+    settings = distillation(teachers, base).overridden(with_seed(override, seed))
     if untranscribed:
         if not overwrite:
             refuse_finished(out)

@@ -6,20 +6,13 @@ from typing import Annotated
 import typer
 
 from asr.cli.log import show_log, tell
-from asr.cli.options import Cache, Device, Inputs, Model, Set, config_file, parse_time
+from asr.cli.options import Cache, Device, Inputs, Model, Set, TrainingConfig, parse_time, run_name
 from asr.errors import AsrError, one_line
 from asr.files import require_folder
 
 
 def curve(
-    config: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CONFIG",
-            callback=config_file,
-            help="Folder that asr prepare wrote, or a configuration (YAML); its training data is divided.",
-        ),
-    ],
+    config: TrainingConfig,
     more: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,8 +48,7 @@ def curve(
     use_cache(cache)
     hours = [parse_time("--more", time) / 3600 for time in more or ()]
     settings = Config.load(config, list(override or []))
-    name = config.resolve().parent.name if config.stem == "config" else config.stem
-    folder = out or Path("runs") / name / "curve"
+    folder = out or Path("runs") / run_name(config) / "curve"
     require_folder(folder)
     from asr.cli.next_step import after_curve
     from asr.learning.curve import Trainings
@@ -80,7 +72,7 @@ def curve(
     if dry_run:
         return
     outlook = Outlook(trainings.run(expected), hours)
-    outlook.write(folder, f"More data for {name}")
+    outlook.write(folder, f"More data for {run_name(config)}")
     print("\n".join(map(str, [outlook.table(), *outlook.forecasts, *outlook.remarks(), *outlook.notes()])))
     tell(f"written: {folder / PAGE_FILE}, {folder / PICTURE_FILE}")
     after_curve(trainings.trainings[-1].folder, settings)

@@ -15,6 +15,8 @@ Set = Annotated[
     ),
 ]
 
+Seed = Annotated[int | None, typer.Option(metavar="N", min=0, help="Seed of all random numbers (default: 0).")]
+
 
 @overload
 def model_file(path: Path) -> Path: ...
@@ -57,6 +59,16 @@ def config_file(path: Path | None) -> Path | None:
     )
 
 
+def run_name(config: Path) -> str:
+    """Return the name of a run: that of its configuration, or of the folder of `config.yaml`."""
+    return config.resolve().parent.name if config.stem == "config" else config.stem
+
+
+def with_seed(override: list[str] | None, seed: int | None) -> list[str]:
+    """Return the settings that --set and --seed name."""
+    return [*(override or []), *([] if seed is None else [f"training.seed={seed}"])]
+
+
 def parse_time(option: str, time: str) -> float:
     """Convert the value of an option, a time such as 90s, 20m or 2h, to seconds. Raises AsrError for another value."""
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -69,6 +81,14 @@ def parse_time(option: str, time: str) -> float:
     return seconds
 
 
+TrainingConfig = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CONFIG",
+        callback=config_file,
+        help="Folder that asr prepare wrote, or a configuration (YAML) such as recipes/fsdd/config.yaml.",
+    ),
+]
 Cache = Annotated[
     Path | None,
     typer.Option(

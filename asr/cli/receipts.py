@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,13 @@ def receipt(
             "--lm", help="Decode with language models of the training texts, tuned on validation data (asr tune)."
         ),
     ] = False,
+    phrases: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Recognise only these phrases, one a line (asr transcribe).")
+    ] = None,
+    bleu: Annotated[bool, typer.Option("--bleu", help="Add BLEU and chrF, for translations.")] = False,
+    by: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="Add the WER for each value of a field: --by speaker.")
+    ] = None,
 ) -> None:
     """Measure a run on test data, and write the result with all that is needed to measure it again.
 
@@ -36,15 +44,26 @@ def receipt(
     from asr.cli.next_step import show_next
     from asr.files import require_file
     from asr.receipts.measure import make_receipt
-    from asr.receipts.receipt import RATE_NAMES, write_receipt
+    from asr.receipts.receipt import write_receipt
 
     show_log(logging.WARNING, prefix="asr: ")
+    if lm and phrases is not None:
+        raise AsrError("--lm, --phrases: are two ways to decode; make a receipt of each")
     path = output or run / "receipt.json"
     require_file(path)
-    made = make_receipt(run, test, decoding="language models" if lm else "best path", execute=_execute, say=tell)
+    made = make_receipt(
+        run,
+        test,
+        decoding="language models" if lm else "best path" if phrases is None else "phrases",
+        phrases=phrases,
+        bleu=bleu,
+        by=by,
+        execute=_execute,
+        say=tell,
+    )
     write_receipt(path, made)
-    for name, rate in made.result.rates.items():
-        print(f"{RATE_NAMES[name]} {rate}")
+    for name, value in made.result.lines().items():
+        print(f"{name} {value}")
     tell(f"written: {path}")
     show_next("verify", path)
 
@@ -55,26 +74,28 @@ def verify(
     """Train and measure again what receipts state, and say whether the results are equal.
 
     Data of a recipe is prepared if it is missing. Data that differs from that of the receipt is named before anything
-    is trained. The exit status is 1 if a result differs, also by one decimal of a rate in percent.
+    is trained. A model with several receipts is trained once. The exit status is 1 if a result differs, also by one
+    decimal of a rate in percent.
     """
-    from asr.receipts.receipt import RATE_NAMES, read_receipt
+    from asr.receipts.receipt import read_receipt
     from asr.receipts.verify import verify as verify_receipt
 
     show_log(logging.WARNING, prefix="asr: ")
     different, failed = [], []
-    for path in receipts:
-        try:
-            one = read_receipt(path)
-            tell(f"{path}: {', '.join(f'{RATE_NAMES[name]} {rate}' for name, rate in one.result.rates.items())}")
-            execute = partial(_execute, environment={"OMP_NUM_THREADS": str(one.machine.threads)})
-            found = verify_receipt(one, execute=execute, prepare=_prepare, say=tell)
-        except AsrError as error:
-            tell(f"asr: {error}")
-            failed.append(str(path))
-            continue
-        print("\n".join(f"{path}: {line}" for line in found.lines()))
-        if found.verdict == "different":
-            different.append(str(path))
+    with tempfile.TemporaryDirectory(prefix="asr-") as folder:
+        for path in receipts:
+            try:
+                one = read_receipt(path)
+                tell(f"{path}: {', '.join(f'{name} {value}' for name, value in one.result.lines().items())}")
+                execute = partial(_execute, environment={"OMP_NUM_THREADS": str(one.machine.threads)})
+                found = verify_receipt(one, Path(folder), execute=execute, prepare=_prepare, say=tell)
+            except AsrError as error:
+                tell(f"asr: {error}")
+                failed.append(str(path))
+                continue
+            print("\n".join(f"{path}: {line}" for line in found.lines()))
+            if found.verdict == "different":
+                different.append(str(path))
     problems = [f"{', '.join(different)}: measured again with another result"] if different else []
     problems += [f"{', '.join(failed)}: not verified, for the reasons above"] if failed else []
     if problems:

@@ -7,7 +7,7 @@ import typer
 
 from asr.cli.groups import Commands, DefaultGroup
 from asr.cli.log import show_log, tell
-from asr.cli.options import Set, config_file, model_file
+from asr.cli.options import Set, config_file, model_file, run_name
 from asr.errors import AsrError, one_line
 from asr.files import require_file, require_folder
 
@@ -56,8 +56,7 @@ def suspects(
         raise AsrError(f"{judge}: name the manifest that this model is to judge, or give a configuration (.yaml)")
     if not is_config and override:
         raise AsrError("--set: goes with a configuration (.yaml), not with a model, which keeps its settings")
-    name = judge.resolve().parent.name if judge.stem == "config" else judge.stem
-    out = output or (Path("runs") / name if is_config else judge.parent) / "suspects"
+    out = output or (Path("runs") / run_name(judge) if is_config else judge.parent) / "suspects"
 
     require_folder(out)
     from asr.report.suspects import PAGE_FILE, report_by_model, report_by_training

@@ -10,19 +10,12 @@ from typing import Annotated
 import typer
 
 from asr.cli.log import show_log, tell
-from asr.cli.options import Cache, Device, Set, config_file, model_file, parse_time
+from asr.cli.options import Cache, Device, Seed, Set, TrainingConfig, model_file, parse_time, run_name, with_seed
 from asr.errors import AsrError
 
 
 def train(
-    config: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CONFIG",
-            callback=config_file,
-            help="Folder that asr prepare wrote, or a configuration (YAML) such as recipes/fsdd/config.yaml.",
-        ),
-    ],
+    config: TrainingConfig,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -39,9 +32,7 @@ def train(
         ),
     ] = None,
     override: Set = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Seed of all random numbers (default: 0).")
-    ] = None,
+    seed: Seed = None,
     device: Device = None,
     cache: Cache = None,
     budget: Annotated[
@@ -131,11 +122,9 @@ def train(
         raise AsrError("--teacher MODEL: goes with --untranscribed; to start from its weights, use --from")
     if untranscribed and (extend or dry_run or strict or folds is not None or budget is not None):
         raise AsrError("--untranscribed: leave --budget, --extend, --folds, --strict and --dry-run out")
-    overrides = list(override or [])
+    overrides = with_seed(override, seed)
     if start is not None:
         overrides.append(f"training.start_from={start}")
-    if seed is not None:
-        overrides.append(f"training.seed={seed}")
     if budget is not None:
         overrides.append(f"training.budget_minutes={parse_time('--budget', budget) / 60}")
     with _one_job(device):
@@ -147,7 +136,7 @@ def train(
 
         if device is not None:
             use_device(device)
-        folder = out or Path("runs") / _name_of(config)
+        folder = out or Path("runs") / run_name(config)
         options = {"strict": strict, "overwrite": overwrite, "extend": extend}
         if dry_run:
             print("\n".join(forecast(settings, folder, **options)))
@@ -170,7 +159,7 @@ def train(
             train_on_folds(settings, folder, folds=folds, say=tell, overwrite=overwrite)
             after_training(settings, folder)
         elif seeds is not None:
-            folder = out or Path("runs") / f"{_name_of(config)}-seeds"
+            folder = out or Path("runs") / f"{run_name(config)}-seeds"
             from asr.report.compare import compare_runs
             from asr.training.seeds import train_on_seeds
 
@@ -202,11 +191,6 @@ def selftest(
 
     run_selftest(manifest, print)
     after_testing(manifest)
-
-
-def _name_of(config: Path) -> str:
-    """Return the name of a run: that of its configuration, or of the folder of `config.yaml`."""
-    return config.resolve().parent.name if config.stem == "config" else config.stem
 
 
 @contextmanager

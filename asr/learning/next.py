@@ -9,7 +9,7 @@ from asr.config import Config
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import AsrError, AudioError, TextError
 from asr.learning.candidates import Pool, find_candidates, voice_of
-from asr.learning.ranking import Choice, Known, choose
+from asr.learning.ranking import Choice, Known, choose, reason
 from asr.learning.transcribed import Transcribed, without_copies
 from asr.progress import format_duration
 from asr.recognition.transcriber import Transcriber
@@ -78,7 +78,7 @@ def suggest(
     known = Known.of(_spelled(model, transcripts))
     segments = Counter(one.utterance.audio for one in pool.candidates)
     found = [
-        Suggestion(choice, _reason(choice, alone=segments[choice.candidate.utterance.audio] == 1))
+        Suggestion(choice, reason(choice, alone=segments[choice.candidate.utterance.audio] == 1))
         for choice in choose(pool.candidates, known, seconds)
     ]
     if not found:
@@ -142,20 +142,6 @@ def _tier(suggestions: Iterable[Suggestion], *, empty: bool) -> Transcript:
         words += drafted or (Word("", one.start, one.end, 1.0),)
     speech = tuple((one.start, one.end) for one in segments)
     return Transcript(" ".join(word.text for word in words), segments[-1].end, tuple(words), speech=speech)
-
-
-def _reason(choice: Choice, *, alone: bool) -> str:
-    """Say why a segment is chosen; `alone` tells that its recording has no other segment."""
-    one = choice.candidate
-    parts = [f"letters in doubt: {one.doubt:.0%}"]
-    if choice.new_words:
-        parts.append(counted("{} word<s> never seen", choice.new_words))
-    if choice.new_voice and one.utterance.speaker:
-        parts.append(f"new speaker {one.utterance.speaker}")
-    elif choice.new_voice and not alone:
-        parts.append("first of this recording")
-    parts.append(f"{len(one.units) / one.seconds:.1f} letters a second")
-    return "; ".join(parts)
 
 
 def _spelled(model: Transcriber, transcripts: Iterable[Utterance]) -> Iterable[tuple[str, list[int], str]]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from asr.learning.candidates import Candidate
+from asr.wording import counted
 
 _OVERHEAD = 1.0  # seconds that each segment costs beside its duration: somebody has to find it and to listen into it
 _EDGE = 0  # stands before and after the units of a segment; 0 is the blank, which no hypothesis holds
@@ -86,6 +87,20 @@ def choose(candidates: Sequence[Candidate], known: Known, seconds: float) -> Ite
             held[pattern] = held.get(pattern, 0.0) + count
         left -= one.seconds
         chosen += 1
+
+
+def reason(choice: Choice, *, alone: bool) -> str:
+    """Say in words why a segment is chosen; `alone` tells that its recording has no other segment."""
+    one = choice.candidate
+    parts = [f"letters in doubt: {one.doubt:.0%}"]
+    if choice.new_words:
+        parts.append(counted("{} word<s> never seen", choice.new_words))
+    if choice.new_voice and one.utterance.speaker:
+        parts.append(f"new speaker {one.utterance.speaker}")
+    elif choice.new_voice and not alone:
+        parts.append("first of this recording")
+    parts.append(f"{len(one.units) / one.seconds:.1f} letters a second")
+    return "; ".join(parts)
 
 
 def _value(examples: Mapping[Pattern, float], held: Mapping[Pattern, float], weights: Mapping[Pattern, float]) -> float:

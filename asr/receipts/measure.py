@@ -10,22 +10,46 @@ from pydantic import ValidationError
 from asr.config import Config
 from asr.corpus.digest import corpus_digest
 from asr.errors import AsrError
+from asr.files import file_digest
 from asr.model_file import MODEL_FILE, signature
 from asr.origin import Origin, read_origin
-from asr.receipts.receipt import RATES, Rate, RateName, Receipt, Result, check_settings, faults_of, require_manifests
+from asr.receipts.receipt import (
+    PHRASES,
+    RATES,
+    Quality,
+    Rate,
+    RateName,
+    Receipt,
+    Result,
+    check_settings,
+    faults_of,
+    require_manifests,
+)
 from asr.receipts.steps import Decoding, Run, Steps, recipe_of
 from asr.run_log import CONFIG_FILE, LOG_FILE, kept_row, read_log
 from asr.scoring.accuracy import accuracy
-from asr.scoring.files import pair_files, score_pairs
+from asr.scoring.files import group_by, pair_files, score_pairs
+from asr.scoring.translation import translation_scores
 from asr.scoring.wer import ErrorRate
 from asr.training.folder import is_finished
 from asr.training.record import data_digests, file_digests, this_machine, this_program
 
 
-def make_receipt(run: Path, test: Path, *, decoding: Decoding, execute: Run, say: Callable[[str], None]) -> Receipt:
+def make_receipt(
+    run: Path,
+    test: Path,
+    *,
+    decoding: Decoding,
+    phrases: Path | None = None,
+    bleu: bool = False,
+    by: str | None = None,
+    execute: Run,
+    say: Callable[[str], None],
+) -> Receipt:
     """Decode `test` with the model in the folder `run`, score it, and return the receipt of the scores.
 
-    `execute` runs a command of `asr`. Raises AsrError if the run is unfinished, if its data has changed, or if it
+    The decoding "phrases" needs the file `phrases`; `bleu` and `by` add to the scores, see `Steps`. `execute` runs a
+    command of `asr`. Raises AsrError if the run is unfinished, if its data has changed, or if it
     cannot be repeated: without its origin, with a time budget, extended, or continued on another machine.
     """
     origin, config = _origin(run), Config.load(run / CONFIG_FILE)
@@ -42,10 +66,24 @@ def make_receipt(run: Path, test: Path, *, decoding: Decoding, execute: Run, say
         say(f"warning: {run} was trained by a program with changes that are not committed, so nobody else can run it")
     if decoding == "language models" and (config.task != "recognition" or len(config.data.validation) > 1):
         raise AsrError("--lm: is for recognisers with one validation manifest")
-    steps = _steps(config, test.as_posix(), decoding)
-    result = measure(steps, config, run, execute)
-    log = read_log(run / LOG_FILE)
+    if config.task != "recognition" and (phrases is not None or bleu or by is not None):
+        raise AsrError("--phrases, --bleu, --by: are for recognisers; leave them out")
+    if phrases is not None and file_digest(phrases) is None:
+        raise AsrError(f"{phrases}: no such file of phrases, or it cannot be read")
+    steps = Steps(
+        recipe=recipe_of(test.as_posix()),
+        task=config.task,
+        train=config.data.train,
+        validation=config.data.validation,
+        test=test.as_posix(),
+        decoding=decoding,
+        phrases=None if phrases is None else phrases.as_posix(),
+        bleu=bleu,
+        by=by,
+    )
     try:
+        result = measure(steps, config, run, execute)
+        log = read_log(run / LOG_FILE)
         return Receipt(
             receipt=1,
             date=date.today(),
@@ -53,9 +91,16 @@ def make_receipt(run: Path, test: Path, *, decoding: Decoding, execute: Run, say
             commands=steps.told(),
             test=steps.test,
             decoding=decoding,
+            phrases=steps.phrases,
+            bleu=bleu,
+            by=by,
             result=result,
             data={name: digest for name, digest in found.items() if digest is not None},  # type: ignore[misc]
-            files={name: digest for name, digest in origin.files.items() if digest is not None},
+            files={
+                name: digest
+                for name, digest in {**origin.files, **phrases_digest(steps.phrases)}.items()
+                if digest is not None
+            },
             training_seconds=float(log[-1]["seconds"]),
             program=origin.program,
             scored_by=this_program(),
@@ -88,8 +133,12 @@ def measure(steps: Steps, config: Config, run: Path, execute: Run) -> Result:
     else:
         score = score_pairs(pairs)
         rates["cer"], rates["wer"] = map(_rate, (score.cer, score.wer))
+    translated = translation_scores([p.reference for p in pairs], [p.hypothesis for p in pairs]) if steps.bleu else {}
+    groups = group_by(pairs, steps.by) if steps.by is not None else {}
     return Result(
         rates=rates,
+        scores={name: Quality(value=round(one.value, 4), signature=one.signature) for name, one in translated.items()},
+        parts={value: _rate(score_pairs(group).wer) for value, group in groups.items()},
         validation={name: round(float(kept[name]), 4) for name in RATES[config.task]},
         weights=signature(run / MODEL_FILE),
         hypotheses=hashlib.sha256(texts.encode("utf-8", "backslashreplace")).hexdigest(),
@@ -128,6 +177,6 @@ def _now(config: Config, data: dict[str, str | None], name: str) -> str | None:
     return {**data, **file_digests(config)}.get(name)
 
 
-def _steps(config: Config, test: str, decoding: Decoding) -> Steps:
-    data = config.data
-    return Steps(recipe_of(test), config.task, data.train, data.validation, test, decoding)
+def phrases_digest(path: str | None) -> dict[str, str | None]:
+    """Return the digest of a file of phrases by the name that receipts give it; nothing without a file."""
+    return {} if path is None else {PHRASES: file_digest(path)}

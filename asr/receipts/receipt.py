@@ -19,6 +19,7 @@ from asr.errors import AsrError
 from asr.files import read_bytes, to_json, write_whole
 from asr.origin import Digest, Facts, Machine, Program, Text
 from asr.receipts.steps import Decoding, Steps
+from asr.scoring.translation import ScoreName
 
 DECIMALS = 1  # decimals of the percentages that tables quote
 _LARGEST = 200_000  # bytes
@@ -27,6 +28,8 @@ RecipeName = Annotated[str, StringConstraints(pattern="^[a-z0-9]+(-[a-z0-9]+)*$"
 RateName = Literal["cer", "wer", "error_rate"]
 RATES: dict[str, tuple[RateName, ...]] = {"recognition": ("cer", "wer"), "classification": ("error_rate",)}
 RATE_NAMES: dict[RateName, str] = {"cer": "CER", "wer": "WER", "error_rate": "error rate"}  # words for people
+SCORE_NAMES: dict[ScoreName, str] = {"bleu": "BLEU", "chrf": "chrF2"}
+PHRASES = "phrases"  # name of the file of phrases among the files of a receipt
 
 
 class Rate(Facts):
@@ -45,13 +48,33 @@ class Rate(Facts):
         return f"{self.percent:.2f} % [{self.errors} / {self.total}]"
 
 
+class Quality(Facts):
+    """A score of translations from 0 to 100, and sacreBLEU's signature: how it was computed."""
+
+    value: float = Field(ge=0, le=101)  # sacreBLEU's sums of logarithms end a little above 100
+    signature: Text
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f}"
+
+
 class Result(Facts):
-    """The result of one training and one decoding: counts on the test data, digests of model and hypotheses."""
+    """The result of one training and one decoding: counts on the test data, digests of model and hypotheses.
+
+    `parts` are the words of each value of a field, such as of each speaker.
+    """
 
     rates: dict[RateName, Rate] = Field(min_length=1)
+    scores: dict[ScoreName, Quality] = Field(default_factory=dict)
+    parts: dict[Text, Rate] = Field(default_factory=dict, max_length=200)
     validation: dict[RateName, float]
     weights: Digest
     hypotheses: Digest
+
+    def lines(self) -> dict[str, str]:
+        """Return each rate and score in words, by its name in words."""
+        rates = {RATE_NAMES[name]: str(rate) for name, rate in self.rates.items()}
+        return rates | {SCORE_NAMES[name]: str(score) for name, score in self.scores.items()}
 
 
 class Receipt(Facts):
@@ -63,6 +86,9 @@ class Receipt(Facts):
     commands: tuple[Annotated[str, StringConstraints(max_length=20_000)], ...] = Field(max_length=10)
     test: PathText
     decoding: Decoding
+    phrases: PathText | None = None
+    bleu: bool = False
+    by: Text | None = None
     result: Result
     data: dict[Literal["train", "validation", "test"], Digest] = Field(min_length=3)
     files: dict[Text, Digest] = Field(max_length=10)
@@ -78,6 +104,12 @@ class Receipt(Facts):
         require_manifests((self.test, *config.data.train, *config.data.validation))
         if tuple(self.result.rates) != RATES[config.task]:
             raise ValueError(f"result.rates: must be {' and '.join(RATES[config.task])}, the rates of {config.task}")
+        if self.phrases is not None and (self.phrases.startswith("-") or is_url(self.phrases)):
+            raise ValueError(f"phrases: {self.phrases[:100]} is no file of this machine")
+        if len({self.decoding == "phrases", self.phrases is not None, PHRASES in self.files}) > 1:
+            raise ValueError("phrases: the decoding, the file of phrases and its digest go together")
+        if self.bleu != bool(self.result.scores) or (self.by is not None) != bool(self.result.parts):
+            raise ValueError("result: bleu goes with result.scores, by with result.parts")
         told = self.steps().told()
         if self.commands != told:
             raise ValueError(f"commands: are not those that its fields give, which are: {'; '.join(told)}")
@@ -102,6 +134,9 @@ class Receipt(Facts):
             validation=config.data.validation,
             test=self.test,
             decoding=self.decoding,
+            phrases=self.phrases,
+            bleu=self.bleu,
+            by=self.by,
         )
 
 

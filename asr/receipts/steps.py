@@ -10,15 +10,20 @@ from asr.errors import AsrError
 from asr.model_file import MODEL_FILE
 from asr.run_log import CONFIG_FILE
 
-Decoding = Literal["best path", "language models"]
+Decoding = Literal["best path", "language models", "phrases"]
 Run = Callable[[Sequence[str]], None]  # runs `asr` with these arguments; raises AsrError if it fails
 RECIPES = Path(__file__).parent.parent.parent / "recipes"  # the checkout that this program runs from
 _TUNED = "model.lm.safetensors"
+_NAMES: dict[Decoding, str] = {"best path": "", "language models": ".lm", "phrases": ".phrases"}  # in names of files
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """The settings of the commands. A recipe is one of this checkout: its `prepare.py` is a program of ours."""
+    """The settings of the commands. A recipe is one of this checkout: its `prepare.py` is a program of ours.
+
+    `phrases` is the file that the decoding "phrases" needs. `bleu` adds scores of translations, `by` is a field of the
+    test manifest: each of its values is scored alone too.
+    """
 
     recipe: str | None
     task: str
@@ -26,6 +31,9 @@ class Steps:
     validation: Sequence[str]
     test: str
     decoding: Decoding
+    phrases: str | None = None
+    bleu: bool = False
+    by: str | None = None
 
     def training(self, config: str, run: str) -> list[str]:
         """Return the arguments that train with a configuration in the folder `run`."""
@@ -39,18 +47,20 @@ class Steps:
             steps.append(["tune", model, self.validation[0], *texts, "-o", f"{run}/{_TUNED}"])
             model = f"{run}/{_TUNED}"
         command = "classify" if self.task == "classification" else "transcribe"
-        return [*steps, [command, model, self.test, "-o", self.hypotheses(run)]]
+        phrases = ["--phrases", self.phrases] if self.phrases is not None else []
+        return [*steps, [command, model, self.test, *phrases, "-o", self.hypotheses(run)]]
 
     def hypotheses(self, run: str) -> str:
         """Return the manifest with the hypotheses that the last command of `decoded` writes."""
-        return f"{run}/{Path(self.test).stem}{'.lm' if self.decoding == 'language models' else ''}.hyp.jsonl"
+        return f"{run}/{Path(self.test).stem}{_NAMES[self.decoding]}.hyp.jsonl"
 
     def described(self) -> list[list[str]]:
         """Return all commands for readers; CONFIG is the configuration in the receipt, RUN a folder."""
         prepare = [["python", f"recipes/{self.recipe}/prepare.py"]] if self.recipe is not None else []
         steps = [self.training("CONFIG", "RUN"), *self.decoded("RUN")]
         if self.task != "classification":
-            steps.append(["score", "--config", f"RUN/{CONFIG_FILE}", self.test, self.hypotheses("RUN")])
+            options = [*(["--bleu"] if self.bleu else []), *(["--by", self.by] if self.by is not None else [])]
+            steps.append(["score", *options, "--config", f"RUN/{CONFIG_FILE}", self.test, self.hypotheses("RUN")])
         return [*prepare, *(["asr", *step] for step in steps)]
 
     def told(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Measure again what a receipt states, and compare."""
 
-import tempfile
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +9,13 @@ from typing import Literal
 from asr.config import Config
 from asr.corpus.digest import corpus_digest
 from asr.errors import AsrError
-from asr.files import write_whole
+from asr.files import to_json, write_whole
 from asr.origin import Machine, Program
-from asr.receipts.measure import measure
-from asr.receipts.receipt import DECIMALS, RATE_NAMES, Receipt, Result
+from asr.receipts.measure import measure, phrases_digest
+from asr.receipts.receipt import DECIMALS, RATE_NAMES, SCORE_NAMES, Receipt, Result
 from asr.receipts.steps import Run, preparation
 from asr.run_log import CONFIG_FILE
+from asr.training.folder import is_finished
 from asr.training.record import data_digests, file_digests, this_machine, this_program
 
 Verdict = Literal["equal", "equal within rounding", "different"]
@@ -29,9 +30,9 @@ class Verification:
     verdict: Verdict
 
     def lines(self) -> list[str]:
-        """Return a line for each rate, and the verdict with what it rests on."""
-        stated = self.receipt.result
-        lines = [f"{RATE_NAMES[name]} {rate}; now {self.found.rates[name]}" for name, rate in stated.rates.items()]
+        """Return a line for each rate and score, and the verdict with what it rests on."""
+        stated, now = self.receipt.result, self.found.lines()
+        lines = [f"{name} {value}; now {now[name]}" for name, value in stated.lines().items()]
         details = {
             "equal": f"{'equal' if stated.weights == self.found.weights else 'other'} weights, equal hypotheses"
             if stated.hypotheses == self.found.hypotheses
@@ -42,7 +43,7 @@ class Verification:
         return [*lines, f"{self.verdict}: {details[self.verdict]}"]
 
     def _inside(self) -> list[str]:
-        """Say of each rate whether it is inside the interval that the receipt states."""
+        """Say of each rate whether it is inside the interval that the receipt states, of each score how it differs."""
         texts = []
         for name, rate in self.receipt.result.rates.items():
             low, high = rate.interval
@@ -50,16 +51,20 @@ class Verification:
             texts.append(
                 f"the new {RATE_NAMES[name]} is {place} the 95 % interval of the receipt, {low:.2f}-{high:.2f}"
             )
+        for metric, score in self.receipt.result.scores.items():
+            change = self.found.scores[metric].value - score.value
+            texts.append(f"the new {SCORE_NAMES[metric]} differs by {change:+.2f}")
         return texts
 
 
 def verify(
-    receipt: Receipt, *, execute: Run, prepare: Callable[[Path], None], say: Callable[[str], None]
+    receipt: Receipt, folder: Path, *, execute: Run, prepare: Callable[[Path], None], say: Callable[[str], None]
 ) -> Verification:
     """Prepare the data if it is missing, train, decode and score as the receipt states; return the comparison.
 
     `execute` runs a command of `asr`, `prepare` the program that prepares a recipe of this checkout. The run is in a
-    temporary folder. Raises AsrError if data differs from that of the receipt, or if a command fails.
+    folder of its own in `folder`. If the same model was already trained there, for a receipt of other test data or
+    another decoding, it is used again. Raises AsrError if data differs from that of the receipt, or if a command fails.
     """
     config, steps = receipt.settings(), receipt.steps()
     manifests = [Path(path) for path in (*config.data.train, *config.data.validation, receipt.test)]
@@ -70,21 +75,30 @@ def verify(
     _require_data(receipt, config)
     for line in differences(receipt.program, receipt.machine, this_program(), this_machine(config.training.precision)):
         say(line)
-    with tempfile.TemporaryDirectory(prefix="asr-") as name:
-        folder = Path(name)
-        write_whole(folder / CONFIG_FILE, config.to_yaml().encode())
-        run = folder / "run"
-        execute(steps.training(str(folder / CONFIG_FILE), str(run)))
-        found = measure(steps, config, run, execute)
+    training = to_json([receipt.config, receipt.machine.threads]).encode()
+    place = folder / hashlib.sha256(training).hexdigest()[:16]
+    run = place / "run"
+    if is_finished(run):
+        say("the model of this receipt is already trained, for another receipt")
+    else:
+        place.mkdir(exist_ok=True)
+        write_whole(place / CONFIG_FILE, config.to_yaml().encode())
+        execute(steps.training(str(place / CONFIG_FILE), str(run)))
+    found = measure(steps, config, run, execute)
     return Verification(receipt, found, judge(receipt.result, found))
 
 
 def judge(stated: Result, found: Result) -> Verdict:
-    """Compare two results: by the numbers of errors, and else by the rates as tables quote them."""
+    """Compare two results: by the numbers of errors and scores, and else by both as tables quote them."""
+    if stated.parts.keys() != found.parts.keys():
+        return "different"
     pairs = [(rate, found.rates[name]) for name, rate in stated.rates.items()]
-    if all((a.errors, a.total) == (b.errors, b.total) for a, b in pairs):
+    pairs += [(rate, found.parts[value]) for value, rate in stated.parts.items()]
+    scores = [(score.value, found.scores[name].value) for name, score in stated.scores.items()]
+    if all((a.errors, a.total) == (b.errors, b.total) for a, b in pairs) and all(a == b for a, b in scores):
         return "equal"
-    if all(f"{a.percent:.{DECIMALS}f}" == f"{b.percent:.{DECIMALS}f}" for a, b in pairs):
+    numbers = [*((a.percent, b.percent) for a, b in pairs), *scores]
+    if all(f"{a:.{DECIMALS}f}" == f"{b:.{DECIMALS}f}" for a, b in numbers):
         return "equal within rounding"
     return "different"
 
@@ -106,7 +120,7 @@ def _require_data(receipt: Receipt, config: Config) -> None:
         if not Path(path).is_file():
             raise AsrError(f"{path}: no such manifest; run the command in the folder that has the data of the receipt")
     data = data_digests(config) | {"test": corpus_digest([receipt.test], config.data.text_field)}
-    found = {**data, **file_digests(config)}
+    found = {**data, **file_digests(config), **phrases_digest(receipt.phrases)}
     stated = {str(name): digest for name, digest in (*receipt.data.items(), *receipt.files.items())}
     differ = [name for name in dict.fromkeys([*stated, *found]) if stated.get(name) != found.get(name)]
     if differ:

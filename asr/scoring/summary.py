@@ -15,7 +15,7 @@ from asr.scoring.readers import read_entries
 from asr.scoring.significance import Comparison, compare
 from asr.scoring.tables import Table
 from asr.scoring.tones import tone_marks, without_marks
-from asr.scoring.translation import translation_lines
+from asr.scoring.translation import translation_scores
 from asr.scoring.wer import Score, count_errors
 from asr.text import Normalizer
 
@@ -142,7 +142,7 @@ def summarise(
         lines = list(_score_lines(pairs, result, normalizer, by, tones))
         if bleu:
             expected, texts = ([getattr(pair, side) for pair in pairs] for side in ("reference", "hypothesis"))
-            lines = [*translation_lines(expected, texts), *lines]
+            lines = [*map(str, translation_scores(expected, texts).values()), *lines]
         systems.append(System(name if len(hypotheses) > 1 else "", path, pairs, result, tables, lines))
     if len(systems) == 1:
         return Summary(systems, None)

@@ -1,6 +1,10 @@
 # Cherokee: the training speakers with other texts (test), and two speakers who are not in training (speakers).
 
 CHEROKEE_TESTS := test speakers
+WAYS_OF_cherokee := lm
+RUNS_OF_cherokee-speakers := cherokee
+TEST_OF_cherokee-speakers := data/cherokee/speakers.jsonl
+WAYS_OF_cherokee-speakers := lm
 CHEROKEE_SCORE := score --config recipes/cherokee/config.yaml --tones áàǎâa̋ā
 
 .PHONY: cherokee

@@ -4,9 +4,13 @@ FSDD_SPEAKERS := george jackson lucas nicolas theo yweweler
 FSDD_CLASSIFIERS := fsdd-words fsdd-speaker-id
 DATA_OF_fsdd-words := fsdd
 DATA_OF_fsdd-speaker-id := fsdd
+WAYS_OF_fsdd := lm phrases
+PHRASES_OF_fsdd := recipes/fsdd/digits.txt
+WAYS_OF_fsdd-speakers := lm phrases
+PHRASES_OF_fsdd-speakers := recipes/fsdd/digits.txt
 FSDD_HYPOTHESES := test.hyp.jsonl test.lm.hyp.jsonl test.phrases.hyp.jsonl
 
-.PHONY: fsdd fsdd-speakers fsdd-words fsdd-speaker-id
+.PHONY: fsdd fsdd-speakers fsdd-speakers-receipts fsdd-words fsdd-speaker-id
 
 # Print the scores of best path, of language models, and of the ten digits as the only phrases.
 fsdd_scores = $(call scores,$(1),$(2)); \
@@ -19,6 +23,10 @@ fsdd-speakers: $(foreach name,$(FSDD_SPEAKERS),$(FSDD_HYPOTHESES:%=runs/fsdd-wit
 	@mkdir -p runs/fsdd-speakers
 	@for file in $(FSDD_HYPOTHESES); do cat $(FSDD_SPEAKERS:%=runs/fsdd-without-%/$$file) > runs/fsdd-speakers/$$file; done
 	@$(call fsdd_scores,--by speaker data/fsdd/speakers.jsonl,runs/fsdd-speakers)
+
+fsdd-speakers-receipts: $(FSDD_SPEAKERS:%=runs/fsdd-without-%/model.safetensors)
+	@$(foreach name,$(FSDD_SPEAKERS),$(call receipts,fsdd-speakers,runs/fsdd-without-$(name),data/fsdd/$(name).jsonl,$(name)))
+	.venv/bin/python recipes/tables.py
 
 fsdd-words: runs/fsdd-words/test.accuracy ## which digit is said: one class for each recording of fsdd
 	@cat $<

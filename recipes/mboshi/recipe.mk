@@ -1,6 +1,8 @@
 # Mboshi: recognition, and translation of the same recordings into French.
 
 DATA_OF_mboshi-translation := mboshi
+WAYS_OF_mboshi := lm
+OPTIONS_OF_mboshi-translation := --bleu
 
 .PHONY: mboshi mboshi-translation
 

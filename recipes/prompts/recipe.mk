@@ -1,6 +1,8 @@
 # Prompts of telephone exchanges: one recogniser of five languages, and a classifier of the language.
 
 DATA_OF_prompts-language := prompts
+WAYS_OF_prompts := lm
+OPTIONS_OF_prompts := --by language
 
 .PHONY: prompts prompts-language
 

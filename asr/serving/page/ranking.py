@@ -10,7 +10,7 @@ from asr.serving.page.folder import workspace_of
 from asr.serving.page.route import page_route
 from asr.serving.service import Service
 from asr.serving.workspace.effort import effort
-from asr.serving.workspace.listing import Summary, listed, summary_of
+from asr.serving.workspace.listing import Summary, summary_of
 from asr.serving.workspace.paths import Workspace
 from asr.serving.workspace.ranking import ranked
 
@@ -24,8 +24,8 @@ def router(service: Service) -> APIRouter:
 
     @routes.get("/next")
     def what_next() -> dict[str, Any]:
-        """Rank the recordings that are not checked: those without a draft, then those whose draft is least sure."""
-        return {"recordings": [asdict(one) for one in ranked(listed(workspace))]}
+        """Rank the recordings that are not checked: first those without a draft, then by what a minute teaches."""
+        return {"recordings": [asdict(one) for one in ranked(workspace)]}
 
     @routes.get("/effort")
     def minutes() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from asr.serving.workspace.recordings import header_of
 from asr.serving.workspace.saved import json_file, open_document, stamp
 
 State = Literal["new", "draft", "partly", "checked"]
+Stamps = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,19 @@ def listed_one(workspace: Workspace, name: str, path: Path) -> Listed:
 
 def summary_of(workspace: Workspace, name: str, recording: Path) -> Summary | None:
     """Return the numbers of a document, or None if there is none; it is read again only if a file of it has changed."""
+    stamps = stamps_of(recording)
+    return None if stamps is None else _summary(workspace, name, stamps)
+
+
+def stamps_of(recording: Path) -> Stamps | None:
+    """Return what changes with the files of a document, or None if there is none."""
     json = json_file(recording)
     files = [json] if json.is_file() else annotation_files(json.with_suffix(""))
-    return _summary(workspace, name, tuple(map(stamp, [recording, *files]))) if files else None
+    return tuple(map(stamp, [recording, *files])) if files else None
 
 
 @lru_cache(maxsize=100_000)
-def _summary(workspace: Workspace, name: str, stamps: tuple[tuple[int, int], ...]) -> Summary:
+def _summary(workspace: Workspace, name: str, stamps: Stamps) -> Summary:
     document = open_document(workspace, name).document
     return Summary(
         segments=len(document.segments),

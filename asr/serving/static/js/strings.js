@@ -332,7 +332,7 @@ const ENGLISH = {
   "place.next": "What next",
   "next.folder": "This view needs a folder: start the service with --data FOLDER.",
   "next.none": "No recording of this folder waits to be transcribed or checked.",
-  "next.order": "Recordings without a draft come first, then those whose draft is least sure.",
+  "next.order": "Recordings without a draft come first, then those of which a minute of work teaches a model most.",
   "next.confidence": "confidence {share}",
   "next.effort": "Minutes saved",
   "next.saved": {
