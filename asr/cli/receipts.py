@@ -36,11 +36,14 @@ def receipt(
     from asr.cli.next_step import show_next
     from asr.files import require_file
     from asr.receipts.measure import make_receipt
-    from asr.receipts.receipt import RATE_NAMES, write_receipt
+    from asr.receipts.receipt import RATE_NAMES, require_receipt_or_nothing, write_receipt
 
     show_log(logging.WARNING, prefix="asr: ")
+    if not run.is_dir():
+        raise AsrError(f"{run}: no such folder; give the folder of a training that has ended, such as runs/NAME")
     path = output or run / "receipt.json"
-    require_file(path)
+    require_file(path, ".json")
+    require_receipt_or_nothing(path)
     made = make_receipt(run, test, decoding="language models" if lm else "best path", execute=_execute, say=tell)
     write_receipt(path, made)
     for name, rate in made.result.rates.items():
