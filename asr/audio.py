@@ -7,6 +7,7 @@ a file, to the last bit. A recording with more than 16 bits that is very quiet i
 
 import logging
 import math
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ AUDIO_SUFFIXES = (  # audio files, then video files
     *VIDEO_SUFFIXES,
 )
 MAX_CHANNELS = 64
+_HIGHEST_RATE = 10_000_000  # Hz of an array
 QUIET = 2.0**-5  # peak (-30 dB) below which a recording with more than 16 bits is raised
 _SILENT = 2.0**-16  # peak (-96 dB) below which there is nothing to raise
 _DEAD = 0.01  # level of a channel over that of the loudest: 40 dB below it
@@ -179,8 +181,11 @@ def _from_array(source: Any, source_rate: int | None) -> np.ndarray:
         source = source.detach().cpu()
         source = (source.float() if source.is_floating_point() else source).numpy()  # numpy has no bfloat16
     array = np.asarray(source)
-    if source_rate is not None and source_rate <= 0:
-        raise AudioError(f"array: the sample rate is {source_rate} Hz, but must be positive; pass the true rate")
+    if source_rate is not None and not (isinstance(source_rate, Real) and 0 < source_rate <= _HIGHEST_RATE):
+        raise AudioError(
+            f"array: the sample rate is {source_rate!r:.40}, but must be a positive number of Hz, at most "
+            f"{_HIGHEST_RATE}; pass the true rate"
+        )
     if array.ndim not in (1, 2) or array.size == 0:
         raise AudioError(f"array: its shape is {array.shape}; pass samples of shape (N,) or (channels, N)")
     if array.ndim == 2 and array.shape[0] > MAX_CHANNELS:

@@ -45,6 +45,11 @@ def read_bytes(path: Path, error: type[AsrError] = AsrError) -> bytes:
         raise error(f"{str(path)!r}: is no name of a file; check the path") from None
 
 
+def real_path(path: Path) -> Path:
+    """Return the path without links. A link that leads in a circle stays: its reader says that it leads nowhere."""
+    return Path(os.path.realpath(path))  # Path.resolve raises RuntimeError for a circle
+
+
 def file_digest(path: str | Path) -> str | None:
     """Return the SHA-256 of the bytes of a file, or None for a file that cannot be read, or for a pipe or device."""
     if not Path(path).is_file():  # reading a pipe could wait for ever
@@ -198,8 +203,13 @@ def require_folder(folder: Path) -> None:
             pass
 
 
-def require_file(path: Path) -> None:
-    """Raise OutputError, before long work, if a file `path` could not be written after it."""
+def require_file(path: Path, suffix: str = "") -> None:
+    """Raise OutputError, before long work, if a file `path` could not be written after it.
+
+    Raises AsrError if its name has another suffix than `suffix`: a slip must not replace a file of another kind.
+    """
+    if not path.name.lower().endswith(suffix) and not path.is_dir():
+        raise AsrError(f"{path}: would be written as {suffix.removeprefix('.').upper()}; name it NAME{suffix}")
     with _naming(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

@@ -66,7 +66,8 @@ def parse_address(path: str | PathLike[str]) -> Address:
     text = _posix(path)
     match = _ADDRESS.fullmatch(_START.sub("", text, count=1))
     if match is None:
-        raise HubError(f"{text}: is no address of a model; write hf://USER/NAME or hf://USER/NAME@HASH")
+        shown = _START.sub("hf://", text, count=1)
+        raise HubError(f"{shown}: is no address of a model; write hf://USER/NAME or hf://USER/NAME@HASH")
     address = Address(*match.groups())
     if address.file is not None:
         _require_model_name(address)

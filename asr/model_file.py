@@ -105,6 +105,8 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     Raises ModelFileError that names the file if it is missing, damaged, of another program, or of a newer version.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ModelFileError(f"{path}: is a folder; name the model file in it, such as {path / MODEL_FILE}")
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file; training leaves one in runs/NAME/model.safetensors")
     exported = path.suffix == EXPORTED_SUFFIX

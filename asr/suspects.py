@@ -15,6 +15,7 @@ from asr.corpus.manifest import read_manifest
 from asr.corpus.pack import PackedCorpus, pack
 from asr.decoding.greedy import best_path
 from asr.errors import AsrError, ConfigError
+from asr.files import real_path
 from asr.nn.ctc import ctc_loss
 from asr.recognition.align import find_words, spell
 from asr.recognition.recognizer import Recognizer
@@ -177,7 +178,7 @@ def said_of_training(recognizer: Recognizer, utterances: Iterable[Utterance]) ->
 
 
 def _place(utterance: Utterance) -> tuple[str, float]:
-    return str(utterance.audio.resolve()), utterance.offset
+    return str(real_path(utterance.audio)), utterance.offset
 
 
 def _known_units(recognizer: Recognizer, text: str) -> list[int]:

@@ -14,9 +14,11 @@ from asr.batching import Joined
 from asr.config import Config
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, ManifestError
+from asr.learning.distil import distillation
 from asr.nn.ctc import ctc_loss, disagreement, divergence
 from asr.recognition.ensemble import average
-from asr.recognition.recognizer import load
+from asr.recognition.recognizer import Recognizer, load
+from asr.text import Units
 from asr.training.augment import stretch, warp
 from asr.training.data import open_data
 from asr.training.recognition import RecognitionTask
@@ -204,3 +206,15 @@ def test_recordings_without_texts_are_learned_too(tones: Path, teachers: list[st
     assert 20 <= len(taken) <= len(more) and f"pseudo transcripts: {len(taken)} taken" in found.stderr
     assert load(out / "model.safetensors").summary["training_utterances"] == 64 + len(taken)
     assert Config.load(out / "config.yaml").data.weight_field == "weight"
+
+
+def test_a_teacher_with_another_decoder_is_named(tones: Path, tmp_path: Path) -> None:
+    config = train_config(tones)
+    for decoder in ("transducer", "joint"):
+        model = config.model.model_copy(update={"decoder": decoder})
+        path = tmp_path / f"{decoder}.safetensors"
+        Recognizer(config.model_copy(update={"model": model}), Units("abc")).save(path)
+        with pytest.raises(
+            ConfigError, match=f"{decoder}.safetensors: has model.decoder {decoder}, and a teacher must"
+        ):
+            distillation([path])

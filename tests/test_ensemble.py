@@ -126,6 +126,10 @@ def test_tuning_together_is_for_the_ensemble(tones: Path, tmp_path: Path) -> Non
     tune(several[0], tones / "validation.jsonl", beside=several[1:])
     assert several[0].confidence is not None and several[0].confidence.words == len(words)
     assert several[1].confidence is None
+    settings = several[1].config.model.model_copy(update={"decoder": "joint"})
+    other = Recognizer(several[1].config.model_copy(update={"model": settings}), several[1].units)
+    with pytest.raises(ConfigError, match="runs/joint: cannot be averaged, since it does not decode with CTC alone"):
+        tune(several[0], tones / "validation.jsonl", beside=[other], names=["runs/a", "runs/joint"])
     found = run_asr("tune", names[0], tones / "validation.jsonl", "--with", names[1], "--with", names[2])
     assert found.returncode == 0, found.stderr
     tuned = tmp_path / "a.tuned.safetensors"

@@ -129,6 +129,12 @@ def test_what_is_no_recording_is_refused_with_the_cure(recognizer: Recognizer, w
         list(found)
 
 
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), 10**30, "8000", [8000]])
+def test_rates_that_are_none(recognizer: Recognizer, rate: object) -> None:
+    with pytest.raises(AudioError, match="must be a positive number of Hz, at most 10000000; pass the true rate"):
+        recognizer.transcribe(np.zeros(8000, np.float32), rate)  # type: ignore[call-overload]
+
+
 def test_options_of_a_call(recognizer: Recognizer, tmp_path: Path) -> None:
     left, right = (np.concatenate(random_waveforms(seed, 6)) for seed in (6, 7))
     size = min(len(left), len(right))
@@ -201,6 +207,8 @@ def test_models_of_every_task_load_and_tell_what_they_are(recognizer: Recognizer
         asr.load(tmp_path / "classes.safetensors", kind=asr.Recognizer)
     with pytest.raises(ModelFileError, match=r"gone.safetensors: no such model file"):
         asr.load(tmp_path / "gone.safetensors")
+    with pytest.raises(ModelFileError, match=r"is a folder; name the model file in it, such as .*model\.safetensors"):
+        asr.load([tmp_path])
 
 
 def test_functions_at_top_level_take_a_model_or_its_path(

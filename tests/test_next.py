@@ -1,6 +1,7 @@
 """What to transcribe next: a greedy choice by brute force, silence and transcripts left out, ELAN files, refusals."""
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -274,3 +275,19 @@ def test_an_exported_model_chooses_alike(model: Recognizer, talks: Path, tmp_pat
         (one.choice.candidate.start, one.choice.candidate.units) for one in ours
     ]
     assert [one.choice.gain for one in theirs] == pytest.approx([one.choice.gain for one in ours], rel=1e-3)
+
+
+def test_links_in_a_circle_and_odd_names_stop_nothing(model: Recognizer, talks: Path, tmp_path: Path) -> None:
+    model.save(tmp_path / "model.safetensors")
+    folder = tmp_path / "field"
+    folder.mkdir()
+    (folder / "loop.wav").symlink_to("loop.wav")
+    shutil.copy(talks / "one.wav", os.fsencode(folder) + b"/t\xff.wav")
+    arguments = ("next", "model.safetensors", "field", "--transcribed", "done.jsonl")
+    write_manifest(tmp_path / "done.jsonl", [Utterance("x", folder / "loop.wav", "abc")])
+    done = run_asr(*arguments, "-o", "out", cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "asr: field/loop.wav: is a link to loop.wav, which does not exist" in done.stderr
+    (line, *_) = read_manifest(tmp_path / "out" / "next.jsonl")
+    assert line.audio.name == "t\\xff.wav" and line.id.startswith("t\\xff@")
+    assert len(list((tmp_path / "out").glob("*.eaf"))) == 1

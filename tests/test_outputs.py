@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from conftest import fresh_recognizer
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from asr.cli import app
 from asr.cli.inputs import find_recordings, require_no_input
 from asr.corpus.manifest import read_manifest
 from asr.decoders import open_recording
@@ -239,3 +242,48 @@ def test_ids_of_a_manifest_are_names(tmp_path: Path) -> None:
     assert [(row.id, row.extra["hypothesis"]) for row in read_manifest(tmp_path / "rows.jsonl")] == [
         ("/etc/x", "one two")
     ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["score", "a.jsonl", "b.jsonl", "-o", "a.jsonl"],
+        ["score", "a.jsonl", "b.jsonl", "--html", "b.jsonl"],
+        ["tune", "model", "a.jsonl", "-o", "a.jsonl"],
+        ["tune", "model", "a.jsonl", "--lm-text", "text.txt", "--plot", "text.txt"],
+        ["lm", "text.txt", "-o", "text.txt"],
+        ["lm", "train-rnn", "text.txt", "--validation", "a.jsonl", "-o", "a.jsonl"],
+        ["report", "robustness", "model", "clean.jsonl", "--conditions", "clean", "-o", "."],
+    ],
+)
+def test_no_command_replaces_an_input(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    fresh_recognizer().save("model")
+    for name in ("a.jsonl", "b.jsonl", "clean.jsonl"):
+        Path(name).write_text('{"audio_filepath": "a.wav", "text": "ab", "hypothesis": "ab"}\n')
+    Path("text.txt").write_text("ab\n")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    done = CliRunner().invoke(app, command)
+    assert "is also an input, which would be replaced" in str(done.exception), done.output
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("command", "suffix"),
+    [
+        (["score", "a.jsonl", "b.jsonl", "--html", "mine.txt"], ".html"),
+        (["compare", "run", "--html", "mine.txt"], ".html"),
+        (["compare", "run", "--png", "mine.txt"], ".png"),
+        (["report", "run", "-o", "mine.txt"], ".html"),
+        (["export", "model", "-o", "mine.txt"], ".onnx"),
+    ],
+)
+def test_a_file_of_another_kind_is_not_replaced(
+    command: list[str], suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    fresh_recognizer().save("model")
+    Path("mine.txt").write_text("mine")
+    done = CliRunner().invoke(app, command)
+    assert str(done.exception).endswith(f"name it NAME{suffix}") and Path("mine.txt").read_text() == "mine"

@@ -12,7 +12,9 @@ import pytest
 import sacrebleu
 from conftest import REPOSITORY, interrupted, train_config
 from processes import run_asr
+from typer.testing import CliRunner
 
+from asr.cli import app
 from asr.config import Config
 from asr.corpus.digest import corpus_digest
 from asr.corpus.manifest import read_manifest, write_manifest
@@ -470,3 +472,28 @@ def test_the_commands(made: Path, changed: Callable[..., Path]) -> None:
     assert failed.returncode == 1 and "--lm, --phrases: are two ways to decode" in failed.stderr
     failed = run_asr("receipt", "data", "data/test.jsonl", cwd=made)
     assert failed.returncode == 1 and "is no finished run" in failed.stderr
+
+
+def test_no_other_file_is_replaced_by_a_receipt(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(made)
+    for output, message in (
+        ("run/model.safetensors", "run/model.safetensors: would be written as JSON; name it NAME.json"),
+        ("data/test.jsonl", "data/test.jsonl: would be written as JSON"),
+        ("run/origin.json", "it is not replaced: name another file with -o"),
+    ):
+        before = Path(output).read_bytes()
+        done = CliRunner().invoke(app, ["receipt", "run", "data/test.jsonl", "-o", output])
+        assert message in str(done.exception) and Path(output).read_bytes() == before
+    done = CliRunner().invoke(app, ["receipt", "no-run", "data/test.jsonl"])
+    assert "no-run: no such folder" in str(done.exception) and not Path("no-run").exists()
+
+
+def test_a_test_set_that_was_trained_on_is_told(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(made)
+    said: list[str] = []
+    make_receipt(Path("run"), Path("data/test.jsonl"), decoding="best path", execute=lambda step: None, say=said.append)
+    (line,) = [line for line in said if "of its utterances" in line]
+    assert line.startswith("warning: data/test.jsonl: 20 of its utterances are training data; ")
+    manifest = Path("data/validation.jsonl")
+    make_receipt(Path("run"), manifest, decoding="best path", execute=lambda step: None, say=said.append)
+    assert any("validation.jsonl: 16 of its utterances are validation data" in line for line in said)

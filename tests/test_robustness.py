@@ -140,6 +140,18 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
         conditions("clean", rooms=tmp_path)
 
 
+def test_a_folder_that_no_condition_uses_is_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "noise.wav", np.random.default_rng(1).uniform(-0.3, 0.3, 9000), RATE)
+    with pytest.raises(AsrError, match=r"--noise .*: no condition uses it; add noise-10 to --conditions, or leave it"):
+        conditions("clean", "room+gsm", noise=tmp_path)
+    conditions("room+noise-5", noise=tmp_path)
+    (tmp_path / "noise.wav").unlink()
+    soundfile.write(tmp_path / "clap.wav", np.exp(-np.arange(4000) / 200), RATE)
+    with pytest.raises(AsrError, match=r"--rooms .*: no condition uses it; add room to --conditions"):
+        conditions("noise-5", rooms=tmp_path)
+    conditions("noise-5+room", rooms=tmp_path)
+
+
 def test_recordings_that_cannot_be_read_are_named_and_left_out_of_all_conditions(
     run: Path, tones: Path, tmp_path: Path
 ) -> None:

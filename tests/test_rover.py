@@ -4,14 +4,16 @@ import json
 import random
 import shutil
 import subprocess
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from processes import run_asr
+from rapidfuzz.distance import Levenshtein
 
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import AsrError, ManifestError
-from asr.learning.rover import combine, combine_files
+from asr.learning.rover import _aligned, combine, combine_files
 from asr.utterance import Utterance
 
 
@@ -114,3 +116,52 @@ def test_files_that_do_not_fit_are_named(manifests: list[Path], tmp_path: Path) 
     assert same.returncode == 1 and "is also an input" in same.stderr
     text = run_asr("rover", *manifests, "-o", tmp_path / "x.txt")
     assert text.returncode == 1 and "must be a manifest" in text.stderr
+
+
+def test_the_alignment_costs_least() -> None:
+    """The cost of all moves, counted from the slots, is that of a plain recursion over the definition."""
+    generator = random.Random(2)
+
+    def cost(slot: list[str], word: str) -> int:
+        if not word:
+            return 0 if "" in slot else 3
+        return 3 if not any(slot) else 4 * (word not in slot)
+
+    def least(slots: list[list[str]], words: list[str]) -> int:
+        if not slots:
+            return 3 * len(words)
+        ways = [least(slots[1:], words) + cost(slots[0], "")]
+        if words:
+            ways += [least(slots[1:], words[1:]) + 4 * (words[0] not in slots[0]), 3 + least(slots, words[1:])]
+        return min(ways)
+
+    for _ in range(60):
+        slots = [[word] for word in generator.choices("abc", k=generator.randrange(5))]
+        slots = _aligned(slots, generator.choices("abc", k=generator.randrange(5)), 1)
+        words = generator.choices("abc", k=generator.randrange(5))
+        found = _aligned(slots, words, 2)
+        assert sum(cost(slot[:-1], slot[-1]) for slot in found) == least(slots, words)
+        assert [slot[-1] for slot in found if slot[-1]] == words
+        assert [slot[:-1] for slot in found if any(slot[:-1])] == slots
+
+
+def test_texts_of_long_recordings_are_combined_in_little_memory() -> None:
+    generator = random.Random(3)
+    spoken = generator.choices([f"w{number}" for number in range(300)], k=4000)
+    texts = [[word if generator.random() > 0.1 else "x" for word in spoken] for _ in range(3)]
+    tracemalloc.start()
+    found = combine(texts)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert Levenshtein.distance(found, spoken) < 200  # of 4000 words; each text has about 400 errors
+    assert peak < 60e6  # bytes, of 16 million pairs of a slot and a word
+
+
+def test_composed_and_decomposed_letters_are_one_word(tmp_path: Path) -> None:
+    paths = []
+    for number, text in enumerate(("cafe\u0301 noir", "caf\u00e9 rouge", "caf\u00e9 noir")):
+        paths.append(tmp_path / f"{number}.jsonl")
+        write_manifest(paths[-1], [Utterance("1", tmp_path / "1.wav", extra={"hypothesis": text})])
+    (line,), changed = combine_files(paths)
+    assert line.extra["hypothesis"] == "caf\u00e9 noir" and changed == 0
+    assert combine_files(paths[:1] + paths[2:])[1] == 0

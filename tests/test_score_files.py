@@ -217,3 +217,16 @@ def test_no_content_makes_a_traceback(tmp_path_factory: pytest.TempPathFactory, 
         pair_files(path, path, NORMALIZER)
     except AsrError as error:
         assert str(path) in str(error)
+
+
+def test_a_file_against_itself_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lines = write(tmp_path / "a.trn", "one two (a-1)", "three (a-2)")
+    other = write(tmp_path / "b.trn", "one two (a-1)", "three (a-2)")
+    pair_files(lines, other, NORMALIZER)
+    assert "itself" not in caplog.text
+    pair_files(lines, lines, NORMALIZER)
+    assert "a.trn: is compared with itself, so there are no errors; name the hypotheses" in caplog.text
+    caplog.clear()
+    rows = write_rows(tmp_path / "c.jsonl", [{"id": "1", "text": "one", "hypothesis": "won"}])
+    assert texts(rows, rows) == [("1", "one", "won")]
+    assert "itself" not in caplog.text

@@ -1,6 +1,8 @@
 """Self-training: which pseudo transcripts are taken, and a student that learns from them, whatever interrupts it."""
 
+import os
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -10,15 +12,18 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import RATE, interrupted, train_config
+from oracles import random_waveforms
 from processes import run_asr
 
+from asr.batching import pad
 from asr.config import Config
 from asr.corpus.manifest import read_manifest, write_manifest
 from asr.errors import ConfigError, TrainingError
-from asr.learning.pseudo import LEAST_CONFIDENCE, Pseudo, pseudo_transcripts
+from asr.learning.pseudo import LEAST_CONFIDENCE, Pseudo, pseudo_transcripts, write_pseudo
 from asr.learning.selftrain import self_train
 from asr.recognition.recognizer import Recognizer, load
 from asr.scoring.wer import score
+from asr.text import Units
 from asr.training.train import train
 from asr.transcript import Transcript, Word, text_of
 from asr.utterance import Utterance
@@ -189,6 +194,13 @@ def test_what_self_training_cannot_do(data: Path, tmp_path: Path) -> None:
     keyed = config.model_copy(update={"training": config.training.model_copy(update={"epoch_utterances": 8})})
     with pytest.raises(ConfigError, match="--untranscribed: is for data that is packed"):
         self_train(keyed, tmp_path, untranscribed=[], say=print)
+    for settings, said in (
+        ({"decoder": "joint"}, "do not go with model.decoder: joint; name one with CTC: --teacher MODEL"),
+        ({"decoder": "transducer", "ctc_weight": 0.0}, "without CTC it cannot tell how sure it is; set model.ctc_w"),
+    ):
+        other = config.model_copy(update={"model": config.model.model_copy(update=settings)})
+        with pytest.raises(ConfigError, match=said):
+            self_train(other, tmp_path, untranscribed=[], say=print)
     (data / "config.yaml").write_text("data: {train: train.jsonl, validation: validation.jsonl}\n")
     for options, said in (
         (["--teacher", "x.safetensors"], "--teacher MODEL: goes with --untranscribed"),
@@ -214,3 +226,35 @@ def test_validation_audio_among_the_recordings_stops_nothing_but_is_left_out(
     assert any("16 refused" in line and "is validation data" in line for line in said)
     refused = read_manifest(tmp_path / "run" / "refused.jsonl")
     assert {line.extra["refused"] for line in refused} == {"is validation data"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs pipes, and names that are not UTF-8")
+def test_pipes_and_odd_names_are_refused_and_stop_nothing(data: Path, model: Recognizer, tmp_path: Path) -> None:
+    pool = hidden(read_manifest(data / "more.jsonl"))
+    pipe, odd = tmp_path / "pipe.wav", Path(os.fsdecode(os.fsencode(tmp_path) + b"/t\xff.wav"))
+    os.mkfifo(pipe)
+    shutil.copy(pool[0].audio, odd)
+    asked = [Utterance("pipe", pipe, duration=1.0), Utterance("odd", odd), pool[1]]
+    found = pseudo_transcripts(model, asked, used={"test": [Utterance("other", pipe)]})
+    assert [line.id for line in found.taken] == [pool[1].id]
+    (odd_name,) = [line for line in found.refused if line.id == "odd"]
+    assert "name that is not UTF-8" in str(odd_name.extra["refused"]) and odd_name.audio.name == "t\\xff.wav"
+    assert {line.id for line in found.refused} == {"pipe", "odd"}
+    write_pseudo(found, tmp_path)
+    assert len(read_manifest(tmp_path / "refused.jsonl")) == 2
+
+
+@pytest.mark.parametrize("decoder", ["transducer", "joint"])
+def test_teachers_with_other_decoders(decoder: str, data: Path) -> None:
+    """The best path is that of CTC, whatever the frames of a model are."""
+    config = train_config(data)
+    settings = config.model.model_copy(update={"decoder": decoder})
+    teacher = Recognizer(config.model_copy(update={"model": settings}), Units("abc"))
+    teacher.features.fit([pad(random_waveforms(9, 4))])
+    (line,) = hidden(read_manifest(data / "more.jsonl"))[:1]
+    found = pseudo_transcripts(teacher, [line], used={})
+    assert len(found.taken) + len(found.refused) == 1
+    without = settings.model_copy(update={"decoder": "attention"})
+    attention = Recognizer(config.model_copy(update={"model": without}), Units("abc"))
+    with pytest.raises(ConfigError, match="has no CTC output"):
+        pseudo_transcripts(attention, [line], used={})

@@ -30,9 +30,11 @@ from asr.exporting.onnx import to_onnx
 from asr.hub import local_file
 from asr.model_file import read_metadata, signature
 from asr.onnx_file import read_properties, require_own_graph, with_property
+from asr.recognition.recognizer import Recognizer
 from asr.sharing.card import front_matter
 from asr.sharing.contents import SharedModel, shared_names
 from asr.sharing.licences import _HUB, hub_fields, parse_licence
+from asr.text import Units
 from asr.utterance import Utterance
 
 SAMPLES = REPOSITORY / "tests" / "samples"
@@ -552,3 +554,21 @@ def test_a_card_without_signature_is_said(run: Path, hub: Hub) -> None:
     result = done("push", run, "anna/tones")
     assert "names no signature, so nobody can see which weights it describes" in result.stderr
     assert replace(hub.repositories["anna/tones"]).files("main")[1]["README.md"] == b"# My own card\n"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("decoder", "weight", "words"),
+    [
+        ("ctc", 0.3, "LSTM with CTC"),
+        ("attention", 0.3, "LSTM with an attention decoder"),
+        ("joint", 0.3, "LSTM with CTC and an attention decoder"),
+        ("transducer", 0.3, "LSTM with CTC and a transducer"),
+        ("transducer", 0.0, "LSTM with a transducer"),
+    ],
+)
+def test_a_card_names_the_decoder(decoder: str, weight: float, words: str, tmp_path: Path) -> None:
+    config = with_data(fresh_recognizer().config, "train.jsonl", "validation.jsonl")
+    model = config.model.model_copy(update={"decoder": decoder, "ctc_weight": weight})
+    Recognizer(config.model_copy(update={"model": model}), Units("ab ")).save(tmp_path / "model.safetensors")
+    done("card", tmp_path)
+    assert f"{words}.\n" in card_of(tmp_path)

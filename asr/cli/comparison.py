@@ -32,8 +32,9 @@ def compare(
     from asr.report.compare import compare_runs, draw_comparison, write_comparison
     from asr.scoring.tables import Table
 
-    for path in filter(None, (html, png)):
-        require_file(path)
+    for path, suffix in ((html, ".html"), (png, ".png")):
+        if path is not None:
+            require_file(path, suffix)
     found = compare_runs(runs)
     for note in found.notes:
         tell(note)

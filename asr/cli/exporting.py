@@ -76,9 +76,12 @@ def export(
         recognizer = _require_recognizer(loaded, model, "sherpa-onnx")
         export_for_sherpa(recognizer, path, waveforms=waveforms, texts=texts, int8=int8, force=force, report=tell)
     else:
+        from asr.cli.inputs import require_no_input
         from asr.exporting.export import export as export_model
+        from asr.model_file import EXPORTED_SUFFIX
 
-        require_file(path)
+        require_no_input(path, [str(one) for one in (model, check) if one is not None])
+        require_file(path, EXPORTED_SUFFIX)
         export_model(loaded, path, waveforms=waveforms, texts=texts, int8=int8, force=force, report=tell)
 
 

@@ -45,6 +45,7 @@ def of_n_grams(
     The text may have 50 sentences or many millions. Smoothing is Kneser-Ney; orders with too few counts for it get
     Witten-Bell smoothing, and the output says so.
     """
+    from asr.cli.inputs import require_no_input
     from asr.corpus.sentences import read_sentences
     from asr.lm.arpa import write_arpa
     from asr.lm.estimate import estimate
@@ -55,6 +56,7 @@ def of_n_grams(
     except ValueError:
         raise AsrError(f"--prune {prune}: give whole numbers with commas between them, such as 0,0,1") from None
     normalizer = Normalizer(lower=lower)
+    require_no_input(output, [str(path) for path in (*texts, validation) if path is not None])
     require_file(output)
     found = estimate(read_sentences(texts, normalizer), order=order, units=units, prune=thresholds)
     tell(found)
@@ -101,6 +103,7 @@ def train_rnn(
 
     After an interruption, repeat the command: training continues from the checkpoints in OUTPUT.training.
     """
+    from asr.cli.inputs import require_no_input
     from asr.config import TrainingConfig
     from asr.corpus.sentences import read_given, read_sentences
     from asr.lm.base import Given
@@ -109,6 +112,7 @@ def train_rnn(
     from asr.training.language import Vectors, train
 
     show_log()
+    require_no_input(output, [str(path) for path in (*texts, validation)])
     require_file(output)
     normalizer = Normalizer(lower=lower)
     given: Given | None = None

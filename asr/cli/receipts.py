@@ -44,13 +44,16 @@ def receipt(
     from asr.cli.next_step import show_next
     from asr.files import require_file
     from asr.receipts.measure import make_receipt
-    from asr.receipts.receipt import write_receipt
+    from asr.receipts.receipt import require_receipt_or_nothing, write_receipt
 
     show_log(logging.WARNING, prefix="asr: ")
     if lm and phrases is not None:
         raise AsrError("--lm, --phrases: are two ways to decode; make a receipt of each")
+    if not run.is_dir():
+        raise AsrError(f"{run}: no such folder; give the folder of a training that has ended, such as runs/NAME")
     path = output or run / "receipt.json"
-    require_file(path)
+    require_file(path, ".json")
+    require_receipt_or_nothing(path)
     made = make_receipt(
         run,
         test,

@@ -88,7 +88,7 @@ def report(
     if not run.is_dir():
         raise AsrError(f"{run}: is no folder; give the folder of a training run, such as runs/NAME")
     path = output or run / "report.html"
-    require_file(path)
+    require_file(path, ".html")
     write_report(run, path)
     tell(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 

@@ -45,6 +45,7 @@ def robustness(
     All models get equal noise, rooms and channels for equal utterances.
     """
     from asr.api import load_transcriber
+    from asr.cli.inputs import require_no_input
     from asr.cli.next_step import after_robustness
     from asr.files import require_folder
     from asr.progress import ProgressBar
@@ -57,6 +58,8 @@ def robustness(
     recognizer = load_transcriber(model, device)
     names = CONDITIONS if conditions is None else [name.strip() for name in conditions.split(",")]
     chosen = Conditions(names, recognizer.sample_rate, noise=noise, rooms=rooms)
+    for name in chosen.names if output is not None else ():
+        require_no_input(output / f"{name}.jsonl", [str(manifest)])
     for line in chosen.facts():
         tell(line)
     with ProgressBar("transcribing", None) as bar:

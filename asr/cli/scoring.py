@@ -62,6 +62,7 @@ def score(
     """
     import logging
 
+    from asr.cli.inputs import require_no_input
     from asr.cli.next_step import after_scoring
     from asr.config import Config
     from asr.files import require_file
@@ -73,8 +74,11 @@ def score(
         raise typer.BadParameter("give --lower or --config, not both")
     show_log(logging.WARNING, prefix="asr: ")
     settings = Config.load(config) if config else None
-    for path in filter(None, (output, html)):
-        require_file(path)
+    inputs = [str(path) for path in (reference, hypothesis, other, training) if path is not None]
+    for path, option, suffix in ((output, "-o", ""), (html, "--html", ".html")):
+        if path is not None:
+            require_no_input(path, inputs, option)
+            require_file(path, suffix)
     summary = summarise(
         reference,
         [hypothesis] if other is None else [hypothesis, other],

@@ -69,6 +69,7 @@ def tune(
     of the words with confidence 0.8, eight in ten shall be right. MODEL itself stays as it is, unless -o names it.
     """
     from asr.api import load_transcriber
+    from asr.cli.inputs import require_no_input
     from asr.cli.next_step import after_tuning
     from asr.files import require_file
     from asr.model_file import find_model
@@ -79,8 +80,12 @@ def tune(
     if output is None:
         require_own_folder(model, "-o")
     output = output or model.with_name(f"{model.stem}.tuned{model.suffix}")
-    for path in filter(None, (output, plot)):
-        require_file(path)
+    inputs = [manifest, lm, character_lm, *(lm_text or ()), rnn_lm, phrases, *map(find_model, beside or ())]
+    for path, option in ((output, "-o"), (plot, "--plot")):
+        if path is not None:
+            require_no_input(path, [str(one) for one in inputs if one is not None], option)
+            require_file(path)
+    require_no_input(plot, [str(model)], "--plot")
     recognizer = load(model, device)
     tune_recognizer(
         recognizer,
@@ -94,6 +99,7 @@ def tune(
         closed=closed,
         plot=plot,
         beside=[load_transcriber(find_model(path), device) for path in beside or ()],
+        names=[model, *(beside or ())],
         report=partial(print, flush=True),
     )
     recognizer.save(output)

@@ -139,13 +139,14 @@ def to_row(utterance: Utterance, folder: Path) -> dict[str, Any]:
 
 
 def with_hypothesis(utterance: Utterance, hypothesis: str) -> Utterance:
-    """Return a copy of an utterance with the hypothesis as an extra field.
-
-    In the name of a recording, an escape such as `\\xff` stands for a byte that is not UTF-8, which a manifest cannot
-    hold.
-    """
-    audio = Path(os.fsencode(utterance.audio).decode("utf-8", "backslashreplace"))
+    """Return a copy of an utterance with the hypothesis as an extra field, and a name that a manifest can hold."""
+    audio = Path(utf8_name(utterance.audio))
     return replace(utterance, audio=audio, extra={**utterance.extra, "hypothesis": hypothesis})
+
+
+def utf8_name(path: Path) -> str:
+    """Return a path for a manifest: an escape such as `\\xff` stands for a byte that is not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def json_rows(content: str) -> Iterable[tuple[int, Any]]:

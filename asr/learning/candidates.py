@@ -7,6 +7,7 @@ import numpy as np
 
 from asr.decoding.times import runs
 from asr.errors import AudioError, ConfigError
+from asr.files import real_path
 from asr.progress import ProgressBar
 from asr.recognition.longform import RecordingEnd, SegmentFrames, segment_frames
 from asr.recognition.transcribe import clip_to
@@ -61,7 +62,7 @@ class Pool:
 
 def voice_of(utterance: Utterance) -> str:
     """Return the speaker of an utterance, or its recording if the speaker is not known."""
-    return utterance.speaker or str(utterance.audio.resolve())
+    return utterance.speaker or str(real_path(utterance.audio))
 
 
 def find_candidates(
@@ -76,8 +77,8 @@ def find_candidates(
     """
     if not model.has_ctc:
         raise ConfigError(
-            "this model has no CTC output (model.decoder: attention), so it cannot tell how sure it is of a letter; "
-            "train one that can: asr train CONFIG --set model.decoder=joint"
+            "this model has no CTC output (model.decoder: attention, or model.ctc_weight: 0), so it cannot tell how "
+            "sure it is of a letter; train one that can: asr train CONFIG --set model.decoder=ctc"
         )
     pool, parts = Pool(), list[SegmentFrames]()
     with ProgressBar("recognising", len(utterances)) as bar:

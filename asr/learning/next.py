@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asr.config import Config
-from asr.corpus.manifest import read_manifest, write_manifest
+from asr.corpus.manifest import read_manifest, utf8_name, write_manifest
 from asr.errors import AsrError, AudioError, TextError
 from asr.learning.candidates import Pool, find_candidates, voice_of
 from asr.learning.ranking import Choice, Known, choose, reason
@@ -33,9 +33,10 @@ class Suggestion:
     def utterance(self) -> Utterance:
         """The segment as a line of a manifest, with its reason and the hypothesis of the model."""
         one = self.choice.candidate
+        audio = Path(utf8_name(one.utterance.audio))
         return Utterance(
-            id=f"{one.utterance.audio.stem}@{one.start:.2f}",
-            audio=one.utterance.audio,
+            id=f"{audio.stem}@{one.start:.2f}",
+            audio=audio,
             offset=round(one.start, 3),
             duration=round(one.seconds, 3),
             speaker=one.utterance.speaker,

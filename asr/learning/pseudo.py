@@ -1,6 +1,5 @@
 """Pseudo transcripts: a teacher transcribes recordings without texts, and the texts it is sure of are kept."""
 
-import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,9 +8,10 @@ from pathlib import Path
 
 from rapidfuzz.distance import Levenshtein
 
-from asr.corpus.manifest import write_manifest
+from asr.corpus.manifest import utf8_name, write_manifest
 from asr.decoding.greedy import best_path
 from asr.errors import AudioError, one_line
+from asr.files import file_digest
 from asr.progress import ProgressBar
 from asr.recognition.align import LONGEST, divided, segment_lines
 from asr.recognition.longform import SegmentFrames, Track
@@ -22,6 +22,7 @@ from asr.utterance import Utterance
 
 WEIGHT_FIELD = "weight"  # field of a line: the confidence of its text, which is its weight in the loss
 REASON_FIELD = "refused"
+_NOT_UTF8 = "has a name that is not UTF-8, which a manifest cannot hold; rename it, for example with convmv"
 LEAST_AGREEMENT = 0.7  # share of characters that best path and the search with a language model must have in common
 LEAST_CONFIDENCE = 0.4  # mean confidence of the words of a text
 
@@ -51,21 +52,24 @@ def pseudo_transcripts(
     `used` are utterances that must not be trained on, by what they are used for: such as "validation". They are found
     by the bytes of their files, whatever the names; the rest of such a file is free. A text is refused if best path and
     the teacher's own decoder disagree, or if its words are of low confidence. Texts in the manifest of the recordings
-    are not read.
+    are not read. Raises ConfigError for a teacher without CTC.
     """
+    teacher.require_ctc()
     found = Pseudo()
     places = _Places(used)
     free: list[Utterance] = []
     for utterance in recordings:
         plain = replace(utterance, text=None, extra={})
-        if utterance.duration is not None and (reason := places.overlap(utterance)):
+        if (name := utf8_name(utterance.audio)) != str(utterance.audio):
+            _refuse(found, replace(plain, audio=Path(name)), _NOT_UTF8, utterance.duration or 0.0)
+        elif utterance.duration is not None and (reason := places.overlap(utterance)):
             _refuse(found, plain, reason, utterance.duration)
         else:
             free.append(plain)
     spoken: defaultdict[int, list[Word]] = defaultdict(list)  # words of the best path, by the utterance
 
     def note(track: Track, segment: SegmentFrames, text: str) -> None:
-        (path,) = best_path(segment.frames[None], [len(segment.frames)])
+        (path,) = best_path(teacher.unit_rows(segment.frames)[None], [len(segment.frames)])
         spoken[id(track.utterance)] += teacher.words(segment.frames, segment.start, path.units)
 
     with ProgressBar("transcribing", len(free)) as bar:
@@ -146,18 +150,9 @@ class _Places:
 
     def _digest(self, path: Path) -> str:
         if path not in self._digests:
-            self._digests[path] = _digest(path)
+            self._digests[path] = file_digest(path) or str(path)  # the reader of a recording says why it cannot be read
         return self._digests[path]
 
 
 def _span(utterance: Utterance) -> tuple[float, float]:
     return utterance.offset, utterance.offset + (math.inf if utterance.duration is None else utterance.duration)
-
-
-def _digest(path: Path) -> str:
-    """Return the SHA-256 of a file, or its name if it cannot be read: its reader says why."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError):
-        return str(path)

@@ -8,6 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
+
+import numpy as np
 
 from asr.corpus.manifest import with_hypothesis
 from asr.errors import AsrError, ManifestError
@@ -15,6 +18,7 @@ from asr.scoring.readers import Entry, read_entries
 from asr.utterance import Utterance
 
 _SUBSTITUTION, _GAP = 4, 3  # costs of an alignment, as in NIST's sctk: two gaps cost more than a substitution
+_WORD_ALONE, _SLOT_ALONE, _BOTH = range(3)  # moves of an alignment
 _NAMED = 5  # ids that one file has and another lacks, in messages
 Slot = list[str]  # the word of each text so far, or "" for a text without a word there
 
@@ -33,37 +37,53 @@ def combine(texts: Sequence[Sequence[str]]) -> list[str]:
 
 def _aligned(slots: Sequence[Slot], words: Sequence[str], number: int) -> list[Slot]:
     """Add the words of text `number` to the slots of the texts before it, at the lowest cost."""
-    costs = [[_GAP * column for column in range(len(words) + 1)]]
-    for slot in slots:
-        above, skipped = costs[-1], 0 if "" in slot else _GAP
-        row = [above[0] + skipped]
-        for column, word in enumerate(words):
-            replaced = above[column] + (0 if word in slot else _SUBSTITUTION)
-            row.append(min(replaced, above[column + 1] + skipped, row[column] + _GAP))
-        costs.append(row)
+    moves = _moves(slots, words)
     found: list[Slot] = []
     place, column = len(slots), len(words)
     while place or column:
-        here = costs[place][column]
-        slot, word = slots[place - 1] if place else [], words[column - 1] if column else ""
-        if place and column and here == costs[place - 1][column - 1] + (0 if word in slot else _SUBSTITUTION):
+        move = moves[place, column]
+        if move == _BOTH:
             place, column = place - 1, column - 1
-            found.append([*slot, word])
-        elif place and here == costs[place - 1][column] + (0 if "" in slot else _GAP):
+            found.append([*slots[place], words[column]])
+        elif move == _SLOT_ALONE:
             place -= 1
-            found.append([*slot, ""])
+            found.append([*slots[place], ""])
         else:
             column -= 1
-            found.append([*[""] * number, word])
+            found.append([*[""] * number, words[column]])
     return found[::-1]
+
+
+def _moves(slots: Sequence[Slot], words: Sequence[str]) -> np.ndarray:
+    """Return the last move of the cheapest alignment of each number of slots with each number of words.
+
+    Of moves that cost the same, a word in a slot comes first, then a slot without a word. A byte for each pair: the
+    texts of a recording of an hour have thousands of words.
+    """
+    spoken = np.array(words, object)
+    free = {word: spoken == word for word in {word for slot in slots for word in slot} & set(words)}
+    gaps = _GAP * np.arange(len(words) + 1, dtype=np.int32)
+    moves = np.full((len(slots) + 1, len(words) + 1), _WORD_ALONE, np.uint8)
+    costs = gaps
+    for place, slot in enumerate(slots, start=1):
+        both = costs[:-1] + np.int32(_SUBSTITUTION)
+        for word in set(slot) & free.keys():
+            both[free[word]] = costs[:-1][free[word]]
+        alone = costs + np.int32(0 if "" in slot else _GAP)
+        least = alone - gaps
+        least[1:] = np.minimum(least[1:], both - gaps[1:])
+        costs = np.minimum.accumulate(least) + gaps  # a word alone costs a gap more than the column before it
+        moves[place, costs == alone] = _SLOT_ALONE
+        moves[place, 1:][costs[1:] == both] = _BOTH
+    return moves
 
 
 def combine_files(paths: Sequence[Path]) -> tuple[list[Utterance], int]:
     """Combine the hypotheses of manifests that `asr transcribe -o` wrote for the same recordings.
 
-    Returns the lines of the first manifest with the combined hypotheses, and how many of them differ from those of the
-    first manifest. Raises AsrError for fewer than two files, and ManifestError that names a file without hypotheses, or
-    the ids that one file has and another lacks.
+    Words are compared after NFC, as in scores. Returns the lines of the first manifest with the combined hypotheses,
+    and how many of them differ from those of the first manifest. Raises AsrError for fewer than two files, and
+    ManifestError that names a file without hypotheses, or the ids that one file has and another lacks.
     """
     if len(paths) < 2:
         raise AsrError("a vote needs the hypotheses of at least two models, and three are better; name more files")
@@ -73,15 +93,16 @@ def combine_files(paths: Sequence[Path]) -> tuple[list[Utterance], int]:
         _require_equal_ids(paths[0], first, path, entries)
     lines, changed = [], 0
     for name, entry in first.items():
-        text = " ".join(combine([entries[name].text.split() for entries in listed]))
-        changed += text != " ".join(entry.text.split())
+        words = [normalize("NFC", entries[name].text).split() for entries in listed]
+        combined = combine(words)
+        changed += combined != words[0]
         line = entry.utterance
         if line is None:
             raise ManifestError(f"{paths[0]}: is no manifest; write it with `asr transcribe -o NAME.jsonl`")
         extra = {
             field: value for field, value in line.extra.items() if field not in ("nbest", "posterior", "pred_text")
         }
-        lines.append(with_hypothesis(replace(line, extra=extra), text))
+        lines.append(with_hypothesis(replace(line, extra=extra), " ".join(combined)))
     return lines, changed
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from asr.api import load_transcriber
 from asr.config import Config
 from asr.corpus.manifest import read_manifest
-from asr.errors import TrainingError
+from asr.errors import ConfigError, TrainingError
 from asr.files import write_whole
 from asr.learning.pseudo import WEIGHT_FIELD, pseudo_transcripts, write_pseudo
 from asr.recognition.recognizer import Recognizer, load
@@ -63,9 +63,20 @@ def self_train(
     it stopped, and keeps all that has not changed.
 
     Raises TrainingError if `out` holds a finished run and `overwrite` is not set, if no pseudo transcript is taken, or
-    under torchrun; ConfigError for a classifier and for large corpora; and the errors of training and transcription.
+    under torchrun; ConfigError for a classifier, for large corpora and for a teacher without CTC; and the errors of
+    training and transcription.
     """
     require_whole_epochs(config, "--untranscribed")
+    if not teacher and config.model.decoder in ("attention", "joint"):
+        raise ConfigError(
+            f"--untranscribed: the teacher is a model with language models, which do not go with model.decoder: "
+            f"{config.model.decoder}; name one with CTC: --teacher MODEL"
+        )
+    if not teacher and config.model.loss_weights[0] == 0:
+        raise ConfigError(
+            "--untranscribed: the teacher is a model of these settings, and without CTC it cannot tell how sure it is; "
+            "set model.ctc_weight above 0, or name one with CTC: --teacher MODEL"
+        )
     if not overwrite:
         refuse_finished(out, _CHOICES)
     stages = Stages(out)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from asr.corpus.check_audio import inspect_file
 from asr.corpus.readers.times import length
+from asr.files import real_path
 from asr.learning.candidates import Span
 from asr.utterance import Utterance
 
@@ -50,13 +51,13 @@ class Transcribed:
         for one in utterances:
             if one.text:
                 end = math.inf if one.duration is None else one.offset + one.duration
-                self._spans[one.audio.resolve()].append((one.offset, end))
+                self._spans[real_path(one.audio)].append((one.offset, end))
         self._contents = Contents(self._spans)
         self.copies: dict[Path, Path] = {}  # recordings that were asked for, and the transcribed ones that they copy
 
     def spans(self, utterance: Utterance) -> Sequence[Span]:
         """Return the spans of the recording of an utterance that have transcripts, in seconds."""
-        path = utterance.audio.resolve()
+        path = real_path(utterance.audio)
         original = path if path in self._spans else self._contents.find(path)
         if original is None:
             return ()
@@ -71,7 +72,7 @@ def without_copies(utterances: Iterable[Utterance]) -> tuple[list[Utterance], di
     originals: dict[Path, Path] = {}
     contents = Contents()
     for one in utterances:
-        path = one.audio.resolve()
+        path = real_path(one.audio)
         if path not in originals:
             originals[path] = contents.find(path) or path
             if originals[path] == path:

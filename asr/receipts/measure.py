@@ -1,7 +1,7 @@
 """Measure a run on its test data, and write the receipt."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from asr.config import Config
 from asr.corpus.digest import corpus_digest
+from asr.corpus.manifest import scan_manifest
 from asr.errors import AsrError
-from asr.files import file_digest
+from asr.files import file_digest, real_path
 from asr.model_file import MODEL_FILE, signature
 from asr.origin import Origin, read_origin
 from asr.receipts.receipt import (
@@ -58,6 +59,9 @@ def make_receipt(
         require_manifests((test.as_posix(), *config.data.train, *config.data.validation))
     except AsrError as error:
         raise AsrError(f"{run}: {error}") from None
+    for name, paths in (("training", config.data.train), ("validation", config.data.validation)):
+        if shared := _shared(test, paths, config.data.text_field):
+            say(f"warning: {test}: {shared} of its utterances are {name} data; new recordings have more errors")
     found = data_digests(config) | {"test": corpus_digest([test], config.data.text_field)}
     changed = [name for name, digest in {**origin.data, **origin.files}.items() if digest != _now(config, found, name)]
     if changed:
@@ -171,6 +175,19 @@ def _origin(run: Path) -> Origin:
             f"on {here.processor}, {here.device}"
         )
     return origin
+
+
+def _shared(test: Path, manifests: Sequence[str], text_field: str) -> int:
+    """Return how many utterances of a test manifest are in other manifests too: at equal places of equal files."""
+    tested, other = (
+        {
+            (real_path(one.audio), one.offset)
+            for path in paths
+            for _, one in scan_manifest(path, text_field=text_field)[0]
+        }
+        for paths in ([test], manifests)
+    )
+    return len(tested & other)
 
 
 def _now(config: Config, data: dict[str, str | None], name: str) -> str | None:

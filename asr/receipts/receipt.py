@@ -165,6 +165,15 @@ def faults_of(error: ValidationError) -> str:
     return "; ".join(faults[:3])
 
 
+def require_receipt_or_nothing(path: Path) -> None:
+    """Raise AsrError if a file `path` is there and is no receipt, so that no other file is replaced by one."""
+    if path.exists():
+        try:
+            read_receipt(path)
+        except AsrError as error:
+            raise AsrError(f"{error}; it is not replaced: name another file with -o") from None
+
+
 def write_receipt(path: Path, receipt: Receipt) -> None:
     """Write a receipt."""
     write_whole(path, f"{to_json(receipt.model_dump(mode='json'), indent=1)}\n".encode())

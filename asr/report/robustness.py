@@ -58,7 +58,8 @@ class Conditions:
     def __init__(self, names: Sequence[str], sample_rate: int, *, noise: Path | None, rooms: Path | None) -> None:
         """Read the sounds of folders; without them, noise is pink and rooms are simulated.
 
-        Raises ConfigError for folders that cannot be used, and AsrError for a name that is no condition.
+        Raises ConfigError for folders that cannot be used, and AsrError for a name that is no condition, and for a
+        folder that no condition uses.
         """
         parts = {part: name for name in names for part in name.split("+")}
         for part, name in parts.items():
@@ -75,6 +76,13 @@ class Conditions:
             self._noise = read_noise(noise, sample_rate, setting="--noise")
         if rooms is not None or ROOM in parts:
             self._rooms = open_rooms(SIMULATED if rooms is None else rooms, sample_rate, setting="--rooms")
+        for setting, folder, used in (
+            ("--noise", noise, any(part.startswith(NOISE) for part in parts)),
+            ("--rooms", rooms, ROOM in parts),
+        ):
+            if folder is not None and not used:
+                part = ROOM if setting == "--rooms" else f"{NOISE}10"
+                raise AsrError(f"{setting} {folder}: no condition uses it; add {part} to --conditions, or leave it out")
 
     def facts(self) -> list[str]:
         """Describe the noise and the rooms that are used."""

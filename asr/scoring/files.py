@@ -54,6 +54,8 @@ def pair_files(
     """
     references, hypotheses = (one if isinstance(one, Source) else Source.read(one) for one in (reference, hypothesis))
     kinds = _kinds(references, hypotheses, text_field)
+    if references.path == hypotheses.path and kinds[1] not in ("manifest", "json"):
+        logger.warning("%s: is compared with itself, so there are no errors; name the hypotheses", references.path)
     entries = read_entries(references, hypotheses=False, text_field=text_field, kind=kinds[0])
     if kinds == ("stm", "ctm"):
         found = _cut_into_segments(references, hypotheses)

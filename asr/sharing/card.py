@@ -194,8 +194,14 @@ def _title(name: str) -> str:
 def _shape(config: Mapping[str, Any]) -> str:
     model = config["model"]
     direction = "bidirectional " if model["bidirectional"] else ""
-    decoder = {"ctc": "CTC", "attention": "an attention decoder", "joint": "CTC and an attention decoder"}
-    output = "one class for each recording" if config.get("task") == "classification" else decoder[model["decoder"]]
+    transducer = "a transducer" if model["ctc_weight"] == 0 else "CTC and a transducer"
+    decoders = {
+        "ctc": "CTC",
+        "attention": "an attention decoder",
+        "joint": "CTC and an attention decoder",
+        "transducer": transducer,
+    }
+    output = "one class for each recording" if config.get("task") == "classification" else decoders[model["decoder"]]
     return f"{model['layers']} x {model['hidden']} {direction}{model['cell'].upper()} with {output}"
 
 

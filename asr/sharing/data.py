@@ -7,6 +7,7 @@ from typing import Any
 
 from asr.corpus.manifest import SUFFIXES, read_manifest
 from asr.errors import AsrError
+from asr.files import real_path
 from asr.utterance import Utterance
 
 Place = tuple[str, float]  # a recording and where an utterance begins in it
@@ -36,7 +37,7 @@ def split_of(utterances: Sequence[Utterance]) -> Split:
         len(utterances),
         None if None in speakers else frozenset(filter(None, speakers)),
         None if None in durations else max(filter(None, durations), default=None),
-        frozenset((str(utterance.audio.resolve()), utterance.offset) for utterance in utterances),
+        frozenset((str(real_path(utterance.audio)), utterance.offset) for utterance in utterances),
     )
 
 

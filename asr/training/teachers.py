@@ -25,8 +25,9 @@ class Teachers:
         """
         self._paths = paths
         self._models = [load(path, student.device) for path in paths]
-        names = ["the model to train", *paths]
-        require_equal_frames([student, *self._models], names, "cannot be a teacher and its student", "leave it out")
+        names, fault = ["the model to train", *paths], "cannot be a teacher and its student"
+        require_equal_frames([student], names[:1], fault, "set model.decoder to ctc")
+        require_equal_frames([student, *self._models], names, fault, "leave it out")
 
     @torch.no_grad()
     def log_probs(self, audio: Tensor, lengths: Tensor, frames: Tensor) -> Tensor:

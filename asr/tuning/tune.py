@@ -37,6 +37,7 @@ def tune(
     closed: bool = False,
     plot: Path | None = None,
     beside: Sequence[Transcriber] = (),
+    names: Sequence[object] = (),
     report: Callable[[str], None] = logger.info,
 ) -> None:
     """Tune a recogniser, in place, on the validation data of a manifest. `report` gets each line of progress.
@@ -48,6 +49,7 @@ def tune(
     - `phrases`: a file of phrases, to tune how sure a phrase must be
     - `closed`: allow only words of the word model
     - `beside`: recognisers that transcribe as one with this one, which gets what is tuned for all of them
+    - `names`: the files of this recogniser and of those of `beside`, for messages
     - `plot`: the PNG file to draw confidences in, before and after calibration
 
     A language model that does not lower the errors is not stored. Word confidences are calibrated in any case.
@@ -81,7 +83,7 @@ def tune(
     listed = read_phrases(phrases, recognizer.units, recognizer.normalizer) if phrases is not None else []
     recurrent = load_for_decoding(rnn_lm, given) if rnn_lm else None
     decoder = recognizer.beam(words, characters, closed=closed)
-    tuned = Ensemble([recognizer, *beside]) if beside else recognizer
+    tuned = Ensemble([recognizer, *beside], names) if beside else recognizer
     validation = Validation(tuned, utterances)
     if words or characters:
         tune_ngrams(validation, decoder, report)
