@@ -7,7 +7,6 @@ a file, to the last bit. A recording with more than 16 bits that is very quiet i
 
 import logging
 import math
-from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -181,7 +180,8 @@ def _from_array(source: Any, source_rate: int | None) -> np.ndarray:
         source = source.detach().cpu()
         source = (source.float() if source.is_floating_point() else source).numpy()  # numpy has no bfloat16
     array = np.asarray(source)
-    if source_rate is not None and not (isinstance(source_rate, Real) and 0 < source_rate <= _HIGHEST_RATE):
+    is_number = isinstance(source_rate, int | float | np.integer | np.floating)
+    if source_rate is not None and not (is_number and 0 < source_rate <= _HIGHEST_RATE):
         raise AudioError(
             f"array: the sample rate is {source_rate!r:.40}, but must be a positive number of Hz, at most "
             f"{_HIGHEST_RATE}; pass the true rate"

@@ -141,7 +141,7 @@ def whole_file(path: Path, *, keep: bool = False) -> Iterator[BinaryIO]:
         if path.exists() and not path.is_file() and not path.is_dir():
             target = draft = path
         else:
-            target = path.resolve() if path.is_symlink() else path
+            target = real_path(path) if path.is_symlink() else path
             target.parent.mkdir(parents=True, exist_ok=True)
             draft = target.with_name(f"{target.name[:_DRAFT_NAME]}.{secrets.token_hex(4)}.part")
         file = io.BufferedWriter(_Output(draft, path))

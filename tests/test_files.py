@@ -138,3 +138,10 @@ def test_a_line_of_an_error_is_cut() -> None:
     """A damaged file can hold a name of any length; paths, at most 4,096 bytes, stay whole."""
     message = str(AsrError(f"{'p' * 4096}: no tier\n  {'x' * 100_000}"))
     assert len(message) < 10_000 and message.startswith("p" * 4096 + ": no tier\n  xxx") and message.endswith("x …")
+
+
+def test_a_link_in_a_circle_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    require_file(tmp_path / "loop")
+    write_whole(tmp_path / "loop", b"content")
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"] and (tmp_path / "loop").read_bytes() == b"content"

@@ -19,9 +19,12 @@ def compare(
         Literal["text", "markdown", "latex", "html"], typer.Option("-f", "--format", help="Form of the tables.")
     ] = "text",
     html: Annotated[
-        Path | None, typer.Option(help="Write tables and learning curves as one page for a browser.")
+        Path | None,
+        typer.Option(metavar="NAME.html", help="Write tables and learning curves as one page for a browser."),
     ] = None,
-    png: Annotated[Path | None, typer.Option(help="Draw the learning curves over each other.")] = None,
+    png: Annotated[
+        Path | None, typer.Option(metavar="NAME.png", help="Draw the learning curves over each other.")
+    ] = None,
 ) -> None:
     """Show runs beside each other: settings that differ, validation errors, significance, learning curves.
 

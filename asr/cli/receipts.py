@@ -20,7 +20,8 @@ def receipt(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished training run: runs/NAME.")],
     test: Annotated[Path, typer.Argument(metavar="TEST", help="Manifest of the test data: data/NAME/test.jsonl.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Receipt to write (default: RUN/receipt.json).")
+        Path | None,
+        typer.Option("-o", "--output", metavar="NAME.json", help="Receipt to write (default: RUN/receipt.json)."),
     ] = None,
     lm: Annotated[
         bool,

@@ -179,15 +179,12 @@ def _origin(run: Path) -> Origin:
 
 def _shared(test: Path, manifests: Sequence[str], text_field: str) -> int:
     """Return how many utterances of a test manifest are in other manifests too: at equal places of equal files."""
-    tested, other = (
-        {
-            (real_path(one.audio), one.offset)
-            for path in paths
-            for _, one in scan_manifest(path, text_field=text_field)[0]
-        }
-        for paths in ([test], manifests)
-    )
-    return len(tested & other)
+    return len(_places([test], text_field) & _places(manifests, text_field))
+
+
+def _places(manifests: Sequence[str | Path], text_field: str) -> set[tuple[Path, float]]:
+    found = (one for path in manifests for _, one in scan_manifest(path, text_field=text_field)[0])
+    return {(real_path(one.audio), one.offset) for one in found}
 
 
 def _now(config: Config, data: dict[str, str | None], name: str) -> str | None:
