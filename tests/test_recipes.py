@@ -377,3 +377,24 @@ def test_a_recording_in_training_and_validation_is_reported(
     )
     train(config, tmp_path / "run")
     assert "1 duplicate audio" in capsys.readouterr().err
+
+
+def test_models_for_a_new_speaker_never_learn_from_the_transcripts_of_that_speaker() -> None:
+    """`make fsdd-speakers-adapted`: each model and its teacher train without a speaker, whose texts only score them."""
+    plan = subprocess.run(
+        ["make", "--dry-run", "--always-make", "fsdd-speakers-adapted"],
+        cwd=REPOSITORY,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.replace("\\\n", " ")
+    trainings = [line.split() for line in plan.splitlines() if " train --overwrite " in line]
+    adapted = {words[words.index("--untranscribed") + 1]: words for words in trainings if "--untranscribed" in words}
+    assert len(trainings) == 12 and len(adapted) == 6
+    for recordings, words in adapted.items():
+        speaker = Path(recordings).stem
+        assert f"data.train=data/fsdd/without-{speaker}.train.jsonl" in words
+        assert f"data.validation=data/fsdd/without-{speaker}.validation.jsonl" in words
+        teacher = Path(words[words.index("--teacher") + 1])
+        (of_teacher,) = (other for other in trainings if str(teacher.parent) in other)
+        assert f"data.train=data/fsdd/without-{speaker}.train.jsonl" in of_teacher
