@@ -3,7 +3,8 @@
 The error rate of a learner falls with the amount `n` of data as `a + b n^-c` (Hestness et al. 2017,
 https://arxiv.org/abs/1712.00409). Four amounts cannot fix three parameters well, so the parameters are bounded
 (`a`, `b` >= 0, `c` from 0.02 to 1.5), and the interval shows what is left open: the law is fitted to many resamples of
-the validation data, with the noise of training added, and the forecast of each is kept.
+the validation data, with the noise of training added, and the forecast of each is kept. If the rates lie further from
+the law than that noise explains, as where a curve bends, the resamples are spread wider by as much.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ MOST = 4.0  # times the data at hand: no forecast beyond
 NOISE = 0.03
 _LEAST_NOISE = 0.01  # few seeds can agree by chance
 _ROUNDING = 1.0001  # four times the data, computed in another way, is still four times
+_PARAMETERS = 3  # of the law
+_SEEN = 1.05  # misfit that is worth a word
 _EXPONENTS = np.linspace(0.02, 1.5, 75)
 
 
@@ -34,6 +37,11 @@ class Laws:
     def __call__(self, amount: float) -> np.ndarray:
         """Return the error rate of each law `(R,)` at an amount of data."""
         return np.asarray(self.a + self.b * amount**-self.c)
+
+    def loss(self, amounts: np.ndarray, rates: np.ndarray, variances: np.ndarray) -> np.ndarray:
+        """Return the squared distances `(R,)` of `rates (R, K)` from the laws, in units of the variances."""
+        fitted = np.stack([self(amount) for amount in amounts], axis=1)
+        return np.asarray((np.square(rates - fitted) / variances).sum(axis=1))
 
 
 def fit(amounts: np.ndarray, rates: np.ndarray, variances: np.ndarray) -> Laws:
@@ -91,6 +99,7 @@ class Curve:
 
     `rates (K,)` are in percent, means over seeds, at `amounts (K,)` in hours. `noise` is the relative deviation of one
     training, `assumed` unless several seeds measure it. `resampled (R, K)` are rates of resamples with this noise.
+    `misfit` tells how many times as far as by chance the rates lie from the law, at least 1; `laws` count it in.
     """
 
     name: str
@@ -98,6 +107,7 @@ class Curve:
     rates: np.ndarray
     noise: float
     assumed: bool
+    misfit: float
     resampled: np.ndarray = field(repr=False)
     law: Laws = field(repr=False)
     laws: Laws = field(repr=False)
@@ -107,7 +117,10 @@ class Curve:
         """The fitted law, in words."""
         a, b, c = (float(value[0]) for value in (self.law.a, self.law.b, self.law.c))
         source = "assumed" if self.assumed else "measured over seeds"
-        return f"{self.name} = {a:.2f} + {b:.2f} x hours^-{c:.2f}; a training varies by {self.noise:.1%} ({source})"
+        law = f"{self.name} = {a:.2f} + {b:.2f} x hours^-{c:.2f}; a training varies by {self.noise:.1%} ({source})"
+        if self.misfit < _SEEN:
+            return law
+        return f"{law}; the parts lie {self.misfit:.1f} times as far from it as by chance, so its intervals are wider"
 
     def fitted(self, amount: float) -> float:
         """Return the rate of the fitted law, in percent."""
@@ -119,7 +132,9 @@ class Curve:
         Raises AsrError for more than four times the data at hand.
         """
         require_near(amount, float(self.amounts[-1]))
-        rates = self.laws(amount) * np.exp(self.noise * _generator(1).standard_normal(len(self.resampled)))
+        rates = self.laws(amount) * np.exp(
+            self.misfit * self.noise * _generator(1).standard_normal(len(self.resampled))
+        )
         return Forecast(self.fitted(amount), *middle_95(rates))
 
     def gain(self, amount: float) -> tuple[float, float]:
@@ -165,8 +180,24 @@ def _curve(
     name: str, amounts: np.ndarray, rates: np.ndarray, noise: float, assumed: bool, resampled: np.ndarray
 ) -> Curve:
     variances = np.maximum(resampled.var(axis=0), 1e-9)
-    law, laws = fit(amounts, rates[None], variances), fit(amounts, resampled, variances)
-    return Curve(name, amounts, rates, noise, assumed, resampled, law, laws)
+    law = fit(amounts, rates[None], variances)
+    misfit = _misfit(law, amounts, rates, resampled, variances)
+    laws = fit(amounts, np.maximum(rates + misfit * (resampled - rates), 0.0), variances)
+    return Curve(name, amounts, rates, noise, assumed, misfit, resampled, law, laws)
+
+
+def _misfit(law: Laws, amounts: np.ndarray, rates: np.ndarray, resampled: np.ndarray, variances: np.ndarray) -> float:
+    """Return how many times as far as by chance the rates lie from their law, at least 1.
+
+    Chance is what the resamples of a corpus that follows the law would show. Three rates leave nothing to judge three
+    parameters by.
+    """
+    if len(amounts) <= _PARAMETERS:
+        return 1.0
+    fitted = np.array([law(amount)[0] for amount in amounts])
+    chance = fitted + resampled - rates
+    by_chance = fit(amounts, chance, variances).loss(amounts, chance, variances).mean()
+    return float(np.sqrt(max(1.0, law.loss(amounts, rates[None], variances)[0] / max(by_chance, 1e-9))))
 
 
 def _generator(number: int) -> np.random.Generator:
