@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from asr.config import Config
 from asr.training.data import open_data
@@ -47,9 +47,9 @@ def main() -> None:
 
     of_features = task.features
 
-    def features(*args: torch.Tensor, views: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    def features(audio: Tensor, lengths: Tensor, shortest: Tensor, views: int = 1) -> tuple[Tensor, Tensor]:
         lap("forward")  # what the loss does before its features
-        result = of_features(*args, views=views)
+        result = of_features(audio, lengths, shortest, views)
         lap("features")
         return result
 
