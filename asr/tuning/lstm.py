@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from asr.config import TrainingConfig
 from asr.lm.base import RecurrentModel
@@ -14,7 +15,7 @@ from asr.training.language import train
 # Characters of text. With fewer, n-grams alone are as good (docs/experiments/decoding.md). With more, training takes
 # longer than minutes.
 LEAST, MOST = 30_000, 300_000
-_SETTINGS = {"cell": "lstm", "hidden": 256, "layers": 1, "dropout": 0.2}
+_SETTINGS: dict[str, Any] = {"cell": "lstm", "hidden": 256, "layers": 1, "dropout": 0.2}
 _OPTIONS = TrainingConfig(epochs=20, learning_rate=4e-3, patience=5)
 
 
