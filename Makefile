@@ -79,7 +79,8 @@ lint: $(READY) ## style, types, and layers of imports
 docs: $(READY) ## build the documentation site in site/
 	.venv/bin/python -m mkdocs build --strict
 
-OF_A_MODEL := $(addprefix bench/,decode.py family.py next.py page.py runtime.py sessions.py spaced_words.py word_times.py)
+OF_A_MODEL := $(addprefix bench/,decode.py family.py next.py page.py runtime.py sessions.py spaced_words.py \
+  step_parts.py word_times.py)
 bench: $(READY) ## speed of each stage beside its baseline, one JSON line a result; those that need a model aside
 	@set -e; export GOMP_SPINCOUNT=2000; \
 	for script in $(filter-out %_peers.py $(OF_A_MODEL),$(wildcard bench/*.py)); do .venv/bin/python "$$script"; done

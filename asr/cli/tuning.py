@@ -20,12 +20,16 @@ def tune(
     ] = None,
     lm_text: Annotated[
         list[Path] | None,
-        typer.Option(help="Text or manifest to estimate both language models from, in place of ARPA files."),
+        typer.Option(
+            help="Text or manifest to estimate both language models from, in place of ARPA files, and to train a "
+            "character LSTM on, if it has 30,000 to 300,000 characters. Repeatable."
+        ),
     ] = None,
     rnn_lm: Annotated[
         Path | None,
         typer.Option(
-            help="Recurrent language model: used in the search or for rescoring, whichever scores better on validation."
+            help="Recurrent language model, used in the search or for rescoring, whichever scores better on validation "
+            "(default: the LSTM of --lm-text)."
         ),
     ] = None,
     given: Annotated[
@@ -93,6 +97,7 @@ def tune(
         lm=lm,
         character_lm=character_lm,
         lm_text=lm_text or (),
+        with_lstm=True,
         rnn_lm=rnn_lm,
         given=given,
         phrases=phrases,

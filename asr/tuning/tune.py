@@ -16,6 +16,7 @@ from asr.recognition.recognizer import Recognizer
 from asr.recognition.transcriber import Transcriber
 from asr.text import Normalizer
 from asr.tuning.confidence import tune_confidence, tune_rejection
+from asr.tuning.lstm import lstm_of_texts
 from asr.tuning.ngrams import models_of_text, spelling_model, tune_ngrams
 from asr.tuning.recurrent import tune_fusion, tune_rescoring
 from asr.tuning.validation import Validation
@@ -31,6 +32,7 @@ def tune(
     lm: Path | None = None,
     character_lm: Path | None = None,
     lm_text: Sequence[Path] = (),
+    with_lstm: bool = False,
     rnn_lm: Path | None = None,
     given: str | None = None,
     phrases: Path | None = None,
@@ -44,6 +46,7 @@ def tune(
 
     - `lm`, `character_lm`: ARPA files of words and of characters (default: the characters of the words of `lm`)
     - `lm_text`: texts and manifests to estimate both n-gram models from, in place of ARPA files
+    - `with_lstm`: train a character LSTM on `lm_text`, and use it as `rnn_lm`, if that is not given
     - `rnn_lm`: a recurrent language model; it is read in the search, or rescores the n-best list, or is left out
     - `given`: the value of the field that `rnn_lm` is conditioned on (default: none)
     - `phrases`: a file of phrases, to tune how sure a phrase must be
@@ -87,6 +90,8 @@ def tune(
     validation = Validation(tuned, utterances)
     if words or characters:
         tune_ngrams(validation, decoder, report)
+    if with_lstm and recurrent is None and lm_text and characters is not None:
+        recurrent = lstm_of_texts(sentences, validation.references, characters, recognizer.normalizer, report)
     if recurrent is not None:
         tune_rescoring(validation, recurrent, report)
         tune_fusion(validation, recurrent, report)
