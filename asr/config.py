@@ -29,6 +29,7 @@ PATHS = (  # settings that name files of a machine
 FOLDERS = (("augment", "noise"), ("augment", "rooms"))  # settings that name folders of a machine
 _ADDED = {
     "data": ("train_on_empty", "stream", "weights", "temperature", "weight_field"),
+    "features": ("pitch",),
     "augment": ("noise", "rooms", "channels", "share"),
     "training": ("kernels", "parts", "epoch_utterances", "teachers", "teacher_weight"),
 }  # settings younger than the first checkpoints: see `Config.fingerprint`
@@ -151,6 +152,13 @@ class FeaturesConfig(_Section):
         ge=1,
         le=1000,
         description="time from one feature frame to the next in milliseconds (default: 10)",
+    )
+    pitch: int = Field(
+        default=0,
+        ge=0,
+        le=512,
+        description="number of pitch bins beside the bins of the spectrum, for languages with tones; 36 is usual, and "
+        "needs windows of 50 ms (default: 0)",
     )
     level: Literal["utterance", "running"] = Field(
         default="utterance",

@@ -3,11 +3,12 @@
 Frame `t` is centred on sample `t * hop`. Both ends of an utterance are padded with zeros, so padding in a batch changes
 nothing. All features are normalised twice. The first normalisation removes the level, of the whole utterance or of past
 frames. The second scales each bin by its mean and deviation over the training data, which the model file holds.
+Pitch bins follow the bins of the spectrum. They have no level, and are normalised by the second step alone.
 """
 
 import math
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import librosa
 import torch
@@ -15,6 +16,7 @@ import torchaudio
 from torch import Tensor, nn
 
 from asr.lengths import Count, hop_samples, num_frames, window_samples
+from asr.pitch import autocorrelation, fundamentals
 
 LOG_FLOOR = 1e-6  # power below that of one 16-bit step of noise: the logarithm of digital silence stays finite
 LEVEL_SECONDS = 4.0  # seconds after which the weight of a frame in a running level is 1/e
@@ -25,17 +27,24 @@ Level = Literal["utterance", "running"]
 
 
 class Spectrogram(nn.Module):
-    """Log power spectrogram with `F = n_fft / 2 + 1` bins, and the base class of `LogMel` and `MFCC`.
+    """Log power spectrogram with `n_fft / 2 + 1` bins and pitch bins, and the base class of `LogMel` and `MFCC`.
 
     Shapes: audio `(B, N)` and lengths `(B,)` in samples -> features `(B, T, F)` and lengths `(B,)` in frames.
     """
 
     window_function: Tensor
+    autocorrelation: Tensor  # (n_fft / 2 + 1, K + 1), see `asr.pitch`
     bin_mean: Tensor  # (F,), mean over the training data; 0 before `fit`
     bin_deviation: Tensor  # (F,), standard deviation over the training data; 1 before `fit`
 
     def __init__(
-        self, *, sample_rate: int, window_ms: float = 25.0, hop_ms: float = 10.0, level: Level = "utterance"
+        self,
+        *,
+        sample_rate: int,
+        window_ms: float = 25.0,
+        hop_ms: float = 10.0,
+        level: Level = "utterance",
+        pitch_bins: int = 0,
     ) -> None:
         super().__init__()
         self.sample_rate = sample_rate
@@ -44,6 +53,9 @@ class Spectrogram(nn.Module):
         self.hop = hop_samples(sample_rate, hop_ms)
         self.n_fft = 2 ** math.ceil(math.log2(self.window))
         self.register_buffer("window_function", torch.hann_window(self.window), persistent=False)
+        self.pitch_bins = pitch_bins
+        matrix = torch.from_numpy(autocorrelation(self.n_fft, sample_rate, pitch_bins)).float()
+        self.register_buffer("autocorrelation", matrix, persistent=False)
         self._reset_statistics(self.n_fft // 2 + 1)
 
     @property
@@ -57,8 +69,13 @@ class Spectrogram(nn.Module):
 
     @property
     def bin_frequencies(self) -> Tensor | None:
-        """Centre of each bin in Hz, shape `(F,)`; None if the bins are not frequencies."""
+        """Centre of each bin of the spectrum in Hz; None if the bins are not frequencies."""
         return torch.linspace(0, self.sample_rate / 2, self.n_fft // 2 + 1)
+
+    @property
+    def pitch_frequencies(self) -> Tensor:
+        """Fundamental frequency of each pitch bin in Hz, shape `(K,)`."""
+        return torch.from_numpy(fundamentals(self.pitch_bins)).float()
 
     def num_frames(self, num_samples: Count) -> Count:
         """Return the number of feature frames of `num_samples` samples: exactly `1 + floor(N / hop)`."""
@@ -90,17 +107,37 @@ class Spectrogram(nn.Module):
         features = self.log_spectrum(audio * frame_mask(lengths, audio.shape[1]))
         frames = self.num_frames(lengths)
         if self.level == "utterance":
-            return normalize_level(features, frames), frames
-        features, _ = running_level(features, decay=self.level_decay)
+            spectrum, pitch = self._parts(features)
+            features = torch.cat([normalize_level(spectrum, frames), pitch], 2)
+        else:
+            features, _ = self.running_level(features)
         return features * frame_mask(frames, features.shape[1])[:, :, None], frames
 
-    def _reset_statistics(self, num_bins: int) -> None:
-        self.register_buffer("bin_mean", torch.zeros(num_bins))
-        self.register_buffer("bin_deviation", torch.ones(num_bins))
+    def running_level(self, features: Tensor, sums: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Remove the level of past frames from features `(B, T, F)`; continue and return the `sums` of the level."""
+        spectrum, pitch = self._parts(features)
+        spectrum, sums = running_level(spectrum, sums, decay=self.level_decay)
+        return torch.cat([spectrum, pitch], 2), sums
+
+    def _parts(self, features: Tensor) -> tuple[Tensor, ...]:
+        """Divide features into the bins of the spectrum, which have a level, and pitch bins."""
+        return features.split([self.num_bins - self.pitch_bins, self.pitch_bins], 2)
+
+    def _reset_statistics(self, spectral_bins: int) -> None:
+        self.register_buffer("bin_mean", torch.zeros(spectral_bins + self.pitch_bins))
+        self.register_buffer("bin_deviation", torch.ones(spectral_bins + self.pitch_bins))
 
     def log_spectrum(self, audio: Tensor) -> Tensor:
         """Compute features before normalisation, `(B, T, F)`, of audio `(B, N)` that is zero beyond each length."""
-        return self.power(audio).clamp_min(LOG_FLOOR).log()
+        power = self.power(audio)
+        if not self.pitch_bins:
+            return self.bands(power)
+        similarity = power.clamp_min(LOG_FLOOR).sqrt().sqrt() @ self.autocorrelation
+        return torch.cat([self.bands(power), similarity[:, :, :-1] / similarity[:, :, -1:]], 2)
+
+    def bands(self, power: Tensor) -> Tensor:
+        """Compute the bins of the spectrum from a power spectrum `(B, T, n_fft / 2 + 1)`."""
+        return power.clamp_min(LOG_FLOOR).log()
 
     def power(self, audio: Tensor) -> Tensor:
         """Compute the power spectrum `(B, T, n_fft / 2 + 1)`, zero-padded as librosa's `pad_mode="constant"`."""
@@ -129,11 +166,10 @@ class LogMel(Spectrogram):
         *,
         sample_rate: int,
         bins: int = 80,
-        window_ms: float = 25.0,
-        hop_ms: float = 10.0,
-        level: Level = "utterance",
+        **common: Any,
     ) -> None:
-        super().__init__(sample_rate=sample_rate, window_ms=window_ms, hop_ms=hop_ms, level=level)
+        """Build the bands; `common` are the other arguments of `Spectrogram`."""
+        super().__init__(sample_rate=sample_rate, **common)
         filters = torchaudio.functional.melscale_fbanks(
             n_freqs=self.n_fft // 2 + 1,
             f_min=0.0,
@@ -148,11 +184,11 @@ class LogMel(Spectrogram):
 
     @property
     def bin_frequencies(self) -> Tensor | None:
-        bands = librosa.mel_frequencies(self.num_bins + 2, fmin=0.0, fmax=self.sample_rate / 2)
+        bands = librosa.mel_frequencies(self.num_bins - self.pitch_bins + 2, fmin=0.0, fmax=self.sample_rate / 2)
         return torch.tensor(bands[1:-1], dtype=torch.float32)
 
-    def log_spectrum(self, audio: Tensor) -> Tensor:
-        return (self.power(audio) @ self.filters).clamp_min(LOG_FLOOR).log()
+    def bands(self, power: Tensor) -> Tensor:
+        return (power @ self.filters).clamp_min(LOG_FLOOR).log()
 
 
 class MFCC(LogMel):
@@ -166,11 +202,10 @@ class MFCC(LogMel):
         sample_rate: int,
         coefficients: int = 20,
         bins: int = 80,
-        window_ms: float = 25.0,
-        hop_ms: float = 10.0,
-        level: Level = "utterance",
+        **common: Any,
     ) -> None:
-        super().__init__(sample_rate=sample_rate, bins=bins, window_ms=window_ms, hop_ms=hop_ms, level=level)
+        """Build the transform; `common` are the other arguments of `Spectrogram`."""
+        super().__init__(sample_rate=sample_rate, bins=bins, **common)
         transform = torchaudio.functional.create_dct(coefficients, bins, norm="ortho")
         self.register_buffer("transform", transform, persistent=False)  # (bins, F)
         self._reset_statistics(coefficients)
@@ -179,8 +214,8 @@ class MFCC(LogMel):
     def bin_frequencies(self) -> Tensor | None:
         return None
 
-    def log_spectrum(self, audio: Tensor) -> Tensor:
-        return super().log_spectrum(audio) @ self.transform
+    def bands(self, power: Tensor) -> Tensor:
+        return super().bands(power) @ self.transform
 
 
 def frame_mask(lengths: Tensor, size: int) -> Tensor:

@@ -39,6 +39,7 @@ def build_features(config: FeaturesConfig) -> Spectrogram:
             "a filter bank; use a shorter window (25 ms is usual) or fewer bins"
         )
     common = config.model_dump(include={"sample_rate", "window_ms", "hop_ms", "level"})
+    common["pitch_bins"] = config.pitch
     if config.kind == "log_mel":
         return LogMel(bins=config.bins, **common)
     if config.kind == "mfcc":

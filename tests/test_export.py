@@ -29,24 +29,25 @@ from asr.runtime.session import Session
 from asr.runtime.stream import SessionStream
 from asr.text import Units
 
+_NAMES = ("cell", "bidirectional", "kind", "pitch", "frontend", "subsampling", "level", "projection")
 SETTINGS = [  # every value of every setting that shapes the graph, in pairs that differ
-    dict(zip(("cell", "bidirectional", "kind", "frontend", "subsampling", "level", "projection"), values, strict=True))
+    dict(zip(_NAMES, values, strict=True))
     for values in (
-        ("lstm", True, "log_mel", "conv", 3, "utterance", False),
-        ("lstm", False, "log_mel", "conv", 4, "running", True),
-        ("lstm", True, "spectrogram", "stack", 2, "running", False),
-        ("gru", True, "mfcc", "conv", 1, "utterance", True),
-        ("gru", False, "spectrogram", "stack", 3, "running", True),
-        ("rnn_tanh", True, "mfcc", "stack", 4, "utterance", False),
-        ("rnn_tanh", False, "log_mel", "conv", 2, "utterance", False),
-        ("rnn_relu", True, "log_mel", "stack", 1, "utterance", True),
-        ("rnn_relu", False, "mfcc", "conv", 2, "running", False),
+        ("lstm", True, "log_mel", 9, "conv", 3, "utterance", False),
+        ("lstm", False, "log_mel", 12, "conv", 4, "running", True),
+        ("lstm", True, "spectrogram", 0, "stack", 2, "running", False),
+        ("gru", True, "mfcc", 0, "conv", 1, "utterance", True),
+        ("gru", False, "spectrogram", 36, "stack", 3, "running", True),
+        ("rnn_tanh", True, "mfcc", 5, "stack", 4, "utterance", False),
+        ("rnn_tanh", False, "log_mel", 0, "conv", 2, "utterance", False),
+        ("rnn_relu", True, "log_mel", 0, "stack", 1, "utterance", True),
+        ("rnn_relu", False, "mfcc", 7, "conv", 2, "running", False),
     )
 ]
 
 
 def config_of(**settings: object) -> Config:
-    features = {name: settings.pop(name) for name in ("kind", "level") if name in settings}
+    features = {name: settings.pop(name) for name in ("kind", "pitch", "level") if name in settings}
     return Config.model_validate(
         {
             "data": {"train": "t.jsonl", "validation": "v.jsonl"},

@@ -34,7 +34,7 @@ def streaming(units: str = "abcé ", **model: object) -> Recognizer:
     """A small one-directional recogniser with random weights, whose output depends visibly on every input."""
     settings = {
         "data": {"train": "t.jsonl", "validation": "v.jsonl"},
-        "features": {"sample_rate": RATE, "bins": 20, "level": "running"},
+        "features": {"sample_rate": RATE, "bins": 20, "level": "running", "pitch": model.pop("pitch", 0)},
         "model": {"hidden": 12, "layers": 2, "channels": 4, "bidirectional": False, **model},
     }
     torch.manual_seed(0)
@@ -62,6 +62,7 @@ def streamed(recognizer: Recognizer, parts: list[np.ndarray]) -> torch.Tensor:
         {"cell": "rnn_tanh", "subsampling": 2},
         {"cell": "rnn_relu", "subsampling": 1, "hidden": 4},
         {"cell": "lstm", "frontend": "stack"},
+        {"cell": "lstm", "subsampling": 3, "pitch": 12},
     ],
 )
 def test_log_probabilities_are_the_offline_ones_at_any_chunking(options: dict) -> None:

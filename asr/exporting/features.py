@@ -8,8 +8,11 @@ from asr.features import LEAST_VARIANCE, LOG_FLOOR, MFCC, LogMel, Spectrogram
 _CENTRE = -7.0  # nats; near the mean of log energies, so that sums of squares lose no digits in float32
 
 
-def log_spectrum(graph: Graph, features: Spectrogram, audio: str, lengths: str) -> tuple[str, str]:
-    """Compute features `(B, T, F)` before normalisation, and their lengths, from `audio (B, N)`, `lengths (B,)`."""
+def log_spectrum(graph: Graph, features: Spectrogram, audio: str, lengths: str) -> tuple[str, str, str]:
+    """Compute features before normalisation from `audio (B, N)`, `lengths (B,)`.
+
+    Returns the bins of the spectrum, pitch bins ("" if there are none), and the lengths in frames.
+    """
     audio = graph.op("Mul", audio, graph.mask(lengths, graph.size(audio, 1)))
     waveform = graph.op("Unsqueeze", audio, graph.integers(1))  # (B, 1, N)
     window, hop = features.window, features.hop
@@ -26,13 +29,25 @@ def log_spectrum(graph: Graph, features: Spectrogram, audio: str, lengths: str) 
     squares = graph.op("Mul", parts, parts)
     real, imaginary = graph.op("Split", squares, outputs=2, axis=1)
     power = graph.op("Transpose", graph.op("Add", real, imaginary), perm=[0, 2, 1])
+    bands = power
     if isinstance(features, LogMel):
-        power = graph.op("MatMul", power, graph.constant(features.filters.numpy(force=True)), name="mel")
-    spectrum = graph.op("Log", graph.op("Max", power, graph.number(LOG_FLOOR)))
+        bands = graph.op("MatMul", power, graph.constant(features.filters.numpy(force=True)), name="mel")
+    spectrum = graph.op("Log", graph.op("Max", bands, graph.number(LOG_FLOOR)))
     if isinstance(features, MFCC):
         spectrum = graph.op("MatMul", spectrum, graph.constant(features.transform.numpy(force=True)), name="cepstrum")
     frames = graph.op("Add", graph.op("Div", lengths, graph.integers(hop)), graph.integers(1))
-    return spectrum, frames
+    return spectrum, _pitch(graph, features, power), frames
+
+
+def _pitch(graph: Graph, features: Spectrogram, power: str) -> str:
+    """Compute pitch bins `(B, T, K)` from a power spectrum `(B, T, n_fft / 2 + 1)`; "" if there are none."""
+    if not features.pitch_bins:
+        return ""
+    root = graph.op("Sqrt", graph.op("Sqrt", graph.op("Max", power, graph.number(LOG_FLOOR))))
+    matrix = graph.constant(features.autocorrelation.numpy(force=True))
+    similarity = graph.op("MatMul", root, matrix, name="pitch")
+    bins = graph.integers(features.pitch_bins)
+    return graph.op("Div", graph.slice(similarity, 2, end=bins), graph.slice(similarity, 2, bins))
 
 
 def utterance_level(graph: Graph, spectrum: str, frames: str) -> str:
@@ -90,12 +105,13 @@ def running_level(graph: Graph, features: Spectrogram, spectrum: str, sums: str)
     return graph.op("Div", graph.op("Sub", centred, mean), deviation), last
 
 
-def normalize_bins(graph: Graph, features: Spectrogram, spectrum: str) -> str:
-    """Scale each bin of `(B, T, F)` by its mean and deviation over the training data."""
+def normalize_bins(graph: Graph, features: Spectrogram, spectrum: str, pitch: str) -> str:
+    """Join the bins of the spectrum and pitch bins; scale each by its mean and deviation over the training data."""
+    joined = graph.op("Concat", spectrum, pitch, axis=2) if pitch else spectrum
     mean, deviation = (
         graph.constant(tensor.numpy(force=True)) for tensor in (features.bin_mean, features.bin_deviation)
     )
-    return graph.op("Div", graph.op("Sub", spectrum, mean), deviation)
+    return graph.op("Div", graph.op("Sub", joined, mean), deviation)
 
 
 def _fourier(graph: Graph, features: Spectrogram) -> str:

@@ -1,6 +1,7 @@
 """From a trained model to one ONNX file: waveforms in, log-probabilities out, and all that decoding needs."""
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -77,9 +78,9 @@ def encode(
     `streams` adds the inputs and outputs that a stream needs.
     """
     network, features = model.acoustic_model, model.features
-    spectrum, frames = log_spectrum(graph, features, audio, lengths)
+    spectrum, pitch, frames = log_spectrum(graph, features, audio, lengths)
     if streams:
-        vectors, frames = _stream(graph, model, spectrum, frames)
+        vectors, frames = _stream(graph, model, spectrum, pitch, frames)
     else:
         if features.level == "running":
             sums = graph.op("Concat", graph.integers(1), graph.size(audio, 0), graph.integers(3), axis=0)
@@ -87,12 +88,12 @@ def encode(
             spectrum, _ = running_level(graph, features, spectrum, zeros)
         else:
             spectrum = utterance_level(graph, spectrum, frames)
-        x, frames = subsample(graph, network.subsampling, normalize_bins(graph, features, spectrum), frames)
+        x, frames = subsample(graph, network.subsampling, normalize_bins(graph, features, spectrum, pitch), frames)
         vectors, _ = recur(graph, network, x, frames, [[]] * len(network.layers))
     return vectors, frames
 
 
-def _stream(graph: Graph, model: SpeechModel[Any], spectrum: str, frames: str) -> tuple[str, str]:
+def _stream(graph: Graph, model: SpeechModel[Any], spectrum: str, pitch: str, frames: str) -> tuple[str, str]:
     """Add what a stream needs: parts of a recording one after the other give the vectors of the whole.
 
     A call gives the samples that new frames see. Inputs, all optional: `spectra` (first and end) selects the new
@@ -108,20 +109,21 @@ def _stream(graph: Graph, model: SpeechModel[Any], spectrum: str, frames: str) -
         shape = graph.op("Concat", *(batch if at == axis else graph.size(value, at) for at in range(3)), axis=0)
         return graph.op("Expand", value, shape)
 
-    def selected(name: str, value: str, lengths: str) -> tuple[str, str]:
+    def selected(name: str, values: Sequence[str], lengths: str) -> tuple[list[str], str]:
         bounds = graph.input(name, np.int64, [2], np.array([0, _ALL[0]]))
         first, end = graph.op("Split", bounds, outputs=2, axis=0)
-        return graph.slice(value, 1, first, end), graph.op("Sub", graph.op("Min", lengths, end), first)
+        parts = [value and graph.slice(value, 1, first, end) for value in values]
+        return parts, graph.op("Sub", graph.op("Min", lengths, end), first)
 
-    spectrum, frames = selected("spectra", spectrum, frames)
+    (spectrum, pitch), frames = selected("spectra", [spectrum, pitch], frames)
     level = graph.input("level", np.float32, [1, "L", 3], np.zeros((1, 1, 3)))
     spectrum, sums = running_level(graph, features, spectrum, repeated(level, 1))
-    new = normalize_bins(graph, features, spectrum)
+    new = normalize_bins(graph, features, spectrum, pitch)
     past = graph.input("past", np.float32, ["P1", "P", features.num_bins], np.zeros((1, 0, features.num_bins)))
     joined = graph.op("Concat", repeated(past, 0), new, axis=1)
     frames = graph.op("Add", frames, graph.size(past, 1))
     x, frames = subsample(graph, network.subsampling, joined, frames)
-    x, frames = selected("new", x, frames)
+    (x,), frames = selected("new", [x], frames)
     states = [
         [
             repeated(

@@ -60,7 +60,8 @@ def _heights(recognizer: Recognizer) -> list[float]:
 def draw_spectrogram(axes: Axes, recognizer: Recognizer, samples: np.ndarray) -> None:
     """Draw the features of a waveform `(N,)` before normalisation, over seconds and Hz (MFCC: over coefficients)."""
     audio, _ = pad([samples])
-    features = recognizer.features.log_spectrum(audio.to(recognizer.device))[0].cpu().numpy()  # (T, F)
+    power = recognizer.features.power(audio.to(recognizer.device))
+    features = recognizer.features.bands(power)[0].cpu().numpy()  # (T, F), without pitch bins
     extent = (0, len(samples) / recognizer.sample_rate, 0, features.shape[1])
     axes.imshow(features.T, origin="lower", aspect="auto", extent=extent, cmap="magma")
     centres = recognizer.features.bin_frequencies

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asr.features import Spectrogram, running_level
+from asr.features import Spectrogram
 from asr.finite import require_numbers
 from asr.nn.encoder import AcousticModel
 from asr.nn.rnn import State
@@ -95,7 +95,7 @@ class NetworkStream:
         part = torch.from_numpy(samples).to(self.model.device) if len(samples) else None
         spectra = self._spectra.feed(part, last=last)
         if spectra is not None:
-            spectra, self._level = running_level(spectra[None], self._level, decay=features.level_decay)
+            spectra, self._level = features.running_level(spectra[None], self._level)
             spectra = features.normalize_bins(spectra)[0]
         frames = self._frames.feed(spectra, last=last)
         if frames is None or not len(frames):

@@ -15,6 +15,7 @@ from torch.nn import functional
 from asr.acoustics.surroundings import NUM_DRAWS, Surroundings
 from asr.features import frame_mask
 
+_WITHOUT_PITCH = 0.3  # share of the utterances whose pitch bins are masked
 _THREADS = min(4, os.cpu_count() or 1)  # that compute surroundings; codecs and Fourier transforms release Python's lock
 
 
@@ -53,6 +54,7 @@ def warp(
     lengths: Tensor,
     *,
     bin_frequencies: Tensor,
+    pitch_frequencies: Tensor | None = None,
     frequency: float = 0.0,
     tempo: float = 0.0,
     minimum_lengths: Tensor | None = None,
@@ -60,13 +62,18 @@ def warp(
     """Scale the frequency axis (another vocal tract) and the time axis (another tempo) of each utterance.
 
     The factors are drawn between `1 - x` and `1 + x`, where x is `frequency` or `tempo`. No utterance becomes shorter
-    than its `minimum_lengths`, so that its transcript stays feasible. Shapes: `(B, T, F)`, lengths `(B,)`, bin centres
-    in Hz `(F,)` -> `(B, T', F)`, lengths `(B,)`. The interpolation is bilinear; frames beyond the lengths are 0. After
-    Jaitly and Hinton 2013 (VTLP).
+    than its `minimum_lengths`, so that its transcript stays feasible. The frequencies, in Hz, are those of the bins of
+    the spectrum, and of the pitch bins after them, which move by the same factor. Shapes: `(B, T, F)`, lengths `(B,)`
+    -> `(B, T', F)`, lengths `(B,)`. The interpolation is bilinear; frames beyond the lengths are 0. After Jaitly and
+    Hinton 2013 (VTLP).
     """
     batch, size, bins = features.shape
     scale = 1 + frequency * (2 * torch.rand(batch, 1) - 1)  # (B, 1)
-    position = _bin_position(bin_frequencies[None] * scale, bin_frequencies).to(features.device)  # (B, F)
+    position = _bin_position(bin_frequencies[None] * scale, bin_frequencies)
+    if pitch_frequencies is not None:
+        pitch_position = len(bin_frequencies) + _bin_position(pitch_frequencies[None] * scale, pitch_frequencies)
+        position = torch.cat([position, pitch_position], 1)
+    position = position.to(features.device)  # (B, F)
     duration = (1 + tempo * (2 * torch.rand(batch) - 1)).to(features.device)
     new_lengths = (lengths * duration).round().long()
     if minimum_lengths is not None:
@@ -107,16 +114,26 @@ def _bin_position(frequencies: Tensor, bin_frequencies: Tensor) -> Tensor:
     return (right - 1 + (frequencies - low) / (high - low)).clamp(0, len(bin_frequencies) - 1)
 
 
-def mask_bands(features: Tensor, *, count: int, max_bins: int) -> Tensor:
+def mask_bands(features: Tensor, *, count: int, max_bins: int, pitch_bins: int = 0) -> Tensor:
     """Set `count` frequency bands of up to `max_bins` bins of each utterance to 0, which is its mean (SpecAugment).
 
-    Park et al. 2019, https://arxiv.org/abs/1904.08779. Shape: `(B, T, F)`.
+    The last `pitch_bins` are in no band. Park et al. 2019, https://arxiv.org/abs/1904.08779. Shape: `(B, T, F)`.
     """
-    batch, _, bins = features.shape
+    batch, bins = len(features), features.shape[2] - pitch_bins
     width = torch.rand(batch, count, 1) * (min(max_bins, bins) + 1)
     start = torch.rand(batch, count, 1) * (bins - width).clamp_min(0)
-    index = torch.arange(bins)
+    index = torch.arange(features.shape[2])
     masked = ((index >= start.floor()) & (index < start.floor() + width.floor())).any(1)  # (B, F)
+    return features.masked_fill(masked[:, None, :].to(features.device), 0.0)
+
+
+def mask_pitch(features: Tensor, pitch_bins: int) -> Tensor:
+    """Set the last `pitch_bins` bins of a share of the utterances to 0.
+
+    Without it, a model that is trained on little data knows its utterances by their melody. Shape: `(B, T, F)`.
+    """
+    masked = torch.zeros(len(features), features.shape[2], dtype=torch.bool)
+    masked[:, features.shape[2] - pitch_bins :] = torch.rand(len(features), 1) < _WITHOUT_PITCH
     return features.masked_fill(masked[:, None, :].to(features.device), 0.0)
 
 
@@ -145,6 +162,7 @@ class Augment(nn.Module):
         *,
         hop_seconds: float,
         bin_frequencies: Tensor | None,
+        pitch_frequencies: Tensor | None = None,
         surroundings: Surroundings | None = None,
         noise_snr_db: tuple[float, float] | None = None,
         frequency_warp: float = 0.0,
@@ -157,6 +175,8 @@ class Augment(nn.Module):
         """`noise_snr_db` is that of white noise."""
         super().__init__()
         self.bin_frequencies = bin_frequencies
+        self.pitch_frequencies = pitch_frequencies
+        self._pitch_bins = 0 if pitch_frequencies is None else len(pitch_frequencies)
         self.surroundings = surroundings
         self.noise_snr_db = noise_snr_db
         self.frequency_warp = frequency_warp
@@ -184,16 +204,24 @@ class Augment(nn.Module):
             features,
             lengths,
             # Cepstra have no frequency axis: the builder refuses frequency_warp, and tempo ignores the frequencies.
-            bin_frequencies=torch.arange(features.shape[2]).float() if bins is None else bins,
+            bin_frequencies=torch.arange(features.shape[2] - self._pitch_bins).float() if bins is None else bins,
+            pitch_frequencies=self.pitch_frequencies,
             frequency=self.frequency_warp,
             tempo=self.tempo,
             minimum_lengths=minimum_lengths,
         )
 
     def masks(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Mask frequency bands and time spans of features `(B, T, F)`, lengths `(B,)`: return features."""
+        """Mask frequency bands, pitch bins and time spans of features `(B, T, F)`, lengths `(B,)`: return features."""
         if self.frequency_masks:
-            features = mask_bands(features, count=self.frequency_masks, max_bins=self.frequency_mask_bins)
+            features = mask_bands(
+                features,
+                count=self.frequency_masks,
+                max_bins=self.frequency_mask_bins,
+                pitch_bins=self._pitch_bins,
+            )
+            if self._pitch_bins:
+                features = mask_pitch(features, self._pitch_bins)
         if self.time_masks_per_frame:
             features = mask_times(
                 features, lengths, per_frame=self.time_masks_per_frame, max_frames=self.time_mask_frames

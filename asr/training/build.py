@@ -72,6 +72,7 @@ def build_augment(config: Config, model: SpeechModel[Any]) -> Augment:
     return Augment(
         hop_seconds=features.hop / features.sample_rate,
         bin_frequencies=frequencies,
+        pitch_frequencies=features.pitch_frequencies if features.pitch_bins else None,
         surroundings=surroundings,
         **settings,
     )
