@@ -58,8 +58,8 @@ def robustness(
     recognizer = load_transcriber(model, device)
     names = CONDITIONS if conditions is None else [name.strip() for name in conditions.split(",")]
     chosen = Conditions(names, recognizer.sample_rate, noise=noise, rooms=rooms)
-    for name in chosen.names if output is not None else ():
-        require_no_input(output / f"{name}.jsonl", [str(manifest)])
+    for name in chosen.names:
+        require_no_input(output and output / f"{name}.jsonl", [str(manifest)])
     for line in chosen.facts():
         tell(line)
     with ProgressBar("transcribing", None) as bar:
