@@ -395,6 +395,13 @@ class AugmentConfig(_Section):
             raise ValueError("must be the lowest and the highest ratio, in this order, from -100 to 200 dB")
         return value
 
+    @model_validator(mode="after")
+    def _share_of_something(self) -> Self:
+        is_set = self.share != AugmentConfig.model_fields["share"].default
+        if is_set and not (self.noise or self.rooms or self.channels):
+            raise ValueError("has a share, but no noise, rooms or channels; set one of them, or leave share out")
+        return self
+
 
 class TrainingConfig(_Section):
     """Settings of the training loop."""

@@ -155,6 +155,7 @@ def test_off_changes_nothing() -> None:
     ("override", "message"),
     [
         ("augment.channels=[radio]", "augment.channels must be 'telephone', 'gsm', .* or 'quiet' .*radio"),
+        ("augment.share=0.3", "augment has a share, but no noise, rooms or channels; set one of them"),
         ("augment.share=1.5", "augment.share must be at most 1"),
         ("augment.noise=''", "augment.noise must not be empty"),
         ("augment.rooms=3", "augment.rooms must be a text"),

@@ -35,6 +35,15 @@ def test_the_verdict_follows_from_the_losses(log: list[dict], expected: str) -> 
     assert re.search(expected, said)
 
 
+def test_a_model_that_writes_nothing_has_not_learned() -> None:
+    log = rows((2.0, 2.5), (1.5, 1.9))
+    for row, cer in zip(log, (100.0, 97.3), strict=True):
+        row["validation_cer"] = cer
+    said = verdict(log, log[-1])
+    assert "begun to use the audio" in said and "CER 97.30" in said and "training.epochs=4" in said
+    assert verdict(log, {**log[-1], "validation_cer": 89.9}).startswith("verdict: it learned")
+
+
 def test_the_comparison_is_with_similar_data() -> None:
     sentences = [f"word{number} and {number}" for number in range(200)]
     assert "5 minutes of sentences" in comparison(0.1, sentences)

@@ -6,13 +6,20 @@ from asr.run_log import Row
 from asr.training.watch import MEMORISED, MIN_STEPS, format_loss, uses_audio
 
 _SMALL = 0.05  # nats a unit; a validation loss below it is good, whether it has risen or not
+_WRONG = 90.0  # CER in percent, at and above which texts are wrong, or empty
 _RISEN = 1.05  # times the lowest validation loss; a last loss above it shows that the model learned by heart
 
 
 def verdict(log: Sequence[Row], kept: Row) -> str:
-    """Return in words whether the model of the epoch `kept` learned, never used the audio, or learned by heart."""
+    """Return in words what the model of the epoch `kept` did: learned, began to, or learned by heart, or nothing."""
     steps, loss, baseline = log[-1]["step"], format_loss(kept["validation_loss"]), kept["no_listening_loss"]
     losses = f"validation loss {loss}; a model that ignores the audio reaches {baseline:.3f}"
+    if uses_audio(kept) and kept.get("validation_cer", 0.0) >= _WRONG:
+        return (
+            f"verdict: it has begun to use the audio ({losses}), but its texts are empty or wrong, CER "
+            f"{kept['validation_cer']:.2f}; it needs more epochs or more recordings: continue with --extend --set "
+            f"training.epochs={2 * log[-1]['epoch']}"
+        )
     if uses_audio(kept):
         lowest = min(log, key=lambda row: float(row["validation_loss"]))
         if log[-1]["validation_loss"] <= max(_RISEN * lowest["validation_loss"], _SMALL):
