@@ -164,7 +164,10 @@ def test_translations_and_classes_have_their_own_columns(tables: ModuleType, tmp
 
 
 def test_every_result_has_a_target_that_makes_its_receipts(tables: ModuleType) -> None:
-    names = list(tables.read_results())
+    uncovered = {"fsdd-speakers-adapted"}  # trained with --untranscribed, which receipts do not cover
+    results = tables.read_results()
+    assert all("--untranscribed" in run.without_receipt for name in uncovered for run in results[name].runs)
+    names = [name for name in results if name not in uncovered]
     done = subprocess.run(
         ["make", "-n", *(f"{name}-receipts" for name in names)], cwd=REPOSITORY, capture_output=True, text=True
     )
