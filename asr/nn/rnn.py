@@ -13,15 +13,27 @@ import torch
 from torch import Tensor, nn
 
 from asr.cells import Cell
+from asr.nn.kernels.processor import HAS_BF16
 from asr.nn.lstm import can_train, train_lstm
 
 Kernels = Literal["auto", "torch"]
 State = Any  # one direction: (1, B, H), or for an LSTM a pair (hidden, memory); two directions: a pair of states
 
+
+class LSTM(nn.LSTM):
+    """An LSTM that computes in float32 on a CPU without bfloat16 units: oneDNN has no LSTM in bfloat16 there."""
+
+    def forward(self, x: Any, state: State = None) -> Any:
+        if HAS_BF16 or not torch.is_autocast_enabled("cpu") or x.device.type != "cpu":
+            return super().forward(x, state)  # type: ignore[has-type]
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float(), state)  # type: ignore[has-type]
+
+
 # The layer of each cell: (input_size, hidden_size) -> module. The module maps `x (B, S, I)` and a state or None to
 # outputs `(B, S, H)` and the final state `(1, B, H)`. Its recurrent matrix is named `weight_hh_l0`.
 LAYERS: dict[Cell, Callable[[int, int], nn.Module]] = {
-    "lstm": partial(nn.LSTM, batch_first=True),
+    "lstm": partial(LSTM, batch_first=True),
     "gru": partial(nn.GRU, batch_first=True),
     "rnn_tanh": partial(nn.RNN, nonlinearity="tanh", batch_first=True),
     "rnn_relu": partial(nn.RNN, nonlinearity="relu", batch_first=True),
