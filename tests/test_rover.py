@@ -153,7 +153,7 @@ def test_texts_of_long_recordings_are_combined_in_little_memory() -> None:
     found = combine(texts)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert Levenshtein.distance(found, spoken) < 200  # of 4000 words; each text has about 400 errors
+    assert Levenshtein.distance(found, spoken) < 200  # the vote; each text alone has about 400 errors in 4000 words
     assert peak < 60e6  # bytes, of 16 million pairs of a slot and a word
 
 

@@ -21,7 +21,7 @@ MOST = 4.0  # times the data at hand: no forecast beyond
 NOISE = 0.03
 _LEAST_NOISE = 0.01  # few seeds can agree by chance
 _ROUNDING = 1.0001  # four times the data, computed in another way, is still four times
-_PARAMETERS = 3  # of the law
+_PARAMETERS = 3  # a, b and c of a law
 _SEEN = 1.05  # misfit that is worth a word
 _EXPONENTS = np.linspace(0.02, 1.5, 75)
 

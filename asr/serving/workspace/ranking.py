@@ -1,4 +1,4 @@
-"""Which recording to work on next: those without a draft, then those of which a minute of listening teaches most.
+"""Rank recordings by what to work on next: first those without a draft, then drafts by what a minute teaches a model.
 
 Drafts are ranked as `asr next` ranks segments (`asr/learning/ranking.py`), from what they hold already: each letter is
 as much in doubt as its word. What is checked counts as transcribed. Pauses between segments cost no time.
