@@ -222,6 +222,7 @@ def test_warnings_of_a_take(chromium: Callable[..., Any], open_page: Callable[..
         path = tmp_path / f"{name}.wav"
         soundfile.write(path, sound, RATE, subtype="PCM_16")
         page = open_page(chromium(*HEARING, f"--use-file-for-fake-audio-capture={path}"), "record")
+        page.locator(".prompt-form, .prompt").filter(visible=True).wait_for()
         if page.locator(".prompt-form").count():
             write_list(page, SENTENCES)
         record(page, seconds=1.5)

@@ -11,11 +11,12 @@ from asr.nn.classifier import UtteranceClassifier
 from asr.nn.encoder import ConvSubsampling, Encoder, FrameStacking
 from asr.nn.rnn import RNNLayer
 
-# The cells of ONNX: operator, order of PyTorch's gates in it, and its attributes.
+# For the mode of each layer of PyTorch: operator of ONNX, order of PyTorch's gates in it, and its attributes.
 _CELLS: dict[str, tuple[str, tuple[int, ...], dict[str, object]]] = {
     "LSTM": ("LSTM", (0, 3, 1, 2), {}),  # input, forget, cell, output -> input, output, forget, cell
     "GRU": ("GRU", (1, 0, 2), {"linear_before_reset": 1}),  # reset, update, new -> update, reset, new
-    "RNN": ("RNN", (0,), {}),
+    "RNN_TANH": ("RNN", (0,), {}),
+    "RNN_RELU": ("RNN", (0,), {}),
 }
 
 
@@ -93,7 +94,7 @@ def state_sizes(encoder: Encoder) -> list[list[int]]:
 def _layer(graph: Graph, layer: RNNLayer, x: str, lengths: str, state: Sequence[str]) -> list[str]:
     """Return the outputs `(S, B, directions * H)` and the last states of a recurrent layer."""
     rnns = [layer.forward_rnn] + ([layer.backward_rnn] if layer.backward_rnn is not None else [])
-    operator, order, attributes = _CELLS[type(rnns[0]).__name__]
+    operator, order, attributes = _CELLS[rnns[0].mode]
     if operator == "RNN":
         attributes = {"activations": [rnns[0].nonlinearity.capitalize()] * len(rnns)}
     weights = [

@@ -21,10 +21,7 @@ State = Any  # one direction: (1, B, H), or for an LSTM a pair (hidden, memory);
 
 
 class LSTM(nn.LSTM):
-    """Compute `nn.LSTM`, in float32 on a CPU without bfloat16 units: oneDNN has no LSTM in bfloat16 there.
-
-    It has the name of its base class because `asr/exporting/encoder.py` finds the operator of a layer by that name.
-    """
+    """Compute `nn.LSTM`, in float32 on a CPU without bfloat16 units: oneDNN has no LSTM in bfloat16 there."""
 
     def forward(self, x: Any, state: State = None) -> Any:
         """Map `x (B, S, I)`, or a packed sequence, and a state or None to outputs `(B, S, H)` and the final state."""

@@ -116,6 +116,7 @@ export class Timeline {
   }
 
   #draw() {
+    if (!this.part.clientWidth) return; // the editor was left while its sound loaded
     const narrow = this.part.clientWidth < 600;
     const heights = [narrow ? 44 : 72, this.spectrogram ? (narrow ? 64 : 112) : 0];
     const until = Math.min(this.from + this.span, this.duration);
