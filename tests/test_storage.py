@@ -3,7 +3,6 @@
 import io
 import json
 import tarfile
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from conftest import until
 from file_server import FileServer, file_server
 
 from asr.corpus import remote
@@ -100,8 +100,7 @@ def test_everything_is_taken_from_ahead(
     rows = rows_of(corpus / "shards" / "manifest.jsonl")
     store = AudioStore(corpus / "shards", sample_rate=RATE, threads=2)
     store.expect(rows)
-    while store._ahead._running or store._ahead._waiting:
-        threading.Event().wait(0.01)
+    until(lambda: not store._ahead._running and not store._ahead._waiting)
     assert store._ahead.held == sum(samples.nbytes for samples in expected)
     monkeypatch.setattr(store, "_samples", None)  # a call would fail
     assert_reads(store, rows, expected, ORDERS[2])
@@ -156,15 +155,19 @@ def test_memory_stays_within_its_bound(corpus: Path, expected: list[np.ndarray])
     assert 0 < peak <= 60_000
 
 
-def test_results_that_nobody_reads_give_way_to_later_ones() -> None:
+@pytest.mark.parametrize("late", [False, True], ids=["quick reader", "slow reader"])
+def test_results_that_nobody_reads_give_way_to_later_ones(late: bool) -> None:
+    """The first groups fill the memory, and are never read: a reader that is at later ones makes it free again."""
     ahead = ReadAhead(memory=100, threads=1)
+
     for group in range(20):
         ahead.expect([Job([(group, n) for n in range(2)], lambda: [np.zeros(10, np.int8)] * 2, size=20)])
-    for group in range(10, 20):  # the first ten groups fill the memory, and are never read
+    if late:
+        until(lambda: not ahead._running and ahead.held == 100)
+    for group in range(10, 20):
         ahead.take((group, 0))
         ahead.take((group, 1))
-    while ahead._running or ahead._waiting:
-        threading.Event().wait(0.01)
+    until(lambda: not ahead._running and not ahead._waiting)
     assert {group for group, _ in ahead._jobs} <= set(range(15, 20)) and ahead.held <= 100
 
 

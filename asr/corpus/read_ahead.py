@@ -64,6 +64,7 @@ class ReadAhead:
             self._drop_before(job.group - _KEPT_GROUPS)
             if not job.is_started:
                 del self._jobs[key]
+                self._start()  # what was dropped has left memory for later jobs
                 return None
         job.is_done.wait()
         with self._lock:
