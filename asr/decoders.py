@@ -140,7 +140,7 @@ class Recording:
             return
         if not self.salvage:
             raise AudioError(
-                f"{self.path}: truncated: {found}; copy it again from its source, or take what is there: --salvage",
+                f"{self.path}: truncated: {found}; copy it again from its source, or transcribe what is there: --salvage",
                 "truncated",
             )
         self.log_once(logging.WARNING, f"truncated: {found}; what is there is read")
@@ -396,7 +396,7 @@ class _AvDecoder:
                     if decoded and lost > TOLERANCE and not self._salvage:
                         raise AudioError(
                             f"{self._path}: damaged: packets after {decoded / self.sample_rate:.1f} s cannot be "
-                            "decoded; copy it again from its source, or take what is there: --salvage",
+                            "decoded; copy it again from its source, or transcribe what is there: --salvage",
                             "damaged",
                         ) from None
                     continue
