@@ -383,6 +383,9 @@ class _AvDecoder:
         with ExitStack() as stack:
             file = stack.enter_context(self._path.open("rb") if self._content is None else io.BytesIO(self._content))
             container = stack.enter_context(av.open(file, "r", options=options, metadata_errors="ignore"))
+            if container.streams and not container.streams.audio:
+                held = " and ".join(sorted({stream.type for stream in container.streams}))
+                raise AudioError(f"{self._path}: has no sound, only {held}; give the recording of its sound")
             stream = container.streams.audio[0]
             self.stated = _stated_seconds(container, stream)
             packets = container.demux(stream)

@@ -80,6 +80,8 @@ def test_every_faulty_line_is_listed(tmp_path: Path) -> None:
 def test_missing_empty_and_foreign_manifests(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="no such manifest"):
         read_manifest(tmp_path / "nothing.jsonl")
+    with pytest.raises(ManifestError, match="is a folder, not a manifest; asr prepare writes manifests"):
+        read_manifest(tmp_path)
     path = tmp_path / "m.jsonl"
     path.write_text("\n")
     with pytest.raises(ManifestError, match="no utterances"):

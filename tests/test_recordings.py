@@ -346,8 +346,19 @@ def test_folders_are_read_by_content(tmp_path: Path, capsys: pytest.CaptureFixtu
         load_audio(tmp_path / "e.wav", RATE)
     (tmp_path / "texts").mkdir()
     written(tmp_path / "texts", b"text", "c.txt")
-    with pytest.raises(AsrError, match=r"holds no recordings .*; found \.txt \(1\)"):
+    with pytest.raises(AsrError, match=r"holds no recordings .*; found \.txt \(1\); if it .*: asr prepare .*texts -o data/NAME"):
         find_recordings([str(tmp_path / "texts")], tmp_path)
+
+
+def test_a_video_without_sound_is_named_as_such(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        for _ in range(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
+        container.mux(stream.encode())
+    with pytest.raises(AudioError, match=r"a\.mp4: has no sound, only video; give the recording of its sound"):
+        load_audio(tmp_path / "a.mp4", RATE)
 
 
 def test_of_a_video_beside_its_sound_the_sound_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,7 +141,8 @@ def _all_in(argument: str, files: Sequence[Path], root: Path | None) -> list[Sou
     recordings = [file for file in visible if file.suffix.lower() in AUDIO_SUFFIXES or _holds_audio(file)]
     others = Counter(file.suffix or file.name for file in set(visible) - set(recordings))
     if not recordings:
-        found = f"; found {_counted(others)}" if others else ""
+        corpus = f"if it is a corpus, make a manifest of it: asr prepare {argument} -o data/NAME"
+        found = f"; found {_counted(others)}; {corpus}" if others else ""
         raise AsrError(f"{argument}: holds no recordings ({' '.join(AUDIO_SUFFIXES)}){found}")
     if others:
         tell(f"{argument}: not recordings: {_counted(others)}")

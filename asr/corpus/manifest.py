@@ -44,6 +44,8 @@ def scan_manifest(
     The options are those of `read_manifest`. Raises ManifestError only if the file as a whole cannot be read.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ManifestError(f"{path}: is a folder, not a manifest; asr prepare writes manifests of a corpus")
     if not path.is_file():
         raise ManifestError(
             f"{path}: no such manifest; for a recipe, run `make` with its name, which prepares the data"
