@@ -140,7 +140,8 @@ class Recording:
             return
         if not self.salvage:
             raise AudioError(
-                f"{self.path}: truncated: {found}; copy it again from its source, or transcribe what is there: --salvage",
+                f"{self.path}: truncated: {found}; copy it again from its source, or transcribe what is there: "
+                "--salvage",
                 "truncated",
             )
         self.log_once(logging.WARNING, f"truncated: {found}; what is there is read")

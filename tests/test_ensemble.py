@@ -223,6 +223,8 @@ def test_other_units_are_named() -> None:
         Ensemble([member(0), member(1, "abcd ")])
     with pytest.raises(ConfigError, match="at least one model"):
         Ensemble([])
+    with pytest.raises(ConfigError, match="b: is named twice; name each model once"):
+        Ensemble([member(0), member(1), member(1)], ["a", "b", "b"])
 
 
 def test_attention_is_refused() -> None:

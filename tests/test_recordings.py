@@ -346,7 +346,9 @@ def test_folders_are_read_by_content(tmp_path: Path, capsys: pytest.CaptureFixtu
         load_audio(tmp_path / "e.wav", RATE)
     (tmp_path / "texts").mkdir()
     written(tmp_path / "texts", b"text", "c.txt")
-    with pytest.raises(AsrError, match=r"holds no recordings .*; found \.txt \(1\); if it .*: asr prepare .*texts -o data/NAME"):
+    with pytest.raises(
+        AsrError, match=r"holds no recordings .*; found \.txt \(1\); if it .*: asr prepare .*texts -o data/NAME"
+    ):
         find_recordings([str(tmp_path / "texts")], tmp_path)
 
 

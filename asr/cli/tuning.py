@@ -104,7 +104,7 @@ def tune(
         closed=closed,
         plot=plot,
         beside=[load_transcriber(find_model(path), device) for path in beside or ()],
-        names=[model, *(beside or ())],
+        names=[model, *map(find_model, beside or ())],
         report=partial(print, flush=True),
     )
     recognizer.save(output)

@@ -31,8 +31,8 @@ class Ensemble(Transcriber):
     def __init__(self, members: Sequence[Transcriber], names: Sequence[object] = ()) -> None:
         """Join recognisers; `names` are those of their files in messages (default: model 1, model 2 …).
 
-        Raises ConfigError if there is no recogniser, if one does not decode with CTC alone, or if two differ in units,
-        text rules, sample rate, frame rate or equalisation.
+        Raises ConfigError if there is no recogniser, if a name is there twice, if one does not decode with CTC alone,
+        or if two differ in units, text rules, sample rate, frame rate or equalisation.
         """
         if not members:
             raise ConfigError("an ensemble needs at least one model; name its model files")
@@ -135,8 +135,11 @@ def _shifted(rows: np.ndarray, shift: int) -> np.ndarray:
 def require_equal_frames(members: Sequence[Transcriber], names: Sequence[str], fault: str, cure: str) -> None:
     """Raise ConfigError unless the frames of recognisers are CTC's log-probabilities of equal units at equal times.
 
-    `fault` says what the named recognisers cannot do, and `cure` what the user can do in its place.
+    `fault` says what the named recognisers cannot do, and `cure` what the user can do in its place. A name that is
+    there twice is refused too: nothing is gained by a second copy.
     """
+    if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
+        raise ConfigError(f"{twice}: is named twice; name each model once")
     for member, name in zip(members, names, strict=True):
         try:
             member.require_ctc_search()
