@@ -244,9 +244,18 @@ def chromium() -> Iterator[Callable[..., Any]]:
     with ExitStack() as started:
         running = started.enter_context(playwright.sync_playwright())
 
+        def patient(create: Callable[..., Any]) -> Callable[..., Any]:
+            def created(**options: Any) -> Any:
+                one = create(**options)
+                one.set_default_timeout(1000 * PATIENCE)
+                return one
+
+            return created
+
         def start(*more: str) -> Any:
             opened = running.chromium.launch(executable_path=program, args=[*flags, *more])
             started.callback(opened.close)
+            opened.new_page, opened.new_context = map(patient, (opened.new_page, opened.new_context))
             return opened
 
         yield start

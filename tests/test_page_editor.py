@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from conftest import PATIENCE, RATE, Served, served, until
+from conftest import RATE, Served, served, until
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 pympi = pytest.importorskip("pympi")
@@ -40,7 +40,6 @@ def open_page(browser: Any, server: Served) -> Iterator[Callable[..., Any]]:
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(1000 * PATIENCE)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda request: wrong.extend([] if is_own(request.url) else [request.url]))
         page.goto(f"{server.url}/{address}")
@@ -508,7 +507,7 @@ def test_without_a_folder_one_recording_is_transcribed(browser: Any, serving_fol
         page = browser.new_page()
         page.goto(running.url)
         page.get_by_label("Open a recording").set_input_files(serving_folder / "7.wav")
-        text = page.locator(".lines").inner_text(timeout=1000 * PATIENCE)
+        text = page.locator(".lines").inner_text()
         assert text.strip()
         assert page.get_by_text("null").count() == 0
         with page.expect_download() as download:
