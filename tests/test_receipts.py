@@ -331,17 +331,20 @@ def test_verdicts(made: Path) -> None:
     ]
     lines = Verification(receipt.model_copy(update={"result": result(3)}), result(9), "different").lines()
     assert lines[1] == "different: the new WER is outside the 95 % interval of the receipt, 0.00-2.00"
+    same = receipt.model_copy(update={"result": result(3)})
+    elsewhere = Verification(same, result(9), "different", ("processor", "precision")).lines()
+    assert elsewhere[-1].endswith("; other than in the receipt, which may be why: processor, precision")
 
 
 def test_other_programs_and_machines_are_named() -> None:
     program = Program(git_commit="1234567", versions={"torch": "2"})
     machine = Machine(system="Linux", processor="p", threads=1, device="cpu", processes=1, precision="fp32")
-    assert differences(program, machine, program, machine) == []
+    assert differences(program, machine, program, machine) == {}
     now = program.model_copy(update={"git_commit": None}), machine.model_copy(update={"precision": "bf16"})
-    assert differences(program, machine, *now) == [
-        "commit: the receipt has 1234567, now None; the result may differ",
-        "precision: the receipt has fp32, now bf16; the result may differ",
-    ]
+    assert differences(program, machine, *now) == {
+        "commit": "commit: the receipt has 1234567, now None; the result may differ",
+        "precision": "precision: the receipt has fp32, now bf16; the result may differ",
+    }
 
 
 def origin_of(run: Path, **changes: object) -> Origin:

@@ -23,11 +23,15 @@ Verdict = Literal["equal", "equal within rounding", "different"]
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The verdict on a receipt, with the result that was measured again."""
+    """The verdict on a receipt, with the result that was measured again.
+
+    `changed` names what the program and the machine have in another way than those of the receipt: `processor`.
+    """
 
     receipt: Receipt
     found: Result
     verdict: Verdict
+    changed: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return a line for each rate and score, and the verdict with what it rests on."""
@@ -54,6 +58,8 @@ class Verification:
         for metric, score in self.receipt.result.scores.items():
             change = self.found.scores[metric].value - score.value
             texts.append(f"the new {SCORE_NAMES[metric]} differs by {change:+.2f}")
+        if self.changed:
+            texts.append(f"other than in the receipt, which may be why: {', '.join(self.changed)}")
         return texts
 
 
@@ -73,7 +79,8 @@ def verify(
         say(f"{missing[0]}: is not there yet; preparing the recipe {receipt.recipe}")
         prepare(preparation(receipt.recipe))
     _require_data(receipt, config)
-    for line in differences(receipt.program, receipt.machine, this_program(), this_machine(config.training.precision)):
+    changed = differences(receipt.program, receipt.machine, this_program(), this_machine(config.training.precision))
+    for line in changed.values():
         say(line)
     training = to_json([receipt.config, receipt.machine.threads]).encode()
     place = folder / hashlib.sha256(training).hexdigest()[:16]
@@ -85,7 +92,7 @@ def verify(
         write_whole(place / CONFIG_FILE, config.to_yaml().encode())
         execute(steps.training(str(place / CONFIG_FILE), str(run)))
     found = measure(steps, config, run, execute)
-    return Verification(receipt, found, judge(receipt.result, found))
+    return Verification(receipt, found, judge(receipt.result, found), tuple(changed))
 
 
 def judge(stated: Result, found: Result) -> Verdict:
@@ -103,15 +110,15 @@ def judge(stated: Result, found: Result) -> Verdict:
     return "different"
 
 
-def differences(program: Program, machine: Machine, now: Program, here: Machine) -> list[str]:
-    """Name each difference of program and machine, which may change the result."""
+def differences(program: Program, machine: Machine, now: Program, here: Machine) -> dict[str, str]:
+    """Say each difference of program and machine, which may change the result, by its name."""
     then = {"commit": program.git_commit, **program.versions, **machine.model_dump()}
     today = {"commit": now.git_commit, **now.versions, **here.model_dump()}
-    return [
-        f"{name}: the receipt has {then.get(name)}, now {today.get(name)}; the result may differ"
+    return {
+        name: f"{name}: the receipt has {then.get(name)}, now {today.get(name)}; the result may differ"
         for name in dict.fromkeys([*then, *today])
         if then.get(name) != today.get(name)
-    ]
+    }
 
 
 def _require_data(receipt: Receipt, config: Config) -> None:
