@@ -68,7 +68,7 @@ test: $(READY) ## the quick tests
 	.venv/bin/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile
 
 test-slow: $(READY) ## the tests that train on real speech
-	.venv/bin/python -m pytest -m slow -n $(WORKERS) --maxprocesses 8 --dist loadfile
+	.venv/bin/python -m pytest -m slow
 
 lint: $(READY) ## style, types, and layers of imports
 	.venv/bin/python -m ruff check .
