@@ -20,7 +20,7 @@ class Measured:
 
 MEASURED = (
     Measured(True, 0.08, "5 minutes of two words by one speaker", "0.0", "docs/first-model.md"),
-    Measured(True, 0.3, "20 minutes of digits by six speakers", "0.5 to 0.7", "recipes/fsdd/README.md"),
+    Measured(True, 0.3, "20 minutes of digits by six speakers", "0.5 to 0.8", "recipes/fsdd/README.md"),
     Measured(False, 0.08, "5 minutes of sentences by 1 to 14 speakers", "36 to 55", "docs/expect.md"),
     Measured(False, 0.33, "20 minutes of sentences by three speakers", "32 to 34", "docs/expect.md"),
     Measured(False, 1.1, "1.1 hours of sentences by three speakers", "20 to 25", "docs/expect.md"),
