@@ -159,7 +159,6 @@ def test_memory_stays_within_its_bound(corpus: Path, expected: list[np.ndarray])
 def test_results_that_nobody_reads_give_way_to_later_ones(late: bool) -> None:
     """The first groups fill the memory, and are never read: a reader that is at later ones makes it free again."""
     ahead = ReadAhead(memory=100, threads=1)
-
     for group in range(20):
         ahead.expect([Job([(group, n) for n in range(2)], lambda: [np.zeros(10, np.int8)] * 2, size=20)])
     if late:

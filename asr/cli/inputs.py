@@ -2,6 +2,7 @@
 
 import glob
 import os
+import shlex
 import shutil
 import sys
 from collections import Counter
@@ -141,7 +142,7 @@ def _all_in(argument: str, files: Sequence[Path], root: Path | None) -> list[Sou
     recordings = [file for file in visible if file.suffix.lower() in AUDIO_SUFFIXES or _holds_audio(file)]
     others = Counter(file.suffix or file.name for file in set(visible) - set(recordings))
     if not recordings:
-        corpus = f"if it is a corpus, make a manifest of it: asr prepare {argument} -o data/NAME"
+        corpus = f"if it is a corpus, make a manifest of it: asr prepare {shlex.quote(argument)} -o data/NAME"
         found = f"; found {_counted(others)}; {corpus}" if others else ""
         raise AsrError(f"{argument}: holds no recordings ({' '.join(AUDIO_SUFFIXES)}){found}")
     if others:
